@@ -1,0 +1,44 @@
+"""Look at a recording's files: frames, size, type, range, saturation, bad frames."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from caiman_pipeline.cli.stage import add_stage_arguments, log, progress, stage_job
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("--recording", required=True, help="id of the recording")
+    parser.add_argument("--files", nargs="+", required=True, help="movie files, in the order recorded")
+    parser.add_argument("--movie-info", type=Path, required=True, help="JSON file to write: what was found")
+    parser.add_argument("--frames", type=Path, required=True, help="HDF5 file to write: statistics of every frame")
+    add_stage_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Inspect one recording."""
+    with stage_job("inspect", args) as threads:
+        from caiman_pipeline.config.inspect import InspectSettings
+        from caiman_pipeline.config.root import load_stage
+        from caiman_pipeline.inspection import inspect_recording
+        from caiman_pipeline.io.records import save_movie_info
+        from caiman_pipeline.io.results import save_result
+
+        settings, recording = load_stage(InspectSettings, args.settings)
+        log.info("files, in this order: %s", ", ".join(args.files))
+        info, stats = inspect_recording(
+            args.recording, args.files, axes=recording.axes, dataset=recording.dataset,
+            frame_rate_hz=recording.frame_rate_hz, min_frames=settings.min_frames,
+            max_bad_fraction=settings.max_bad_fraction, threads=threads, progress=progress("frames"),
+        )  # fmt: skip
+        for warning in info.warnings:
+            log.warning("%s", warning)
+        log.info("%d frames of %s, %s", info.n_frames, info.dims, info.dtype)
+        arrays = {"mean": stats.mean, "minimum": stats.minimum, "maximum": stats.maximum}
+        save_result(
+            args.frames, kind="inspect", arrays=arrays, settings=settings.model_dump(mode="json"),
+            source={"recording": info.recording},
+        )  # fmt: skip
+        save_movie_info(args.movie_info, info)

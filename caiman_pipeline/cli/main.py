@@ -1,0 +1,82 @@
+"""The ``caiman-pipeline`` command: a registry of verbs, each imported only when it is called."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import sys
+from typing import NoReturn
+
+from caiman_pipeline import __version__
+from caiman_pipeline.errors import PipelineError
+
+VERBS: dict[str, tuple[str, str]] = {
+    # verb: (module, one line of help)
+    "init": ("init", "write a starter config and recordings sheet for a folder of movies"),
+    "check": ("check", "validate config, sheet and files before anything runs"),
+    "plan": ("plan", "print jobs, predicted memory and disk for each stage"),
+    "doctor": ("doctor", "print versions, threads, linear algebra library and free disk"),
+    "simulate": ("simulate", "simulate a two-photon recording with known cells"),
+    "score": ("score", "compare a result with the truth of a simulated recording"),
+    "inspect": ("inspect", "stage: look at a recording's files"),
+    "motion-template": ("motion_template", "stage: build the template that frames are registered to"),
+    "motion-correct": ("motion_correct", "stage: register one block of frames"),
+    "memmap-join": ("memmap_join", "stage: list the blocks' parts as one movie"),
+    "summary-images": ("summary_images", "stage: mean, deviation, maximum, correlation and peak-to-noise images"),
+    "patch-cnmf": ("patch_cnmf", "stage: find components in a batch of tiles"),
+    "merge": ("merge", "stage: stitch tiles and merge what belongs together"),
+    "refine": ("refine", "stage: update all components over the full field"),
+    "evaluate": ("evaluate", "stage: measure the quality of components"),
+    "traces": ("traces", "stage: deconvolution and DF/F"),
+    "select": ("select", "stage: accept or reject components by their measures"),
+    "export-nwb": ("export_nwb", "stage: write the NWB file and the table of components"),
+    "report": ("report", "stage: write a recording's HTML report"),
+    "summary": ("summary", "write summary.tsv and the batch page of a results folder"),
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the top-level parser; verbs add their own arguments when they are called."""
+    width = max(map(len, VERBS))
+    listing = "\n".join(f"  {verb:<{width}}  {text}" for verb, (_, text) in VERBS.items())
+    parser = argparse.ArgumentParser(
+        prog="caiman-pipeline",
+        description="Calcium-imaging analysis as a workflow: raw movies to curated neurons, traces and NWB files.",
+        epilog=f"verbs:\n{listing}\n\n`caiman-pipeline VERB --help` explains one.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"caiman-pipeline {__version__}")
+    parser.add_argument("verb", choices=VERBS, metavar="VERB", help="what to do")
+    return parser
+
+
+def run_verb(verb: str, arguments: list[str]) -> None:
+    """Import a verb's module, parse its arguments and run it."""
+    module = importlib.import_module(f"caiman_pipeline.cli.{VERBS[verb][0]}")
+    parser = argparse.ArgumentParser(prog=f"caiman-pipeline {verb}", description=module.__doc__)
+    module.add_arguments(parser)
+    module.run(parser.parse_args(arguments))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point: foreseen failures end with one line on stderr and status 2."""
+    given = sys.argv[1:] if arguments is None else arguments
+    parser = build_parser()
+    verb = parser.parse_args(given[:1]).verb
+    try:
+        run_verb(verb, given[1:])
+    except PipelineError as error:
+        _fail(verb, str(error))
+    except BrokenPipeError:
+        sys.exit(1)
+
+
+def _fail(verb: str, message: str) -> NoReturn:
+    logging.getLogger("caiman_pipeline").debug("failed: %s", message)
+    print(f"caiman-pipeline {verb}: error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""What the verbs of stages share: common arguments, threads, log, progress, and a record of failures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from caiman_pipeline import __version__
+from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.parallel import available_cores, limit_library_threads
+
+log = logging.getLogger("caiman_pipeline")
+
+
+def add_stage_arguments(parser: argparse.ArgumentParser, *, settings: bool = True) -> None:
+    """Declare the arguments that every stage takes."""
+    if settings:
+        parser.add_argument("--settings", required=True, help="the stage's resolved settings, as JSON")
+    parser.add_argument("--threads", type=int, default=0, help="threads to use (default: all cores granted)")
+    parser.add_argument("--log", type=Path, help="write the log to this file instead of standard error")
+    parser.add_argument("--status", type=Path, help="where to record why the stage failed, if it does")
+
+
+@contextmanager
+def stage_job(stage: str, args: argparse.Namespace) -> Iterator[int]:
+    """Set up threads and log, yield the number of threads, log seconds and peak memory, record a foreseen failure.
+
+    Enter it before anything that imports numpy.
+    """
+    threads = args.threads if args.threads > 0 else available_cores()
+    limit_library_threads(threads)
+    _open_log(args.log)
+    if args.status:
+        args.status.unlink(missing_ok=True)
+    log.info("%s: caiman_pipeline %s, %d threads", stage, __version__, threads)
+    if getattr(args, "settings", None):
+        log.info("settings %s", args.settings)
+    started = time.perf_counter()
+    try:
+        yield threads
+    except PipelineError as error:
+        log.error("%s", error)
+        _record_failure(stage, str(error), args)
+        raise
+    except Exception as error:
+        log.exception("%s failed", stage)
+        _record_failure(stage, f"unforeseen {type(error).__name__}: {error}", args)
+        raise
+    log.info("%s: done in %.1f s, peak memory %.0f MB", stage, time.perf_counter() - started, peak_memory_mb())
+
+
+def _open_log(path: Path | None) -> None:
+    if path is not None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handler: logging.Handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+        except OSError as error:
+            raise PipelineError(f"{path}: cannot be written ({error.strerror}). Check `paths.results`.") from error
+    else:
+        handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+
+
+def _record_failure(stage: str, reason: str, args: argparse.Namespace) -> None:
+    if args.status is None:
+        return
+    record = {"stage": stage, "reason": reason, "log": str(args.log) if args.log else ""}
+    try:
+        args.status.parent.mkdir(parents=True, exist_ok=True)
+        args.status.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    except OSError as error:
+        log.error("%s: the reason could not be recorded (%s)", args.status, error.strerror)
+
+
+def peak_memory_mb() -> float:
+    """Return the process's peak resident memory, MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+def progress(what: str) -> Callable[[int, int], None]:
+    """Return a function to call with the units done and in all: a bar on a terminal, lines with an ETA in a log."""
+    started, last = time.perf_counter(), [0.0]
+    bar = sys.stderr.isatty()
+
+    def report(done: int, total: int) -> None:
+        elapsed = time.perf_counter() - started
+        if elapsed - last[0] < (0.1 if bar else 5.0) and done < total:
+            return
+        last[0] = elapsed
+        remaining = elapsed / max(done, 1) * (total - done)
+        if bar:
+            filled = 30 * done // max(total, 1)
+            end = "\n" if done == total else ""
+            print(f"\r{what} [{'#' * filled:<30}] {done}/{total}, {remaining:.0f} s left ", end=end, file=sys.stderr)
+        else:
+            log.info("%s: %d of %d, %.1f s, ETA %.0f s", what, done, total, elapsed, remaining)
+
+    return report

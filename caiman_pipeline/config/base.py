@@ -1,0 +1,105 @@
+"""What every section of the config shares: strict models, keys with a unit, and lengths that state their unit."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+LENGTH_PATTERN = r"^\d+(\.\d+)?( ?x ?\d+(\.\d+)?){0,2} (px|um|cells)$"
+
+
+class Section(BaseModel):
+    """One section of the config: unknown keys are errors, values are checked, instances do not change.
+
+    ``recording_keys`` names what the section's stage needs to know about the recording, so that the stage runs again
+    when one of these changes and not for the others.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    recording_keys: ClassVar[tuple[str, ...]] = ()
+
+
+def key(default: Any, unit: str, description: str, **bounds: Any) -> Any:
+    """Declare a config key: its default, its unit ("" for none), what it means, and pydantic bounds."""
+    return Field(default, description=description, json_schema_extra={"unit": unit} if unit else None, **bounds)
+
+
+@dataclass(frozen=True)
+class Length:
+    """A length with its unit, as written in the config: ``12 um``, ``48 px``, ``2 x 9 x 9 px`` or ``4 cells``.
+
+    One number stands for rows and columns; two or three give each axis, in the order (planes, rows, columns).
+    ``cells`` counts cell diameters.
+    """
+
+    values: tuple[float, ...]
+    unit: str
+
+    @classmethod
+    def parse(cls, text: object) -> Length:
+        """Read a length; a number without unit is an error."""
+        if isinstance(text, Length):
+            return text
+        if not isinstance(text, str) or not re.match(LENGTH_PATTERN, text.strip()):
+            raise ValueError(f"a length needs a number and a unit, like '12 um', '48 px' or '4 cells', got {text!r}")
+        numbers, unit = text.strip().rsplit(" ", 1)
+        return cls(tuple(float(n) for n in numbers.split("x")), unit)
+
+    def __str__(self) -> str:
+        return " x ".join(f"{v:g}" for v in self.values) + f" {self.unit}"
+
+    def in_pixels(self, pixel_um: tuple[float, ...] | None, cell: Length | None = None) -> Length:
+        """Convert to pixels, one value per axis of ``pixel_um`` (the pixel's size) where that is known.
+
+        Raises
+        ------
+        ValueError
+            If the unit is micrometres and the pixel size is unknown, or cells and the cell's size is.
+        """
+        if self.unit == "cells":
+            if cell is None:
+                raise ValueError(f"'{self}' counts cells, but the cell diameter is not known: set `cell_diameter`")
+            diameter = cell.in_pixels(pixel_um).values
+            factors = self.values * len(diameter) if len(self.values) == 1 else self.values
+            return Length(tuple(round(f * d, 4) for f, d in zip(factors, diameter, strict=True)), "px")
+        if pixel_um is None:
+            if self.unit == "um":
+                raise ValueError(f"'{self}' is in micrometres, but the pixel size is not known: set `pixel_size_um`")
+            return self
+        if len(self.values) > 1:
+            scale = pixel_um if self.unit == "um" else (1.0,) * len(self.values)
+            return Length(tuple(round(v / s, 4) for v, s in zip(self.values, scale, strict=True)), "px")
+        scale = pixel_um if self.unit == "um" else tuple(p / pixel_um[-1] for p in pixel_um)
+        return Length(tuple(round(self.values[0] / s, 4) for s in scale), "px")
+
+    def per_axis(self, ndim: int) -> tuple[float, ...]:
+        """Return pixels along each of ``ndim`` axes.
+
+        Raises
+        ------
+        ValueError
+            If the length is not in pixels or has another number of axes.
+        """
+        if self.unit != "px":
+            raise ValueError(f"'{self}' has not been converted to pixels")
+        if len(self.values) == 1:
+            return self.values * ndim
+        if len(self.values) == ndim:
+            return self.values
+        if len(self.values) == ndim + 1:
+            return self.values[1:]
+        raise ValueError(f"'{self}' has {len(self.values)} values for a movie of {ndim} spatial axes")
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            cls.parse, serialization=core_schema.plain_serializer_function_ser_schema(str)
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"type": "string", "pattern": LENGTH_PATTERN}

@@ -1,0 +1,18 @@
+"""Settings of the ``inspect`` stage."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from caiman_pipeline.config.base import Section, key
+
+
+class InspectSettings(Section):
+    """Checks of the raw files before anything is computed."""
+
+    recording_keys: ClassVar[tuple[str, ...]] = ("frame_rate_hz", "axes", "dataset")
+
+    min_frames: int = key(50, "frames", "Fewest frames that are worth analysing; fewer is an error.", ge=2)
+    max_bad_fraction: float = key(
+        0.5, "", "Largest share of constant, black or non-finite frames; more is an error.", ge=0, le=1
+    )

@@ -1,0 +1,89 @@
+"""What is to be known of a recording: in the sheet's columns, or for all recordings in the config."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import field_validator
+
+from caiman_pipeline.config.base import Length, Section, key
+
+REQUIRED = ("frame_rate_hz", "decay_time_s", "cell_diameter")
+
+
+class RecordingSettings(Section):
+    """Facts about recordings. Each key is also a column of the recordings sheet; the sheet wins."""
+
+    frame_rate_hz: float | None = key(None, "Hz", "Frames (or volumes) per second. Required here or in the sheet.", gt=0)
+    decay_time_s: float | None = key(
+        None, "s", "Decay time of a transient of the indicator (1/e). Required here or in the sheet.", gt=0
+    )
+    cell_diameter: Length | None = key(
+        None, "px or um", "Diameter of a typical cell, like '12 um' or '11 px'. Required here or in the sheet."
+    )
+    pixel_size_um: float | None = key(None, "um", "Size of a pixel along rows and columns.", gt=0)
+    plane_spacing_um: float | None = key(None, "um", "Distance between planes, for volumes.", gt=0)
+    axes: str | None = key(
+        None, "", "Order of the axes in the files, letters of TZYX, where the files do not tell it themselves."
+    )
+    dataset: str | None = key(None, "", "Path of the movie inside an HDF5 or Zarr file that holds several.")
+    subject_id: str | None = key(None, "", "Subject, for the NWB file.")
+    species: str = key("Mus musculus", "", "Latin name of the species, for the NWB file.")
+    sex: Literal["M", "F", "U", "O"] = key("U", "", "Sex of the subject: M, F, U (unknown) or O (other).")
+    age: str | None = key(None, "", "Age of the subject as an ISO 8601 duration, like P90D.")
+    session_start: datetime | None = key(
+        None, "", "Start of the session with its time zone, like 2024-05-17T09:30:00+02:00."
+    )
+    session_description: str = key("calcium imaging", "", "One line on the session, for the NWB file.")
+    experimenter: str | None = key(None, "", "Experimenter as 'Last, First'; several separated by semicolons.")
+    lab: str | None = key(None, "", "Laboratory, for the NWB file.")
+    institution: str | None = key(None, "", "Institution, for the NWB file.")
+    indicator: str = key("GCaMP", "", "Calcium indicator, for the NWB file.")
+    location: str = key("unknown", "", "Brain area, for the NWB file.")
+    excitation_nm: float = key(920.0, "nm", "Excitation wavelength.", gt=0)
+    emission_nm: float = key(520.0, "nm", "Emission wavelength.", gt=0)
+
+    @field_validator("frame_rate_hz", "decay_time_s", "pixel_size_um", "plane_spacing_um")
+    @classmethod
+    def _finite(cls, value: float | None) -> float | None:
+        if value is not None and not math.isfinite(value):
+            raise ValueError("must be a finite number")
+        return value
+
+    @field_validator("cell_diameter")
+    @classmethod
+    def _in_own_unit(cls, value: Length | None) -> Length | None:
+        if value is not None and (value.unit == "cells" or min(value.values) <= 0):
+            raise ValueError("a cell's diameter is a positive length in px or um")
+        return value
+
+    @field_validator("axes")
+    @classmethod
+    def _known_letters(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[A-Za-z]{2,6}", value):
+            raise ValueError("axes are letters like TYX or TZYX")
+        return value.upper() if value else value
+
+    @field_validator("session_start")
+    @classmethod
+    def _with_zone(cls, value: datetime | None) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError("needs a time zone, like 2024-05-17T09:30:00+02:00")
+        return value
+
+    def pixel_um(self) -> tuple[float, ...] | None:
+        """Size of a pixel per axis, (row, column) or (plane, row, column), or None."""
+        if self.pixel_size_um is None:
+            return None
+        plane = () if self.plane_spacing_um is None else (self.plane_spacing_um,)
+        return (*plane, self.pixel_size_um, self.pixel_size_um)
+
+    def facts(self, names: tuple[str, ...]) -> dict[str, Any]:
+        """Return the named facts as plain values, lengths in pixels."""
+        facts = self.model_dump(mode="json", include=set(names))
+        if "cell_diameter" in names and self.cell_diameter is not None:
+            facts["cell_diameter"] = str(self.cell_diameter.in_pixels(self.pixel_um()))
+        return facts

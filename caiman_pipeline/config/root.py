@@ -1,0 +1,166 @@
+"""The whole config, and what it means for one recording."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from caiman_pipeline.config.base import Length, Section, key
+from caiman_pipeline.config.evaluate import EvaluateSettings
+from caiman_pipeline.config.export import ExportSettings
+from caiman_pipeline.config.inspect import InspectSettings
+from caiman_pipeline.config.merge import MergeSettings
+from caiman_pipeline.config.motion import MotionSettings
+from caiman_pipeline.config.patch_cnmf import PatchSettings
+from caiman_pipeline.config.recording import REQUIRED, RecordingSettings
+from caiman_pipeline.config.refine import RefineSettings
+from caiman_pipeline.config.report import ReportSettings
+from caiman_pipeline.config.select import SelectSettings
+from caiman_pipeline.config.summary_images import ImageSettings
+from caiman_pipeline.config.traces import TraceSettings
+from caiman_pipeline.errors import PipelineError
+
+SectionType = TypeVar("SectionType", bound=Section)
+
+
+class PathSettings(Section):
+    """Where things are; relative to the folder in which Snakemake runs."""
+
+    recordings: str = key("config/recordings.tsv", "", "The recordings sheet, tab-separated.")
+    results: str = key("results", "", "Folder for everything that the workflow writes.")
+
+
+class Config(Section):
+    """Settings of the workflow, one section per stage."""
+
+    paths: PathSettings = PathSettings()
+    recording: RecordingSettings = RecordingSettings()
+    inspect: InspectSettings = InspectSettings()
+    motion: MotionSettings = MotionSettings()
+    summary_images: ImageSettings = ImageSettings()
+    patch_cnmf: PatchSettings = PatchSettings()
+    merge: MergeSettings = MergeSettings()
+    refine: RefineSettings = RefineSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    traces: TraceSettings = TraceSettings()
+    select: SelectSettings = SelectSettings()
+    export_nwb: ExportSettings = ExportSettings()
+    report: ReportSettings = ReportSettings()
+
+
+STAGES: tuple[str, ...] = tuple(n for n in Config.model_fields if n not in ("paths", "recording"))
+
+
+def load_config(source: Path | str | Mapping[str, Any]) -> Config:
+    """Read and validate a config file, or a mapping such as Snakemake's ``config``.
+
+    Raises
+    ------
+    PipelineError
+        If it cannot be read or a key is unknown, of the wrong type or out of bounds.
+    """
+    if isinstance(source, Mapping):
+        return validate(Config, _plain(source), "config")
+    try:
+        values = yaml.safe_load(Path(source).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise PipelineError(f"{source}: not a readable YAML file ({' '.join(str(error).split())}).") from error
+    if values is not None and not isinstance(values, dict):
+        raise PipelineError(f"{source}: a config is a list of sections with keys, found {type(values).__name__}.")
+    return validate(Config, values or {}, str(source))
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: _plain(v) if isinstance(v, Mapping) else v for k, v in values.items()}
+
+
+def validate(model: type[SectionType], values: Mapping[str, Any], where: str) -> SectionType:
+    """Build a section from plain values; problems become one PipelineError that lists them all."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(_explain(model, dict(e)) for e in error.errors())
+        raise PipelineError(f"{where}: {problems}") from None
+
+
+def _explain(model: type[Section], problem: dict[str, Any]) -> str:
+    path = [str(p) for p in problem["loc"]]
+    name = ".".join(path)
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key `{name}`{_suggest(model, path)}"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"`{name}`: {message} (found {problem['input']!r})"
+
+
+def _suggest(model: type[Section], path: list[str]) -> str:
+    known = known_keys(model)
+    elsewhere = [k for k in known if k.rsplit(".", 1)[-1] == path[-1]]
+    near = elsewhere or difflib.get_close_matches(".".join(path), known, n=1, cutoff=0.5)
+    if not near:
+        leaves = {k.rsplit(".", 1)[-1]: k for k in known}
+        near = [leaves[m] for m in difflib.get_close_matches(path[-1], leaves, n=1, cutoff=0.6)]
+    return f", did you mean `{near[0]}`?" if near else ""
+
+
+def known_keys(model: type[Section], prefix: str = "") -> list[str]:
+    """Return the dotted names of every key below ``model``."""
+    names = []
+    for name, field in model.model_fields.items():
+        names.append(prefix + name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            names += known_keys(field.annotation, f"{prefix}{name}.")
+    return names
+
+
+def resolve_stage(config: Config, stage: str) -> dict[str, Any]:
+    """Return the settings that ``stage`` runs with, as plain values: its section in pixels, and what it needs to know.
+
+    ``config`` is the recording's own (sheet values and overrides applied). Lengths are turned into pixels here, once.
+
+    Raises
+    ------
+    PipelineError
+        If a length cannot be turned into pixels.
+    """
+    section: Section = getattr(config, stage)
+    recording = config.recording
+    values = section.model_dump(mode="json")
+    for name, value in section:
+        if isinstance(value, Length):
+            try:
+                values[name] = str(value.in_pixels(recording.pixel_um(), recording.cell_diameter))
+            except ValueError as error:
+                raise PipelineError(f"`{stage}.{name}`: {error}.") from None
+    return {**values, "recording": recording.facts(section.recording_keys)}
+
+
+def load_stage(model: type[SectionType], text: str) -> tuple[SectionType, RecordingSettings]:
+    """Rebuild a stage's settings and the recording's facts from the JSON that a rule passes.
+
+    Raises
+    ------
+    PipelineError
+        If the text is not JSON or does not fit the section.
+    """
+    try:
+        values = json.loads(text)
+        facts = values.pop("recording", {})
+    except (ValueError, AttributeError) as error:
+        raise PipelineError(f"--settings: not a JSON object ({error}).") from error
+    return validate(model, values, "--settings"), validate(RecordingSettings, facts, "--settings.recording")
+
+
+def check_required(recording: RecordingSettings, where: str) -> None:
+    """Raise a PipelineError that names the facts without which nothing can be computed."""
+    missing = [name for name in REQUIRED if getattr(recording, name) is None]
+    if missing:
+        raise PipelineError(
+            f"{where}: {', '.join(f'`{m}`' for m in missing)} must be given, in a column of the sheet or under "
+            "`recording:` in the config."
+        )

@@ -1,0 +1,13 @@
+"""Settings of the ``select`` stage."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from caiman_pipeline.config.base import Section
+
+
+class SelectSettings(Section):
+    """TBD."""
+
+    recording_keys: ClassVar[tuple[str, ...]] = ("frame_rate_hz",)

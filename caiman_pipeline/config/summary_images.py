@@ -1,0 +1,13 @@
+"""Settings of the ``summary_images`` stage."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from caiman_pipeline.config.base import Section
+
+
+class ImageSettings(Section):
+    """TBD."""
+
+    recording_keys: ClassVar[tuple[str, ...]] = ("frame_rate_hz",)

@@ -1,0 +1,177 @@
+"""Look at a recording's files: sizes, range, saturation, and frames that hold nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.io.readers import RawMovie, open_movie_files
+from caiman_pipeline.parallel import stream_ordered
+from caiman_pipeline.types import Bounds, Dims, FloatArray, MovieInfo, SourceFile
+
+CHUNK_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True)
+class FrameStats:
+    """Per frame: mean, minimum, maximum (float64 (T,)), pixels at the type's top, and whether each pixel was ever finite."""
+
+    mean: FloatArray
+    minimum: FloatArray
+    maximum: FloatArray
+    saturated: FloatArray
+    finite_always: FloatArray
+    finite_ever: FloatArray
+
+
+def inspect_recording(
+    recording: str,
+    files: list[str],
+    *,
+    axes: str | None,
+    dataset: str | None,
+    frame_rate_hz: float,
+    min_frames: int,
+    max_bad_fraction: float,
+    threads: int,
+    progress: Callable[[int, int], None],
+) -> tuple[MovieInfo, FrameStats]:
+    """Open a recording's files, read every frame once, and describe what is there.
+
+    Parameters
+    ----------
+    files : in the order in which they were recorded
+    progress : called with the number of frames read so far and in all
+
+    Returns
+    -------
+    The description, and the frames' statistics.
+
+    Raises
+    ------
+    PipelineError
+        If a file is missing, damaged or does not fit the others, if there are too few frames or too many that are
+        constant, or if pixels inside the image are not finite.
+    """
+    movie = open_movie_files(list(files), axes, dataset)
+    if movie.n_frames < min_frames:
+        raise PipelineError(
+            f"{files[0]}: {movie.n_frames} frames of {movie.dims}, at least {min_frames} are needed "
+            "(`inspect.min_frames`). Are the axes right, and all files listed?"
+        )
+    stats = scan_frames(movie, threads=threads, progress=progress)
+    bad = np.flatnonzero(~(stats.maximum > stats.minimum))
+    if len(bad) > max_bad_fraction * movie.n_frames:
+        raise PipelineError(
+            f"{files[0]}: {len(bad)} of {movie.n_frames} frames are constant, black or not finite "
+            f"(allowed: {max_bad_fraction:.0%}, `inspect.max_bad_fraction`). Is this the right file?"
+        )
+    info = MovieInfo(
+        recording=recording,
+        files=tuple(_identify(path, reader.n_frames) for path, reader in zip(files, movie.readers, strict=True)),
+        axes=axes,
+        dataset=dataset,
+        dims=movie.dims,
+        dtype=str(movie.dtype),
+        frame_rate_hz=frame_rate_hz,
+        value_min=float(np.nanmin(stats.minimum)),
+        value_max=float(np.nanmax(stats.maximum)),
+        saturated_fraction=float(stats.saturated.sum() / (movie.n_frames * prod(movie.dims))),
+        bad_frames=tuple(int(i) for i in bad),
+        border_px=finite_border(files[0], stats.finite_always, stats.finite_ever),
+        warnings=(),
+    )
+    return _with_warnings(info), stats
+
+
+def _identify(path: str, n_frames: int) -> SourceFile:
+    status = Path(path).stat()
+    return SourceFile(path, n_frames, status.st_size, status.st_mtime_ns)
+
+
+def _with_warnings(info: MovieInfo) -> MovieInfo:
+    from dataclasses import replace
+
+    warnings = []
+    if info.saturated_fraction > 1e-4:
+        warnings.append(f"{info.saturated_fraction:.2%} of pixel values are saturated at {info.value_max:g}")
+    if info.bad_frames:
+        shown = ", ".join(map(str, info.bad_frames[:10])) + (" ..." if len(info.bad_frames) > 10 else "")
+        warnings.append(f"{len(info.bad_frames)} frames are constant, black or not finite: {shown}")
+    return replace(info, warnings=tuple(warnings))
+
+
+def scan_frames(movie: RawMovie, *, threads: int, progress: Callable[[int, int], None]) -> FrameStats:
+    """Read every frame once, in chunks of bounded size, and collect its statistics."""
+    frame_bytes = prod(movie.dims) * np.dtype(movie.dtype).itemsize
+    length = int(np.clip(CHUNK_BYTES // frame_bytes, 1, 2048))
+    starts = range(0, movie.n_frames, length)
+    is_float = np.dtype(movie.dtype).kind == "f"
+
+    def scan(start: int) -> tuple[FloatArray, FloatArray | None, FloatArray | None]:
+        return _scan_chunk(movie.read(start, min(start + length, movie.n_frames)), is_float)
+
+    rows, always, ever = [], np.ones(movie.dims, bool), np.zeros(movie.dims, bool)
+    for start, (table, chunk_always, chunk_ever) in zip(starts, stream_ordered(scan, starts, threads), strict=True):
+        rows.append(table)
+        always &= True if chunk_always is None else chunk_always
+        ever |= True if chunk_ever is None else chunk_ever
+        progress(min(start + length, movie.n_frames), movie.n_frames)
+    mean, low, high, saturated = np.concatenate(rows, axis=1)
+    return FrameStats(mean, low, high, _at_top(saturated, high), always, ever)
+
+
+def _at_top(saturated: FloatArray, high: FloatArray) -> FloatArray:
+    """Keep the counts of pixels at their frame's maximum only where that is the movie's maximum, hit again and again."""
+    movie_top = np.nanmax(high)
+    counts = np.where(high == movie_top, saturated, 0.0)
+    return counts if counts.sum() > max(2.0, np.count_nonzero(high == movie_top) * 1.5) else np.zeros_like(counts)
+
+
+def _scan_chunk(frames: FloatArray, is_float: bool) -> tuple[FloatArray, FloatArray | None, FloatArray | None]:
+    flat = frames.reshape(len(frames), -1)
+    if not is_float:
+        high = flat.max(1)
+        at_top = np.zeros(len(frames))
+        suspects = np.flatnonzero(high == high.max())
+        at_top[suspects] = np.count_nonzero(flat[suspects] == high.max(), axis=1)
+        return np.stack([flat.mean(1, dtype=np.float64), flat.min(1), high, at_top]).astype(np.float64), None, None
+    finite = np.isfinite(frames)
+    whole = finite.reshape(len(frames), -1).any(1)
+    masked = np.where(finite, frames, np.nan).reshape(len(frames), -1)
+    masked[~whole] = 0.0
+    high = np.nanmax(masked, axis=1)
+    table = np.stack([np.nanmean(masked, axis=1), np.nanmin(masked, axis=1), high, (masked == high[:, None]).sum(1)])
+    table = table.astype(np.float64)
+    table[:3, ~whole] = np.nan
+    return table, finite[whole].all(0), finite[whole].any(0)
+
+
+def finite_border(path: str, always: FloatArray, ever: FloatArray) -> Bounds:
+    """Return how many pixels at each axis end are not always finite, (before, after) per axis.
+
+    Raises
+    ------
+    PipelineError
+        If pixels inside that border are not finite either.
+    """
+    if always.all():
+        return ((0, 0),) * always.ndim
+    rows_ok = [always.mean(axis=tuple(j for j in range(always.ndim) if j != i)) for i in range(always.ndim)]
+    best = [row >= 0.5 * row.max() if row.max() > 0 else row > 0 for row in rows_ok]
+    border = tuple((int(np.argmax(ok)), int(np.argmax(ok[::-1]))) for ok in best)
+    inside = always[tuple(slice(a, n - b) for (a, b), n in zip(border, always.shape, strict=True))]
+    if not inside.size or not inside.all():
+        count = int(np.count_nonzero(~inside)) if inside.size else int(always.size)
+        raise PipelineError(
+            f"{path}: {count} pixels inside the image are NaN or infinite in some frame (a border of such pixels is "
+            "fine, holes are not). Fill or crop them before the analysis."
+        )
+    return border
+
+

@@ -1,0 +1,1 @@
+"""Movie readers, the movie store and result files."""

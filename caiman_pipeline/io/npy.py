@@ -1,0 +1,30 @@
+"""NumPy ``.npy`` movies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.io.axes import order_axes
+from caiman_pipeline.types import FloatArray
+
+
+class NpyReader:
+    """A ``.npy`` array, mapped only while it is read, so that mapped pages do not count as the job's memory."""
+
+    def __init__(self, path: Path, axes: str | None) -> None:
+        self._path = path
+        try:
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise PipelineError(f"{path}: not a whole .npy array ({error}). Copy it again from its source.") from error
+        self._axes = order_axes(str(path), array.shape, axes)
+        self.n_frames = self._axes.frames(array.shape)
+        self.dims = self._axes.dims(array.shape)
+        self.dtype = array.dtype
+
+    def read(self, start: int, stop: int) -> FloatArray:
+        """Return frames ``start`` to ``stop`` as (t, [D,] H, W)."""
+        return np.array(self._axes.read(np.load(self._path, mmap_mode="r", allow_pickle=False), start, stop))

@@ -1,0 +1,171 @@
+"""Lazy movie readers behind one protocol, and several files read as one recording."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.types import Dims, FloatArray, MovieInfo
+
+
+class FrameReader(Protocol):
+    """One movie file: frames on demand, in the file's own type, as (t, [D,] H, W)."""
+
+    n_frames: int
+    dims: Dims
+    dtype: np.dtype
+
+    def read(self, start: int, stop: int) -> FloatArray:
+        """Return frames ``start`` to ``stop``."""
+        ...
+
+
+def _tiff(path: Path, axes: str | None, dataset: str | None) -> FrameReader:
+    from caiman_pipeline.io.tiff import TiffReader
+
+    return TiffReader(path, axes)
+
+
+def _hdf5(path: Path, axes: str | None, dataset: str | None) -> FrameReader:
+    from caiman_pipeline.io.hdf5 import Hdf5Reader
+
+    return Hdf5Reader(path, axes, dataset)
+
+
+def _npy(path: Path, axes: str | None, dataset: str | None) -> FrameReader:
+    from caiman_pipeline.io.npy import NpyReader
+
+    return NpyReader(path, axes)
+
+
+def _zarr(path: Path, axes: str | None, dataset: str | None) -> FrameReader:
+    from caiman_pipeline.io.zarr_array import ZarrReader
+
+    return ZarrReader(path, axes, dataset)
+
+
+FORMATS: dict[str, Callable[[Path, str | None, str | None], FrameReader]] = {
+    ".tif": _tiff, ".tiff": _tiff, ".btf": _tiff, ".h5": _hdf5, ".hdf5": _hdf5, ".npy": _npy, ".zarr": _zarr,
+}  # fmt: skip
+
+
+def natural_key(path: str | Path) -> list[tuple[int, int, str]]:
+    """Sort key that puts ``file_2`` before ``file_10``."""
+    pieces = re.split(r"(\d+)", str(path))
+    return [(1, int(p), "") if p.isdigit() else (0, 0, p.casefold()) for p in pieces]
+
+
+def open_file(path: Path | str, axes: str | None = None, dataset: str | None = None) -> FrameReader:
+    """Open one movie file.
+
+    Raises
+    ------
+    PipelineError
+        If the file is missing, empty, of an unknown format, damaged, or its axes or dataset must be named.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise PipelineError(f"{path}: file not found. Check the `files` column of the recordings sheet.")
+    opener = FORMATS.get(path.suffix.lower())
+    if opener is None:
+        raise PipelineError(f"{path}: unknown format {path.suffix!r}. Supported: {', '.join(FORMATS)}.")
+    if path.is_file() and path.stat().st_size == 0:
+        raise PipelineError(f"{path}: the file is empty (0 bytes). Copy it again from its source.")
+    reader = opener(path, axes, dataset)
+    if np.dtype(reader.dtype).kind not in "iuf":
+        raise PipelineError(f"{path}: pixels of type {reader.dtype} are not supported, only integers and floats.")
+    if reader.n_frames == 0 or 0 in reader.dims:
+        raise PipelineError(f"{path}: holds no frames (frames {reader.n_frames}, frame size {reader.dims}).")
+    return reader
+
+
+@dataclass(frozen=True)
+class RawMovie:
+    """Several files as one movie, in the order given."""
+
+    readers: tuple[FrameReader, ...]
+
+    @property
+    def dims(self) -> Dims:
+        """Frame size."""
+        return self.readers[0].dims
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Common type of the files' pixels."""
+        return np.result_type(*(r.dtype for r in self.readers))
+
+    @property
+    def stops(self) -> list[int]:
+        """Frame index after the last frame of each file."""
+        return list(accumulate(r.n_frames for r in self.readers))
+
+    @property
+    def n_frames(self) -> int:
+        """Frames of all files together."""
+        return self.stops[-1]
+
+    def read(self, start: int, stop: int) -> FloatArray:
+        """Return frames ``start`` to ``stop`` as (t, [D,] H, W), across file boundaries, in the files' own type."""
+        stops, pieces = self.stops, []
+        for i in range(bisect_right(stops, start), len(stops)):
+            first = stops[i] - self.readers[i].n_frames
+            pieces.append(self.readers[i].read(max(start, first) - first, min(stop, stops[i]) - first))
+            if stop <= stops[i]:
+                break
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+    def read_frames(self, indices: FloatArray) -> FloatArray:
+        """Return chosen frames, ascending ``indices``, as (t, [D,] H, W); neighbours are read together."""
+        runs = np.split(indices, np.flatnonzero(np.diff(indices) != 1) + 1)
+        return np.concatenate([self.read(int(run[0]), int(run[-1]) + 1) for run in runs])
+
+
+def open_movie_files(
+    paths: list[Path] | list[str], axes: str | None = None, dataset: str | None = None
+) -> RawMovie:
+    """Open a recording's files as one movie; frames must have one size and one type.
+
+    Raises
+    ------
+    PipelineError
+        As ``open_file``, or if the files do not fit together.
+    """
+    if not paths:
+        raise PipelineError("no files to open. Check the `files` column of the recordings sheet.")
+    readers = tuple(open_file(p, axes, dataset) for p in paths)
+    for path, reader in zip(paths, readers, strict=True):
+        if reader.dims != readers[0].dims:
+            raise PipelineError(
+                f"{path}: frames of {reader.dims}, but {paths[0]} has {readers[0].dims}. "
+                "Files of one recording must have one frame size."
+            )
+        if reader.dtype != readers[0].dtype:
+            raise PipelineError(
+                f"{path}: pixels of type {reader.dtype}, but {paths[0]} has {readers[0].dtype}. "
+                "Files of one recording must have one pixel type."
+            )
+    return RawMovie(readers)
+
+
+def open_inspected(info: MovieInfo) -> RawMovie:
+    """Open the files that ``inspect`` saw.
+
+    Raises
+    ------
+    PipelineError
+        If a file has changed since then.
+    """
+    for file in info.files:
+        path = Path(file.path)
+        if path.exists() and path.is_file() and path.stat().st_size != file.size_bytes:
+            raise PipelineError(f"{path}: changed size since it was inspected. Run the workflow again.")
+    return open_movie_files([f.path for f in info.files], info.axes, info.dataset)

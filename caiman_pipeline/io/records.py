@@ -1,0 +1,108 @@
+"""Typed records to and from result files, one pair of functions for each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.io.atomic import write_text
+from caiman_pipeline.io.results import Result
+from caiman_pipeline.types import Background, Components, MovieInfo, Quality, Shifts, SourceFile, Traces
+
+INFO_SCHEMA = 1
+
+
+def save_movie_info(path: Path | str, info: MovieInfo) -> None:
+    """Write what ``inspect`` found as JSON."""
+    write_text(path, json.dumps({"schema": INFO_SCHEMA, **asdict(info)}, indent=1))
+
+
+def load_movie_info(path: Path | str) -> MovieInfo:
+    """Read what ``inspect`` found.
+
+    Raises
+    ------
+    PipelineError
+        If the file is missing, damaged or of another schema.
+    """
+    try:
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+        if record.pop("schema") != INFO_SCHEMA:
+            raise PipelineError(f"{path}: written by another version. Delete it and run again.")
+    except (OSError, ValueError, KeyError) as error:
+        raise PipelineError(f"{path}: not a readable inspection ({error}). Delete it and run again.") from error
+    files = tuple(SourceFile(**f) for f in record.pop("files"))
+    for name in ("dims", "bad_frames", "warnings"):
+        record[name] = tuple(record[name])
+    record["border_px"] = tuple(tuple(b) for b in record["border_px"])
+    return MovieInfo(files=files, **record)
+
+
+def components_to_arrays(components: Components) -> dict[str, Any]:
+    """Flatten components for ``save_result``."""
+    background = components.background
+    return {
+        "dims": np.array(components.dims), "ids": components.ids, "footprints": components.footprints,
+        "denoised": components.denoised, "residual": components.residual, "noise": components.noise,
+        "frames_per_bin": components.frames_per_bin, "background_static": background.static,
+        "background_spatial": background.spatial, "background_temporal": background.temporal,
+    }  # fmt: skip
+
+
+def components_from_result(result: Result | Mapping[str, Any]) -> Components:
+    """Rebuild components from a loaded result."""
+    return Components(
+        dims=tuple(int(n) for n in result["dims"]),
+        ids=result["ids"],
+        footprints=result["footprints"],
+        denoised=result["denoised"],
+        residual=result["residual"],
+        background=Background(
+            result["background_static"], result["background_spatial"], result["background_temporal"]
+        ),
+        noise=result["noise"],
+        frames_per_bin=int(result["frames_per_bin"]),
+    )
+
+
+def shifts_to_arrays(shifts: Shifts) -> dict[str, Any]:
+    """Flatten shifts for ``save_result``; without a field only ``rigid`` is kept."""
+    arrays: dict[str, Any] = {"rigid": shifts.rigid}
+    if shifts.field is not None:
+        arrays["field"] = shifts.field
+        arrays.update({f"grid_{axis}": points for axis, points in enumerate(shifts.grid)})
+    return arrays
+
+
+def shifts_from_result(result: Result) -> Shifts:
+    """Rebuild shifts from a loaded result."""
+    if "field" not in result.arrays:
+        return Shifts(result["rigid"])
+    ndim = result["rigid"].shape[1]
+    return Shifts(result["rigid"], result["field"], tuple(result[f"grid_{axis}"] for axis in range(ndim)))
+
+
+def traces_to_arrays(traces: Traces) -> dict[str, Any]:
+    """Flatten traces for ``save_result``."""
+    return dict(vars(traces))
+
+
+def traces_from_result(result: Result) -> Traces:
+    """Rebuild traces from a loaded result."""
+    return Traces(**result.arrays)
+
+
+def quality_to_arrays(quality: Quality) -> dict[str, Any]:
+    """Flatten quality measures for ``save_result``."""
+    return dict(vars(quality))
+
+
+def quality_from_result(result: Result) -> Quality:
+    """Rebuild quality measures from a loaded result."""
+    return Quality(**result.arrays)

@@ -1,0 +1,106 @@
+"""Result files: HDF5 with a schema version, the package version, the settings and the input's identity inside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from scipy.sparse import csc_matrix, issparse
+
+from caiman_pipeline import __version__
+from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.io.atomic import whole_file
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Result:
+    """A stage's arrays (sparse matrices as csc) by name, with the settings and source that made them."""
+
+    kind: str
+    arrays: dict[str, Any]
+    settings: dict[str, Any]
+    source: dict[str, Any]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.arrays[name]
+
+
+def save_result(
+    path: Path | str,
+    *,
+    kind: str,
+    arrays: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    source: Mapping[str, Any],
+) -> None:
+    """Write one result, whole or not at all.
+
+    Parameters
+    ----------
+    path : file to write
+    kind : the stage's noun, checked on loading
+    arrays : numpy arrays, csc matrices, tuples of text or numbers, by name
+    settings : the resolved settings of the stage
+    source : what the result was made from (recording, files, sizes)
+    """
+    with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["schema"] = SCHEMA
+        file.attrs["kind"] = kind
+        file.attrs["version"] = __version__
+        file.attrs["settings"] = json.dumps(settings, sort_keys=True)
+        file.attrs["source"] = json.dumps(source, sort_keys=True)
+        for name, value in arrays.items():
+            _write(file, name, value)
+
+
+def _write(file: h5py.File, name: str, value: Any) -> None:
+    if issparse(value):
+        group = file.create_group(name)
+        group.attrs["shape"] = value.shape
+        matrix = value.tocsc()
+        for part in ("data", "indices", "indptr"):
+            group.create_dataset(part, data=getattr(matrix, part))
+    elif isinstance(value, str):
+        file.create_dataset(name, data=value, dtype=h5py.string_dtype())
+    elif isinstance(value, tuple) and all(isinstance(v, str) for v in value):
+        file.create_dataset(name, data=np.array(value, dtype=object), dtype=h5py.string_dtype())
+    else:
+        file.create_dataset(name, data=np.asarray(value))
+
+
+def _read(item: h5py.Group | h5py.Dataset) -> Any:
+    if isinstance(item, h5py.Group):
+        parts = (item["data"][()], item["indices"][()], item["indptr"][()])
+        return csc_matrix(parts, shape=tuple(item.attrs["shape"]))
+    if h5py.check_string_dtype(item.dtype):
+        return tuple(item.asstr()[()]) if item.shape else item.asstr()[()]
+    return item[()]
+
+
+def load_result(path: Path | str, kind: str) -> Result:
+    """Read a result of the given kind.
+
+    Raises
+    ------
+    PipelineError
+        If the file is missing, damaged, of another kind or of another schema.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            found = (file.attrs.get("kind"), file.attrs.get("schema"))
+            if found != (kind, SCHEMA):
+                raise PipelineError(
+                    f"{path}: expected a {kind!r} result of schema {SCHEMA}, found {found[0]!r} of schema {found[1]}. "
+                    "Delete it and run the workflow again."
+                )
+            arrays = {name: _read(item) for name, item in file.items()}
+            return Result(kind, arrays, json.loads(file.attrs["settings"]), json.loads(file.attrs["source"]))
+    except OSError as error:
+        raise PipelineError(f"{path}: not a readable result file ({error}). Delete it and run again.") from error

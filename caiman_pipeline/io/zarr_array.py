@@ -1,0 +1,33 @@
+"""Zarr movies: an array, or a named array of a group."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import zarr
+
+from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.io.axes import order_axes
+from caiman_pipeline.io.hdf5 import choose_dataset
+from caiman_pipeline.types import FloatArray
+
+
+class ZarrReader:
+    """A Zarr array on disk."""
+
+    def __init__(self, path: Path, axes: str | None, dataset: str | None) -> None:
+        try:
+            node = zarr.open(str(path), mode="r")
+        except (OSError, ValueError, KeyError) as error:
+            raise PipelineError(f"{path}: not a readable Zarr store ({error}).") from error
+        if isinstance(node, zarr.Group):
+            found = {name: item.shape for name, item in node.members(max_depth=None) if isinstance(item, zarr.Array)}
+            node = node[choose_dataset(str(path), found, dataset)]
+        self._array = node
+        self._axes = order_axes(str(path), tuple(node.shape), axes)
+        self.n_frames, self.dims = self._axes.frames(node.shape), self._axes.dims(node.shape)
+        self.dtype = node.dtype
+
+    def read(self, start: int, stop: int) -> FloatArray:
+        """Return frames ``start`` to ``stop`` as (t, [D,] H, W)."""
+        return self._axes.read(self._array, start, stop)

@@ -1,0 +1,1 @@
+"""Motion correction: template, registration, application of shifts, and measures of the result."""

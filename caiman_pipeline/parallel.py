@@ -1,0 +1,49 @@
+"""Threads inside a job: as many as the rule grants, and the same numbers for any count.
+
+Work is cut into fixed pieces that do not depend on the number of threads, results come back in order, and BLAS stays on
+one thread (its own splitting would change the last bits of a sum).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def available_cores() -> int:
+    """Count the cores that this process may use: affinity and SLURM's allocation, never the whole node."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    granted = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    return min(allowed, int(granted)) if granted.isdigit() and int(granted) > 0 else allowed
+
+
+def limit_library_threads(threads: int) -> None:
+    """Set the environment so that BLAS uses one thread and numba ``threads``; call before numpy is imported."""
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+        os.environ[name] = "1"
+    os.environ["NUMBA_NUM_THREADS"] = str(threads)
+
+
+def map_ordered(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> list[Result]:
+    """Apply ``function`` to each item on ``threads`` threads and return the results in order."""
+    return list(stream_ordered(function, items, threads))
+
+
+def stream_ordered(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
+    """Yield ``function(item)`` in order, computing at most ``threads`` items ahead, so memory stays bounded."""
+    if threads <= 1:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: list[Future[Result]] = []
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > threads:
+                yield waiting.pop(0).result()
+        while waiting:
+            yield waiting.pop(0).result()

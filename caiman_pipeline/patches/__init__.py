@@ -1,0 +1,1 @@
+"""Tile geometry and the stitching of what was found in tiles."""

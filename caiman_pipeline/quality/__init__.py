@@ -1,0 +1,1 @@
+"""Quality measures of components and the rule that accepts or rejects them."""

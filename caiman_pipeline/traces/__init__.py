@@ -1,0 +1,1 @@
+"""Deconvolution and DF/F of fluorescence traces."""

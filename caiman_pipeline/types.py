@@ -1,0 +1,238 @@
+"""Frozen, validated records that travel between stages.
+
+Axes: T frames, D planes, H rows, W columns, P pixels in C order, K components. ``dims`` is (H, W) or (D, H, W).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from scipy.sparse import csc_matrix
+
+Dims = tuple[int, ...]
+FloatArray = np.ndarray
+Bounds = tuple[tuple[int, int], ...]
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One raw file as it was when inspected."""
+
+    path: str
+    n_frames: int
+    size_bytes: int
+    modified_ns: int
+
+
+@dataclass(frozen=True)
+class MovieInfo:
+    """What ``inspect`` found out about a recording.
+
+    Attributes
+    ----------
+    dims : (H, W) or (D, H, W), pixels
+    value_min, value_max : smallest and largest finite pixel value
+    saturated_fraction : share of pixel values at the top of an integer type's range, or of its used bit depth
+    bad_frames : indices of frames that are constant, all zero or without a finite pixel
+    border_px : pixels per axis end, (before, after), that are not finite in some frame; zero for integer data
+    """
+
+    recording: str
+    files: tuple[SourceFile, ...]
+    axes: str | None
+    dataset: str | None
+    dims: Dims
+    dtype: str
+    frame_rate_hz: float
+    value_min: float
+    value_max: float
+    saturated_fraction: float
+    bad_frames: tuple[int, ...]
+    border_px: Bounds
+    warnings: tuple[str, ...]
+
+    @property
+    def n_frames(self) -> int:
+        """Frames of all files together."""
+        return sum(f.n_frames for f in self.files)
+
+    @property
+    def n_pixels(self) -> int:
+        """Pixels of one frame."""
+        return prod(self.dims)
+
+
+@dataclass(frozen=True)
+class Shifts:
+    """Displacement of the scene in each frame, in pixels; correcting a frame subtracts it.
+
+    Attributes
+    ----------
+    rigid : float32 (T, ndim), order ([dz,] dy, dx)
+    field : float32 (T, *grid, ndim) or None, total displacement (rigid part included) at the grid points
+    grid : one array per axis with the pixel coordinates of the grid points, empty without a field
+    """
+
+    rigid: FloatArray
+    field: FloatArray | None = None
+    grid: tuple[FloatArray, ...] = ()
+
+    def __post_init__(self) -> None:
+        _require(self.rigid.ndim == 2, f"rigid shifts must be (T, ndim), got {self.rigid.shape}")
+        if self.field is not None:
+            expected = (len(self.rigid), *(len(g) for g in self.grid), self.rigid.shape[1])
+            _require(self.field.shape == expected, f"shift field must be {expected}, got {self.field.shape}")
+
+    @property
+    def n_frames(self) -> int:
+        """Frames covered."""
+        return len(self.rigid)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A box of the field of view: ``bounds`` with overlap, ``core`` without, as (start, stop) per axis."""
+
+    index: int
+    bounds: Bounds
+    core: Bounds
+
+    @property
+    def slices(self) -> tuple[slice, ...]:
+        """Index into an array of shape ``dims``."""
+        return tuple(slice(a, b) for a, b in self.bounds)
+
+    @property
+    def shape(self) -> Dims:
+        """Size with overlap, pixels."""
+        return tuple(b - a for a, b in self.bounds)
+
+
+@dataclass(frozen=True)
+class TileGrid:
+    """Tiles that cover a field of view, neighbours overlapping."""
+
+    dims: Dims
+    tiles: tuple[Tile, ...]
+
+
+@dataclass(frozen=True)
+class Background:
+    """Fluorescence that belongs to no component: ``static + spatial @ temporal``.
+
+    Attributes
+    ----------
+    static : float32 (P,)
+    spatial : sparse float32 (P, B)
+    temporal : float32 (B, T)
+    """
+
+    static: FloatArray
+    spatial: csc_matrix
+    temporal: FloatArray
+
+    def __post_init__(self) -> None:
+        _require(self.spatial.shape[0] == len(self.static), "background maps must have one row per pixel")
+        _require(self.spatial.shape[1] == len(self.temporal), "one temporal row per background map")
+
+
+@dataclass(frozen=True)
+class Components:
+    """Footprints and traces of a recording's components, with its background and noise.
+
+    Attributes
+    ----------
+    dims : (H, W) or (D, H, W)
+    ids : int64 (K,), stable through every later stage
+    footprints : sparse float32 (P, K), each with unit Euclidean norm
+    denoised : float32 (K, T), demixed fluorescence of the model, in pixel values x footprint norm
+    residual : float32 (K, T), what the footprint sees that the model does not explain;
+        ``denoised + residual`` is the raw demixed trace
+    background : the rest of the movie's model
+    noise : float32 (P,), standard deviation per pixel
+    frames_per_bin : frames averaged into one column of the traces, 1 at full rate
+    """
+
+    dims: Dims
+    ids: FloatArray
+    footprints: csc_matrix
+    denoised: FloatArray
+    residual: FloatArray
+    background: Background
+    noise: FloatArray
+    frames_per_bin: int = 1
+
+    def __post_init__(self) -> None:
+        n_components, n_pixels = len(self.ids), prod(self.dims)
+        _require(self.footprints.shape == (n_pixels, n_components), "footprints must be (P, K)")
+        _require(len(self.denoised) == n_components, "one trace per component")
+        _require(self.residual.shape == self.denoised.shape, "residual and denoised traces must align")
+        _require(self.noise.shape == (n_pixels,), "noise must be (P,)")
+
+    @property
+    def n_components(self) -> int:
+        """Number of components, K."""
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Traces:
+    """Deconvolution and DF/F of every component, row-aligned with ``ids``.
+
+    Attributes
+    ----------
+    denoised, deconvolved : float32 (K, T), calcium without baseline, and activity per frame (same unit)
+    baseline : float32 (K,), constant of the deconvolution
+    f0 : float32 (K, T), baseline fluorescence including background under the footprint
+    dff : float32 (K, T), of the kind named by ``dff_kind``; NaN where F0 is not positive
+    noise : float32 (K,), standard deviation per frame
+    ar : float32 (K, p), autoregressive coefficients; ``sparsity`` : float32 (K,), penalty used
+    flags : (K,) text, empty or what is the matter with a trace
+    """
+
+    ids: FloatArray
+    denoised: FloatArray
+    deconvolved: FloatArray
+    baseline: FloatArray
+    f0: FloatArray
+    dff: FloatArray
+    dff_kind: str
+    noise: FloatArray
+    ar: FloatArray
+    sparsity: FloatArray
+    flags: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for name in ("denoised", "deconvolved", "baseline", "f0", "dff", "noise", "ar", "sparsity", "flags"):
+            _require(len(getattr(self, name)) == len(self.ids), f"{name} must have one row per component")
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Measured quality of every component, row-aligned with ``ids``.
+
+    Attributes
+    ----------
+    snr : float32 (K,), peak of a transient's length over noise
+    r_value : float32 (K,), correlation of the footprint with the movie around its transients
+    size_px : float32 (K,), pixels above half the peak
+    """
+
+    ids: FloatArray
+    snr: FloatArray
+    r_value: FloatArray
+    size_px: FloatArray
+
+    def __post_init__(self) -> None:
+        for name in ("snr", "r_value", "size_px"):
+            _require(len(getattr(self, name)) == len(self.ids), f"{name} must have one row per component")
