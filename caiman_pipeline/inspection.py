@@ -12,7 +12,7 @@ import numpy as np
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.readers import RawMovie, open_movie_files
 from caiman_pipeline.parallel import stream_ordered
-from caiman_pipeline.types import Bounds, Dims, FloatArray, MovieInfo, SourceFile
+from caiman_pipeline.types import Bounds, FloatArray, MovieInfo, SourceFile
 
 CHUNK_BYTES = 16 * 2**20
 
@@ -173,5 +173,3 @@ def finite_border(path: str, always: FloatArray, ever: FloatArray) -> Bounds:
             "fine, holes are not). Fill or crop them before the analysis."
         )
     return border
-
-

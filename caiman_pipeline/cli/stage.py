@@ -25,7 +25,6 @@ def add_stage_arguments(parser: argparse.ArgumentParser, *, settings: bool = Tru
         parser.add_argument("--settings", required=True, help="the stage's resolved settings, as JSON")
     parser.add_argument("--threads", type=int, default=0, help="threads to use (default: all cores granted)")
     parser.add_argument("--log", type=Path, help="write the log to this file instead of standard error")
-    parser.add_argument("--status", type=Path, help="where to record why the stage failed, if it does")
 
 
 @contextmanager
@@ -37,8 +36,8 @@ def stage_job(stage: str, args: argparse.Namespace) -> Iterator[int]:
     threads = args.threads if args.threads > 0 else available_cores()
     limit_library_threads(threads)
     _open_log(args.log)
-    if args.status:
-        args.status.unlink(missing_ok=True)
+    if args.log:
+        failure_record(args.log).unlink(missing_ok=True)
     log.info("%s: caiman_pipeline %s, %d threads", stage, __version__, threads)
     if getattr(args, "settings", None):
         log.info("settings %s", args.settings)
@@ -70,15 +69,19 @@ def _open_log(path: Path | None) -> None:
     log.setLevel(logging.INFO)
 
 
+def failure_record(log_file: Path) -> Path:
+    """Return where the reason of a failed job is kept: beside its log, gone when the job is run again."""
+    return log_file.with_suffix(".failed.json")
+
+
 def _record_failure(stage: str, reason: str, args: argparse.Namespace) -> None:
-    if args.status is None:
+    if args.log is None:
         return
-    record = {"stage": stage, "reason": reason, "log": str(args.log) if args.log else ""}
+    record = {"stage": stage, "reason": reason, "log": str(args.log)}
     try:
-        args.status.parent.mkdir(parents=True, exist_ok=True)
-        args.status.write_text(json.dumps(record, indent=1), encoding="utf-8")
+        failure_record(args.log).write_text(json.dumps(record, indent=1), encoding="utf-8")
     except OSError as error:
-        log.error("%s: the reason could not be recorded (%s)", args.status, error.strerror)
+        log.error("the reason could not be recorded (%s)", error.strerror)
 
 
 def peak_memory_mb() -> float:

@@ -17,7 +17,9 @@ REQUIRED = ("frame_rate_hz", "decay_time_s", "cell_diameter")
 class RecordingSettings(Section):
     """Facts about recordings. Each key is also a column of the recordings sheet; the sheet wins."""
 
-    frame_rate_hz: float | None = key(None, "Hz", "Frames (or volumes) per second. Required here or in the sheet.", gt=0)
+    frame_rate_hz: float | None = key(
+        None, "Hz", "Frames (or volumes) per second. Required here or in the sheet.", gt=0
+    )
     decay_time_s: float | None = key(
         None, "s", "Decay time of a transient of the indicator (1/e). Required here or in the sheet.", gt=0
     )

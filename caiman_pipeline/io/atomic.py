@@ -23,7 +23,9 @@ def _explain(error: OSError, path: Path) -> PipelineError:
             f"{path}: no space left to write it ({free / 1e6:.0f} MB free there). "
             "Free some space or set `paths.results` to another disk, then run again."
         )
-    return PipelineError(f"{path}: cannot be written ({error.strerror}). Check the folder's permissions, then run again.")
+    return PipelineError(
+        f"{path}: cannot be written ({error.strerror}). Check the folder's permissions, then run again."
+    )
 
 
 def flush_to_disk(path: Path) -> None:

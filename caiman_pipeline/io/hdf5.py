@@ -21,9 +21,7 @@ class Hdf5Reader:
                 self._name = choose_dataset(str(path), _datasets(file), dataset)
                 shape, self.dtype = file[self._name].shape, file[self._name].dtype
         except OSError as error:
-            raise PipelineError(
-                f"{path}: not a whole HDF5 file ({error}). Copy it again from its source."
-            ) from error
+            raise PipelineError(f"{path}: not a whole HDF5 file ({error}). Copy it again from its source.") from error
         self._axes = order_axes(f"{path}:{self._name}", shape, axes)
         self.n_frames, self.dims = self._axes.frames(shape), self._axes.dims(shape)
 

@@ -129,9 +129,7 @@ class RawMovie:
         return np.concatenate([self.read(int(run[0]), int(run[-1]) + 1) for run in runs])
 
 
-def open_movie_files(
-    paths: list[Path] | list[str], axes: str | None = None, dataset: str | None = None
-) -> RawMovie:
+def open_movie_files(paths: list[Path] | list[str], axes: str | None = None, dataset: str | None = None) -> RawMovie:
     """Open a recording's files as one movie; frames must have one size and one type.
 
     Raises

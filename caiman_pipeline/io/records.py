@@ -63,9 +63,7 @@ def components_from_result(result: Result | Mapping[str, Any]) -> Components:
         footprints=result["footprints"],
         denoised=result["denoised"],
         residual=result["residual"],
-        background=Background(
-            result["background_static"], result["background_spatial"], result["background_temporal"]
-        ),
+        background=Background(result["background_static"], result["background_spatial"], result["background_temporal"]),
         noise=result["noise"],
         frames_per_bin=int(result["frames_per_bin"]),
     )

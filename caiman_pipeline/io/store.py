@@ -188,6 +188,8 @@ def open_movie(path: Path | str) -> MovieStore:
         size = part.path.stat().st_size if part.path.exists() else None
         if size != listed["bytes"]:
             found = "is missing" if size is None else f"has {size} bytes instead of {listed['bytes']}"
-            raise PipelineError(f"{part.path}: part of the movie store {found}. Delete it and run motion_correct again.")
+            raise PipelineError(
+                f"{part.path}: part of the movie store {found}. Delete it and run motion_correct again."
+            )
     valid = np.load(path.parent / index["valid"], allow_pickle=False)
     return MovieStore(tuple(index["dims"]), float(index["frame_rate_hz"]), tuple(parts), valid)

@@ -71,7 +71,9 @@ class TiffReader:
             with tifffile.TiffFile(path) as file:
                 self._arrays, labels = _open_series(path, file)
         except (tifffile.TiffFileError, OSError, ValueError, IndexError) as error:
-            raise PipelineError(f"{path}: not a readable TIFF file ({error}). Copy it again from its source.") from error
+            raise PipelineError(
+                f"{path}: not a readable TIFF file ({error}). Copy it again from its source."
+            ) from error
         finally:
             logger.removeHandler(complaints)
             logger.propagate = propagate

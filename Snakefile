@@ -1,0 +1,49 @@
+# caiman_pipeline: raw calcium-imaging movies to curated neurons, traces and NWB files.
+from snakemake.utils import min_version
+
+min_version("9.11")
+
+
+# Values given with --configfile or --config win over the file; what neither says has the package's default.
+if Path("config/config.yaml").exists():
+
+    configfile: "config/config.yaml"
+
+
+# How many jobs share a recording's motion correction and tiles; a profile sets other widths with `set-scatter`.
+scattergather:
+    blocks=1,
+    tiles=1,
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/motion.smk"
+include: "workflow/rules/patches.smk"
+include: "workflow/rules/merge.smk"
+include: "workflow/rules/quality.smk"
+include: "workflow/rules/traces.smk"
+include: "workflow/rules/export.smk"
+include: "workflow/rules/report.smk"
+
+
+wildcard_constraints:
+    recording="|".join(RECORDINGS),
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        expand(REPORT, recording=RECORDINGS),
+        expand(NWB, recording=RECORDINGS),
+
+
+onsuccess:
+    write_summary()
+
+
+onerror:
+    write_summary()

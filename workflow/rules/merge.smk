@@ -1,0 +1,43 @@
+rule merge:
+    input:
+        movie=MOVIE,
+        images=IMAGES,
+        batches=BATCHES,
+    output:
+        MERGED,
+    log:
+        f"{LOGS}/merge.log",
+    benchmark:
+        f"{BENCHMARKS}/merge.tsv"
+    threads: 2
+    resources:
+        mem_mb=memory_mb("merge"),
+    params:
+        settings=settings("merge"),
+    shell:
+        "caiman-pipeline merge --movie {input.movie} --images {input.images} "
+        "--batches {input.batches} --components {output} "
+        "--settings {params.settings:q} --threads {threads} --log {log}"
+
+
+rule refine:
+    input:
+        movie=MOVIE,
+        images=IMAGES,
+        merged=MERGED,
+        parts=BLOCKS,
+    output:
+        COMPONENTS,
+    log:
+        f"{LOGS}/refine.log",
+    benchmark:
+        f"{BENCHMARKS}/refine.tsv"
+    threads: 4
+    resources:
+        mem_mb=memory_mb("refine"),
+    params:
+        settings=settings("refine"),
+    shell:
+        "caiman-pipeline refine --movie {input.movie} --images {input.images} --merged {input.merged} "
+        "--components {output} "
+        "--settings {params.settings:q} --threads {threads} --log {log}"

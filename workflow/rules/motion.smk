@@ -1,0 +1,82 @@
+rule inspect:
+    input:
+        files_present,
+    output:
+        info=MOVIE_INFO,
+        frames=FRAMES,
+    log:
+        f"{LOGS}/inspect.log",
+    benchmark:
+        f"{BENCHMARKS}/inspect.tsv"
+    threads: 2
+    resources:
+        mem_mb=memory_mb("inspect"),
+    params:
+        files=files_as_listed,
+        settings=settings("inspect"),
+    shell:
+        "caiman-pipeline inspect --recording {wildcards.recording} --files {params.files:q} "
+        "--movie-info {output.info} --frames {output.frames} "
+        "--settings {params.settings:q} --threads {threads} --log {log}"
+
+
+rule motion_template:
+    input:
+        info=MOVIE_INFO,
+    output:
+        TEMPLATE,
+    log:
+        f"{LOGS}/motion_template.log",
+    benchmark:
+        f"{BENCHMARKS}/motion_template.tsv"
+    threads: 4
+    resources:
+        mem_mb=memory_mb("motion_template"),
+    params:
+        settings=settings("motion"),
+    shell:
+        "caiman-pipeline motion-template --movie-info {input.info} --template {output} "
+        "--settings {params.settings:q} --threads {threads} --log {log}"
+
+
+rule motion_correct:
+    input:
+        info=MOVIE_INFO,
+        template=TEMPLATE,
+    output:
+        directory(BLOCK),
+    log:
+        f"{LOGS}/motion_correct.{{scatteritem}}.log",
+    benchmark:
+        f"{BENCHMARKS}/motion_correct.{{scatteritem}}.tsv"
+    threads: 4
+    resources:
+        mem_mb=memory_mb("motion_correct"),
+    params:
+        settings=settings("motion"),
+    shell:
+        "caiman-pipeline motion-correct --movie-info {input.info} --template {input.template} "
+        "--block {wildcards.scatteritem} --output {output} "
+        "--settings {params.settings:q} --threads {threads} --log {log}"
+
+
+rule memmap_join:
+    input:
+        info=MOVIE_INFO,
+        template=TEMPLATE,
+        blocks=BLOCKS,
+    output:
+        movie=MOVIE,
+        motion=MOTION,
+    log:
+        f"{LOGS}/memmap_join.log",
+    benchmark:
+        f"{BENCHMARKS}/memmap_join.tsv"
+    resources:
+        mem_mb=memory_mb("memmap_join"),
+    params:
+        settings=settings("motion"),
+    shell:
+        "caiman-pipeline memmap-join --movie-info {input.info} --template {input.template} --blocks {input.blocks} "
+        "--movie {output.movie} --motion {output.motion} "
+        "--settings {params.settings:q} --threads {threads} --log {log}"

@@ -1,0 +1,40 @@
+rule summary_images:
+    input:
+        movie=MOVIE,
+        parts=BLOCKS,
+    output:
+        IMAGES,
+    log:
+        f"{LOGS}/summary_images.log",
+    benchmark:
+        f"{BENCHMARKS}/summary_images.tsv"
+    threads: 4
+    resources:
+        mem_mb=memory_mb("summary_images"),
+    params:
+        settings=settings("summary_images"),
+    shell:
+        "caiman-pipeline summary-images --movie {input.movie} --images {output} "
+        "--settings {params.settings:q} --threads {threads} --log {log}"
+
+
+rule patch_cnmf:
+    input:
+        movie=MOVIE,
+        images=IMAGES,
+        parts=BLOCKS,
+    output:
+        BATCH,
+    log:
+        f"{LOGS}/patch_cnmf.{{scatteritem}}.log",
+    benchmark:
+        f"{BENCHMARKS}/patch_cnmf.{{scatteritem}}.tsv"
+    threads: 4
+    resources:
+        mem_mb=memory_mb("patch_cnmf"),
+    params:
+        settings=settings("patch_cnmf"),
+    shell:
+        "caiman-pipeline patch-cnmf --movie {input.movie} --images {input.images} "
+        "--batch {wildcards.scatteritem} --output {output} "
+        "--settings {params.settings:q} --threads {threads} --log {log}"
