@@ -1,0 +1,62 @@
+"""Register one block of frames and write its parts of the movie."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from caiman_pipeline.cli.stage import add_stage_arguments, log, progress, stage_job
+from caiman_pipeline.errors import PipelineError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("--movie-info", type=Path, required=True, help="what `inspect` found")
+    parser.add_argument("--template", type=Path, required=True, help="what `motion-template` wrote")
+    parser.add_argument("--block", required=True, help="which block of how many, like 2-of-4")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write: parts of the movie and block.h5")
+    add_stage_arguments(parser)
+
+
+def parse_block(text: str) -> tuple[int, int]:
+    """Return (block from 0, number of blocks) of ``2-of-4``."""
+    match = re.fullmatch(r"(\d+)-of-(\d+)", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise PipelineError(f"--block: expected something like 2-of-4, found {text!r}.")
+    return int(match[1]) - 1, int(match[2])
+
+
+def run(args: argparse.Namespace) -> None:
+    """Correct one block of frames."""
+    with stage_job("motion_correct", args):
+        import numpy as np
+
+        from caiman_pipeline.config.motion import MotionSettings
+        from caiman_pipeline.config.root import load_stage
+        from caiman_pipeline.io.atomic import whole_folder
+        from caiman_pipeline.io.readers import open_inspected
+        from caiman_pipeline.io.records import load_movie_info
+        from caiman_pipeline.io.results import load_result, save_result
+        from caiman_pipeline.io.store import block_parts
+        from caiman_pipeline.motion.correct import correct_block
+        from caiman_pipeline.motion.results import block_to_arrays
+        from caiman_pipeline.motion.rigid import prepare_template
+
+        settings, _ = load_stage(MotionSettings, args.settings)
+        info = load_movie_info(args.movie_info)
+        template = load_result(args.template, "motion_template")["template"]
+        limits = tuple(int(np.ceil(v)) for v in settings.max_shift.per_axis(len(info.dims)))
+        box = np.array([(a, n - b) for (a, b), n in zip(info.border_px, info.dims, strict=True)])
+        parts = block_parts(info.n_frames, info.dims, *parse_block(args.block))
+        log.info("block %s: %d parts", args.block, len(parts))
+        with whole_folder(args.output) as folder:
+            block = correct_block(
+                open_inspected(info), parts, folder, template=template,
+                registration=None if settings.method == "none" else prepare_template(template, max_shift=limits),
+                bad_frames=info.bad_frames, box=box, progress=progress("frames"),
+            )  # fmt: skip
+            save_result(
+                folder / "block.h5", kind="motion_block", arrays=block_to_arrays(block),
+                settings=settings.model_dump(mode="json"), source={"recording": info.recording, "block": args.block},
+            )  # fmt: skip
