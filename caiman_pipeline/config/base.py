@@ -19,12 +19,16 @@ class Section(BaseModel):
     when one of these changes and not for the others.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
     recording_keys: ClassVar[tuple[str, ...]] = ()
 
 
 def key(default: Any, unit: str, description: str, **bounds: Any) -> Any:
-    """Declare a config key: its default, its unit ("" for none), what it means, and pydantic bounds."""
+    """Declare a config key: its default, its unit ("" for none), what it means, and pydantic bounds.
+
+    A length's default is kept as it is written (and validated like one that was given), so that it shows in the schema.
+    """
+    default = str(default) if isinstance(default, Length) else default
     return Field(default, description=description, json_schema_extra={"unit": unit} if unit else None, **bounds)
 
 

@@ -17,6 +17,8 @@ try:
 except PipelineError as error:
     raise WorkflowError(str(error)) from None
 
+# The conda environment of environment.yml, used where Snakemake runs with `--software-deployment-method conda`.
+ENVIRONMENT = "caiman-pipeline"
 RESULTS = f"{CONFIG.paths.results}/{{recording}}"
 MOVIE_INFO = f"{RESULTS}/inspect/movie_info.json"
 FRAMES = f"{RESULTS}/inspect/frames.h5"

@@ -14,12 +14,14 @@ rule export_nwb:
         f"{LOGS}/export_nwb.log",
     benchmark:
         f"{BENCHMARKS}/export_nwb.tsv"
+    conda:
+        ENVIRONMENT
     resources:
         mem_mb=memory_mb("export_nwb"),
     params:
         settings=settings("export_nwb"),
     shell:
-        "caiman-pipeline export-nwb --movie-info {input.info} --motion {input.motion} --images {input.images} "
-        "--components {input.components} --traces {input.traces} --quality {input.quality} "
-        "--selection {input.selection} --nwb {output.nwb} --table {output.table} "
-        "--settings {params.settings:q} --threads {threads} --log {log}"
+        "caiman-pipeline export-nwb --movie-info {input.info:q} --motion {input.motion:q} --images {input.images:q} "
+        "--components {input.components:q} --traces {input.traces:q} --quality {input.quality:q} "
+        "--selection {input.selection:q} --nwb {output.nwb:q} --table {output.table:q} "
+        "--settings {params.settings:q} --threads {threads} --log {log:q}"

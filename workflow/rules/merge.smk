@@ -9,15 +9,17 @@ rule merge:
         f"{LOGS}/merge.log",
     benchmark:
         f"{BENCHMARKS}/merge.tsv"
+    conda:
+        ENVIRONMENT
     threads: 2
     resources:
         mem_mb=memory_mb("merge"),
     params:
         settings=settings("merge"),
     shell:
-        "caiman-pipeline merge --movie {input.movie} --images {input.images} "
-        "--batches {input.batches} --components {output} "
-        "--settings {params.settings:q} --threads {threads} --log {log}"
+        "caiman-pipeline merge --movie {input.movie:q} --images {input.images:q} "
+        "--batches {input.batches:q} --components {output:q} "
+        "--settings {params.settings:q} --threads {threads} --log {log:q}"
 
 
 rule refine:
@@ -32,12 +34,14 @@ rule refine:
         f"{LOGS}/refine.log",
     benchmark:
         f"{BENCHMARKS}/refine.tsv"
+    conda:
+        ENVIRONMENT
     threads: 4
     resources:
         mem_mb=memory_mb("refine"),
     params:
         settings=settings("refine"),
     shell:
-        "caiman-pipeline refine --movie {input.movie} --images {input.images} --merged {input.merged} "
-        "--components {output} "
-        "--settings {params.settings:q} --threads {threads} --log {log}"
+        "caiman-pipeline refine --movie {input.movie:q} --images {input.images:q} --merged {input.merged:q} "
+        "--components {output:q} "
+        "--settings {params.settings:q} --threads {threads} --log {log:q}"

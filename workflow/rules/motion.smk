@@ -8,6 +8,8 @@ rule inspect:
         f"{LOGS}/inspect.log",
     benchmark:
         f"{BENCHMARKS}/inspect.tsv"
+    conda:
+        ENVIRONMENT
     threads: 2
     resources:
         mem_mb=memory_mb("inspect"),
@@ -16,8 +18,8 @@ rule inspect:
         settings=settings("inspect"),
     shell:
         "caiman-pipeline inspect --recording {wildcards.recording} --files {params.files:q} "
-        "--movie-info {output.info} --frames {output.frames} "
-        "--settings {params.settings:q} --threads {threads} --log {log}"
+        "--movie-info {output.info:q} --frames {output.frames:q} "
+        "--settings {params.settings:q} --threads {threads} --log {log:q}"
 
 
 rule motion_template:
@@ -29,14 +31,16 @@ rule motion_template:
         f"{LOGS}/motion_template.log",
     benchmark:
         f"{BENCHMARKS}/motion_template.tsv"
+    conda:
+        ENVIRONMENT
     threads: 4
     resources:
         mem_mb=memory_mb("motion_template"),
     params:
         settings=settings("motion"),
     shell:
-        "caiman-pipeline motion-template --movie-info {input.info} --template {output} "
-        "--settings {params.settings:q} --threads {threads} --log {log}"
+        "caiman-pipeline motion-template --movie-info {input.info:q} --template {output:q} "
+        "--settings {params.settings:q} --threads {threads} --log {log:q}"
 
 
 rule motion_correct:
@@ -49,15 +53,17 @@ rule motion_correct:
         f"{LOGS}/motion_correct.{{scatteritem}}.log",
     benchmark:
         f"{BENCHMARKS}/motion_correct.{{scatteritem}}.tsv"
+    conda:
+        ENVIRONMENT
     threads: 4
     resources:
         mem_mb=memory_mb("motion_correct"),
     params:
         settings=settings("motion"),
     shell:
-        "caiman-pipeline motion-correct --movie-info {input.info} --template {input.template} "
-        "--block {wildcards.scatteritem} --output {output} "
-        "--settings {params.settings:q} --threads {threads} --log {log}"
+        "caiman-pipeline motion-correct --movie-info {input.info:q} --template {input.template:q} "
+        "--block {wildcards.scatteritem} --output {output:q} "
+        "--settings {params.settings:q} --threads {threads} --log {log:q}"
 
 
 rule memmap_join:
@@ -72,11 +78,13 @@ rule memmap_join:
         f"{LOGS}/memmap_join.log",
     benchmark:
         f"{BENCHMARKS}/memmap_join.tsv"
+    conda:
+        ENVIRONMENT
     resources:
         mem_mb=memory_mb("memmap_join"),
     params:
         settings=settings("motion"),
     shell:
-        "caiman-pipeline memmap-join --movie-info {input.info} --template {input.template} --blocks {input.blocks} "
-        "--movie {output.movie} --motion {output.motion} "
-        "--settings {params.settings:q} --threads {threads} --log {log}"
+        "caiman-pipeline memmap-join --movie-info {input.info:q} --template {input.template:q} --blocks {input.blocks:q} "
+        "--movie {output.movie:q} --motion {output.motion:q} "
+        "--settings {params.settings:q} --threads {threads} --log {log:q}"

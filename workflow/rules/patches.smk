@@ -8,14 +8,16 @@ rule summary_images:
         f"{LOGS}/summary_images.log",
     benchmark:
         f"{BENCHMARKS}/summary_images.tsv"
+    conda:
+        ENVIRONMENT
     threads: 4
     resources:
         mem_mb=memory_mb("summary_images"),
     params:
         settings=settings("summary_images"),
     shell:
-        "caiman-pipeline summary-images --movie {input.movie} --images {output} "
-        "--settings {params.settings:q} --threads {threads} --log {log}"
+        "caiman-pipeline summary-images --movie {input.movie:q} --images {output:q} "
+        "--settings {params.settings:q} --threads {threads} --log {log:q}"
 
 
 rule patch_cnmf:
@@ -29,12 +31,14 @@ rule patch_cnmf:
         f"{LOGS}/patch_cnmf.{{scatteritem}}.log",
     benchmark:
         f"{BENCHMARKS}/patch_cnmf.{{scatteritem}}.tsv"
+    conda:
+        ENVIRONMENT
     threads: 4
     resources:
         mem_mb=memory_mb("patch_cnmf"),
     params:
         settings=settings("patch_cnmf"),
     shell:
-        "caiman-pipeline patch-cnmf --movie {input.movie} --images {input.images} "
-        "--batch {wildcards.scatteritem} --output {output} "
-        "--settings {params.settings:q} --threads {threads} --log {log}"
+        "caiman-pipeline patch-cnmf --movie {input.movie:q} --images {input.images:q} "
+        "--batch {wildcards.scatteritem} --output {output:q} "
+        "--settings {params.settings:q} --threads {threads} --log {log:q}"

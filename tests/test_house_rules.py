@@ -1,0 +1,278 @@
+"""The rules of the house that can be counted: sizes, direction of imports, what is never written."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from caiman_pipeline.cli.main import VERBS
+from caiman_pipeline.config.generate import documented_keys
+from caiman_pipeline.config.root import Config
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "caiman_pipeline"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+TREES = {path: ast.parse(path.read_text()) for path in MODULES}
+HEAVY = {"numba", "scipy", "cv2", "h5py", "tifffile", "zarr", "pynwb", "hdmf", "matplotlib", "skimage", "psutil"}
+
+
+def _functions():
+    for path, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield path, node
+
+
+def _code_lines(path, node):
+    """Count a function's lines of code, without its docstring, comments and blank lines."""
+    skip = set()
+    first = node.body[0]
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+        skip = set(range(first.lineno, first.end_lineno + 1))
+    lines = path.read_text().splitlines()
+    kept = (i for i in range(node.lineno, node.end_lineno + 1) if i not in skip)
+    return sum(1 for i in kept if lines[i - 1].strip() and not lines[i - 1].strip().startswith("#"))
+
+
+def _is_kernel(node):
+    return any("njit" in ast.unparse(d) or "vectorize" in ast.unparse(d) for d in node.decorator_list)
+
+
+def _where(path, node):
+    return f"{path.relative_to(ROOT)}:{node.lineno} {getattr(node, 'name', '')}"
+
+
+def _imports(tree, *, top_level):
+    body = tree.body if top_level else list(ast.walk(tree))
+    for node in body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_functions_are_short():
+    sizes = {_where(p, n): _code_lines(p, n) for p, n in _functions() if not _is_kernel(n)}
+    long = {name: size for name, size in sizes.items() if size > 45}
+    assert len(long) <= 0.05 * len(sizes), f"more than 5% of functions exceed 45 lines: {long}"
+    assert not {n: s for n, s in sizes.items() if s > 70}, "no function exceeds 70 lines"
+    assert sorted(sizes.values())[len(sizes) // 2] <= 14, "the typical function is about 12 lines"
+
+
+def test_kernels_are_short():
+    assert not {_where(p, n): _code_lines(p, n) for p, n in _functions() if _is_kernel(n) and _code_lines(p, n) > 80}
+
+
+def test_files_are_short():
+    sizes = {str(p.relative_to(ROOT)): len(p.read_text().splitlines()) for p in MODULES}
+    assert not {name: size for name, size in sizes.items() if size > 400}
+
+
+def test_functions_take_few_positional_arguments():
+    crowded = []
+    for path, node in _functions():
+        names = [a.arg for a in (*node.args.posonlyargs, *node.args.args) if a.arg not in ("self", "cls")]
+        if len(names) > 4 and not _is_kernel(node):
+            crowded.append(f"{_where(path, node)} {names}")
+    assert not crowded, "more than four positional arguments; make them keyword-only"
+
+
+def test_no_keyword_arguments_are_passed_through():
+    allowed = {"key"}  # the declaration of a config key hands its bounds to pydantic
+    assert not [_where(p, n) for p, n in _functions() if n.args.kwarg and n.name not in allowed]
+
+
+def test_defaults_live_in_the_config_only():
+    """Numerics take required keyword arguments (the simulator has settings of its own)."""
+    found = []
+    for path, node in _functions():
+        if path.relative_to(PACKAGE).parts[0] in ("cli", "config", "io", "synthetic") or node.name.startswith("_"):
+            continue
+        defaults = [d for d in node.args.kw_defaults if d is not None]
+        found += [_where(path, node)] if any(_is_number(d) for d in defaults + node.args.defaults) else []
+    assert not found, "a default number outside of config/"
+
+
+def _is_number(node):
+    return isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool)
+
+
+def test_only_verbs_know_of_the_command_line():
+    """Imports point one way: Snakefile, verbs, stages, input and output, types."""
+    for path, tree in TREES.items():
+        if path.parent.name == "cli":
+            continue
+        wrong = [m for m in _imports(tree, top_level=False) if m.startswith(("caiman_pipeline.cli", "snakemake"))]
+        assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
+
+
+def test_the_command_line_does_not_import_snakemake():
+    for path in (PACKAGE / "cli").glob("*.py"):
+        assert not [m for m in _imports(TREES[path], top_level=False) if m.split(".")[0] == "snakemake"]
+
+
+def test_types_and_io_do_not_import_stages():
+    layers = (
+        "caiman_pipeline.__version__",
+        "caiman_pipeline.io",
+        "caiman_pipeline.types",
+        "caiman_pipeline.errors",
+        "caiman_pipeline.parallel",
+    )
+    for path, tree in TREES.items():
+        if path.parent.name == "io" or path.name in ("types.py", "errors.py", "parallel.py"):
+            inside = [m for m in _imports(tree, top_level=False) if m.startswith("caiman_pipeline.")]
+            assert not [m for m in inside if not m.startswith(layers)], path
+
+
+@pytest.mark.parametrize("folder", ["config", "cli"])
+def test_light_modules_import_no_heavy_library_at_the_top(folder):
+    heavy = HEAVY | {"numpy"}
+    for path in (PACKAGE / folder).glob("*.py"):
+        wrong = {m for m in _imports(TREES[path], top_level=True) if m.split(".")[0] in heavy}
+        assert not wrong, f"{path.relative_to(ROOT)} imports {wrong} at the top"
+
+
+def test_config_imports_only_the_standard_library_pydantic_and_yaml():
+    code = "import sys, caiman_pipeline.config.root, caiman_pipeline.config.sheet; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not ({"numpy"} | HEAVY) & {name.split(".")[0] for name in loaded}
+
+
+def test_help_imports_neither_numpy_nor_pydantic():
+    code = (
+        "import sys\nfrom caiman_pipeline.cli.main import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\nprint('LOADED', *sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    loaded = out.split("LOADED")[1].split()
+    assert not {"numpy", "pydantic", "yaml"} & set(loaded)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_verb_can_be_imported_and_explains_itself(verb):
+    import argparse
+    import importlib
+
+    module = importlib.import_module(f"caiman_pipeline.cli.{VERBS[verb][0]}")
+    parser = argparse.ArgumentParser(description=module.__doc__)
+    module.add_arguments(parser)
+    assert callable(module.run)
+    assert "usage:" in parser.format_help()
+    for action in parser._actions:
+        assert action.help, f"{verb}: {action.dest} has no help"
+
+
+def test_verbs_are_thin():
+    for path in (PACKAGE / "cli").glob("*.py"):
+        if path.name not in ("main.py", "stage.py"):
+            assert len(path.read_text().splitlines()) <= 90, f"{path.name}: move what it computes into the package"
+
+
+def test_every_module_of_the_command_line_is_a_verb():
+    known = {module for module, _ in VERBS.values()} | {"main", "stage", "__init__"}
+    assert {p.stem for p in (PACKAGE / "cli").glob("*.py")} <= known
+
+
+def _calls(name):
+    for path, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(name):
+                yield path, node
+
+
+def test_nothing_is_unpickled_and_yaml_is_only_safe_loaded():
+    for path, tree in TREES.items():
+        assert not {m for m in _imports(tree, top_level=False) if m.split(".")[0] in ("pickle", "dill", "joblib")}, path
+        for node in ast.walk(tree):
+            if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+                assert isinstance(node.value, ast.Constant), f"{path}:{node.value.lineno}"
+                assert node.value.value is False, f"{path}:{node.value.lineno}"
+    assert not [_where(p, n) for p, n in _calls("yaml.load")]
+    loads = [(p, n) for p, n in _calls("np.load") if not any(k.arg == "allow_pickle" for k in n.keywords)]
+    assert not [_where(p, n) for p, n in loads], "say allow_pickle=False"
+
+
+def test_no_failure_is_swallowed():
+    found = []
+    for path, tree in TREES.items():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.ExceptHandler):
+                continue
+            broad = node.type is None or ast.unparse(node.type) in ("Exception", "BaseException")
+            raises = any(isinstance(n, ast.Raise) for n in ast.walk(node))
+            empty = all(isinstance(n, ast.Pass) for n in node.body)
+            found += [_where(path, node)] if (broad and not raises) or empty else []
+    assert not found, "handle what is expected, by name, and let the rest through"
+
+
+def test_the_global_random_state_is_not_touched():
+    pattern = re.compile(r"np\.random\.(?!default_rng|Generator|SeedSequence|PCG64|Philox)\w+|\brandom\.seed\(")
+    assert not [f"{p}: {m[0]}" for p in MODULES if (m := pattern.search(p.read_text()))]
+
+
+def test_there_is_no_grab_bag():
+    assert not [p for p in MODULES if p.stem in ("utils", "helpers", "misc", "common")]
+
+
+def test_nothing_is_left_to_be_done():
+    marks = re.compile(r"\b(TBD|TODO|FIXME|XXX|NotImplementedError)\b")
+    assert not [f"{p.relative_to(ROOT)}: {m[0]}" for p in MODULES if (m := marks.search(p.read_text()))]
+
+
+def test_every_config_key_is_read_somewhere():
+    used = set()
+    for path, tree in TREES.items():
+        if path.parent.name != "config":
+            used |= {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
+    text = (ROOT / "workflow/rules/common.smk").read_text()
+    used |= set(re.findall(r"CONFIG\.\w+\.(\w+)", text))
+    for source in (PACKAGE / "config").glob("*.py"):
+        used |= set(re.findall(r"recording\.(pixel_um|facts)", source.read_text()))
+    indirect = {"pixel_size_um", "plane_spacing_um"} if "pixel_um" in used else set()
+    unread = [name for name, _ in documented_keys(Config) if name.rsplit(".", 1)[-1] not in used | indirect]
+    assert not unread, "keys that change nothing"
+
+
+def test_public_functions_are_documented_and_typed():
+    for path, node in _functions():
+        if node.name.startswith("_"):
+            continue
+        arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+        untyped = [a.arg for a in arguments if a.annotation is None and a.arg not in ("self", "cls")]
+        assert not untyped or _is_kernel(node), f"{_where(path, node)}: {untyped} have no type"
+
+
+def _rules():
+    for path in sorted((ROOT / "workflow/rules").glob("*.smk")):
+        for text in re.split(r"\n(?=rule |checkpoint )", path.read_text()):
+            if text.startswith(("rule ", "checkpoint ")):
+                yield path.name, text
+
+
+def test_every_rule_says_what_it_needs():
+    for file, text in _rules():
+        name = text.split(":")[0]
+        for directive in ("log:", "benchmark:", "resources:", "params:", "shell:", "conda:"):
+            assert f"    {directive}" in text, f"{file}, {name} has no {directive}"
+        assert "mem_mb=memory_mb(" in text, f"{file}, {name} does not predict its memory"
+        assert "run:" not in text
+        assert len(text.strip().splitlines()) <= 32, f"{file}, {name} is too long"
+
+
+def test_every_value_in_a_shell_command_is_quoted():
+    for file, text in _rules():
+        for found in re.findall(r"\{((?:input|output|params|log)[^}]*)\}", text.split("shell:")[1]):
+            assert found.endswith(":q"), f"{file}: {{{found}}} breaks with a space in a path"
+
+
+def test_snakefile_is_an_overview():
+    assert len((ROOT / "Snakefile").read_text().splitlines()) < 60
+    python = [
+        p.name for p in (ROOT / "workflow/rules").glob("*.smk") if re.search(r"^def |^import ", p.read_text(), re.M)
+    ]
+    assert python == ["common.smk"]
