@@ -1,13 +1,26 @@
-"""Settings of the ``export`` stage."""
+"""Settings of the ``export_nwb`` stage."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from caiman_pipeline.config.base import Section
+from caiman_pipeline.config.base import Section, key
 
 
 class ExportSettings(Section):
-    """TBD."""
+    """The NWB file and the table of components."""
 
-    recording_keys: ClassVar[tuple[str, ...]] = ("frame_rate_hz",)
+    recording_keys: ClassVar[tuple[str, ...]] = (
+        "frame_rate_hz", "pixel_size_um", "plane_spacing_um", "subject_id", "species", "sex", "age", "session_start",
+        "session_description", "experimenter", "lab", "institution", "indicator", "location", "excitation_nm",
+        "emission_nm",
+    )  # fmt: skip
+
+    include_rejected: bool = key(
+        True,
+        "",
+        "Write rejected components too, marked as such. If false, the file and the table hold accepted ones only.",
+    )
+    event_height: float = key(
+        3.0, "noise deviations", "Rise of the denoised trace that counts as an event in the table's event rate.", gt=0
+    )

@@ -1,0 +1,188 @@
+"""What the stages found out about one recording, read together, aligned, and laid out as one table of components."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.io.records import (
+    components_from_result,
+    load_movie_info,
+    quality_from_result,
+    shifts_from_result,
+    traces_from_result,
+)
+from caiman_pipeline.io.results import load_result
+from caiman_pipeline.types import Components, FloatArray, MovieInfo, Quality, Shifts, Traces
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which components are accepted, (K,) bool, and why or why not, (K,) text."""
+
+    ids: FloatArray
+    accepted: FloatArray
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Results of one recording, every table row-aligned with ``components.ids``.
+
+    Attributes
+    ----------
+    images : summary images by name, float32 of shape ``dims``
+    motion : what the motion stage measured besides the shifts, by name
+    settings : resolved settings of each stage, by its kind
+    """
+
+    info: MovieInfo
+    shifts: Shifts
+    images: dict[str, FloatArray]
+    components: Components
+    traces: Traces
+    quality: Quality
+    selection: Selection
+    motion: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("traces", "quality", "selection"):
+            if not np.array_equal(getattr(self, name).ids, self.components.ids):
+                raise PipelineError(
+                    f"{self.info.recording}: the components' ids and those of the {name} differ. "
+                    "Delete the recording's results from `refine` on and run again."
+                )
+
+    @property
+    def n_accepted(self) -> int:
+        """Number of accepted components."""
+        return int(self.selection.accepted.sum())
+
+    @property
+    def trace_rate_hz(self) -> float:
+        """Samples of a trace per second."""
+        return self.info.frame_rate_hz / self.components.frames_per_bin
+
+
+@dataclass(frozen=True)
+class OutcomeFiles:
+    """Paths of the results that make up an outcome."""
+
+    movie_info: Path
+    motion: Path
+    images: Path
+    components: Path
+    traces: Path
+    quality: Path
+    selection: Path
+
+
+def load_outcome(files: OutcomeFiles) -> Outcome:
+    """Read one recording's results.
+
+    Raises
+    ------
+    PipelineError
+        If a file is missing, damaged or of another kind, or if tables do not have the same components.
+    """
+    kinds = ("motion", "images", "components", "traces", "quality", "selection")
+    results = {kind: load_result(getattr(files, kind), kind) for kind in kinds}
+    motion, selection = results["motion"], results["selection"]
+    shift_arrays = {"rigid", "field", "grid_0", "grid_1", "grid_2"}
+    return Outcome(
+        info=load_movie_info(files.movie_info),
+        shifts=shifts_from_result(motion),
+        images=results["images"].arrays,
+        components=components_from_result(results["components"]),
+        traces=traces_from_result(results["traces"]),
+        quality=quality_from_result(results["quality"]),
+        selection=Selection(selection["ids"], np.asarray(selection["accepted"], bool), selection["reasons"]),
+        motion={name: value for name, value in motion.arrays.items() if name not in shift_arrays},
+        settings={kind: result.settings for kind, result in results.items()},
+    )
+
+
+def keep_accepted(outcome: Outcome) -> Outcome:
+    """Return the outcome without its rejected components."""
+    rows = np.flatnonzero(outcome.selection.accepted)
+    return replace(
+        outcome,
+        components=replace(
+            outcome.components, ids=outcome.components.ids[rows], footprints=outcome.components.footprints[:, rows],
+            denoised=outcome.components.denoised[rows], residual=outcome.components.residual[rows],
+        ),
+        traces=_take(outcome.traces, rows),
+        quality=_take(outcome.quality, rows),
+        selection=_take(outcome.selection, rows),
+    )  # fmt: skip
+
+
+def _take(table: Any, rows: FloatArray) -> Any:
+    columns = {n: v for n, v in vars(table).items() if not isinstance(v, str)}
+    taken = {n: tuple(v[i] for i in rows) if isinstance(v, tuple) else v[rows] for n, v in columns.items()}
+    return replace(table, **taken)
+
+
+def centroids(components: Components) -> FloatArray:
+    """Return each footprint's centre of mass, float32 (K, ndim) in pixels, axes ordered like ``dims``."""
+    footprints, n_components = components.footprints.tocsc(), components.n_components
+    column = np.repeat(np.arange(n_components), np.diff(footprints.indptr))
+    mass = np.bincount(column, footprints.data, n_components)
+    moments = [
+        np.bincount(column, footprints.data * place, n_components)
+        for place in np.unravel_index(footprints.indices, components.dims)
+    ]
+    total = np.where(mass > 0, mass, np.nan)
+    return np.stack([moment / total for moment in moments], axis=1).astype(np.float32)
+
+
+def event_rates(traces: Traces, *, rate_hz: float, height: float) -> FloatArray:
+    """Count how often each denoised trace rises above ``height`` noise deviations.
+
+    Returns
+    -------
+    float32 (K,), events per minute; NaN where the trace or its noise is not finite.
+    """
+    n_components, n_frames = traces.denoised.shape
+    rates = np.zeros(n_components, np.float32)
+    for k in range(n_components):
+        above = traces.denoised[k] > height * traces.noise[k]
+        rates[k] = np.count_nonzero(above[1:] & ~above[:-1]) + bool(above[:1].any())
+        if not np.isfinite(traces.noise[k]) or not np.isfinite(traces.denoised[k]).all():
+            rates[k] = np.nan
+    return rates * np.float32(60 * rate_hz / max(n_frames, 1))
+
+
+def component_table(
+    outcome: Outcome, *, pixel_um: tuple[float, ...] | None, event_height: float
+) -> dict[str, FloatArray]:
+    """Lay out what is known of each component, one column per name and one row per component.
+
+    Centroids come in the order x, y[, z], in pixels counted from the centre of the first one, and in micrometres where
+    the pixel's size (row, column or plane, row, column) is known.
+    """
+    selection, quality, traces = outcome.selection, outcome.quality, outcome.traces
+    columns: dict[str, FloatArray] = {
+        "id": np.asarray(outcome.components.ids, np.int64),
+        "accepted": selection.accepted,
+        "reason": np.array(selection.reasons, dtype=object),
+        "snr": quality.snr,
+        "r_value": quality.r_value,
+        "size_px": quality.size_px,
+    }
+    centre = centroids(outcome.components)[:, ::-1]
+    for axis, values in zip("xyz", centre.T, strict=False):
+        columns[f"{axis}_px"] = values
+    if pixel_um is not None and len(pixel_um) == centre.shape[1]:
+        for axis, values, size in zip("xyz", centre.T, pixel_um[::-1], strict=False):
+            columns[f"{axis}_um"] = values * np.float32(size)
+    columns["baseline"] = traces.baseline
+    columns["noise"] = traces.noise
+    columns["events_per_min"] = event_rates(traces, rate_hz=outcome.trace_rate_hz, height=event_height)
+    columns["flags"] = np.array(traces.flags, dtype=object)
+    return columns

@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+import csv
+import json
+import warnings
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from caiman_pipeline.cli import export_nwb
+from caiman_pipeline.cli.main import run_verb
+from caiman_pipeline.config.recording import RecordingSettings
+from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.nwb import write_nwb, write_table
+from caiman_pipeline.outcome import centroids, component_table, event_rates, keep_accepted, load_outcome
+
+FACTS = RecordingSettings(pixel_size_um=1.5, indicator="GCaMP6f")
+
+
+def export(outcome, path, facts=FACTS):
+    table = component_table(outcome, pixel_um=facts.pixel_um(), event_height=3.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write_nwb(path, outcome, table, facts=facts)
+    return table
+
+
+def extractor(path):
+    roiextractors = pytest.importorskip("roiextractors")
+    return roiextractors.NwbSegmentationExtractor(str(path))
+
+
+def test_roiextractors_reads_masks_traces_and_flags_of_a_non_square_recording(make_outcome, tmp_path):
+    outcome = make_outcome()
+    export(outcome, tmp_path / "a.nwb")
+    seen = extractor(tmp_path / "a.nwb")
+    components, traces = outcome.components, outcome.traces
+    assert seen.get_frame_shape() == (37, 53)
+    assert seen.get_roi_ids() == components.ids.tolist()
+    masks = np.asarray(seen.get_roi_image_masks())
+    np.testing.assert_array_equal(masks.reshape(-1, 7), components.footprints.toarray())
+    read = {name: np.asarray(values[:]) for name, values in seen.get_traces_dict().items() if values is not None}
+    expected = {
+        "raw": components.denoised + components.residual, "denoised": traces.denoised, "dff": traces.dff,
+        "deconvolved": traces.deconvolved, "baseline": traces.f0,
+    }  # fmt: skip
+    assert set(read) == set(expected)
+    for name, values in expected.items():
+        np.testing.assert_array_equal(read[name], values.T, err_msg=name)
+    accepted = seen.get_property("accepted", seen.get_roi_ids())
+    np.testing.assert_array_equal(accepted, outcome.selection.accepted)
+    np.testing.assert_array_equal(seen.get_property("rejected", seen.get_roi_ids()), ~outcome.selection.accepted)
+    np.testing.assert_allclose(seen.get_property("roi_centroids", seen.get_roi_ids()), centroids(components))
+    np.testing.assert_array_equal(seen.get_images_dict()["correlation"], outcome.images["correlation"])
+    assert seen.get_sampling_frequency() == 30.0
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"dims": (5, 20, 31)}, {"dff_kind": "detrended"}, {"frames_per_bin": 3}])
+def test_inspector_and_validator_find_nothing_serious(make_outcome, tmp_path, kwargs):
+    nwbinspector, pynwb = pytest.importorskip("nwbinspector"), pytest.importorskip("pynwb")
+    path = tmp_path / "a.nwb"
+    export(make_outcome(**kwargs), path, RecordingSettings(pixel_size_um=1.5))
+    assert pynwb.validate(path=str(path)) == []
+    found = list(nwbinspector.inspect_nwbfile(nwbfile_path=str(path)))
+    serious = [m for m in found if m.importance.name != "BEST_PRACTICE_SUGGESTION"]
+    assert serious == []
+
+
+def test_volume_has_masks_in_the_order_x_y_z_and_images_per_plane(make_outcome, tmp_path):
+    outcome = make_outcome(dims=(5, 20, 31))
+    facts = RecordingSettings(pixel_size_um=1.5, plane_spacing_um=20)
+    export(outcome, tmp_path / "a.nwb", facts)
+    with h5py.File(tmp_path / "a.nwb") as file:
+        plane = file["processing/ophys/ImageSegmentation/PlaneSegmentation"]
+        assert plane["image_mask"].shape == (7, 31, 20, 5)
+        dense = outcome.components.footprints.toarray().T.reshape(7, 5, 20, 31)
+        np.testing.assert_array_equal(plane["image_mask"][()].transpose(0, 3, 2, 1), dense)
+        np.testing.assert_allclose(plane["ROICentroids"][()], centroids(outcome.components)[:, ::-1])
+        images = file["processing/ophys/SegmentationImages"]
+        np.testing.assert_array_equal(images["mean_plane_003"][()], outcome.images["mean"][3].T)
+        spacing = file["general/optophysiology/ImagingPlane/grid_spacing"][()]
+        np.testing.assert_allclose(spacing, [1.5, 1.5, 20])
+        np.testing.assert_array_equal(file["processing/ophys/MotionShifts/data"][()], outcome.shifts.rigid[:, ::-1])
+
+
+@pytest.mark.parametrize("dims", [(37, 53), (5, 20, 31)])
+def test_recording_without_components_gives_a_valid_file_and_a_table_with_header(make_outcome, tmp_path, dims):
+    pynwb = pytest.importorskip("pynwb")
+    table = export(make_outcome(dims=dims, n_components=0), tmp_path / "a.nwb")
+    assert pynwb.validate(path=str(tmp_path / "a.nwb")) == []
+    write_table(tmp_path / "a.csv", table)
+    header, *rows = (tmp_path / "a.csv").read_text().splitlines()
+    assert header.startswith("id,accepted,reason,snr,r_value,size_px,x_px,y_px")
+    assert rows == []
+
+
+def test_roiextractors_opens_a_recording_without_components(make_outcome, tmp_path):
+    export(make_outcome(n_components=0), tmp_path / "a.nwb")
+    seen = extractor(tmp_path / "a.nwb")
+    assert seen.get_num_rois() == 0
+    assert seen.get_frame_shape() == (37, 53)
+
+
+def test_what_is_not_dff_is_not_called_so(make_outcome, tmp_path):
+    outcome = make_outcome(dff_kind="detrended")
+    export(outcome, tmp_path / "a.nwb")
+    with h5py.File(tmp_path / "a.nwb") as file:
+        ophys = file["processing/ophys"]
+        assert "DfOverF" not in ophys
+        np.testing.assert_array_equal(ophys["Fluorescence/Detrended/data"][()], outcome.traces.dff.T)
+
+
+def test_every_series_states_its_unit_and_rate_and_none_is_called_neuropil(make_outcome, tmp_path):
+    export(make_outcome(frames_per_bin=3), tmp_path / "a.nwb")
+    with h5py.File(tmp_path / "a.nwb") as file:
+        fluorescence = file["processing/ophys/Fluorescence"]
+        assert set(fluorescence) == {"RoiResponseSeries", "Denoised", "Deconvolved", "Baseline"}
+        for series in (*fluorescence.values(), file["processing/ophys/DfOverF/RoiResponseSeries"]):
+            assert series["data"].attrs["unit"]
+            assert series["starting_time"].attrs["rate"] == 10.0
+            assert series["starting_time"][()] == pytest.approx(1 / 30)
+            assert series["rois"].shape == (7,)
+
+
+def test_csv_and_nwb_columns_are_equal(make_outcome, tmp_path):
+    outcome = make_outcome()
+    table = export(outcome, tmp_path / "a.nwb")
+    write_table(tmp_path / "a.csv", table)
+    with open(tmp_path / "a.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    with h5py.File(tmp_path / "a.nwb") as file:
+        plane = file["processing/ophys/ImageSegmentation/PlaneSegmentation"]
+        assert [int(r["id"]) for r in rows] == plane["id"][()].tolist() == outcome.components.ids.tolist()
+        assert [r["accepted"] == "true" for r in rows] == plane["Accepted"][()].tolist()
+        assert [r["reason"] for r in rows] == list(plane["reason"].asstr()[()])
+        for name in ("snr", "r_value", "size_px", "x_um", "y_um", "baseline", "noise", "events_per_min"):
+            np.testing.assert_array_equal(np.array([r[name] for r in rows], np.float32), plane[name][()], err_msg=name)
+        xy = np.array([[r["x_px"], r["y_px"]] for r in rows], np.float32)
+        np.testing.assert_array_equal(xy, plane["ROICentroids"][()])
+        np.testing.assert_allclose(plane["x_um"][()], xy[:, 0] * 1.5)
+
+
+def test_same_results_give_the_same_bytes_and_other_results_another_identifier(make_outcome, tmp_path):
+    for name in ("a", "b"):
+        export(make_outcome(), tmp_path / f"{name}.nwb")
+    export(make_outcome(seed=1), tmp_path / "c.nwb")
+    assert (tmp_path / "a.nwb").read_bytes() == (tmp_path / "b.nwb").read_bytes()
+    names = []
+    for name in ("a", "c"):
+        with h5py.File(tmp_path / f"{name}.nwb") as file:
+            names.append(file["identifier"].asstr()[()])
+    assert names[0] != names[1]
+    assert names[0].startswith("mouse1_day2-")
+
+
+def test_session_and_subject_facts_reach_the_file(make_outcome, tmp_path):
+    facts = RecordingSettings(
+        subject_id="m7", age="P90D", sex="F", session_start=datetime.fromisoformat("2024-05-17T09:30:00+02:00"),
+        experimenter="Doe, Jane; Roe, Rick", lab="Lab", institution="Inst", location="VISp", excitation_nm=940,
+    )  # fmt: skip
+    export(make_outcome(), tmp_path / "a.nwb", facts)
+    with h5py.File(tmp_path / "a.nwb") as file:
+        assert file["session_start_time"].asstr()[()] == "2024-05-17T09:30:00+02:00"
+        assert file["general/subject/subject_id"].asstr()[()] == "m7"
+        assert list(file["general/experimenter"].asstr()[()]) == ["Doe, Jane", "Roe, Rick"]
+        assert file["general/optophysiology/ImagingPlane/location"].asstr()[()] == "VISp"
+        assert file["general/optophysiology/ImagingPlane/excitation_lambda"][()] == 940
+        assert "notes" not in file["general"]
+        settings = json.loads(file["general/data_collection"].asstr()[()])["settings"]
+        assert settings["selection"]["min_snr"] == 4.0
+
+
+def test_unknown_session_start_is_the_raw_files_time_and_said_so(make_outcome, tmp_path):
+    export(make_outcome(), tmp_path / "a.nwb")
+    with h5py.File(tmp_path / "a.nwb") as file:
+        assert file["session_start_time"].asstr()[()].startswith("2023-11-14T22:13:20")
+        assert "modification time" in file["general/notes"].asstr()[()]
+
+
+def test_masks_take_no_room_where_no_footprint_is(make_outcome, tmp_path):
+    export(make_outcome(dims=(400, 300), n_components=5), tmp_path / "a.nwb")
+    with h5py.File(tmp_path / "a.nwb") as file:
+        masks = file["processing/ophys/ImageSegmentation/PlaneSegmentation/image_mask"]
+        assert masks.id.get_num_chunks() <= 5 * 4
+
+
+def test_components_and_tables_of_other_runs_are_refused(make_outcome):
+    outcome = make_outcome()
+    with pytest.raises(PipelineError, match="ids and those of the quality differ"):
+        replace(outcome, quality=replace(outcome.quality, ids=outcome.quality.ids + 1))
+
+
+def test_rejected_components_can_be_left_out(make_outcome):
+    outcome = make_outcome()
+    kept = keep_accepted(outcome)
+    rows = np.flatnonzero(outcome.selection.accepted)
+    assert 0 < len(rows) < 7
+    assert kept.selection.accepted.all()
+    np.testing.assert_array_equal(kept.components.residual, outcome.components.residual[rows])
+    np.testing.assert_array_equal(kept.traces.dff, outcome.traces.dff[rows])
+    np.testing.assert_array_equal(
+        kept.components.footprints.toarray(), outcome.components.footprints.toarray()[:, rows]
+    )
+
+
+def test_events_are_counted_once_per_rise(make_outcome):
+    traces = make_outcome(n_components=2, n_frames=600).traces
+    denoised = np.zeros((2, 600), np.float32)
+    denoised[0, [10, 11, 12, 50, 51, 300]] = 4
+    denoised[1, 0:5] = 9
+    denoised[1, 7] = np.nan
+    rates = event_rates(replace(traces, denoised=denoised), rate_hz=30.0, height=3.0)
+    assert rates[0] == pytest.approx(9.0)
+    assert np.isnan(rates[1])
+
+
+def test_empty_footprint_has_no_centre(make_outcome):
+    components = make_outcome().components
+    footprints = components.footprints.tolil()
+    footprints[:, 2] = 0
+    centre = centroids(replace(components, footprints=footprints.tocsc()))
+    assert np.isnan(centre[2]).all()
+    assert np.isfinite(np.delete(centre, 2, axis=0)).all()
+
+
+def test_the_verb_writes_both_files_from_result_files(make_outcome, saved_outcome, tmp_path):
+    outcome = make_outcome()
+    paths = saved_outcome(outcome, tmp_path)
+    names = ("movie_info", "motion", "images", "components", "traces", "quality", "selection")
+    arguments = [part for n in names for part in (f"--{n.replace('_', '-')}", str(paths[n]))]
+    settings = {"include_rejected": False, "recording": {"frame_rate_hz": 30, "pixel_size_um": 1.5}}
+    run_verb(
+        "export-nwb",
+        [*arguments, "--nwb", str(tmp_path / "o.nwb"), "--table", str(tmp_path / "o.csv"), "--settings",
+         json.dumps(settings), "--log", str(tmp_path / "l.log")],
+    )  # fmt: skip
+    assert len((tmp_path / "o.csv").read_text().splitlines()) == 1 + outcome.n_accepted
+    with h5py.File(tmp_path / "o.nwb") as file:
+        assert file["processing/ophys/ImageSegmentation/PlaneSegmentation/Accepted"][()].all()
+
+
+def test_loaded_outcome_is_the_saved_one(make_outcome, saved_outcome, tmp_path):
+    from caiman_pipeline.outcome import OutcomeFiles
+
+    outcome = replace(make_outcome(), motion={"template": np.ones((37, 53), np.float32)})
+    paths = saved_outcome(outcome, tmp_path)
+    paths.pop("frames")
+    loaded = load_outcome(OutcomeFiles(**paths))
+    assert loaded.selection.reasons == outcome.selection.reasons
+    assert set(loaded.motion) == {"template"}
+    np.testing.assert_array_equal(loaded.shifts.rigid, outcome.shifts.rigid)
+    np.testing.assert_array_equal(loaded.traces.dff, outcome.traces.dff)
+
+
+def test_failed_write_leaves_nothing(make_outcome, tmp_path):
+    outcome = make_outcome()
+    table = component_table(outcome, pixel_um=None, event_height=3.0)
+    broken = replace(outcome, images={"mean": outcome.images["mean"]})
+    with pytest.raises(KeyError):
+        write_nwb(tmp_path / "a.nwb", broken, table, facts=FACTS)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_verb_declares_what_the_rule_passes():
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    export_nwb.add_arguments(parser)
+    rule = (Path(__file__).parents[2] / "workflow/rules/export.smk").read_text()
+    flags = {word for word in rule.replace('"', " ").split() if word.startswith("--")}
+    assert flags == {o for a in parser._actions for o in a.option_strings if o.startswith("--")} - {"--help"}
