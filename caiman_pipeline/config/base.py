@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import CoreSchema, core_schema
 
 LENGTH_PATTERN = r"^\d+(\.\d+)?( ?x ?\d+(\.\d+)?){0,2} (px|um|cells)$"
@@ -21,6 +29,18 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
     recording_keys: ClassVar[tuple[str, ...]] = ()
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_switch_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        kind = cls.model_fields[info.field_name or ""].annotation
+        if isinstance(value, bool) and not _accepts_switch(kind):
+            raise ValueError("true and false are not values for this key")
+        return value
+
+
+def _accepts_switch(kind: Any) -> bool:
+    return kind in (bool, Any) or any(isinstance(k, bool) or _accepts_switch(k) for k in get_args(kind))
 
 
 def key(default: Any, unit: str, description: str, **bounds: Any) -> Any:
@@ -67,18 +87,26 @@ class Length:
         if self.unit == "cells":
             if cell is None:
                 raise ValueError(f"'{self}' counts cells, but the cell diameter is not known: set `cell_diameter`")
-            diameter = cell.in_pixels(pixel_um).values
-            factors = self.values * len(diameter) if len(self.values) == 1 else self.values
-            return Length(tuple(round(f * d, 4) for f, d in zip(factors, diameter, strict=True)), "px")
+            factors, diameters = self._matched(cell.in_pixels(pixel_um).values)
+            return Length(tuple(round(f * d, 4) for f, d in zip(factors, diameters, strict=True)), "px")
+        if self.unit == "px":
+            if pixel_um is None or len(self.values) > 1:
+                return self
+            return Length(tuple(round(self.values[0] * pixel_um[-1] / p, 4) for p in pixel_um), "px")
         if pixel_um is None:
-            if self.unit == "um":
-                raise ValueError(f"'{self}' is in micrometres, but the pixel size is not known: set `pixel_size_um`")
-            return self
-        if len(self.values) > 1:
-            scale = pixel_um if self.unit == "um" else (1.0,) * len(self.values)
-            return Length(tuple(round(v / s, 4) for v, s in zip(self.values, scale, strict=True)), "px")
-        scale = pixel_um if self.unit == "um" else tuple(p / pixel_um[-1] for p in pixel_um)
-        return Length(tuple(round(self.values[0] / s, 4) for s in scale), "px")
+            raise ValueError(f"'{self}' is in micrometres, but the pixel size is not known: set `pixel_size_um`")
+        values, sizes = self._matched(pixel_um)
+        return Length(tuple(round(v / s, 4) for v, s in zip(values, sizes, strict=True)), "px")
+
+    def _matched(self, others: tuple[float, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return both as one value per axis; a single value stands for every axis."""
+        n_axes = max(len(self.values), len(others))
+        if {len(self.values), len(others)} - {1, n_axes}:
+            raise ValueError(
+                f"'{self}' has {len(self.values)} values, but {len(others)} axes are known: "
+                "give one per axis, and `plane_spacing_um` for volumes"
+            )
+        return self.values * (n_axes // len(self.values)), others * (n_axes // len(others))
 
     def per_axis(self, ndim: int) -> tuple[float, ...]:
         """Return pixels along each of ``ndim`` axes.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import ValidationError, field_validator
 
 from caiman_pipeline.config.base import Length, Section, key
 from caiman_pipeline.config.evaluate import EvaluateSettings
@@ -34,6 +34,13 @@ class PathSettings(Section):
 
     recordings: str = key("config/recordings.tsv", "", "The recordings sheet, tab-separated.")
     results: str = key("results", "", "Folder for everything that the workflow writes.")
+
+    @field_validator("recordings", "results")
+    @classmethod
+    def _usable_in_rules(cls, value: str) -> str:
+        if not value.strip() or set(value) & set("{}\n\t'\""):
+            raise ValueError("a path here is not empty and has no braces, quotes or tabs")
+        return value.rstrip("/") or value
 
 
 class Config(Section):
@@ -65,19 +72,41 @@ def load_config(source: Path | str | Mapping[str, Any]) -> Config:
     PipelineError
         If it cannot be read or a key is unknown, of the wrong type or out of bounds.
     """
-    if isinstance(source, Mapping):
-        return validate(Config, _plain(source), "config")
+    values, where = (source, "config") if isinstance(source, Mapping) else (_read_yaml(Path(source)), str(source))
+    # A section that is named but left blank has its defaults.
+    return validate(Config, {k: v for k, v in _plain(values).items() if v is not None}, where)
+
+
+def _read_yaml(path: Path) -> Mapping[str, Any]:
     try:
-        values = yaml.safe_load(Path(source).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise PipelineError(f"{source}: not a readable YAML file ({' '.join(str(error).split())}).") from error
+        values = _UniqueKeysLoader(path.read_text(encoding="utf-8")).get_single_data()
+    except OSError as error:
+        raise PipelineError(f"{path}: the config cannot be read ({error.strerror}).") from error
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise PipelineError(f"{path}: not valid YAML ({line}{error.problem}).") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise PipelineError(f"{path}: not a readable YAML file ({' '.join(str(error).split())}).") from error
     if values is not None and not isinstance(values, dict):
-        raise PipelineError(f"{source}: a config is a list of sections with keys, found {type(values).__name__}.")
-    return validate(Config, values or {}, str(source))
+        raise PipelineError(f"{path}: a config is a list of sections with keys, found {type(values).__name__}.")
+    return values or {}
+
+
+class _UniqueKeysLoader(yaml.SafeLoader):
+    """YAML's safe loader, which would otherwise keep the last of two equal keys and drop the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for node_key, _ in node.value:
+            name = str(node_key.value)
+            if name in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key `{name}` appears twice", node_key.start_mark)
+            seen.add(name)
+        return super().construct_mapping(node, deep)
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: _plain(v) if isinstance(v, Mapping) else v for k, v in values.items()}
+    return {str(k): _plain(v) if isinstance(v, Mapping) else v for k, v in values.items()}
 
 
 def validate(model: type[SectionType], values: Mapping[str, Any], where: str) -> SectionType:
@@ -94,6 +123,8 @@ def _explain(model: type[Section], problem: dict[str, Any]) -> str:
     name = ".".join(path)
     if problem["type"] == "extra_forbidden":
         return f"unknown key `{name}`{_suggest(model, path)}"
+    if problem["type"] in ("model_type", "model_attributes_type"):
+        return f"`{name}` is a section with keys below it (found {problem['input']!r})"
     message = problem["msg"].removeprefix("Value error, ")
     return f"`{name}`: {message} (found {problem['input']!r})"
 
@@ -137,7 +168,10 @@ def resolve_stage(config: Config, stage: str) -> dict[str, Any]:
                 values[name] = str(value.in_pixels(recording.pixel_um(), recording.cell_diameter))
             except ValueError as error:
                 raise PipelineError(f"`{stage}.{name}`: {error}.") from None
-    return {**values, "recording": recording.facts(section.recording_keys)}
+    try:
+        return {**values, "recording": recording.facts(section.recording_keys)}
+    except ValueError as error:
+        raise PipelineError(f"`recording.cell_diameter`: {error}.") from None
 
 
 def load_stage(model: type[SectionType], text: str) -> tuple[SectionType, RecordingSettings]:

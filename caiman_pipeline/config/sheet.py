@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import glob
 import re
 from collections.abc import Mapping
@@ -13,11 +14,13 @@ from typing import Any
 import yaml
 
 from caiman_pipeline.config.recording import RecordingSettings
-from caiman_pipeline.config.root import Config, check_required, known_keys, resolve_stage, validate
+from caiman_pipeline.config.root import STAGES, Config, check_required, known_keys, resolve_stage, validate
 from caiman_pipeline.errors import PipelineError
 
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
 OWN_COLUMNS = ("recording", "files")
+PLACEHOLDER = "FILL_IN"
+SHOWN_PROBLEMS = 5
 
 
 @dataclass(frozen=True)
@@ -63,18 +66,52 @@ def load_sheet(path: Path | str, config: Config) -> dict[str, Recording]:
     Raises
     ------
     PipelineError
-        If it is missing or empty, or a row has a bad or repeated id, no files, an unknown column or a bad value.
+        If it is missing or empty, or a row has a bad or repeated id, no files, an unknown column or a bad value. All
+        rows are looked at; the message lists the first problems and how many more there are.
     """
-    path = Path(path)
-    rows = _read_rows(path)
-    recordings: dict[str, Recording] = {}
-    for line, row in rows:
-        recording = _parse_row(f"{path}, line {line}", row, config)
-        if recording.id in recordings:
-            raise PipelineError(f"{path}, line {line}: recording {recording.id!r} is listed twice. Ids must be unique.")
-        recordings[recording.id] = recording
-    _refuse_lookalikes(path, recordings)
+    recordings, problems = read_sheet(path, config)
+    if problems:
+        more = len(problems) - SHOWN_PROBLEMS
+        shown = " | ".join(problems[:SHOWN_PROBLEMS]) + (f" | and {more} more problems" if more > 0 else "")
+        raise PipelineError(f"{path}, {shown}")
     return recordings
+
+
+def read_sheet(path: Path | str, config: Config) -> tuple[dict[str, Recording], list[str]]:
+    """Read the recordings sheet; return the rows that are good, by id, and what is the matter with the others.
+
+    Raises
+    ------
+    PipelineError
+        If there are no rows to look at.
+    """
+    recordings: dict[str, Recording] = {}
+    problems: list[str] = []
+    seen: dict[str, tuple[str, int]] = {}
+    for line, row in _read_rows(Path(path)):
+        name = row.get("recording", "")
+        try:
+            _check_id(name, seen.setdefault(name.casefold(), (name, line)), line)
+            recordings[name] = _parse_row(name, row, config)
+        except PipelineError as error:
+            problems.append(f"line {line}: {error}")
+    return recordings, problems
+
+
+def _check_id(name: str, first: tuple[str, int], line: int) -> None:
+    if not re.fullmatch(ID_PATTERN, name):
+        raise PipelineError(
+            f"recording id {name!r} must be 1 to 100 letters, digits, '_' or '-', starting with a letter or digit, "
+            "because it becomes a folder name."
+        )
+    if first == (name, line):
+        return
+    if first[0] == name:
+        raise PipelineError(f"recording {name!r} is listed twice, first in line {first[1]}. Ids must be unique.")
+    raise PipelineError(
+        f"recording {name!r} differs from {first[0]!r} (line {first[1]}) only in case, which some file systems "
+        "cannot keep apart."
+    )
 
 
 def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
@@ -90,11 +127,11 @@ def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     lines = [(i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip() and not line.startswith("#")]
     if not lines:
         raise PipelineError(f"{path}: the recordings sheet is empty. Add a header and one row per recording.")
-    header, *body = csv.reader((line for _, line in lines), delimiter="\t")
+    header, *body = (next(csv.reader([line], delimiter="\t")) for _, line in lines)
     columns = [c.strip() for c in header]
     _check_columns(path, columns)
     if not body:
-        raise PipelineError(f"{path}: the recordings sheet has a header but no recordings.")
+        raise PipelineError(f"{path}: the recordings sheet has a header but no recordings. Add one row for each.")
     rows = []
     for (number, _), values in zip(lines[1:], body, strict=True):
         if len(values) > len(columns):
@@ -105,10 +142,9 @@ def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
 
 
 def _check_columns(path: Path, columns: list[str]) -> None:
-    facts, overrides = list(RecordingSettings.model_fields), [k for k in known_keys(Config) if "." in k]
+    facts, overrides = list(RecordingSettings.model_fields), _override_columns()
     known = {*OWN_COLUMNS, *facts, *overrides}
-    missing = [c for c in OWN_COLUMNS if c not in columns]
-    if missing:
+    if any(c not in columns for c in OWN_COLUMNS):
         hint = " Is the sheet tab-separated?" if len(columns) == 1 else ""
         raise PipelineError(f"{path}: the sheet needs the columns {', '.join(OWN_COLUMNS)}; found {columns}.{hint}")
     repeated = {c for c in columns if columns.count(c) > 1}
@@ -116,32 +152,46 @@ def _check_columns(path: Path, columns: list[str]) -> None:
         raise PipelineError(f"{path}: column {sorted(repeated)[0]!r} appears twice.")
     for column in columns:
         if column not in known:
-            import difflib
-
-            near = difflib.get_close_matches(column, known, n=1, cutoff=0.5)
-            hint = f", did you mean {near[0]!r}?" if near else ""
+            elsewhere = [k for k in overrides if k.rsplit(".", 1)[-1] == column]
+            near = elsewhere or difflib.get_close_matches(column, known, n=1, cutoff=0.5)
+            hint = f", did you mean {near[0]!r}?" if near else ". Columns are facts (`frame_rate_hz`) or `section.key`."
             raise PipelineError(f"{path}: unknown column {column!r}{hint}")
 
 
-def _parse_row(where: str, row: Mapping[str, str], config: Config) -> Recording:
-    name = row.get("recording", "")
-    if not re.fullmatch(ID_PATTERN, name):
-        raise PipelineError(
-            f"{where}: recording id {name!r} must be 1 to 100 letters, digits, '_' or '-', starting with a letter or "
-            "digit, because it becomes a folder name."
-        )
+def _override_columns() -> list[str]:
+    """Return what a recording may set for itself: any key of a stage (paths are the run's, not a recording's)."""
+    return [k for k in known_keys(Config) if "." in k and k.split(".", 1)[0] in STAGES]
+
+
+def _parse_row(name: str, row: Mapping[str, str], config: Config) -> Recording:
     patterns = tuple(p.strip() for p in row.get("files", "").split(";") if p.strip())
     if not patterns:
-        raise PipelineError(f"{where}: recording {name!r} has no files.")
-    values = config.model_dump(mode="json")
+        raise PipelineError(f"recording {name!r} has no files.")
+    blanks = [f"`{column}`" for column, text in row.items() if text == PLACEHOLDER]
+    if blanks:
+        raise PipelineError(f"recording {name!r}: {', '.join(blanks)} must still be filled in.")
+    own = _own_config(row, config, f"recording {name!r}")
+    check_required(own.recording, f"recording {name!r}")
+    recording = Recording(name, patterns, own)
+    for stage in STAGES:
+        recording.settings(stage)
+    return recording
+
+
+def _own_config(row: Mapping[str, str], config: Config, where: str) -> Config:
+    values: dict[str, Any] = {}
     for column, text in row.items():
-        if column in OWN_COLUMNS:
-            continue
-        section, leaf = column.split(".", 1) if "." in column else ("recording", column)
-        values[section][leaf] = _cell(text, column)
-    own = validate(Config, values, where) if len(row) > len(OWN_COLUMNS) else config
-    check_required(own.recording, f"{where}: recording {name!r}")
-    return Recording(name, patterns, own)
+        if column not in OWN_COLUMNS:
+            path = column.split(".") if "." in column else ["recording", column]
+            section = values
+            for name in path[:-1]:
+                section = section.setdefault(name, {})
+            section[path[-1]] = _cell(text, column)
+    return validate(Config, _merged(config.model_dump(mode="json"), values), where) if values else config
+
+
+def _merged(values: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    return values | {k: _merged(values[k], v) if isinstance(v, Mapping) else v for k, v in own.items()}
 
 
 def _cell(text: str, column: str) -> Any:
@@ -151,13 +201,3 @@ def _cell(text: str, column: str) -> Any:
         return yaml.safe_load(text)
     except yaml.YAMLError:
         return text
-
-
-def _refuse_lookalikes(path: Path, recordings: Mapping[str, Recording]) -> None:
-    seen: dict[str, str] = {}
-    for name in recordings:
-        other = seen.setdefault(name.casefold(), name)
-        if other != name:
-            raise PipelineError(
-                f"{path}: recordings {other!r} and {name!r} differ only in case, which some file systems cannot keep apart."
-            )

@@ -5,17 +5,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
-
 from caiman_pipeline.config.root import load_config
 from caiman_pipeline.config.sheet import load_sheet
 from caiman_pipeline.errors import PipelineError
 
 try:
+    for file in workflow.configfiles:
+        load_config(Path(file))
     CONFIG = load_config(config)
     RECORDINGS = load_sheet(CONFIG.paths.recordings, CONFIG)
 except PipelineError as error:
-    raise WorkflowError(str(error)) from None
+    sys.exit(f"caiman_pipeline: error: {error}")
 
 # The conda environment of environment.yml, used where Snakemake runs with `--software-deployment-method conda`.
 ENVIRONMENT = "caiman-pipeline"
