@@ -1,1 +1,1 @@
-"""Deconvolution and DF/F of fluorescence traces."""
+"""Traces: noise and time constants, non-negative deconvolution, baselines and DF/F."""

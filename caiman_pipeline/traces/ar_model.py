@@ -1,0 +1,209 @@
+"""Noise level and autoregressive coefficients of traces, estimated from the traces themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+from scipy.fft import rfft, rfftfreq
+from scipy.special import digamma
+
+from caiman_pipeline.types import FloatArray
+
+SEGMENT = 256
+BLOCK_VALUES = 2**22
+
+
+def nominal_coefficients(*, order: int, decay_frames: float, rise_frames: float) -> tuple[float, ...]:
+    """Return the AR coefficients of a transient that rises and decays with the given 1/e times, in frames.
+
+    Parameters
+    ----------
+    order : 0, 1 (instant rise) or 2
+    """
+    decay, rise = (float(np.exp(-1.0 / n)) if n > 0 else 0.0 for n in (decay_frames, rise_frames))
+    return {0: (), 1: (decay,), 2: (decay + rise, -decay * rise)}[order]
+
+
+def fill_gaps(traces: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Bridge values that are not finite by straight lines; return the traces and where they were finite.
+
+    Parameters
+    ----------
+    traces : (K, T)
+
+    Returns
+    -------
+    float32 (K, T), the same array where nothing is missing, and bool (K, T).
+    """
+    finite = np.isfinite(traces)
+    rows = np.flatnonzero(~finite.all(1))
+    if not len(rows):
+        return np.ascontiguousarray(traces, dtype=np.float32), finite
+    filled = np.array(traces, dtype=np.float32, order="C")
+    frames = np.arange(traces.shape[1])
+    for k in rows:
+        ok = finite[k]
+        filled[k] = np.interp(frames, frames[ok], filled[k, ok]) if ok.any() else 0.0
+    return filled, finite
+
+
+def noise_level(traces: FloatArray, *, band: tuple[float, float], average: str, threads: int = 1) -> FloatArray:
+    """Estimate each trace's noise from its power at high frequencies, where signal is small.
+
+    Parameters
+    ----------
+    traces : (K, T), any unit; values that are not finite are left out
+    band : lowest and highest frequency, in cycles per frame (0.5 is the highest there is)
+    average : ``mean``, ``median`` or ``logmexp`` (exponential of the mean logarithm) over the band
+
+    Returns
+    -------
+    float32 (K,), standard deviation per frame, in the traces' unit.
+
+    Notes
+    -----
+    Welch's periodogram over segments of 256 frames. The bias of the median and of the mean logarithm, known for
+    averaged periodograms, is removed.
+    """
+    filled, finite = fill_gaps(traces)
+    noise = np.zeros(len(traces), np.float32)
+    step = max(1, BLOCK_VALUES // max(traces.shape[1], 1))
+    for start in range(0, len(traces), step):
+        rows = slice(start, start + step)
+        power = _welch_power(filled[rows], band, average, threads)
+        noise[rows] = np.sqrt(power / np.maximum(finite[rows].mean(1), 1e-9))
+    return noise
+
+
+def _welch_power(traces: FloatArray, band: tuple[float, float], average: str, threads: int) -> FloatArray:
+    length = min(SEGMENT, traces.shape[1])
+    if length < 4:
+        return traces.var(1)
+    segments = np.lib.stride_tricks.sliding_window_view(traces, length, axis=1)[:, :: length // 2]
+    window = np.hanning(length + 1)[:length].astype(np.float32)
+    windowed = (segments - segments.mean(2, keepdims=True)) * window
+    frequency = rfftfreq(length)
+    inside = (frequency > band[0]) & (frequency <= band[1]) & (frequency < 0.5)
+    spectrum = rfft(windowed, axis=2, workers=threads)[:, :, inside]
+    power = (spectrum.real**2 + spectrum.imag**2).mean(1, dtype=np.float64) / np.square(window, dtype=np.float64).sum()
+    independent = max(1.0, segments.shape[1] * 9.0 / 11.0)
+    if average == "median":
+        return np.median(power, axis=1) / (1.0 - 1.0 / (9.0 * independent)) ** 3
+    if average == "logmexp":
+        tiny = np.finfo(np.float64).tiny
+        return np.exp(np.log(np.maximum(power, tiny)).mean(1) - digamma(independent) + np.log(independent))
+    return power.mean(1)
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def autocovariance(traces, finite, lags):
+    """Return float64 (K, lags + 1), the autocovariance of each trace over pairs of finite frames."""
+    n_traces, n_frames = traces.shape
+    cov = np.zeros((n_traces, lags + 1))
+    for k in prange(n_traces):
+        y, ok = traces[k], finite[k]
+        total, count = 0.0, 0
+        for t in range(n_frames):
+            if ok[t]:
+                total += y[t]
+                count += 1
+        mean = total / max(count, 1)
+        centred = np.zeros(n_frames)
+        for t in range(n_frames):
+            if ok[t]:
+                centred[t] = y[t] - mean
+        for lag in range(lags + 1):
+            product, pairs = 0.0, 0
+            for t in range(lag, n_frames):
+                product += centred[t] * centred[t - lag]
+                pairs += ok[t] and ok[t - lag]
+            cov[k, lag] = product / max(pairs + lag, 1)
+    return cov
+
+
+@njit(cache=True, nogil=True)
+def fit_ar1(cov, noise, lags):
+    """Return the least-squares AR(1) coefficient of one autocovariance whose lag 0 holds noise."""
+    top, bottom = 0.0, 0.0
+    for n in range(1, lags + 1):
+        x = cov[n - 1] - (noise * noise if n == 1 else 0.0)
+        top += x * cov[n]
+        bottom += x * x
+    return top / bottom if bottom > 0.0 else 0.0
+
+
+@njit(cache=True, nogil=True)
+def fit_ar2(cov, noise, lags):
+    """Return the least-squares AR(2) coefficients of one autocovariance whose lag 0 holds noise."""
+    a11, a12, a22, b1, b2 = 0.0, 0.0, 0.0, 0.0, 0.0
+    for n in range(1, lags + 1):
+        x1 = cov[n - 1] - (noise * noise if n == 1 else 0.0)
+        x2 = cov[abs(n - 2)] - (noise * noise if n == 2 else 0.0)
+        a11 += x1 * x1
+        a12 += x1 * x2
+        a22 += x2 * x2
+        b1 += x1 * cov[n]
+        b2 += x2 * cov[n]
+    determinant = a11 * a22 - a12 * a12
+    if determinant <= 1e-12 * a11 * a22:
+        return 0.0, 0.0
+    return (b1 * a22 - b2 * a12) / determinant, (a11 * b2 - a12 * b1) / determinant
+
+
+@njit(cache=True, nogil=True)
+def ar_roots(g1, g2):
+    """Return the two decay factors (slow, fast) of AR(2) coefficients, or (0, 0) if they are not real."""
+    square = g1 * g1 + 4.0 * g2
+    if square < 0.0:
+        return 0.0, 0.0
+    return (g1 + np.sqrt(square)) / 2.0, (g1 - np.sqrt(square)) / 2.0
+
+
+def ar_coefficients(
+    traces: FloatArray,
+    noise: FloatArray,
+    *,
+    order: int,
+    lags: int,
+    fudge_factor: float,
+    nominal: tuple[float, ...],
+) -> tuple[FloatArray, FloatArray]:
+    """Estimate AR coefficients from the autocovariance, noise taken out of lag 0.
+
+    Parameters
+    ----------
+    traces : (K, T); ``noise`` : (K,), standard deviation
+    lags : lags used beyond the order
+    fudge_factor : factor on the roots (decay per frame) against the bias of noisy estimates
+    nominal : coefficients to use where the estimate is not a decay
+
+    Returns
+    -------
+    float64 (K, order), and bool (K,): where the estimate's roots were not real and inside (0, 1) and ``nominal``
+    was taken.
+
+    Notes
+    -----
+    CaImAn replaces impossible roots by random ones; here the fall-back is fixed and flagged.
+    """
+    coefficients = np.zeros((len(traces), order))
+    fallback = np.zeros(len(traces), bool)
+    if order == 0 or not len(traces):
+        return coefficients, fallback
+    filled, finite = fill_gaps(traces)
+    cov = autocovariance(filled, finite, lags + order)
+    for k in range(len(traces)):
+        slow, fast = _scaled_roots(cov[k], float(noise[k]), order, lags, fudge_factor)
+        usable = 0.0 < slow < 1.0 and (order == 1 or 0.0 <= fast < 1.0)
+        fallback[k] = not usable
+        coefficients[k] = ((slow,) if order == 1 else (slow + fast, -slow * fast)) if usable else nominal
+    return coefficients, fallback
+
+
+@njit(cache=True, nogil=True)
+def _scaled_roots(cov, noise, order, lags, fudge_factor):
+    if order == 1:
+        return fudge_factor * fit_ar1(cov, noise, lags + 1), 0.0
+    g1, g2 = fit_ar2(cov, noise, lags + 2)
+    slow, fast = ar_roots(g1, g2)
+    return fudge_factor * slow, fudge_factor * fast

@@ -1,0 +1,120 @@
+"""Events of a smallest size (the L0 problem): pools or spikes below a threshold are merged away."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from caiman_pipeline.traces.oasis_ar1 import (
+    data_moments,
+    decay_powers,
+    merge_pools,
+    pool_moments,
+    single_frames,
+)
+from caiman_pipeline.traces.oasis_ar2 import choose_level, moments, solve_quiet
+
+BISECTIONS = 24
+LEVEL_ROUNDS = 3
+
+
+@njit(cache=True, nogil=True)
+def _pools_above(y, w, powers, b, s_min, free_b, b_min, first, sums):
+    """Merge from single frames with a threshold, refit the baseline, merge again; return pools, baseline, residual."""
+    total, sum_y, sum_yy = data_moments(y, w)
+    count = 0
+    for step in range(LEVEL_ROUNDS + 1):
+        first[len(y)] = len(y)
+        count = merge_pools(first, sums, single_frames(y, w, first, sums), powers, 0.0, b, s_min)
+        residual, square, _, _, absorbed = pool_moments(first, sums, count, powers, b)
+        residual += sum_y - b * total
+        square += sum_yy - 2.0 * b * sum_y + b * b * total
+        if not free_b or step == LEVEL_ROUNDS or total - absorbed <= 1e-9 * total:
+            break
+        b = max(b + residual / (total - absorbed), b_min)
+    return count, b, square
+
+
+@njit(cache=True, nogil=True)
+def threshold_pools(y, w, g, b, s_min, free_b, b_min, target, first, sums):
+    """Find AR(1) pools whose events are all at least ``s_min``; return their number and the baseline.
+
+    Where ``target`` is not negative, the threshold is the largest one whose squared residual stays within it.
+    """
+    powers = decay_powers(g, len(y))
+    if target < 0.0:
+        count, level, _ = _pools_above(y, w, powers, b, s_min, free_b, b_min, first, sums)
+        return count, level
+    low, high = 0.0, 0.0
+    for t in range(len(y)):
+        high = max(high, abs(y[t] - b) * (1.0 + g))
+    for _ in range(BISECTIONS):
+        middle = 0.5 * (low + high)
+        _, _, square = _pools_above(y, w, powers, b, middle, free_b, b_min, first, sums)
+        if square <= target:
+            low = middle
+        else:
+            high = middle
+    count, level, _ = _pools_above(y, w, powers, b, low, free_b, b_min, first, sums)
+    return count, level
+
+
+@njit(cache=True, nogil=True)
+def _drop_small(spike, h, b, s_min):
+    """Clear the spikes below ``s_min`` that are the smallest of their near neighbours; return how many were cleared."""
+    cleared, smallest, at, last = 0, np.inf, -1, -9
+    for t in range(1 if spike[0] and h[0, 0] - b * h[0, 1] >= 0.0 else 0, len(spike)):
+        if not spike[t]:
+            continue
+        size = h[t, 0] - b * h[t, 1]
+        if size >= s_min and size > 0.0:
+            continue
+        if at >= 0 and t - last <= 4:
+            if size < smallest:
+                smallest, at = size, t
+        else:
+            if at >= 0:
+                spike[at] = False
+                cleared += 1
+            smallest, at = size, t
+        last = t
+    if at >= 0:
+        spike[at] = False
+        cleared += 1
+    return cleared
+
+
+@njit(cache=True, nogil=True)
+def _prune(bands, spike, b, s_min, free_b, b_min, data, work, h):
+    """Drop spikes and refit until all are at least ``s_min``; return the baseline and the squared residual."""
+    while True:
+        solve_quiet(bands, spike, data, work, h)
+        alpha, beta, gamma, epsilon, q = moments(bands, spike, data, h)
+        _, b, _ = choose_level(alpha, beta, gamma, epsilon, q, 0.0, b, free_b, b_min, -1.0)
+        if _drop_small(spike, h, b, s_min) == 0:
+            return b, alpha - 2.0 * b * beta + b * b * gamma
+
+
+@njit(cache=True, nogil=True)
+def threshold_pivots(bands, spike, b, s_min, free_b, b_min, target, data, work, h):
+    """Reduce AR(2) spikes to those of at least ``s_min``, in place; return the baseline.
+
+    Where ``target`` is not negative, the threshold grows until the squared residual would exceed it.
+    """
+    if target < 0.0:
+        return _prune(bands, spike, b, s_min, free_b, b_min, data, work, h)[0]
+    largest = 0.0
+    for t in range(len(spike)):
+        if spike[t]:
+            largest = max(largest, h[t, 0] - b * h[t, 1])
+    kept = spike.copy()
+    threshold = largest * 1e-3
+    while threshold < 2.0 * largest:
+        level, square = _prune(bands, spike, b, threshold, free_b, b_min, data, work, h)
+        if square > target:
+            break
+        b = level
+        kept[:] = spike
+        threshold *= 1.15
+    spike[:] = kept
+    return _prune(bands, spike, b, 0.0, free_b, b_min, data, work, h)[0]

@@ -1,0 +1,153 @@
+"""Deconvolve many traces at once: activity per frame and calcium without noise, under exact constraints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from caiman_pipeline.traces.ar_model import ar_coefficients, fill_gaps, noise_level
+from caiman_pipeline.traces.rows import (
+    AR_FALLBACK,
+    FIXED,
+    FLAG_NAMES,
+    FREE,
+    L0,
+    L1,
+    NONNEGATIVE,
+    NONNEGATIVE_LEVEL,
+    solve_rows,
+)
+from caiman_pipeline.types import FloatArray
+
+PENALTIES = {"l1": L1, "l0": L0, "nonnegative": NONNEGATIVE}
+BASELINES = {"free": FREE, "nonnegative": NONNEGATIVE_LEVEL, "fixed": FIXED}
+
+
+@dataclass(frozen=True)
+class DeconvolutionMethod:
+    """How to deconvolve.
+
+    Attributes
+    ----------
+    order : of the autoregression, 0 (no dynamics), 1 (instant rise) or 2 (rise and decay)
+    penalty : ``l1``, set by the noise constraint; ``l0``, smallest event ``s_min``; or ``nonnegative``, no penalty
+    s_min : smallest event with ``l0``: in the traces' unit, in units of noise x sqrt(1 - decay) where negative,
+        set by the noise constraint where 0
+    baseline : ``free``, ``nonnegative``, or ``fixed`` (at the level given to ``deconvolve``, else 0)
+    noise_band : cycles per frame; ``noise_average`` : mean, median or logmexp
+    lags, fudge_factor : of the AR estimate
+    nominal_ar : (order,), coefficients where the estimate fails
+    """
+
+    order: Literal[0, 1, 2]
+    penalty: Literal["l1", "l0", "nonnegative"]
+    s_min: float
+    baseline: Literal["free", "nonnegative", "fixed"]
+    noise_band: tuple[float, float]
+    noise_average: Literal["mean", "median", "logmexp"]
+    lags: int
+    fudge_factor: float
+    nominal_ar: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.nominal_ar) != self.order:
+            raise ValueError(f"nominal_ar must have {self.order} values, got {self.nominal_ar}")
+
+
+@dataclass(frozen=True)
+class Deconvolution:
+    """Result of ``deconvolve``; ``trace = baseline + denoised + noise``.
+
+    Attributes
+    ----------
+    denoised, deconvolved : float32 (K, T), calcium and what enters it in each frame, in the traces' unit
+    baseline, noise, sparsity : float32 (K,); the penalty is on the sum of ``deconvolved``, in the traces' unit
+    ar : float32 (K, order)
+    flags : (K,) words separated by blanks, empty where nothing is the matter
+    """
+
+    denoised: FloatArray
+    deconvolved: FloatArray
+    baseline: FloatArray
+    noise: FloatArray
+    ar: FloatArray
+    sparsity: FloatArray
+    flags: tuple[str, ...]
+
+
+def deconvolve(
+    traces: FloatArray,
+    method: DeconvolutionMethod,
+    *,
+    noise: FloatArray | None = None,
+    ar: FloatArray | None = None,
+    baseline: FloatArray | None = None,
+    sparsity: FloatArray | None = None,
+    start: Deconvolution | None = None,
+    threads: int = 1,
+) -> Deconvolution:
+    """Deconvolve traces: min sum s with s_t = c_t - sum_k g_k c_(t-k) >= 0 and sum (y - b - c)^2 = noise^2 T.
+
+    Parameters
+    ----------
+    traces : (K, T), float32; frames that are not finite are missing data
+    noise : (K,), standard deviation per frame where known, else estimated
+    ar : (K, order) where known, else estimated
+    baseline : (K,), the level where ``method.baseline`` is ``fixed``
+    sparsity : (K,), the penalty where it is known and the noise constraint is not to set it
+    start : an earlier result for about the same traces, from which the search begins; it does not change the solution
+    threads : for the Fourier transforms; the kernels use numba's
+
+    Returns
+    -------
+    Deconvolution
+
+    Notes
+    -----
+    Each row's result depends on that row alone. Missing frames are NaN in ``denoised`` and ``deconvolved``; what
+    rises in a gap counts as activity of the first frame after it. The first frame's calcium is a starting value that
+    decays from there, and its activity is 0. Call from the main thread only (numba's thread pool).
+    """
+    filled, finite = fill_gaps(traces)
+    if noise is None:
+        noise = noise_level(traces, band=method.noise_band, average=method.noise_average, threads=threads)
+    codes = np.zeros(len(filled), np.int64)
+    if ar is None:
+        ar, fallback = ar_coefficients(
+            traces, noise, order=method.order, lags=method.lags,
+            fudge_factor=method.fudge_factor, nominal=method.nominal_ar,
+        )  # fmt: skip
+        codes[fallback] |= AR_FALLBACK
+    noise, ar = np.array(noise, np.float64), np.array(ar, np.float64).reshape(len(filled), method.order)
+    lam = np.full(len(filled), -1.0) if sparsity is None else np.array(sparsity, np.float64)
+    level = np.zeros(len(filled)) if baseline is None else np.array(baseline, np.float64)
+    if method.order == 0:
+        denoised, deconvolved = _without_dynamics(filled, finite, level, method.baseline)
+        lam[:] = 0.0
+    else:
+        denoised, deconvolved = np.empty_like(filled), np.empty_like(filled)
+        guess = np.zeros((0, 0), np.float32) if start is None else np.nan_to_num(start.deconvolved)
+        solve_rows(
+            filled, finite, noise, ar, lam, level, guess, denoised, deconvolved, codes,
+            PENALTIES[method.penalty], float(method.s_min), BASELINES[method.baseline],
+        )  # fmt: skip
+    return Deconvolution(
+        denoised, deconvolved, level.astype(np.float32), noise.astype(np.float32), ar.astype(np.float32),
+        lam.astype(np.float32), tuple(_name_flags(int(code)) for code in codes),
+    )  # fmt: skip
+
+
+def _without_dynamics(
+    filled: FloatArray, finite: FloatArray, level: FloatArray, baseline: str
+) -> tuple[FloatArray, FloatArray]:
+    """Return the traces above their level, negative excursions kept unless the baseline is to be non-negative."""
+    above = np.where(finite, filled - level[:, None].astype(np.float32), np.float32(np.nan))
+    if baseline == "nonnegative":
+        above = np.maximum(above, 0.0)
+    return above, above.copy()
+
+
+def _name_flags(code: int) -> str:
+    return " ".join(name for bit, name in enumerate(FLAG_NAMES) if code >> bit & 1)
