@@ -1,0 +1,1 @@
+"""Simulated two-photon recordings with known cells, activity and motion."""
