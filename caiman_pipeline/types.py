@@ -127,6 +127,32 @@ class TileGrid:
 
 
 @dataclass(frozen=True)
+class Candidates:
+    """Components as found in tiles, on time-binned data, not yet updated over the full field.
+
+    Attributes
+    ----------
+    dims : (H, W) or (D, H, W)
+    footprints : sparse float32 (P, K), unit Euclidean norm
+    traces : float32 (K, T // frames_per_bin)
+    tiles : int64 (K,), the tile each was found in
+    depth : float32 (K,), pixels from its centre to the edge of its tile
+    frames_per_bin : frames averaged into one column of the traces
+    """
+
+    dims: Dims
+    footprints: csc_matrix
+    traces: FloatArray
+    tiles: FloatArray
+    depth: FloatArray
+    frames_per_bin: int
+
+    def __post_init__(self) -> None:
+        _require(self.footprints.shape == (prod(self.dims), len(self.traces)), "footprints must be (P, K)")
+        _require(len(self.tiles) == len(self.depth) == len(self.traces), "one tile and depth per component")
+
+
+@dataclass(frozen=True)
 class Background:
     """Fluorescence that belongs to no component: ``static + spatial @ temporal``.
 

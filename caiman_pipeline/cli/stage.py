@@ -108,3 +108,17 @@ def progress(what: str) -> Callable[[int, int], None]:
             log.info("%s: %d of %d, %.1f s, ETA %.0f s", what, done, total, elapsed, remaining)
 
     return report
+
+
+def parse_share(text: str) -> tuple[int, int]:
+    """Read a scatter item like ``2-of-4`` as (number from 0, how many).
+
+    Raises
+    ------
+    PipelineError
+        If it is not one.
+    """
+    number, _, count = text.partition("-of-")
+    if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+        raise PipelineError(f"{text!r} is not a share like 2-of-4.")
+    return int(number) - 1, int(count)

@@ -4,10 +4,37 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from caiman_pipeline.config.base import Section
+from caiman_pipeline.config.base import Length, Section, key
 
 
 class PatchSettings(Section):
-    """TBD."""
+    """Search for components in tiles of the time-binned movie."""
 
-    recording_keys: ClassVar[tuple[str, ...]] = ("frame_rate_hz",)
+    recording_keys: ClassVar[tuple[str, ...]] = ("frame_rate_hz", "decay_time_s", "cell_diameter")
+
+    tile_size: Length | None = key(
+        None, "px, um or cells",
+        "Size of a tile, overlap included; at least four cells. Empty: as large as a tile's share of memory allows.",
+    )  # fmt: skip
+    tile_overlap: Length = key(
+        Length((2.0,), "cells"), "px, um or cells", "What neighbouring tiles share; at least two cells."
+    )
+    bin_decay_times: float = key(
+        0.45, "decay times", "Length of the bins of time in which components are searched for.", gt=0, le=10
+    )
+    max_bins: int = key(4000, "bins", "Most bins; a longer movie gets longer bins.", ge=100)
+    baseline_s: float = key(30.0, "s", "Window of the running baseline that is taken off each pixel.", gt=0)
+    threshold: float = key(
+        2.5, "noise SD", "Activity counts above this many standard deviations of the cell-sized filter's noise.", gt=0
+    )
+    min_evidence: float = key(
+        25.0, "noise variances", "The search ends where no pixel has more activity above the threshold.", gt=0
+    )
+    significance: float = key(
+        2.5, "standard errors", "Pixels of a footprint below this many standard errors are dropped.", ge=0
+    )
+    searches: int = key(2, "", "Searches of a tile, each on what the one before left unexplained.", ge=1, le=10)
+    max_components: int = key(400, "", "Most components that one search of a tile may add.", ge=1)
+    min_size: float = key(
+        0.2, "", "Smallest footprint, as a share of the area (volume) of a cell of the given diameter.", gt=0, le=1
+    )

@@ -13,7 +13,7 @@ import numpy as np
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.atomic import write_text
 from caiman_pipeline.io.results import Result
-from caiman_pipeline.types import Background, Components, MovieInfo, Quality, Shifts, SourceFile, Traces
+from caiman_pipeline.types import Background, Candidates, Components, MovieInfo, Quality, Shifts, SourceFile, Traces
 
 INFO_SCHEMA = 1
 
@@ -65,6 +65,23 @@ def components_from_result(result: Result | Mapping[str, Any]) -> Components:
         residual=result["residual"],
         background=Background(result["background_static"], result["background_spatial"], result["background_temporal"]),
         noise=result["noise"],
+        frames_per_bin=int(result["frames_per_bin"]),
+    )
+
+
+def candidates_to_arrays(candidates: Candidates) -> dict[str, Any]:
+    """Flatten candidates for ``save_result``."""
+    return {**vars(candidates), "dims": np.array(candidates.dims)}
+
+
+def candidates_from_result(result: Result) -> Candidates:
+    """Rebuild candidates from a loaded result."""
+    return Candidates(
+        dims=tuple(int(n) for n in result["dims"]),
+        footprints=result["footprints"],
+        traces=result["traces"],
+        tiles=result["tiles"],
+        depth=result["depth"],
         frames_per_bin=int(result["frames_per_bin"]),
     )
 

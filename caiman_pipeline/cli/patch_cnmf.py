@@ -1,0 +1,46 @@
+"""Find components in one batch of tiles of the corrected movie."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from caiman_pipeline.cli.stage import add_stage_arguments, log, parse_share, progress, stage_job
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("--movie", type=Path, required=True, help="movie.json of the corrected movie")
+    parser.add_argument("--images", type=Path, required=True, help="HDF5 file of the summary images")
+    parser.add_argument("--batch", required=True, help="which batch of the tiles, like 1-of-4")
+    parser.add_argument("--output", type=Path, required=True, help="HDF5 file to write: the components found")
+    add_stage_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Search one batch of tiles."""
+    with stage_job("patch_cnmf", args) as threads:
+        from caiman_pipeline.config.patch_cnmf import PatchSettings
+        from caiman_pipeline.config.root import load_stage
+        from caiman_pipeline.io.records import candidates_to_arrays
+        from caiman_pipeline.io.results import load_result, save_result
+        from caiman_pipeline.io.store import open_movie
+        from caiman_pipeline.patches.plan import plan_search
+        from caiman_pipeline.patches.run import search_tiles
+
+        settings, recording = load_stage(PatchSettings, args.settings)
+        movie = open_movie(args.movie)
+        plan = plan_search(settings, recording, movie.dims, movie.n_frames)
+        log.info(
+            "%d tiles of %s px, bins of %d frames", len(plan.grid.tiles), plan.grid.tiles[0].shape, plan.bin_frames
+        )
+        noise = load_result(args.images, "images")["noise"]
+        candidates = search_tiles(
+            movie, plan.grid, batch=parse_share(args.batch), bin_frames=plan.bin_frames, noise=noise,
+            settings=plan.tile, threads=threads, progress=progress("tiles"),
+        )  # fmt: skip
+        log.info("%d components", len(candidates.traces))
+        save_result(
+            args.output, kind="candidates", arrays=candidates_to_arrays(candidates),
+            settings=settings.model_dump(mode="json"), source={"movie": str(args.movie), "batch": args.batch},
+        )  # fmt: skip

@@ -1,0 +1,37 @@
+"""Make the summary images of a corrected movie in one pass over it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from caiman_pipeline.cli.stage import add_stage_arguments, progress, stage_job
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("--movie", type=Path, required=True, help="movie.json of the corrected movie")
+    parser.add_argument("--images", type=Path, required=True, help="HDF5 file to write: the images")
+    add_stage_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Summarise one movie."""
+    with stage_job("summary_images", args) as threads:
+        from caiman_pipeline.config.root import load_stage
+        from caiman_pipeline.config.summary_images import ImageSettings
+        from caiman_pipeline.io.results import save_result
+        from caiman_pipeline.io.store import open_movie
+        from caiman_pipeline.summary_images import summarise
+
+        settings, recording = load_stage(ImageSettings, args.settings)
+        movie = open_movie(args.movie)
+        bin_frames = max(1, round(settings.average_s * (recording.frame_rate_hz or 0)))
+        images = summarise(
+            movie, bin_frames=bin_frames, noise_band=settings.noise_band, noise_method=settings.noise_method,
+            threads=threads, progress=progress("frames"),
+        )  # fmt: skip
+        save_result(
+            args.images, kind="images", arrays=vars(images), settings=settings.model_dump(mode="json"),
+            source={"movie": str(args.movie)},
+        )  # fmt: skip

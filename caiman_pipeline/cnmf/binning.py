@@ -1,0 +1,45 @@
+"""The movie averaged over short bins of time: where components are searched for."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from caiman_pipeline.io.store import MovieStore
+from caiman_pipeline.types import FloatArray, Tile
+
+
+def frames_per_bin(n_frames: int, *, bin_frames: float, max_bins: int) -> int:
+    """Return the frames to average: ``bin_frames``, or more where the movie has more than ``max_bins`` of them."""
+    return max(1, round(bin_frames), -(-n_frames // max_bins))
+
+
+def bin_tile(movie: MovieStore, tile: Tile, *, bin_frames: int) -> FloatArray:
+    """Read one tile and average it over bins of time.
+
+    Returns
+    -------
+    float32 (P_tile, T // bin_frames); frames after the last whole bin are left out.
+    """
+    n_bins = movie.n_frames // bin_frames
+    binned = np.zeros((int(np.prod(tile.shape)), n_bins), np.float32)
+    for start, stop, frames in movie.read_tile(tile):
+        add_to_bins(binned, frames, start=start, bin_frames=bin_frames)
+    binned /= bin_frames
+    return binned
+
+
+def add_to_bins(binned: FloatArray, frames: FloatArray, *, start: int, bin_frames: int) -> None:
+    """Add the sums of ``frames`` (P, t), the first of which is frame ``start``, to ``binned`` (P, bins), in place."""
+    stop = min(start + frames.shape[1], binned.shape[1] * bin_frames)
+    if stop <= start:
+        return
+    first = start // bin_frames
+    edges = np.arange(first + 1, (stop - 1) // bin_frames + 1) * bin_frames - start
+    sums = np.add.reduceat(frames[:, : stop - start], np.concatenate([[0], edges]), axis=1)
+    binned[:, first : first + sums.shape[1]] += sums
+
+
+def bin_traces(traces: FloatArray, *, bin_frames: int) -> FloatArray:
+    """Average traces (K, T) over bins; returns (K, T // bin_frames)."""
+    n_bins = traces.shape[1] // bin_frames
+    return traces[:, : n_bins * bin_frames].reshape(len(traces), n_bins, bin_frames).mean(2)

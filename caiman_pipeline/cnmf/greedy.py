@@ -1,0 +1,206 @@
+"""Greedy search for components: the place with most activity above noise, its footprint and trace, subtract, repeat.
+
+The movie is normalised by its noise, its background is gone, and time is binned. Activity is what exceeds a few standard
+deviations after filtering with a cell-sized kernel, so that rare events of dim cells count as much as their evidence. After
+the greedy initialisation of Pnevmatikakis et al. 2016 (10.1016/j.neuron.2015.11.037), searching significance, not energy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+from numba import njit
+from scipy import ndimage as ndi
+
+from caiman_pipeline.cnmf.filters import convolve_space, kernel_norm, matched_kernels
+from caiman_pipeline.types import Dims, FloatArray
+
+
+@dataclass(frozen=True)
+class Found:
+    """Components found in a tile.
+
+    Attributes
+    ----------
+    footprints : float32 (P, K), in units of noise
+    traces : float32 (K, T), baseline near zero
+    evidence : float32 (K,), activity above threshold when found, in units of noise variance
+    """
+
+    footprints: FloatArray
+    traces: FloatArray
+    evidence: FloatArray
+
+
+@dataclass
+class _Search:
+    """State of the search: what is left of the movie, filtered and unfiltered, and the map of evidence."""
+
+    dims: Dims
+    rest: FloatArray  # (*dims, T), noise-normalised residual
+    filtered: FloatArray  # (*dims, T), matched filter of it, noise-normalised
+    evidence: FloatArray  # (*dims,)
+    kernels: list[FloatArray]
+    scale: FloatArray  # (*dims,), what the filtered movie was divided by
+    threshold: float
+    reach: tuple[int, ...]
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+def _sum_above(filtered: FloatArray, threshold: float, out: FloatArray) -> None:
+    """Sum the squares above ``threshold`` over time; (N, T) -> (N,)."""
+    for i in range(filtered.shape[0]):
+        total = 0.0
+        for t in range(filtered.shape[1]):
+            above = filtered[i, t] - threshold
+            if above > 0:
+                total += above * above
+        out[i] = total
+
+
+def evidence_map(filtered: FloatArray, threshold: float) -> FloatArray:
+    """Return the activity above ``threshold`` of each pixel, (*dims, T) -> (*dims,)."""
+    flat = np.ascontiguousarray(filtered).reshape(-1, filtered.shape[-1])
+    out = np.empty(len(flat), np.float32)
+    _sum_above(flat, threshold, out)
+    return out.reshape(filtered.shape[:-1])
+
+
+def robust_spread(traces: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the median and the standard deviation below it (activity leaves that side alone) along the last axis."""
+    middle = np.median(traces, axis=-1, keepdims=True)
+    below = np.minimum(traces - middle, 0)
+    spread = np.sqrt(2.0 * np.mean(below * below, axis=-1, keepdims=True))
+    return middle.astype(np.float32), spread.astype(np.float32)
+
+
+def greedy_search(
+    residual: FloatArray,
+    dims: Dims,
+    *,
+    cell_px: tuple[float, ...],
+    threshold: float,
+    min_evidence: float,
+    max_components: int,
+    allowed: FloatArray,
+) -> Found:
+    """Find components in a background-free movie.
+
+    Parameters
+    ----------
+    residual : float32 (P, T), in units of each pixel's noise; not changed
+    dims : shape of the P pixels
+    cell_px : diameter of a cell along each axis
+    threshold : activity counts above this many standard deviations of the filtered movie
+    min_evidence : the search ends where no pixel has more activity above threshold, in noise variances
+    max_components : the search ends here at the latest
+    allowed : bool (P,), pixels where a component may be centred
+
+    Returns
+    -------
+    Components in the order found.
+    """
+    search = _start(residual, dims, cell_px, threshold)
+    search.evidence[~allowed.reshape(dims)] = -1.0
+    footprints, traces, evidence = [], [], []
+    while len(traces) < max_components:
+        peak = int(np.argmax(search.evidence))
+        centre = tuple(int(i) for i in np.unravel_index(peak, dims))
+        strength = float(search.evidence[centre])
+        if strength < min_evidence:
+            break
+        grown = _grow(search, centre, cell_px)
+        search.evidence[centre] = -1.0
+        if grown is None:
+            continue
+        box, footprint, trace = grown
+        _subtract(search, box, footprint, np.maximum(trace, 0))
+        search.evidence[centre] = -1.0
+        whole = np.zeros(dims, np.float32)
+        whole[box] = footprint
+        footprints.append(whole.ravel())
+        traces.append(trace)
+        evidence.append(strength)
+    n_pixels, n_bins = residual.shape
+    return Found(
+        np.stack(footprints, axis=1) if footprints else np.zeros((n_pixels, 0), np.float32),
+        np.stack(traces) if traces else np.zeros((0, n_bins), np.float32),
+        np.array(evidence, np.float32),
+    )
+
+
+def _start(residual: FloatArray, dims: Dims, cell_px: tuple[float, ...], threshold: float) -> _Search:
+    movie = residual.reshape(*dims, -1).copy()
+    kernels = matched_kernels(cell_px)
+    filtered = convolve_space(movie, kernels)
+    middle, spread = robust_spread(filtered)
+    floor = kernel_norm(dims, kernels)[..., None]
+    scale = np.maximum(spread, 0.5 * floor)
+    filtered -= middle
+    filtered /= scale
+    reach = tuple(ceil(d) for d in cell_px)
+    return _Search(dims, movie, filtered, evidence_map(filtered, threshold), kernels, scale[..., 0], threshold, reach)
+
+
+def _box(centre: tuple[int, ...], reach: tuple[int, ...], dims: Dims) -> tuple[slice, ...]:
+    return tuple(slice(max(c - r, 0), min(c + r + 1, n)) for c, r, n in zip(centre, reach, dims, strict=True))
+
+
+def _grow(
+    search: _Search, centre: tuple[int, ...], cell_px: tuple[float, ...]
+) -> tuple[tuple[slice, ...], FloatArray, FloatArray] | None:
+    """Fit footprint and trace around a peak by alternating regression on the active frames; None if nothing holds."""
+    box = _box(centre, search.reach, search.dims)
+    local = search.rest[box]
+    shape = local.shape[:-1]
+    pixels = local.reshape(-1, local.shape[-1])
+    offsets = np.ogrid[tuple(slice(b.start - c, b.stop - c) for b, c in zip(box, centre, strict=True))]
+    inside = sum((o / (0.9 * max(d, 1.0))) ** 2 for o, d in zip(offsets, cell_px, strict=True)).ravel() <= 1
+    middle = tuple(c - b.start for c, b in zip(centre, box, strict=True))
+    trace, cut = search.filtered[centre], search.threshold
+    for _ in range(3):
+        level = float(np.sqrt(2 * np.mean(np.minimum(trace, 0) ** 2)))
+        active = np.maximum(trace - cut * level, 0).astype(np.float32)
+        power = float(active @ active)
+        if power <= 0:
+            return None
+        footprint = np.maximum(pixels @ active / power, 0) * inside
+        footprint = main_body(footprint.reshape(shape), middle).ravel()
+        norm = float(footprint @ footprint)
+        if norm <= 0 or np.count_nonzero(footprint) < 3:
+            return None
+        trace = (footprint / norm) @ pixels
+        trace = trace - np.median(trace)
+        cut = 1.5
+    return box, footprint.reshape(shape).astype(np.float32), trace.astype(np.float32)
+
+
+def main_body(footprint: FloatArray, centre: tuple[int, ...]) -> FloatArray:
+    """Keep the connected part of a footprint that holds the centre (or has the most mass), smoothed for the decision."""
+    smooth = ndi.gaussian_filter(footprint, 0.7)
+    labels, count = ndi.label(smooth > 0.2 * smooth.max())
+    if count == 0:
+        return np.zeros_like(footprint)
+    label = labels[centre]
+    if label == 0:
+        label = 1 + int(np.argmax(ndi.sum(footprint, labels, range(1, count + 1))))
+    return np.where(labels == label, footprint, 0).astype(np.float32)
+
+
+def _subtract(search: _Search, box: tuple[slice, ...], footprint: FloatArray, trace: FloatArray) -> None:
+    """Take a component out of the movie and bring the filtered movie and the evidence up to date around it."""
+    search.rest[box] -= footprint[..., None] * trace
+    margin = tuple(len(k) // 2 for k in search.kernels)
+    wide = tuple(
+        slice(max(b.start - m, 0), min(b.stop + m, n)) for b, m, n in zip(box, margin, search.dims, strict=True)
+    )
+    padded = np.zeros(tuple(w.stop - w.start for w in wide), np.float32)
+    inner = tuple(slice(b.start - w.start, b.stop - w.start) for b, w in zip(box, wide, strict=True))
+    padded[inner] = footprint
+    blurred = convolve_space(padded, search.kernels) / search.scale[wide]
+    search.filtered[wide] -= blurred[..., None] * trace
+    fresh = evidence_map(search.filtered[wide], search.threshold)
+    old = search.evidence[wide]
+    search.evidence[wide] = np.where(old < 0, old, fresh)

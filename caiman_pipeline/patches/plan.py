@@ -1,0 +1,60 @@
+"""From the settings of the search to pixels, bins and tiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from caiman_pipeline.cnmf.binning import frames_per_bin
+from caiman_pipeline.cnmf.tile import TileSettings
+from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.patches.run import make_grid, min_pixels
+from caiman_pipeline.types import Dims, TileGrid
+
+if TYPE_CHECKING:
+    from caiman_pipeline.config.patch_cnmf import PatchSettings
+    from caiman_pipeline.config.recording import RecordingSettings
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """Tiles, frames per bin, and the settings of the search in a tile."""
+
+    grid: TileGrid
+    bin_frames: int
+    tile: TileSettings
+
+
+def plan_search(settings: PatchSettings, recording: RecordingSettings, dims: Dims, n_frames: int) -> SearchPlan:
+    """Turn seconds, cells and lengths into frames, bins and pixels of one movie.
+
+    Raises
+    ------
+    PipelineError
+        If a fact about the recording is missing, a length does not fit the movie, or tiles are too small.
+    """
+    if recording.frame_rate_hz is None or recording.decay_time_s is None or recording.cell_diameter is None:
+        raise PipelineError("patch_cnmf needs the recording's frame rate, decay time and cell diameter.")
+    ndim, rate = len(dims), recording.frame_rate_hz
+    try:
+        cell_px = recording.cell_diameter.per_axis(ndim)
+        tile_px = settings.tile_size.per_axis(ndim) if settings.tile_size else None
+        overlap_px = settings.tile_overlap.per_axis(ndim)
+    except ValueError as error:
+        raise PipelineError(f"patch_cnmf: {error}.") from None
+    frames = settings.bin_decay_times * recording.decay_time_s * rate
+    bin_frames = frames_per_bin(n_frames, bin_frames=frames, max_bins=settings.max_bins)
+    grid = make_grid(
+        dims, n_bins=n_frames // bin_frames, cell_px=cell_px, tile_px=tile_px, overlap_px=overlap_px
+    )  # fmt: skip
+    tile = TileSettings(
+        cell_px=cell_px,
+        baseline_bins=max(1, round(settings.baseline_s * rate / bin_frames)),
+        threshold=settings.threshold,
+        min_evidence=settings.min_evidence,
+        significance=settings.significance,
+        searches=settings.searches,
+        max_components=settings.max_components,
+        min_pixels=min_pixels(cell_px, settings.min_size),
+    )
+    return SearchPlan(grid, bin_frames, tile)

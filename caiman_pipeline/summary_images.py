@@ -1,0 +1,183 @@
+"""Images that sum up a movie, from one pass over its parts: mean, deviation, maximum, correlation, peak-to-noise, noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from itertools import product
+from math import prod
+
+import numpy as np
+
+from caiman_pipeline.cnmf.noise import noise_power
+from caiman_pipeline.io.store import MovieStore, Part
+from caiman_pipeline.parallel import stream_ordered
+from caiman_pipeline.types import Dims, FloatArray
+
+NOISE_FRAMES = 2048
+ROWS_AT_ONCE = 8192
+
+
+@dataclass(frozen=True)
+class SummaryImages:
+    """Images of a movie, float32 (*dims).
+
+    Attributes
+    ----------
+    mean, std, max : over all frames
+    correlation : mean correlation of a pixel with its neighbours (8 in a plane), on short averages of time
+    peak_to_noise : highest short average above the mean, over its noise
+    noise : standard deviation per frame
+    """
+
+    mean: FloatArray
+    std: FloatArray
+    max: FloatArray
+    correlation: FloatArray
+    peak_to_noise: FloatArray
+    noise: FloatArray
+
+
+@dataclass
+class _Sums:
+    """Sums over one part, float64 (*dims) unless said otherwise, of values relative to a reference image."""
+
+    frames: int
+    bins: int
+    total: FloatArray
+    squares: FloatArray
+    highest: FloatArray
+    binned: FloatArray
+    binned_squares: FloatArray
+    binned_highest: FloatArray
+    neighbours: FloatArray  # (offsets, *dims)
+    noise: FloatArray | None
+
+
+def neighbour_offsets(ndim: int) -> list[tuple[int, ...]]:
+    """Return half of the 8 neighbours in a plane (and one across planes); the other half mirrors it."""
+    in_plane = [(0, 1), (1, 0), (1, 1), (1, -1)]
+    return in_plane if ndim == 2 else [(0, *o) for o in in_plane] + [(1, 0, 0)]
+
+
+def summarise(
+    movie: MovieStore,
+    *,
+    bin_frames: int,
+    noise_band: tuple[float, float],
+    noise_method: str,
+    threads: int,
+    progress: Callable[[int, int], None],
+) -> SummaryImages:
+    """Make the summary images in one pass; memory is that of a few parts.
+
+    Parameters
+    ----------
+    bin_frames : frames averaged for correlation and peak-to-noise
+    noise_band, noise_method : see ``noise_power``; the noise is taken from evenly spaced parts, at least 2048 frames
+    progress : called with frames done and in all
+    """
+    reference = movie.parts[0].read().mean(-1)
+    chosen = _noise_parts(movie)
+
+    def one(item: tuple[int, Part]) -> _Sums:
+        index, part = item
+        band = noise_band if index in chosen else None
+        return _sum_part(part.read(), reference, bin_frames=bin_frames, band=band, method=noise_method)
+
+    sums: _Sums | None = None
+    for part, more in zip(movie.parts, stream_ordered(one, enumerate(movie.parts), threads), strict=True):
+        sums = more if sums is None else _join(sums, more)
+        progress(part.stop, movie.n_frames)
+    assert sums is not None
+    return _images(sums, reference, bin_frames, len(chosen))
+
+
+def _noise_parts(movie: MovieStore) -> set[int]:
+    long = [i for i, p in enumerate(movie.parts) if p.stop - p.start >= 16] or [0]
+    length = movie.parts[0].stop - movie.parts[0].start
+    count = min(len(long), max(-(-NOISE_FRAMES // length), 1))
+    return {long[round(i)] for i in np.linspace(0, len(long) - 1, count)}
+
+
+def _sum_part(
+    frames: FloatArray, reference: FloatArray, *, bin_frames: int, band: tuple[float, float] | None, method: str
+) -> _Sums:
+    dims, n = frames.shape[:-1], frames.shape[-1]
+    noise = _part_noise(frames.reshape(-1, n), band, method).reshape(dims) if band else None
+    frames -= reference[..., None]
+    n_bins = max(n // bin_frames, 1)
+    width = min(bin_frames, n)
+    binned = frames[..., : n_bins * width].reshape(*dims, n_bins, width).mean(-1)
+    return _Sums(
+        frames=n, bins=n_bins,
+        total=frames.sum(-1, dtype=np.float64), squares=_power(frames, frames), highest=frames.max(-1),
+        binned=binned.sum(-1, dtype=np.float64), binned_squares=_power(binned, binned), binned_highest=binned.max(-1),
+        neighbours=np.stack([_neighbour_products(binned, o) for o in neighbour_offsets(len(dims))]), noise=noise,
+    )  # fmt: skip
+
+
+def _part_noise(pixels: FloatArray, band: tuple[float, float], method: str) -> FloatArray:
+    rows = range(0, len(pixels), ROWS_AT_ONCE)
+    return np.concatenate([noise_power(pixels[a : a + ROWS_AT_ONCE], band=band, method=method) for a in rows])
+
+
+def _power(a: FloatArray, b: FloatArray) -> FloatArray:
+    return np.einsum("...t,...t->...", a, b).astype(np.float64)
+
+
+def _pair(offset: tuple[int, ...], dims: Dims) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    first = tuple(slice(max(-o, 0), n - max(o, 0)) for o, n in zip(offset, dims, strict=True))
+    second = tuple(slice(max(o, 0), n - max(-o, 0)) for o, n in zip(offset, dims, strict=True))
+    return first, second
+
+
+def _neighbour_products(binned: FloatArray, offset: tuple[int, ...]) -> FloatArray:
+    dims = binned.shape[:-1]
+    first, second = _pair(offset, dims)
+    out = np.zeros(dims)
+    out[first] = _power(binned[first], binned[second])
+    return out
+
+
+def _join(a: _Sums, b: _Sums) -> _Sums:
+    highest = {"highest", "binned_highest"}
+    joined = {}
+    for name in (f.name for f in fields(_Sums)):
+        x, y = getattr(a, name), getattr(b, name)
+        if name in highest:
+            joined[name] = np.maximum(x, y)
+        elif x is None or y is None:
+            joined[name] = x if y is None else y
+        else:
+            joined[name] = x + y
+    return _Sums(**joined)
+
+
+def _images(sums: _Sums, reference: FloatArray, bin_frames: int, noise_parts: int) -> SummaryImages:
+    mean = sums.total / sums.frames
+    variance = np.maximum(sums.squares / sums.frames - mean**2, 0)
+    assert sums.noise is not None
+    noise = np.sqrt(sums.noise / noise_parts)
+    peak = sums.binned_highest - sums.binned / sums.bins
+    quiet = noise / np.sqrt(bin_frames)
+    pnr = np.divide(peak, quiet, out=np.zeros_like(quiet), where=quiet > 0)
+    images = (mean + reference, np.sqrt(variance), sums.highest + reference, _correlation(sums), pnr, noise)
+    return SummaryImages(*(i.astype(np.float32) for i in images))
+
+
+def _correlation(sums: _Sums) -> FloatArray:
+    """Average the correlations with all neighbours that exist; pixels without variance have none."""
+    dims = sums.total.shape
+    mean = sums.binned / sums.bins
+    deviation = np.sqrt(np.maximum(sums.binned_squares / sums.bins - mean**2, 0))
+    total, count = np.zeros(dims), np.zeros(dims)
+    for offset, products in zip(neighbour_offsets(len(dims)), sums.neighbours, strict=True):
+        first, second = _pair(offset, dims)
+        covariance = products[first] / sums.bins - mean[first] * mean[second]
+        scale = deviation[first] * deviation[second]
+        r = np.divide(covariance, scale, out=np.zeros_like(scale), where=scale > 0)
+        for side in (first, second):
+            total[side] += r
+            count[side] += 1
+    return total / np.maximum(count, 1)
