@@ -1,8 +1,188 @@
-"""Predicted memory of each stage."""
+"""What a recording will cost: jobs, memory, disk and rough seconds of every stage, from its size alone.
+
+Memory of a stage is a base (Python and its libraries) plus what it holds at once: parts of the movie, images, traces.
+None of these but the traces grows with the length of the recording. Time is a start plus a cost per pixel and frame,
+per core. The coefficients were measured by ``tests/benchmarks/bench_planning.py``, with a margin for memory.
+"""
 
 from __future__ import annotations
 
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
 
-def predict_memory_mb(stage: str, movie_info: str) -> int:
-    """Return the memory to ask for, MB."""
-    return 2000
+from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.types import Dims
+
+PIXELS_PER_CELL = 500
+MARGIN = 1.25
+
+
+@dataclass(frozen=True)
+class MovieSize:
+    """Frames, frame size (H, W) or (D, H, W), and bytes of a raw pixel."""
+
+    n_frames: int
+    dims: Dims
+    pixel_bytes: int
+
+    @property
+    def frame_mb(self) -> float:
+        """One frame as float32, MB."""
+        return prod(self.dims) * 4 / 1e6
+
+    @property
+    def part_mb(self) -> float:
+        """One part of the movie store, MB."""
+        from caiman_pipeline.io.store import part_length
+
+        return self.frame_mb * min(part_length(self.dims), self.n_frames)
+
+    @property
+    def n_cells(self) -> float:
+        """Components to expect in a well-filled field of view."""
+        return prod(self.dims) / PIXELS_PER_CELL
+
+    @property
+    def traces_mb(self) -> float:
+        """One float32 trace per component, MB."""
+        return self.n_cells * self.n_frames * 4 / 1e6
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """How one job of a stage scales.
+
+    Attributes
+    ----------
+    base_mb : memory of the process before it reads anything
+    parts, images, traces : parts of the movie, images of frame size, and sets of traces held at once
+    raw_chunks : chunks of raw frames (16 MiB) held per thread
+    start_s, ns : seconds to start, and nanoseconds per pixel and frame on one core
+    ns_trace : nanoseconds per trace and frame on one core
+    """
+
+    base_mb: float
+    parts: float = 0.0
+    images: float = 0.0
+    traces: float = 0.0
+    raw_chunks: float = 0.0
+    start_s: float = 0.5
+    ns: float = 0.0
+    ns_trace: float = 0.0
+
+    def memory_mb(self, size: MovieSize, threads: int) -> float:
+        """Return the peak memory of one job, MB."""
+        held = self.parts * size.part_mb + self.images * size.frame_mb + self.traces * size.traces_mb
+        return MARGIN * (self.base_mb + held + self.raw_chunks * threads * 16 * 1.05)
+
+    def core_seconds(self, size: MovieSize) -> float:
+        """Return the time of all jobs of the stage together on one core, s."""
+        movie = self.ns * prod(size.dims) * size.n_frames + self.ns_trace * size.n_cells * size.n_frames
+        return movie * 1e-9
+
+
+COSTS: dict[str, StageCost] = {
+    "inspect": StageCost(90, raw_chunks=3, ns=2),
+    "motion_template": StageCost(150, images=450, ns=0.5, start_s=1.0),
+    "motion_correct": StageCost(150, parts=4, images=20, ns=20),
+    "memmap_join": StageCost(100, images=6),
+    "summary_images": StageCost(150, parts=4, images=40, ns=10),
+    "patch_cnmf": StageCost(250, parts=4, images=10, traces=6, ns=40, start_s=1.5),
+    "merge": StageCost(200, images=20, traces=6, ns_trace=50),
+    "refine": StageCost(250, parts=4, images=20, traces=8, ns=10, ns_trace=1000, start_s=1.5),
+    "evaluate": StageCost(200, parts=3, images=20, traces=4, ns=4),
+    "traces": StageCost(200, images=4, traces=14, ns_trace=2000),
+    "select": StageCost(100, traces=0),
+    "export_nwb": StageCost(250, images=20, traces=16, start_s=2.5, ns_trace=100),
+    "report": StageCost(250, images=30, traces=16, start_s=3.0, ns_trace=20),
+}
+# As the rules declare them; a test keeps the two equal.
+THREADS = {
+    "inspect": 2, "motion_template": 4, "motion_correct": 4, "summary_images": 4, "patch_cnmf": 4, "merge": 2,
+    "refine": 4, "evaluate": 2, "traces": 2,
+}  # fmt: skip
+SCATTERED = {"motion_correct": "blocks", "patch_cnmf": "tiles"}
+UNKNOWN_SIZE = MovieSize(20_000, (512, 512), 2)
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """What one stage of one recording will take."""
+
+    stage: str
+    jobs: int
+    memory_mb: float
+    disk_mb: float
+    seconds: float
+
+
+def predict_memory_mb(stage: str, movie_info: Path | str, threads: int) -> int:
+    """Return the memory that one job of ``stage`` needs, MB.
+
+    Before the recording was inspected, that of a field of 512 x 512 pixels is assumed.
+    """
+    from caiman_pipeline.io.records import load_movie_info
+
+    size = UNKNOWN_SIZE
+    if os.path.exists(movie_info):
+        info = load_movie_info(movie_info)
+        size = MovieSize(info.n_frames, info.dims, 4)
+    return math.ceil(COSTS[stage].memory_mb(size, threads))
+
+
+def disk_mb(size: MovieSize) -> dict[str, float]:
+    """Return what each stage leaves on disk, MB; a stage that is not named leaves next to nothing."""
+    footprints = size.n_cells * 400 * 12 / 1e6
+    return {
+        "motion_correct": size.n_frames * size.frame_mb,
+        "summary_images": 8 * size.frame_mb,
+        "patch_cnmf": 2 * size.traces_mb + 2 * footprints,
+        "merge": 3 * size.traces_mb + footprints,
+        "refine": 3 * size.traces_mb + footprints,
+        "traces": 4 * size.traces_mb,
+        "export_nwb": 6 * size.traces_mb + footprints,
+        "report": 10.0,
+    }
+
+
+def plan_recording(size: MovieSize, *, cores: int, scatter: Mapping[str, int]) -> list[StagePlan]:
+    """Predict every stage of one recording, run alone on ``cores`` cores.
+
+    ``scatter`` holds the jobs per recording of the stages that are cut, by Snakemake's names: blocks, tiles.
+    """
+    disk, plans = disk_mb(size), []
+    for stage, cost in COSTS.items():
+        jobs, width = scatter.get(SCATTERED.get(stage, ""), 1), min(THREADS.get(stage, 1), cores)
+        at_once = min(jobs, max(cores // width, 1))
+        seconds = cost.start_s * math.ceil(jobs / at_once) + cost.core_seconds(size) / (width * at_once)
+        plans.append(StagePlan(stage, jobs, cost.memory_mb(size, width), disk.get(stage, 0.1), seconds))
+    return plans
+
+
+def add_up(plans: list[list[StagePlan]]) -> list[StagePlan]:
+    """Sum the plans of several recordings, run one after another; memory is that of the largest job."""
+    total = []
+    for rows in zip(*plans, strict=True):
+        jobs, memory = sum(r.jobs for r in rows), max(r.memory_mb for r in rows)
+        total.append(StagePlan(rows[0].stage, jobs, memory, sum(r.disk_mb for r in rows), sum(r.seconds for r in rows)))
+    return total
+
+
+def size_of_files(files: list[str], axes: str | None, dataset: str | None) -> MovieSize:
+    """Return the size of a recording from its files' headers.
+
+    Raises
+    ------
+    PipelineError
+        If a file cannot be opened or the files do not fit together.
+    """
+    from caiman_pipeline.io.readers import open_movie_files
+
+    if not files:
+        raise PipelineError("no files found. Check the `files` column of the recordings sheet.")
+    movie = open_movie_files(files, axes, dataset)
+    return MovieSize(movie.n_frames, movie.dims, movie.dtype.itemsize)

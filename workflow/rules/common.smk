@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from caiman_pipeline.checking import unwritable
 from caiman_pipeline.config.root import load_config
 from caiman_pipeline.config.sheet import load_sheet
 from caiman_pipeline.errors import PipelineError
@@ -14,6 +15,8 @@ try:
         load_config(Path(file))
     CONFIG = load_config(config)
     RECORDINGS = load_sheet(CONFIG.paths.recordings, CONFIG)
+    if problem := unwritable(Path(CONFIG.paths.results)):
+        raise PipelineError(problem)
 except PipelineError as error:
     sys.exit(f"caiman_pipeline: error: {error}")
 
@@ -64,11 +67,11 @@ def files_present(wildcards):
 def memory_mb(stage):
     """A rule's `mem_mb`: predicted from the recording's size, more with each attempt."""
 
-    def predict(wildcards, attempt):
+    def predict(wildcards, threads, attempt):
         from caiman_pipeline.planning import predict_memory_mb
 
         info = MOVIE_INFO.format(recording=wildcards.recording)
-        return predict_memory_mb(stage, info) * attempt
+        return predict_memory_mb(stage, info, threads) * attempt
 
     return predict
 

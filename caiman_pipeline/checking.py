@@ -1,0 +1,158 @@
+"""Checks before anything runs: config, sheet, files, lengths against the frame, disk. All problems at once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from caiman_pipeline.config.base import Length
+from caiman_pipeline.config.recording import RecordingSettings
+from caiman_pipeline.config.root import STAGES, Config, load_config
+from caiman_pipeline.config.sheet import Recording, read_sheet
+from caiman_pipeline.errors import PipelineError
+
+CONFIG_FILE = Path("config/config.yaml")
+RATE_TOLERANCE = 0.05
+SIZE_TOLERANCE = 0.1
+
+
+@dataclass(frozen=True)
+class RecordingCheck:
+    """What was found of one recording, what is the matter with it, and the disk that it will take, MB."""
+
+    name: str
+    found: str
+    problems: tuple[str, ...]
+    disk_mb: float = 0.0
+
+
+@dataclass(frozen=True)
+class RunCheck:
+    """All recordings, what is the matter with sheet rows, and with the place that results go to."""
+
+    recordings: tuple[RecordingCheck, ...]
+    row_problems: tuple[str, ...]
+    place_problems: tuple[str, ...]
+
+    @property
+    def n_problems(self) -> int:
+        """Problems in all."""
+        return sum(len(r.problems) for r in self.recordings) + len(self.row_problems) + len(self.place_problems)
+
+
+def load_run(config: Path | None, sheet: Path | None) -> tuple[Config, Path]:
+    """Read the config as the Snakefile does (``config/config.yaml`` if it is there), and tell which sheet counts.
+
+    Raises
+    ------
+    PipelineError
+        If the config is wrong.
+    """
+    source = config or (CONFIG_FILE if CONFIG_FILE.exists() else None)
+    settings = load_config(source) if source else Config()
+    return settings, sheet or Path(settings.paths.recordings)
+
+
+def check_run(config: Path | None, sheet: Path | None, *, files: bool) -> RunCheck:
+    """Check everything that can be checked before a run; ``files`` opens the raw files too.
+
+    Raises
+    ------
+    PipelineError
+        If the config is wrong or the sheet has no rows to look at.
+    """
+    settings, path = load_run(config, sheet)
+    recordings, problems = read_sheet(path, settings)
+    checks = tuple(check_recording(r) if files else _unopened(r) for r in recordings.values())
+    needed = sum(c.disk_mb for c in checks if not _is_done(settings, c.name))
+    rows = tuple(f"{path}, {p}" for p in problems)
+    return RunCheck(checks, rows, tuple(check_results(Path(settings.paths.results), needed)))
+
+
+def _unopened(recording: Recording) -> RecordingCheck:
+    return RecordingCheck(recording.id, f"{len(recording.patterns)} file pattern(s), not opened", ())
+
+
+def _is_done(config: Config, name: str) -> bool:
+    return (Path(config.paths.results) / name / "movie" / "movie.json").exists()
+
+
+def check_recording(recording: Recording) -> RecordingCheck:
+    """Open a recording's files and hold them against its settings."""
+    from caiman_pipeline.planning import disk_mb, size_of_files
+
+    facts = recording.config.recording
+    try:
+        files = recording.files() or list(recording.patterns)
+        size = size_of_files(files, facts.axes, facts.dataset)
+        problems = [*_contradictions(files[0], facts), *_lengths(recording, len(size.dims))]
+    except PipelineError as error:
+        return RecordingCheck(recording.id, "cannot be opened", (str(error),))
+    fewest = recording.config.inspect.min_frames
+    if size.n_frames < fewest:
+        problems.append(f"{size.n_frames} frames, at least {fewest} are needed (`inspect.min_frames`).")
+    disk = sum(disk_mb(size).values())
+    shape = " x ".join(map(str, size.dims))
+    found = f"{len(files)} file(s), {size.n_frames} frames of {shape}, {facts.frame_rate_hz:g} Hz; {disk / 1e3:.1f} GB"
+    return RecordingCheck(recording.id, found, tuple(problems), disk)
+
+
+def _contradictions(path: str, facts: RecordingSettings) -> list[str]:
+    """Return where a file says something else about its acquisition than sheet or config."""
+    from caiman_pipeline.io.metadata import read_metadata
+
+    stated, problems = read_metadata(path), []
+    for name, tolerance in (("frame_rate_hz", RATE_TOLERANCE), ("pixel_size_um", SIZE_TOLERANCE)):
+        given, found = getattr(facts, name), getattr(stated, name)
+        if given is not None and found is not None and abs(given - found) > tolerance * found:
+            problems.append(f"`{name}` is {given:g}, but {path} says {found:g}. Correct the sheet (or the file).")
+    return problems
+
+
+def _lengths(recording: Recording, ndim: int) -> list[str]:
+    """Return which lengths do not fit a movie of ``ndim`` spatial axes."""
+    problems = []
+    for stage in STAGES:
+        resolved = recording.settings(stage)
+        for name, value in getattr(recording.config, stage):
+            if isinstance(value, Length):
+                try:
+                    Length.parse(resolved[name]).per_axis(ndim)
+                except ValueError as error:
+                    problems.append(f"`{stage}.{name}`: {error}.")
+    return problems
+
+
+def check_results(results: Path, needed_mb: float) -> list[str]:
+    """Return why results could not be written to a folder (that may not exist yet)."""
+    problem = unwritable(results)
+    if problem:
+        return [problem]
+    free = shutil.disk_usage(nearest_folder(results)).free / 1e6
+    if free > needed_mb:
+        return []
+    return [
+        f"{results}: about {needed_mb / 1e3:.1f} GB are needed and {free / 1e3:.1f} GB are free. "
+        "Free some space, set `paths.results` to another disk, or run the recordings in portions."
+    ]
+
+
+def nearest_folder(path: Path) -> Path:
+    """Return ``path`` if it exists, else the nearest folder above it that does."""
+    path = path.absolute()
+    return path if path.exists() else nearest_folder(path.parent)
+
+
+def unwritable(results: Path) -> str:
+    """Return why nothing could be written to a results folder (that may not exist yet), or ""."""
+    try:
+        folder = nearest_folder(results)
+    except OSError as error:
+        return f"{results}: cannot be reached ({error.strerror}). Set `paths.results` to another place."
+    if not folder.is_dir():
+        return f"{results}: {folder} is a file, not a folder. Set `paths.results` to another place."
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return f"{results}: {folder} cannot be written. Change its permissions or set `paths.results`."
+    return ""

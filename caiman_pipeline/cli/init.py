@@ -1,0 +1,41 @@
+"""Write a starter config and recordings sheet for a folder of movies; nothing that exists is overwritten."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+FACTS = {
+    "frame_rate_hz": "frames per second", "decay_time_s": "decay time of the indicator, s",
+    "cell_diameter": "diameter of a typical cell, like '12 um'", "pixel_size_um": "size of a pixel, um",
+    "axes": "order of the axes, like TZYX", "dataset": "path of the movie inside HDF5 or Zarr files",
+}  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("folder", type=Path, help="folder with movies, looked through with its subfolders")
+    parser.add_argument(
+        "--sheet", type=Path, default=Path("config/recordings.tsv"), help="sheet to write (default: %(default)s)"
+    )
+    for name, meaning in FACTS.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", help=f"{meaning}, the same for all recordings")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the starter files and say what was found."""
+    from caiman_pipeline.config.sheet import PLACEHOLDER
+    from caiman_pipeline.starter import write_starter
+
+    given = {name: value for name in FACTS if (value := getattr(args, name)) is not None}
+    drafts, written = write_starter(args.folder, Path(), args.sheet, given)
+    for draft in drafts:
+        print(f"{draft.cells['recording']}: {draft.found}")
+        if draft.problem:
+            print(f"  look at this: {draft.problem}")
+    print(f"\nwritten: {', '.join(map(str, written))}")
+    blanks = sorted({c for d in drafts for c, text in d.cells.items() if text == PLACEHOLDER})
+    if blanks:
+        print(f"next: replace {PLACEHOLDER} in {args.sheet} ({', '.join(blanks)}), then `caiman-pipeline check`")
+    else:
+        print("next: `caiman-pipeline check`, then `snakemake`")
