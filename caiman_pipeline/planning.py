@@ -102,7 +102,7 @@ COSTS: dict[str, StageCost] = {
 }
 # As the rules declare them; a test keeps the two equal.
 THREADS = {
-    "inspect": 2, "motion_template": 4, "motion_correct": 4, "summary_images": 4, "patch_cnmf": 4, "merge": 2,
+    "inspect": 2, "motion_template": 4, "motion_correct": 4, "summary_images": 4, "patch_cnmf": 4,
     "refine": 4, "evaluate": 2, "traces": 2,
 }  # fmt: skip
 SCATTERED = {"motion_correct": "blocks", "patch_cnmf": "tiles"}

@@ -185,7 +185,7 @@ def load_stage(model: type[SectionType], text: str) -> tuple[SectionType, Record
     try:
         values = json.loads(text)
         facts = values.pop("recording", {})
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, TypeError) as error:
         raise PipelineError(f"--settings: not a JSON object ({error}).") from error
     return validate(model, values, "--settings"), validate(RecordingSettings, facts, "--settings.recording")
 

@@ -1,0 +1,98 @@
+"""The verbs around a run, as a user calls them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from caiman_pipeline.cli.main import VERBS, main
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for i in (1, 2):
+        tifffile.imwrite(f"m_{i}.tif", np.zeros((60, 20, 31), np.uint16))
+    return tmp_path
+
+
+def _fails(*arguments: str, capsys) -> str:
+    with pytest.raises(SystemExit) as stop:
+        main(list(arguments))
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    return error
+
+
+def test_from_a_folder_of_movies_to_a_run_that_can_start(folder, capsys):
+    main(["init", ".", "--frame-rate-hz", "10", "--decay-time-s", "0.7"])
+    assert "replace FILL_IN in config/recordings.tsv (cell_diameter)" in capsys.readouterr().out
+    assert "must still be filled in" in _fails_with_output("check", capsys)
+    sheet = Path("config/recordings.tsv")
+    sheet.write_text(sheet.read_text().replace("FILL_IN", "9 px"))
+    main(["check"])
+    out = capsys.readouterr().out
+    assert "ok       m  2 file(s), 120 frames of 20 x 31" in out
+    main(["plan", "--blocks", "3", "--cores", "2"])
+    out = capsys.readouterr().out
+    assert "1 recording(s) on 2 cores" in out
+    assert out.splitlines()[-1].startswith("all")
+
+
+def _fails_with_output(verb: str, capsys) -> str:
+    with pytest.raises(SystemExit) as stop:
+        main([verb])
+    assert stop.value.code == 2
+    return capsys.readouterr().out
+
+
+def test_init_does_not_overwrite(folder, capsys):
+    main(["init", "."])
+    assert "never overwritten" in _fails("init", ".", capsys=capsys)
+    main(["init", ".", "--sheet", "other.tsv"])
+    assert Path("other.tsv").exists()
+
+
+def test_check_prints_every_problem_and_fails(folder, capsys):
+    Path("s.tsv").write_text("recording\tfiles\na\tnone.tif\nb c\tm_1.tif\n")
+    Path("c.yaml").write_text("recording: {frame_rate_hz: 10, decay_time_s: 1, cell_diameter: 9 px}\n")
+    with pytest.raises(SystemExit) as stop:
+        main(["check", "--config", "c.yaml", "--sheet", "s.tsv"])
+    output = capsys.readouterr()
+    assert stop.value.code == 2
+    assert "none.tif: file not found" in output.out
+    assert "recording id 'b c'" in output.out
+    assert output.err.strip() == "caiman-pipeline check: error: 2 problem(s), see above."
+
+
+@pytest.mark.parametrize("verb", ["check", "plan"])
+def test_a_missing_sheet_is_one_line(folder, capsys, verb):
+    error = _fails(verb, capsys=capsys)
+    assert len(error.strip().splitlines()) == 1
+    assert "config/recordings.tsv" in error
+
+
+def test_doctor_prints_a_line_for_each_thing(folder, capsys):
+    main(["doctor"])
+    out = capsys.readouterr().out
+    assert "numpy" in out
+    assert "results folder" in out
+
+
+def test_help_lists_every_verb(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    out = capsys.readouterr().out
+    assert all(verb in out for verb in VERBS)
+
+
+def test_an_unknown_verb_is_refused(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["explode"])
+    assert stop.value.code == 2
+    assert "explode" in capsys.readouterr().err

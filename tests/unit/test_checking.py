@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from caiman_pipeline import checking
+from caiman_pipeline.checking import check_results, check_run, load_run, unwritable
+from caiman_pipeline.errors import PipelineError
+
+HEADER = "recording\tfiles\tframe_rate_hz\tdecay_time_s\tcell_diameter"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder to run in, with two good movies, one of three axes."""
+    monkeypatch.chdir(tmp_path)
+    tifffile.imwrite("plane.tif", np.zeros((60, 20, 31), np.uint16))
+    np.save("volume.npy", np.zeros((60, 3, 20, 31), np.uint16))
+    return tmp_path
+
+
+def _check(*rows: str, header: str = HEADER, config: str = ""):
+    Path("sheet.tsv").write_text("\n".join([header, *rows]))
+    Path("config.yaml").write_text(config)
+    return check_run(Path("config.yaml"), Path("sheet.tsv"), files=True)
+
+
+def test_good_recordings_have_no_problems(folder):
+    header = HEADER + "\taxes"
+    checked = _check("p\tplane.tif\t10\t0.7\t9 px\t", "v\tvolume.npy\t5\t0.7\t9 px\tTZYX", header=header)
+    assert checked.n_problems == 0
+    assert [r.name for r in checked.recordings] == ["p", "v"]
+    assert "60 frames of 3 x 20 x 31" in checked.recordings[1].found
+
+
+def test_every_problem_is_found_at_once(folder):
+    Path("cut.tif").write_bytes(Path("plane.tif").read_bytes()[:-1000])
+    tifffile.imwrite("other.tif", np.zeros((60, 20, 30), np.uint16))
+    tifffile.imwrite("short.tif", np.zeros((9, 20, 31), np.uint16))
+    facts = "10\t0.7\t9 px"
+    checked = _check(
+        f"good\tplane.tif\t{facts}", f"cut\tcut.tif\t{facts}", f"missing\tnone.tif\t{facts}",
+        f"mixed\tplane.tif; other.tif\t{facts}", f"short\tshort.tif\t{facts}", "bad id\tplane.tif\t10\t0.7\t9 px",
+        config="paths:\n  results: plane.tif/results\n",
+    )  # fmt: skip
+    problems = {r.name: " ".join(r.problems) for r in checked.recordings}
+    assert problems["good"] == ""
+    assert "cut short" in problems["cut"]
+    assert "not found" in problems["missing"]
+    assert "other.tif: frames of (20, 30)" in problems["mixed"]
+    assert "9 frames, at least 50" in problems["short"]
+    assert "line 7: recording id 'bad id'" in checked.row_problems[0]
+    assert "is a file, not a folder" in checked.place_problems[0]
+    assert checked.n_problems == 6
+
+
+def test_a_file_that_says_another_frame_rate_is_a_problem(folder):
+    metadata = {"axes": "TYX", "finterval": 1 / 7.5}
+    tifffile.imwrite("ij.tif", np.zeros((60, 20, 31), np.uint16), imagej=True, metadata=metadata)
+    assert "`frame_rate_hz` is 30, but ij.tif says 7.5" in _check("a\tij.tif\t30\t0.7\t9 px").recordings[0].problems[0]
+    assert _check("a\tij.tif\t7.6\t0.7\t9 px").n_problems == 0
+
+
+def test_a_length_for_another_number_of_axes_is_a_problem(folder):
+    checked = _check(
+        "a\tplane.tif\t10\t0.7\t9 px", "b\tplane.tif\t10\t0.7\t9 px", config="motion:\n  max_shift: 3 x 4 px\n"
+    )
+    assert checked.n_problems == 0
+    header = HEADER + "\taxes"
+    config = "motion:\n  max_shift: 3 x 4 px\n"
+    checked = _check("v\tvolume.npy\t5\t0.7\t9 px\tTZYX", header=header, config=config)
+    assert "`motion.max_shift`: '3 x 4 px' has 2 values for a movie of 3" in checked.recordings[0].problems[0]
+
+
+def test_files_can_be_left_unopened(folder):
+    Path("sheet.tsv").write_text(f"{HEADER}\na\tnone.tif\t10\t0.7\t9 px\n")
+    assert check_run(None, Path("sheet.tsv"), files=False).n_problems == 0
+
+
+def test_config_and_sheet_are_found_as_snakemake_finds_them(folder):
+    Path("config").mkdir()
+    Path("config/config.yaml").write_text("paths:\n  recordings: mine.tsv\n")
+    assert load_run(None, None)[1] == Path("mine.tsv")
+    assert load_run(None, Path("other.tsv"))[1] == Path("other.tsv")
+
+
+def test_a_wrong_config_is_an_error(folder):
+    with pytest.raises(PipelineError, match="unknown key `motions`"):
+        _check("a\tplane.tif\t10\t0.7\t9 px", config="motions: {}\n")
+
+
+def test_too_little_space_is_told_in_numbers(folder, monkeypatch):
+    usage = checking.shutil.disk_usage(".")._replace(free=10**6)
+    monkeypatch.setattr(checking.shutil, "disk_usage", lambda path: usage)
+    assert "about 5.0 GB are needed and 0.0 GB are free" in check_results(Path("results"), 5000)[0]
+    assert not check_results(Path("results"), 0.5)
+
+
+def test_a_recording_that_is_done_needs_no_space(folder, monkeypatch):
+    usage = checking.shutil.disk_usage(".")._replace(free=1)
+    monkeypatch.setattr(checking.shutil, "disk_usage", lambda path: usage)
+    assert _check("a\tplane.tif\t10\t0.7\t9 px").place_problems
+    (folder / "results/a/movie").mkdir(parents=True)
+    (folder / "results/a/movie/movie.json").touch()
+    assert not _check("a\tplane.tif\t10\t0.7\t9 px").place_problems
+
+
+def test_a_folder_that_cannot_be_written_is_told(folder, monkeypatch):
+    monkeypatch.setattr(checking.os, "access", lambda path, mode: False)
+    assert "cannot be written" in unwritable(Path("results"))
+
+
+def test_a_folder_that_does_not_exist_yet_is_fine(folder):
+    assert unwritable(Path("a/b/c")) == ""
+    assert not Path("a").exists()
