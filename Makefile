@@ -65,8 +65,16 @@ config: $(STAMP)
 bench: $(STAMP)
 	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; python "$$script" || exit 1; done
 
+# A simulated recording from raw movie to NWB file and report, in the folder demo/; then scored against the truth.
 demo: $(STAMP)
-	@echo "not wired yet"; exit 1
+	@mkdir -p $(DEMO)
+	@cd $(DEMO) && { test -f demo.tif || caiman-pipeline simulate demo.tif --sheet . --frames 1500 --dims 256x256; }
+	cd $(DEMO) && snakemake --snakefile ../Snakefile --configfile config.yaml --logger rich
+	@echo
+	@cd $(DEMO) && caiman-pipeline score truth.h5 results/demo/export_nwb/demo.nwb
+	@echo
+	@echo "NWB file     $(DEMO)/results/demo/export_nwb/demo.nwb"
+	@echo "HTML report  $(DEMO)/results/demo/report/demo.html"
 
 clean:
 	rm -rf $(DEMO) build dist .pytest_cache .mypy_cache .ruff_cache .snakemake
