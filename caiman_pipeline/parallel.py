@@ -47,3 +47,8 @@ def stream_ordered(function: Callable[[Item], Result], items: Iterable[Item], th
                 yield waiting.pop(0).result()
         while waiting:
             yield waiting.pop(0).result()
+
+
+def row_slabs(n_rows: int, length: int = 8192) -> list[tuple[int, int]]:
+    """Cut rows into (start, stop) pieces of fixed length, to be worked on by any number of threads."""
+    return [(start, min(start + length, n_rows)) for start in range(0, n_rows, length)]

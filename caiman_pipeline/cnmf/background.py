@@ -1,8 +1,8 @@
 """Background as a coarse grid of local signals, each pixel following the signals around it with a gain of its own.
 
-Neuropil and out-of-focus light vary smoothly over the field and are shared by many pixels: averages over a neighbourhood of a
-cell or more follow them, and the texture and vessels that the light passes through are a gain and an offset per pixel. The
-model is ``B(x, t) = static(x) + gain(x) * sum_j h_j(x) f_j(t)`` with linear interpolation ``h`` between the grid's nodes.
+Neuropil and out-of-focus light vary smoothly over the field and are shared by many pixels: averages over a neighbourhood
+of a cell or more follow them, and the texture and vessels that the light passes through are a gain and an offset per
+pixel. The model is ``B(x, t) = static(x) + gain(x) * sum_j h_j(x) f_j(t)``, ``h`` interpolating between the grid's nodes.
 """
 
 from __future__ import annotations
@@ -22,64 +22,90 @@ class NodeGrid:
 
     Attributes
     ----------
-    averaging : sparse float32 (B, P), rows of unit sum: how a node's signal is averaged from pixels
+    blocks : sparse float32 (Q, P), sums over small blocks of usable pixels
+    spread : sparse float32 (B, Q), how a node's average is made of block sums; ``spread @ blocks`` has rows of unit sum
     interpolation : sparse float32 (P, B), rows of unit sum: how a pixel follows the nodes around it
     """
 
-    averaging: csr_matrix
+    blocks: csr_matrix
+    spread: csr_matrix
     interpolation: csr_matrix
+
+    def average(self, movie: FloatArray) -> FloatArray:
+        """Return the nodes' averages (B, T) of a movie (P, T)."""
+        return self.spread @ (self.blocks @ movie)
+
+    @property
+    def averaging(self) -> csr_matrix:
+        """The whole map (B, P) from pixels to nodes."""
+        return self.spread @ self.blocks
 
 
 def node_grid(dims: Dims, *, spacing_px: tuple[float, ...], use: FloatArray) -> NodeGrid:
-    """Lay nodes over a field of view, about ``spacing_px`` apart.
+    """Lay nodes over a field of view.
 
     Parameters
     ----------
     dims : (H, W) or (D, H, W)
-    spacing_px : distance of nodes along each axis; the averages' Gaussian has half of it as standard deviation
+    spacing_px : about the distance of nodes along each axis; averages are Gaussian, half of it their standard deviation
     use : bool (P,), pixels that may be averaged
 
     Notes
     -----
-    Rows of ``averaging`` without any usable pixel are zero.
+    A node without any usable pixel around it averages to zero.
     """
     axes = [_axis_nodes(n, s) for n, s in zip(dims, spacing_px, strict=True)]
-    spread = reduce(lambda a, b: kron(a, b, format="csr"), [csr_matrix(a) for a, _ in axes])
-    weights = spread @ diags(use.astype(np.float32))
-    total = np.asarray(weights.sum(1)).ravel()
-    averaging = diags(np.divide(1.0, total, out=np.zeros_like(total), where=total > 1e-6)) @ weights
-    interpolation = reduce(lambda a, b: kron(a, b, format="csr"), [csr_matrix(h) for _, h in axes])
-    return NodeGrid(averaging.tocsr().astype(np.float32), interpolation.astype(np.float32))
+    blocks = _outer([_axis_blocks(n, s) for n, s in zip(dims, spacing_px, strict=True)]) @ diags(use.astype(np.float32))
+    spread = _outer([weights for weights, _ in axes])
+    total = np.asarray((spread @ blocks).sum(1)).ravel()
+    spread = diags(np.divide(1.0, total, out=np.zeros_like(total), where=total > 1e-6)) @ spread
+    interpolation = _outer([h for _, h in axes])
+    return NodeGrid(*(csr_matrix(m, dtype=np.float32) for m in (blocks, spread, interpolation)))
 
 
-def _axis_nodes(length: int, spacing: float) -> tuple[FloatArray, FloatArray]:
-    """Return Gaussian weights (nodes, length) and linear interpolation (length, nodes) along one axis."""
+def _outer(matrices: list[csr_matrix]) -> csr_matrix:
+    return reduce(lambda a, b: kron(a, b, format="csr"), matrices)
+
+
+def _block_count(length: int, spacing: float) -> int:
+    """Blocks are a sixth of a node's distance: small beside its Gaussian."""
+    return max(-(-length // max(int(spacing // 6), 1)), 1)
+
+
+def _axis_blocks(length: int, spacing: float) -> csr_matrix:
+    count = _block_count(length, spacing)
+    owner = np.arange(length) * count // length
+    return csr_matrix((np.ones(length, np.float32), (owner, np.arange(length))), shape=(count, length))
+
+
+def _axis_nodes(length: int, spacing: float) -> tuple[csr_matrix, csr_matrix]:
+    """Return Gaussian weights (nodes, blocks) and linear interpolation (length, nodes) along one axis."""
     count = max(round(length / spacing), 1)
     width = length / count
     nodes = (np.arange(count) + 0.5) * width - 0.5
-    pixels = np.arange(length)
-    weights = np.exp(-0.5 * ((pixels[None] - nodes[:, None]) / (0.5 * width)) ** 2)
+    blocks = _block_count(length, spacing)
+    places = (np.arange(blocks) + 0.5) * length / blocks - 0.5
+    weights = np.exp(-0.5 * ((places[None] - nodes[:, None]) / (0.5 * width)) ** 2)
     weights[weights < 0.02] = 0.0
+    pixels = np.arange(length)
     position = np.clip((pixels - nodes[0]) / width, 0, count - 1)
     low = np.minimum(position.astype(int), max(count - 2, 0))
     interpolation = np.zeros((length, count))
     interpolation[pixels, low] = 1 - (position - low)
     if count > 1:
         interpolation[pixels, low + 1] += position - low
-    return weights.astype(np.float32), interpolation.astype(np.float32)
+    return csr_matrix(weights), csr_matrix(interpolation)
 
 
-def fit_gain(
-    movie: FloatArray, local: FloatArray, *, noise: FloatArray, clip: float | None
-) -> tuple[FloatArray, FloatArray]:
-    """Regress each pixel on its local background signal.
+def fit_gain(movie: FloatArray, local: FloatArray, *, noise: FloatArray, clip: float) -> tuple[FloatArray, FloatArray]:
+    """Regress each pixel on its local background signal, before components are known.
 
     Parameters
     ----------
-    movie : float32 (P, T), without the components found so far
+    movie : float32 (P, T)
     local : float32 (P, T), the interpolated background signal of each pixel
     noise : float32 (P,), standard deviation of the movie's noise
-    clip : residuals above this many standard deviations (activity not yet explained) are cut to it; None cuts nothing
+    clip : residuals above this many standard deviations (activity) are cut to it
 
     Returns
     -------
@@ -90,11 +116,10 @@ def fit_gain(
     power = np.einsum("pt,pt->p", centred, centred)
     power = np.where(power > 0, power, 1.0)
     gain = np.einsum("pt,pt->p", movie, centred) / power
-    if clip is not None:
-        for _ in range(2):
-            rest = movie - mean_y[:, None] - gain[:, None] * centred
-            rest = np.minimum(rest, clip * noise[:, None], out=rest)
-            gain = gain + np.einsum("pt,pt->p", rest, centred) / power
+    for _ in range(2):
+        rest = movie - mean_y[:, None] - gain[:, None] * centred
+        rest = np.minimum(rest, clip * noise[:, None], out=rest)
+        gain = gain + np.einsum("pt,pt->p", rest, centred) / power
     gain = np.maximum(gain, 0).astype(np.float32)
     return (mean_y - gain * mean_l).astype(np.float32), gain
 

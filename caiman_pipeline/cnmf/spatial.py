@@ -6,12 +6,15 @@ solved on Gram matrices: the movie enters only through its products with the tra
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from scipy import ndimage as ndi
 from scipy.sparse import csc_matrix, csr_matrix
 
 from caiman_pipeline.cnmf.greedy import main_body
+from caiman_pipeline.parallel import map_ordered, row_slabs
 from caiman_pipeline.types import Dims, FloatArray
 
 
@@ -46,84 +49,120 @@ def _dilate(rows: FloatArray, dims: Dims, reach: list[int], ball: FloatArray) ->
     return np.sort(np.ravel_multi_index(tuple(grown + low[:, None]), dims))
 
 
-@njit(cache=True, parallel=True)
-def _solve_pixels(
-    indptr: FloatArray, indices: FloatArray, products: FloatArray, gram: FloatArray, start: FloatArray,
-    noise: FloatArray, significance: float, iterations: int,
-) -> FloatArray:  # fmt: skip
-    """Coordinate descent on 0.5 a'Ga - a'y, a >= 0, for every pixel (a row of the csr structure); returns csr data.
+@dataclass(frozen=True)
+class RegressionSums:
+    """Everything the spatial update needs to know of the movie: weighted sums over time.
 
-    Entries below ``significance`` standard errors end as zero and the others are solved again without them.
+    Attributes
+    ----------
+    weight : sum of the weights
+    pixels : float64 (P, 4), sums of y, g, g g and y g (y the movie, g a pixel's local background signal)
+    supports : csr (P, K), where footprints may be
+    movie_traces, local_traces : float64, sums of y c_k and g c_k on the supports' entries
+    trace_sums : float64 (K,), sums of c_k; trace_products : float64 (K, K), sums of c_k c_l
     """
-    out = np.zeros(len(indices), np.float32)
-    for p in prange(len(indptr) - 1):
-        first, last = indptr[p], indptr[p + 1]
-        n = last - first
-        a = np.zeros(n)
-        for i in range(n):
-            a[i] = start[first + i]
-        keep = np.ones(n, np.bool_)
-        for attempt in range(2):
-            for _ in range(iterations):
-                change = 0.0
-                for i in range(n):
-                    if not keep[i]:
-                        continue
-                    power = gram[indices[first + i], indices[first + i]]
-                    slope = products[first + i]
-                    for j in range(n):
-                        slope -= gram[indices[first + i], indices[first + j]] * a[j]
-                    value = max(a[i] + slope / power, 0.0) if power > 0 else 0.0
-                    change = max(change, abs(value - a[i]) * np.sqrt(power))
-                    a[i] = value
-                if change < 1e-3 * noise[p]:
-                    break
-            if attempt == 0:
-                for i in range(n):
-                    power = gram[indices[first + i], indices[first + i]]
-                    if a[i] * np.sqrt(power) < significance * noise[p]:
-                        keep[i] = False
-                        a[i] = 0.0
-        for i in range(n):
-            out[first + i] = a[i]
-    return out
+
+    weight: float
+    pixels: FloatArray
+    supports: csr_matrix
+    movie_traces: FloatArray
+    local_traces: FloatArray
+    trace_sums: FloatArray
+    trace_products: FloatArray
 
 
-def solve_footprints(
-    supports: csc_matrix,
-    products: csr_matrix,
-    gram: FloatArray,
-    *,
-    noise: FloatArray,
-    significance: float,
-    iterations: int = 30,
-) -> csc_matrix:
-    """Solve every pixel's non-negative regression on the traces.
+@dataclass(frozen=True)
+class SpatialModel:
+    """Footprints csc (P, K), not normalised; static and gain of the background, float32 (P,)."""
+
+    footprints: csc_matrix
+    static: FloatArray
+    gain: FloatArray
+
+
+def solve_pixels(sums: RegressionSums, *, noise: FloatArray, significance: float, threads: int) -> SpatialModel:
+    """Solve every pixel's regression on its components' traces (a >= 0), its background signal (>= 0) and a constant.
 
     Parameters
     ----------
-    supports : sparse (P, K), where footprints may be
-    products : csr (P, K) on the supports' entries, movie x centred traces, background taken out
-    gram : float64 (K, K), centred traces x centred traces
-    noise : float32 (P,), standard deviation of the movie the products were made from
-    significance : entries below this many standard errors become zero
-
-    Returns
-    -------
-    Footprints, csc (P, K), not normalised.
+    noise : float32 (P,), standard deviation of a sample of weight one
+    significance : entries of footprints below this many standard errors become zero
+    threads : to solve on
     """
-    structure = supports.tocsr()
-    structure.sort_indices()
-    products.sort_indices()
-    start = np.zeros(len(structure.indices), np.float32)
-    data = _solve_pixels(
-        structure.indptr, structure.indices, products.data.astype(np.float64), gram.astype(np.float64), start,
-        noise.astype(np.float64), significance, iterations,
-    )  # fmt: skip
-    solved = csr_matrix((data, structure.indices, structure.indptr), shape=structure.shape).tocsc()
-    solved.eliminate_zeros()
-    solved.sort_indices()
-    return solved
+    structure = sums.supports
+    rows = np.repeat(np.arange(structure.shape[0]), np.diff(structure.indptr))
+    y, g, gg, yg = sums.pixels.T
+    means = sums.trace_sums / sums.weight
+    local_power = np.maximum(gg - g * g / sums.weight, 0)
+    with_y = sums.movie_traces - y[rows] * means[structure.indices]
+    with_g = sums.local_traces - g[rows] * means[structure.indices]
+    gram = sums.trace_products - np.outer(sums.trace_sums, means)
+    y_g = yg - y * g / sums.weight
+    data = np.zeros(len(structure.indices), np.float32)
+    deviation = noise.astype(np.float64)
+
+    def solve(pixels: tuple[int, int]) -> None:
+        _solve(
+            *pixels, structure.indptr, structure.indices, with_y, with_g, gram, y_g, local_power, deviation,
+            significance, data,
+        )  # fmt: skip
+
+    map_ordered(solve, row_slabs(structure.shape[0]), threads)
+    footprints = csr_matrix((data, structure.indices, structure.indptr), shape=structure.shape)
+    explained = np.bincount(rows, data * with_g, minlength=len(y))
+    gain = np.divide(y_g - explained, local_power, out=np.zeros_like(y_g), where=local_power > 0)
+    gain = np.maximum(gain, 0)
+    static = (y - gain * g) / sums.weight - footprints @ means
+    columns = footprints.tocsc()
+    columns.eliminate_zeros()
+    columns.sort_indices()
+    return SpatialModel(columns.astype(np.float32), static.astype(np.float32), gain.astype(np.float32))
+
+
+@njit(cache=True, nogil=True)
+def _solve(
+    start: int, stop: int, indptr: FloatArray, indices: FloatArray, with_y: FloatArray, with_g: FloatArray, gram: FloatArray,
+    y_g: FloatArray, local_power: FloatArray, noise: FloatArray, significance: float, out: FloatArray,
+) -> None:  # fmt: skip
+    """Solve pixels; the background signal is projected out of movie and traces, then coordinates descend."""
+    for p in range(start, stop):
+        first, n = indptr[p], indptr[p + 1] - indptr[p]
+        if n == 0:
+            continue
+        own = np.empty((n, n))
+        target = np.empty(n)
+        for i in range(n):
+            share = with_g[first + i] / local_power[p] if local_power[p] > 0 else 0.0
+            target[i] = with_y[first + i] - share * y_g[p]
+            for j in range(n):
+                own[i, j] = gram[indices[first + i], indices[first + j]] - share * with_g[first + j]
+        keep = np.ones(n, np.bool_)
+        a = _descend(own, target, keep, noise[p])
+        for i in range(n):
+            keep[i] = a[i] * np.sqrt(max(own[i, i], 0.0)) >= significance * noise[p]
+        a = _descend(own, target, keep, noise[p])
+        for i in range(n):
+            out[first + i] = a[i]
+
+
+@njit(cache=True, nogil=True)
+def _descend(gram: FloatArray, target: FloatArray, keep: FloatArray, noise: float) -> FloatArray:
+    """Minimise 0.5 a'Ga - a'y over a >= 0, the entries not kept at zero, by cyclic coordinate descent."""
+    a = np.zeros(len(target))
+    for _ in range(50):
+        change = 0.0
+        for i in range(len(target)):
+            if not keep[i] or gram[i, i] <= 0:
+                continue
+            slope = target[i]
+            for j in range(len(target)):
+                slope -= gram[i, j] * a[j]
+            value = max(a[i] + slope / gram[i, i], 0.0)
+            change = max(change, abs(value - a[i]) * np.sqrt(gram[i, i]))
+            a[i] = value
+        if change < 1e-3 * noise:
+            break
+    return a
 
 
 def clean_footprints(footprints: csc_matrix, dims: Dims, *, min_pixels: int) -> csc_matrix:

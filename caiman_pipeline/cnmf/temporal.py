@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csc_matrix, diags
+from scipy.sparse import csc_matrix, csr_matrix, diags
 
 from caiman_pipeline.cnmf.background import NodeGrid
 from caiman_pipeline.types import FloatArray
@@ -88,7 +88,7 @@ def sweep(overlap: csc_matrix, target: FloatArray, traces: FloatArray) -> None:
         traces[k] += correction(rows, target, traces, k)
 
 
-def correction(overlap_rows: csc_matrix, target: FloatArray, traces: FloatArray, k: int) -> FloatArray:
+def correction(overlap_rows: csr_matrix, target: FloatArray, traces: FloatArray, k: int) -> FloatArray:
     """Return what the movie adds to trace ``k`` of the current model, float32 (T,)."""
     cut = slice(overlap_rows.indptr[k], overlap_rows.indptr[k + 1])
     neighbours, weights = overlap_rows.indices[cut], overlap_rows.data[cut].astype(np.float32)
@@ -96,6 +96,12 @@ def correction(overlap_rows: csc_matrix, target: FloatArray, traces: FloatArray,
     if len(own) == 0 or own[0] <= 0:
         return np.zeros(traces.shape[1], np.float32)
     return (target[k] - weights @ traces[neighbours]) / own[0]
+
+
+def unexplained(projection: Projection, seen: FloatArray, nodes: FloatArray, traces: FloatArray) -> FloatArray:
+    """Return what each footprint sees that the traces of all components do not explain, float32 (K, T)."""
+    rows, target = projection.overlap.tocsr(), target_traces(projection, seen, nodes)
+    return np.stack([correction(rows, target, traces, k) for k in range(len(traces))]) if len(traces) else target
 
 
 def node_signals(projection: Projection, nodes: FloatArray, traces: FloatArray) -> FloatArray:

@@ -9,8 +9,8 @@ from scipy.sparse import csc_matrix, hstack
 
 from caiman_pipeline.cnmf.background import NodeGrid, background_map, fit_gain, node_grid
 from caiman_pipeline.cnmf.greedy import greedy_search
-from caiman_pipeline.cnmf.spatial import clean_footprints, dilate_supports, normalise, solve_footprints
-from caiman_pipeline.cnmf.temporal import demix, make_projection
+from caiman_pipeline.cnmf.spatial import RegressionSums, clean_footprints, dilate_supports, normalise, solve_pixels
+from caiman_pipeline.cnmf.temporal import demix, make_projection, node_signals
 from caiman_pipeline.types import Dims, FloatArray
 
 
@@ -82,7 +82,7 @@ def fit_tile(
 
 
 def _without_components(movie: FloatArray, grid: NodeGrid, noise: FloatArray) -> TileModel:
-    signals = grid.averaging @ movie
+    signals = grid.average(movie)
     static, gain = fit_gain(movie, grid.interpolation @ signals, noise=noise, clip=2.0)
     n_pixels, n_bins = movie.shape
     nothing = csc_matrix((n_pixels, 0), dtype=np.float32)
@@ -109,24 +109,44 @@ def _update(
     movie: FloatArray, dims: Dims, model: TileModel, grid: NodeGrid, *,
     noise: FloatArray, usable: FloatArray, settings: TileSettings,
 ) -> TileModel:  # fmt: skip
-    """Update traces, background and footprints once."""
+    """Update traces and background signals, then footprints, static background and gain, once."""
     footprints, _ = normalise(model.footprints)
-    bmap = background_map(grid, model.gain)
-    projection = make_projection(footprints, bmap, model.static, grid, noise=noise)
-    traces = demix(projection, projection.readout.T @ movie, grid.averaging @ movie, rounds=5)
-    rest = movie - footprints @ traces
-    signals = grid.averaging @ rest
-    local = grid.interpolation @ signals
-    static, gain = fit_gain(rest, local, noise=noise, clip=None)
+    projection = make_projection(footprints, background_map(grid, model.gain), model.static, grid, noise=noise)
+    seen, nodes = projection.readout.T @ movie, grid.average(movie)
+    traces = demix(projection, seen, nodes, rounds=5)
+    signals = node_signals(projection, nodes, traces)
     supports = dilate_supports(footprints, dims, radius_px=tuple(0.2 * d for d in settings.cell_px), allowed=usable)
-    centred = traces - traces.mean(1, keepdims=True)
-    clean = movie - static[:, None] - gain[:, None] * local
-    products = supports.multiply(clean @ centred.T).tocsr()
-    solved = solve_footprints(supports, products, centred @ centred.T, noise=noise, significance=settings.significance)
-    solved = clean_footprints(solved, dims, min_pixels=settings.min_pixels)
-    kept = np.diff(solved.indptr) > 0
-    solved, norms = normalise(solved[:, kept])
-    return TileModel(solved, traces[kept] * norms[:, None], static, gain, signals)
+    sums = _regression_sums(movie, traces, grid.interpolation @ signals, supports)
+    solved = solve_pixels(sums, noise=noise, significance=settings.significance, threads=1)
+    cleaned = clean_footprints(solved.footprints, dims, min_pixels=settings.min_pixels)
+    kept = np.diff(cleaned.indptr) > 0
+    footprints, norms = normalise(cleaned[:, kept])
+    return TileModel(footprints, traces[kept] * norms[:, None], solved.static, solved.gain, signals)
+
+
+def _regression_sums(movie: FloatArray, traces: FloatArray, local: FloatArray, supports: csc_matrix) -> RegressionSums:
+    """Sum over a whole tile that is in memory."""
+    structure = supports.tocsr()
+    structure.sort_indices()
+    rows = np.repeat(np.arange(len(movie)), np.diff(structure.indptr))
+    pixels = np.stack(
+        [
+            movie.sum(1, dtype=np.float64),
+            local.sum(1, dtype=np.float64),
+            np.einsum("pt,pt->p", local, local),
+            np.einsum("pt,pt->p", movie, local),
+        ],
+        axis=1,
+    )
+    return RegressionSums(
+        weight=float(movie.shape[1]),
+        pixels=pixels,
+        supports=structure,
+        movie_traces=(movie @ traces.T)[rows, structure.indices].astype(np.float64),
+        local_traces=(local @ traces.T)[rows, structure.indices].astype(np.float64),
+        trace_sums=traces.sum(1, dtype=np.float64),
+        trace_products=(traces @ traces.T).astype(np.float64),
+    )
 
 
 def running_baseline(movie: FloatArray, window: int) -> FloatArray:

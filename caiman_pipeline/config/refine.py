@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from caiman_pipeline.config.base import Section
+from caiman_pipeline.config.base import Section, key
 
 
 class RefineSettings(Section):
-    """TBD."""
+    """Updates of all components over the full field."""
 
-    recording_keys: ClassVar[tuple[str, ...]] = ("frame_rate_hz",)
+    recording_keys: ClassVar[tuple[str, ...]] = ("frame_rate_hz", "decay_time_s", "cell_diameter")
+
+    rounds: int = key(1, "", "Rounds of a spatial and a temporal update; each reads the movie twice.", ge=1, le=20)
+    grow: float = key(0.2, "cell diameters", "How far a footprint may grow in one spatial update.", ge=0, le=2)
+    significance: float = key(
+        2.5, "standard errors", "Pixels of a footprint below this many standard errors are dropped.", ge=0
+    )
+    min_size: float = key(
+        0.2, "", "Smallest footprint, as a share of the area (volume) of a cell of the given diameter.", gt=0, le=1
+    )

@@ -18,11 +18,13 @@ from types import TracebackType
 import numpy as np
 
 from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.io.atomic import flush_to_disk, write_text
+from caiman_pipeline.io.atomic import flush_to_disk, whole_file, write_text
 from caiman_pipeline.types import Bounds, Dims, FloatArray, Tile
 
 PART_BYTES = 64 * 2**20
 SCHEMA = 1
+REDO_PART = "Delete it and run motion_correct again."
+REJOIN = "Delete it and run memmap_join again."
 
 
 def part_length(dims: Dims) -> int:
@@ -105,7 +107,9 @@ class Part:
             for index in np.ndindex(*box.shape[:-2]):
                 run = np.ravel_multi_index([i + a for i, (a, _) in zip(index, bounds[:-1], strict=True)], lead)
                 offset = first + (int(run) * shape[-2] + low) * shape[-1] * box.itemsize
-                os.preadv(file.fileno(), [box[index].data.cast("B")], offset)
+                wanted = box[index].data.cast("B")
+                if os.preadv(file.fileno(), [wanted], offset) != len(wanted):
+                    raise PipelineError(f"{self.path}: part of the movie store is cut short. {REDO_PART}")
         return box
 
 
@@ -135,9 +139,14 @@ class MovieStore:
         return prod(self.dims)
 
     def read_parts(self) -> Iterator[tuple[int, int, FloatArray]]:
-        """Yield (start, stop, float32 (P, stop - start)) of each part in order."""
-        for part in self.parts:
-            yield part.start, part.stop, part.read().reshape(self.n_pixels, -1)
+        """Yield (start, stop, float32 (P, stop - start)) of each part in order, reading one part ahead."""
+        with ThreadPoolExecutor(1) as pool:
+            coming = pool.submit(self.parts[0].read) if self.parts else None
+            for part, after in zip(self.parts, (*self.parts[1:], None), strict=True):
+                assert coming is not None
+                frames = coming.result()
+                coming = pool.submit(after.read) if after else None
+                yield part.start, part.stop, frames.reshape(self.n_pixels, -1)
 
     def read_tile(self, tile: Tile) -> Iterator[tuple[int, int, FloatArray]]:
         """Yield (start, stop, float32 (P_tile, stop - start)) of one tile, part by part."""
@@ -152,14 +161,18 @@ def write_index(
 
     ``source`` says where the movie came from (recording, settings, version) and is stored as it is.
     """
-    np.save(path.with_name("valid.npy"), valid.astype(bool), allow_pickle=False)
+    with whole_file(path.with_name("valid.npy")) as temporary, temporary.open("wb") as file:
+        np.save(file, valid.astype(bool), allow_pickle=False)
     listed = [
-        {"path": _relative(p.path, path.parent), "start": p.start, "stop": p.stop, "bytes": p.path.stat().st_size}
+        {
+            "path": _relative(p.path, path.parent), "start": int(p.start), "stop": int(p.stop),
+            "bytes": p.path.stat().st_size,
+        }
         for p in parts
-    ]
+    ]  # fmt: skip
     index = {
-        "schema": SCHEMA, "dims": list(dims), "frame_rate_hz": frame_rate_hz, "parts": listed, "valid": "valid.npy",
-        "source": source,
+        "schema": SCHEMA, "dims": [int(n) for n in dims], "frame_rate_hz": frame_rate_hz, "parts": listed,
+        "valid": "valid.npy", "source": source,
     }  # fmt: skip
     write_text(path, json.dumps(index, indent=1))
 
@@ -174,22 +187,34 @@ def open_movie(path: Path | str) -> MovieStore:
     Raises
     ------
     PipelineError
-        If the index or a part is missing, cut short or of another schema.
+        If the index, the valid mask or a part is missing, damaged or of another schema, or if parts leave gaps.
     """
     path = Path(path)
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise PipelineError(f"{path}: not a readable movie index ({error}). Run memmap_join again.") from error
-    if index.get("schema") != SCHEMA:
-        raise PipelineError(f"{path}: movie index of schema {index.get('schema')}, this version reads {SCHEMA}.")
-    parts = [Part(path.parent / p["path"], p["start"], p["stop"]) for p in index["parts"]]
-    for part, listed in zip(parts, index["parts"], strict=True):
-        size = part.path.stat().st_size if part.path.exists() else None
-        if size != listed["bytes"]:
-            found = "is missing" if size is None else f"has {size} bytes instead of {listed['bytes']}"
+        if index["schema"] != SCHEMA:
             raise PipelineError(
-                f"{part.path}: part of the movie store {found}. Delete it and run motion_correct again."
+                f"{path}: movie index of schema {index['schema']}, this version reads {SCHEMA}. {REJOIN}"
             )
-    valid = np.load(path.parent / index["valid"], allow_pickle=False)
-    return MovieStore(tuple(index["dims"]), float(index["frame_rate_hz"]), tuple(parts), valid)
+        parts = [Part(path.parent / p["path"], p["start"], p["stop"]) for p in index["parts"]]
+        sizes = [p["bytes"] for p in index["parts"]]
+        valid = np.load(path.parent / index["valid"], allow_pickle=False)
+        store = MovieStore(tuple(index["dims"]), float(index["frame_rate_hz"]), tuple(parts), valid)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PipelineError(f"{path}: not a readable movie index ({_what(error)}). {REJOIN}") from error
+    for part, expected in zip(parts, sizes, strict=True):
+        _check_part(part, expected)
+    if valid.shape != store.dims or [p.start for p in parts] != [0, *(p.stop for p in parts[:-1])]:
+        raise PipelineError(f"{path}: parts or valid mask do not fit together. {REJOIN}")
+    return store
+
+
+def _what(error: Exception) -> str:
+    return f"no entry {error}" if isinstance(error, KeyError) else str(error)
+
+
+def _check_part(part: Part, expected: int) -> None:
+    size = part.path.stat().st_size if part.path.exists() else None
+    if size != expected:
+        found = "is missing" if size is None else f"has {size} bytes instead of {expected}"
+        raise PipelineError(f"{part.path}: part of the movie store {found}. {REDO_PART}")

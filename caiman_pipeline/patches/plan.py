@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from caiman_pipeline.cnmf.binning import frames_per_bin
+from caiman_pipeline.cnmf.refine import RefineSettings
 from caiman_pipeline.cnmf.tile import TileSettings
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.patches.run import make_grid, min_pixels
@@ -14,6 +15,32 @@ from caiman_pipeline.types import Dims, TileGrid
 if TYPE_CHECKING:
     from caiman_pipeline.config.patch_cnmf import PatchSettings
     from caiman_pipeline.config.recording import RecordingSettings
+    from caiman_pipeline.config.refine import RefineSettings as RefineSection
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What has to be known of a recording: cell size per axis, frames per second, decay time."""
+
+    cell_px: tuple[float, ...]
+    frame_rate_hz: float
+    decay_time_s: float
+
+
+def needed_facts(recording: RecordingSettings, ndim: int, stage: str) -> Facts:
+    """Return the facts, cell size in pixels along each of ``ndim`` axes.
+
+    Raises
+    ------
+    PipelineError
+        If one is missing or does not fit the movie.
+    """
+    if recording.frame_rate_hz is None or recording.decay_time_s is None or recording.cell_diameter is None:
+        raise PipelineError(f"{stage} needs the recording's frame rate, decay time and cell diameter.")
+    try:
+        return Facts(recording.cell_diameter.per_axis(ndim), recording.frame_rate_hz, recording.decay_time_s)
+    except ValueError as error:
+        raise PipelineError(f"{stage}: `cell_diameter` {error}.") from None
 
 
 @dataclass(frozen=True)
@@ -33,16 +60,15 @@ def plan_search(settings: PatchSettings, recording: RecordingSettings, dims: Dim
     PipelineError
         If a fact about the recording is missing, a length does not fit the movie, or tiles are too small.
     """
-    if recording.frame_rate_hz is None or recording.decay_time_s is None or recording.cell_diameter is None:
-        raise PipelineError("patch_cnmf needs the recording's frame rate, decay time and cell diameter.")
-    ndim, rate = len(dims), recording.frame_rate_hz
+    ndim = len(dims)
+    facts = needed_facts(recording, ndim, "patch_cnmf")
+    cell_px, rate = facts.cell_px, facts.frame_rate_hz
     try:
-        cell_px = recording.cell_diameter.per_axis(ndim)
         tile_px = settings.tile_size.per_axis(ndim) if settings.tile_size else None
         overlap_px = settings.tile_overlap.per_axis(ndim)
     except ValueError as error:
         raise PipelineError(f"patch_cnmf: {error}.") from None
-    frames = settings.bin_decay_times * recording.decay_time_s * rate
+    frames = settings.bin_decay_times * facts.decay_time_s * rate
     bin_frames = frames_per_bin(n_frames, bin_frames=frames, max_bins=settings.max_bins)
     grid = make_grid(
         dims, n_bins=n_frames // bin_frames, cell_px=cell_px, tile_px=tile_px, overlap_px=overlap_px
@@ -58,3 +84,32 @@ def plan_search(settings: PatchSettings, recording: RecordingSettings, dims: Dim
         min_pixels=min_pixels(cell_px, settings.min_size),
     )
     return SearchPlan(grid, bin_frames, tile)
+
+
+@dataclass(frozen=True)
+class RefinePlan:
+    """Settings of the updates, and the facts for the traces' model."""
+
+    updates: RefineSettings
+    frame_rate_hz: float
+    decay_time_s: float
+
+
+def plan_refine(settings: RefineSection, recording: RecordingSettings, dims: Dims, bin_frames: int) -> RefinePlan:
+    """Turn the settings of the refinement into pixels and frames of one movie.
+
+    Raises
+    ------
+    PipelineError
+        If a fact about the recording is missing or does not fit.
+    """
+    facts = needed_facts(recording, len(dims), "refine")
+    updates = RefineSettings(
+        cell_px=facts.cell_px,
+        bin_frames=bin_frames,
+        grow=settings.grow,
+        significance=settings.significance,
+        min_pixels=min_pixels(facts.cell_px, settings.min_size),
+        rounds=settings.rounds,
+    )
+    return RefinePlan(updates, facts.frame_rate_hz, facts.decay_time_s)

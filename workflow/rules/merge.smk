@@ -1,7 +1,5 @@
 rule merge:
     input:
-        movie=MOVIE,
-        images=IMAGES,
         batches=BATCHES,
     output:
         MERGED,
@@ -11,7 +9,6 @@ rule merge:
         f"{BENCHMARKS}/merge.tsv"
     conda:
         ENVIRONMENT
-    threads: 2
     resources:
         mem_mb=memory_mb("merge"),
     params:

@@ -1,0 +1,51 @@
+"""Stitch the tiles' components, remove duplicates at their borders and merge what is one cell."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from caiman_pipeline.cli.stage import add_stage_arguments, log, stage_job
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("--batches", type=Path, nargs="+", required=True, help="HDF5 files of all batches of tiles")
+    parser.add_argument("--components", type=Path, required=True, help="HDF5 file to write: merged components")
+    add_stage_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Merge one recording's components."""
+    with stage_job("merge", args):
+        from caiman_pipeline.config.merge import MergeSettings
+        from caiman_pipeline.config.root import load_stage
+        from caiman_pipeline.io.records import candidates_from_result
+        from caiman_pipeline.io.results import load_result, save_result
+        from caiman_pipeline.merging import merge_candidates
+        from caiman_pipeline.patches.run import min_pixels
+        from caiman_pipeline.patches.stitch import stitch
+
+        settings, recording = load_stage(MergeSettings, args.settings)
+        candidates = stitch([candidates_from_result(load_result(path, "candidates")) for path in args.batches])
+        cell_px = recording.cell_diameter.per_axis(len(candidates.dims)) if recording.cell_diameter else ()
+        merged = merge_candidates(
+            candidates, merge=settings.merge, min_correlation=settings.min_correlation,
+            min_overlap=settings.min_overlap, duplicate_overlap=settings.duplicate_overlap,
+            max_pixels=min_pixels(cell_px, settings.max_size),
+        )  # fmt: skip
+        for child, parents in enumerate(merged.parents):
+            if len(parents) > 1:
+                log.info("merged %s -> %d", ", ".join(map(str, parents)), child)
+        log.info("%d candidates, %d seen twice, %d components",
+                 len(candidates.traces), len(merged.dropped), len(merged.traces))  # fmt: skip
+        save_result(
+            args.components, kind="merged",
+            arrays={
+                "footprints": merged.footprints, "traces": merged.traces, "dims": candidates.dims,
+                "frames_per_bin": candidates.frames_per_bin,
+                "parents": tuple(" ".join(map(str, p)) for p in merged.parents),
+                "dropped": [list(pair) for pair in merged.dropped],
+            },
+            settings=settings.model_dump(mode="json"), source={"batches": [str(b) for b in args.batches]},
+        )  # fmt: skip

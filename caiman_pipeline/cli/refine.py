@@ -1,0 +1,48 @@
+"""Update footprints, background and traces of all components over the full field."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from caiman_pipeline.cli.stage import add_stage_arguments, log, progress, stage_job
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("--movie", type=Path, required=True, help="movie.json of the corrected movie")
+    parser.add_argument("--images", type=Path, required=True, help="HDF5 file of the summary images")
+    parser.add_argument("--merged", type=Path, required=True, help="HDF5 file of the merged components")
+    parser.add_argument("--components", type=Path, required=True, help="HDF5 file to write: the updated components")
+    add_stage_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Refine one recording's components."""
+    with stage_job("refine", args) as threads:
+        from caiman_pipeline.cnmf.denoise import make_denoiser
+        from caiman_pipeline.cnmf.refine import prepare_field, refine
+        from caiman_pipeline.config.refine import RefineSettings
+        from caiman_pipeline.config.root import load_stage
+        from caiman_pipeline.io.records import components_to_arrays
+        from caiman_pipeline.io.results import load_result, save_result
+        from caiman_pipeline.io.store import open_movie
+        from caiman_pipeline.patches.plan import plan_refine
+
+        settings, recording = load_stage(RefineSettings, args.settings)
+        movie, merged = open_movie(args.movie), load_result(args.merged, "merged")
+        plan = plan_refine(settings, recording, movie.dims, int(merged["frames_per_bin"]))
+        field = prepare_field(
+            movie, load_result(args.images, "images")["noise"], cell_px=plan.updates.cell_px, threads=threads
+        )  # fmt: skip
+        components = refine(
+            field, merged["footprints"], merged["traces"], settings=plan.updates,
+            denoise=make_denoiser(
+                frame_rate_hz=plan.frame_rate_hz, decay_time_s=plan.decay_time_s, threads=threads
+            ), progress=progress("frames"),
+        )  # fmt: skip
+        log.info("%d components", components.n_components)
+        save_result(
+            args.components, kind="components", arrays=components_to_arrays(components),
+            settings=settings.model_dump(mode="json"), source={"movie": str(args.movie)},
+        )  # fmt: skip

@@ -1,0 +1,218 @@
+"""Updates over the full field, streaming over the movie: one pass for footprints and background, one for traces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csc_matrix, csr_matrix
+
+from caiman_pipeline.cnmf.background import NodeGrid, background_map, node_grid
+from caiman_pipeline.cnmf.binning import bin_traces
+from caiman_pipeline.cnmf.products import add_regression_sums, bin_columns, sparse_dense
+from caiman_pipeline.cnmf.spatial import (
+    RegressionSums,
+    SpatialModel,
+    clean_footprints,
+    dilate_supports,
+    normalise,
+    solve_pixels,
+)
+from caiman_pipeline.cnmf.temporal import Projection, demix, make_projection, node_signals, unexplained
+from caiman_pipeline.io.store import MovieStore
+from caiman_pipeline.parallel import map_ordered, row_slabs
+from caiman_pipeline.types import Background, Components, FloatArray
+
+
+@dataclass(frozen=True)
+class RefineSettings:
+    """Settings of the updates, in pixels and frames.
+
+    Attributes
+    ----------
+    cell_px : diameter of a cell along each axis
+    bin_frames : frames averaged for the spatial update
+    grow : how far a footprint may grow in one update, in cell diameters
+    significance : entries of a footprint below this many standard errors are dropped
+    min_pixels : smallest footprint
+    rounds : rounds of a spatial and a temporal update
+    """
+
+    cell_px: tuple[float, ...]
+    bin_frames: int
+    grow: float
+    significance: float
+    min_pixels: int
+    rounds: int
+
+
+@dataclass(frozen=True)
+class Field:
+    """What every update needs: the movie, noise per frame (P,), usable pixels (P,), the background's nodes, threads."""
+
+    movie: MovieStore
+    noise: FloatArray
+    usable: FloatArray
+    grid: NodeGrid
+    threads: int
+
+
+@dataclass(frozen=True)
+class View:
+    """The movie seen through footprints and nodes: float32 (K, T), A^T W Y, and float32 (B, T), the nodes' averages."""
+
+    seen: FloatArray
+    nodes: FloatArray
+
+
+class _Counter:
+    """Adds up the frames read by all passes for a progress display."""
+
+    def __init__(self, report: Callable[[int, int], None], total: int) -> None:
+        self._report, self._total, self._done = report, total, 0
+
+    def add(self, frames: int) -> None:
+        self._done += frames
+        self._report(self._done, self._total)
+
+
+def prepare_field(movie: MovieStore, noise: FloatArray, *, cell_px: tuple[float, ...], threads: int) -> Field:
+    """Lay out the background's nodes and mark the pixels that count.
+
+    Parameters
+    ----------
+    noise : float32 (*dims), standard deviation per frame; pixels without noise (dead, constant) are left out
+    """
+    flat = noise.ravel()
+    usable = movie.valid.ravel() & (flat > 0)
+    grid = node_grid(movie.dims, spacing_px=tuple(2 * d for d in cell_px), use=usable)
+    return Field(movie, np.where(usable, flat, np.inf).astype(np.float32), usable, grid, threads)
+
+
+def refine(
+    field: Field, footprints: csc_matrix, traces: FloatArray, *, settings: RefineSettings,
+    denoise: Callable[[FloatArray], FloatArray], progress: Callable[[int, int], None],
+) -> Components:  # fmt: skip
+    """Update footprints, background and traces over the whole movie.
+
+    Parameters
+    ----------
+    footprints : (P, K), unit norm; traces : float32 (K, T // bin_frames), from the search in tiles
+    denoise : turns raw traces (K, T) into the model's traces, which neighbours' raw traces are freed from
+    progress : called with the frames read and to be read, over all passes
+
+    Returns
+    -------
+    Components whose footprints held; ids count from 0 in the order given.
+    """
+    counter = _Counter(progress, 2 * settings.rounds * field.movie.n_frames)
+    ids = np.arange(footprints.shape[1])
+    for _ in range(settings.rounds):
+        spatial = update_space(field, footprints, traces, settings=settings, counter=counter)
+        kept = np.diff(spatial.footprints.indptr) > 0
+        ids, (footprints, _) = ids[kept], normalise(spatial.footprints[:, kept])
+        bmap = background_map(field.grid, spatial.gain)
+        projection = make_projection(footprints, bmap, spatial.static, field.grid, noise=field.noise)
+        view = project(field, projection, counter=counter)
+        raw = demix(projection, view.seen, view.nodes, rounds=8)
+        traces = bin_traces(raw, bin_frames=settings.bin_frames)
+    denoised = denoise(raw)
+    return Components(
+        dims=field.movie.dims,
+        ids=ids.astype(np.int64),
+        footprints=footprints,
+        denoised=denoised,
+        residual=unexplained(projection, view.seen, view.nodes, denoised),
+        background=Background(spatial.static, bmap, node_signals(projection, view.nodes, denoised)),
+        noise=np.where(field.usable, field.noise, 0).astype(np.float32),
+    )
+
+
+def update_space(
+    field: Field, footprints: csc_matrix, traces: FloatArray, *, settings: RefineSettings, counter: _Counter
+) -> SpatialModel:
+    """Solve footprints, static background and gain in one pass over the time-binned movie."""
+    reach = tuple(settings.grow * d for d in settings.cell_px)
+    supports = dilate_supports(footprints, field.movie.dims, radius_px=reach, allowed=field.usable)
+    sums = collect_sums(field, footprints, traces, supports, bin_frames=settings.bin_frames, counter=counter)
+    binned_noise = field.noise / np.sqrt(settings.bin_frames)
+    solved = solve_pixels(sums, noise=binned_noise, significance=settings.significance, threads=field.threads)
+    cleaned = clean_footprints(solved.footprints, field.movie.dims, min_pixels=settings.min_pixels)
+    return SpatialModel(cleaned, solved.static, solved.gain)
+
+
+def collect_sums(
+    field: Field, footprints: csc_matrix, traces: FloatArray, supports: csc_matrix, *,
+    bin_frames: int, counter: _Counter,
+) -> RegressionSums:  # fmt: skip
+    """Collect the regression sums of every pixel in one pass.
+
+    Notes
+    -----
+    A bin cut by the border of two parts counts as two samples, each weighted by its frames.
+    """
+    structure = supports.tocsr()
+    structure.sort_indices()
+    leak = (field.grid.averaging @ footprints).astype(np.float32)
+    n_pixels, n_traces = footprints.shape
+    pixels = np.zeros((n_pixels, 4))
+    movie_traces, local_traces = np.zeros(structure.nnz), np.zeros(structure.nnz)
+    sums, products, weight = np.zeros(n_traces), np.zeros((n_traces, n_traces)), 0.0
+    for start, _, frames in field.movie.read_parts():
+        edges, owners = _cut_bins(start, frames.shape[1], bin_frames, traces.shape[1])
+        if len(owners):
+            binned = bin_columns(frames, edges, threads=field.threads)
+            weights = (np.diff(edges) / bin_frames).astype(np.float32)
+            here = np.ascontiguousarray(traces[:, owners])
+            signals = _average(field, binned) - leak @ here
+            _add_piece(field, binned, weights, here, signals, structure, pixels, movie_traces, local_traces)
+            sums += here.astype(np.float64) @ weights
+            products += (here * weights) @ here.T
+            weight += float(weights.sum())
+        counter.add(frames.shape[1])
+    return RegressionSums(weight, pixels, structure, movie_traces, local_traces, sums, products)
+
+
+def _cut_bins(start: int, n_frames: int, bin_frames: int, n_bins: int) -> tuple[FloatArray, FloatArray]:
+    """Return the edges (within a part of ``n_frames`` from ``start``) of its pieces of bins, and the bins' numbers."""
+    stop = min(start + n_frames, n_bins * bin_frames)
+    if stop <= start:
+        return np.zeros(1, np.int64), np.zeros(0, np.int64)
+    owners = np.arange(start // bin_frames, (stop - 1) // bin_frames + 1)
+    edges = np.concatenate([[start], owners[1:] * bin_frames, [stop]]) - start
+    return edges, owners
+
+
+def _average(field: Field, frames: FloatArray) -> FloatArray:
+    """Average a piece of the movie (P, t) at the background's nodes, (B, t)."""
+    blocks = sparse_dense(field.grid.blocks, frames, threads=field.threads)
+    return sparse_dense(field.grid.spread, blocks, threads=field.threads)
+
+
+def _add_piece(
+    field: Field, binned: FloatArray, weights: FloatArray, traces: FloatArray, signals: FloatArray,
+    structure: csr_matrix, pixels: FloatArray, movie_traces: FloatArray, local_traces: FloatArray,
+) -> None:  # fmt: skip
+    mix = field.grid.interpolation
+
+    def add(rows: tuple[int, int]) -> None:
+        add_regression_sums(
+            *rows, binned, weights, traces, signals, mix.data, mix.indices, mix.indptr,
+            structure.indices, structure.indptr, pixels, movie_traces, local_traces,
+        )  # fmt: skip
+
+    map_ordered(add, row_slabs(len(binned)), field.threads)
+
+
+def project(field: Field, projection: Projection, *, counter: _Counter) -> View:
+    """See the movie through footprints and nodes in one pass, at full rate."""
+    readout = csr_matrix(projection.readout.T)
+    n_frames = field.movie.n_frames
+    seen = np.empty((readout.shape[0], n_frames), np.float32)
+    nodes = np.empty((field.grid.spread.shape[0], n_frames), np.float32)
+    for start, stop, frames in field.movie.read_parts():
+        seen[:, start:stop] = sparse_dense(readout, frames, threads=field.threads)
+        nodes[:, start:stop] = _average(field, frames)
+        counter.add(stop - start)
+    return View(seen, nodes)

@@ -1,0 +1,141 @@
+"""Overlap and correlation between components -> groups that are one cell -> one component each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_matrix, csc_matrix, hstack
+from scipy.sparse.csgraph import connected_components
+
+from caiman_pipeline.types import Candidates, FloatArray
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Components after merging, float32 footprints (P, K) of unit norm and traces (K, T), and what became of each parent.
+
+    Attributes
+    ----------
+    parents : one tuple per component, the candidates' numbers that it was made from
+    dropped : candidates left out as the same cell seen from a neighbouring tile, with the candidate kept instead
+    """
+
+    footprints: csc_matrix
+    traces: FloatArray
+    parents: tuple[tuple[int, ...], ...]
+    dropped: tuple[tuple[int, int], ...]
+
+
+def merge_candidates(
+    candidates: Candidates,
+    *,
+    merge: bool,
+    min_correlation: float,
+    min_overlap: float,
+    duplicate_overlap: float,
+    max_pixels: int,
+) -> Merged:
+    """Remove cells found twice at tile borders, then merge what overlaps and fires together.
+
+    Parameters
+    ----------
+    merge : False only removes cells found twice
+    min_correlation : of traces, from which overlapping components are one
+    min_overlap : cosine between footprints from which they count as overlapping
+    duplicate_overlap : cosine from which components of different tiles with correlated traces are the same one
+    max_pixels : largest merged footprint; groups that would pass it are left apart
+
+    Notes
+    -----
+    Numbering follows the candidates', so the result does not depend on how tiles were batched.
+    """
+    keep, dropped = drop_duplicates(candidates, min_overlap=duplicate_overlap, min_correlation=min_correlation)
+    footprints, traces = candidates.footprints[:, keep], candidates.traces[keep]
+    groups = [(k,) for k in range(len(keep))]
+    if merge:
+        groups = merge_groups(
+            footprints, traces, min_correlation=min_correlation, min_overlap=min_overlap, max_pixels=max_pixels
+        )
+    parts = [merge_group(footprints, traces, group) for group in groups]
+    empty = csc_matrix((footprints.shape[0], 0), dtype=np.float32)
+    return Merged(
+        hstack([empty, *(a for a, _ in parts)]).tocsc().astype(np.float32),
+        np.stack([c for _, c in parts]).astype(np.float32) if parts else traces,
+        tuple(tuple(int(keep[k]) for k in group) for group in groups),
+        dropped,
+    )
+
+
+def overlapping_pairs(footprints: csc_matrix, *, min_overlap: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return (first, second, cosine) of every pair of unit-norm footprints that overlaps enough, first < second."""
+    product = (footprints.T @ footprints).tocoo()
+    chosen = (product.row < product.col) & (product.data >= min_overlap)
+    order = np.lexsort((product.col[chosen], product.row[chosen]))
+    return tuple(x[chosen][order] for x in (product.row, product.col, product.data))  # type: ignore[return-value]
+
+
+def trace_correlations(traces: FloatArray, first: FloatArray, second: FloatArray) -> FloatArray:
+    """Return the correlation of pairs of traces (K, T); 0 where a trace is constant."""
+    centred = traces - traces.mean(1, keepdims=True)
+    norms = np.sqrt(np.einsum("kt,kt->k", centred, centred, dtype=np.float64))
+    products = np.einsum("kt,kt->k", centred[first], centred[second], dtype=np.float64)
+    scale = norms[first] * norms[second]
+    return np.divide(products, scale, out=np.zeros(len(products)), where=scale > 0)
+
+
+def drop_duplicates(
+    candidates: Candidates, *, min_overlap: float, min_correlation: float
+) -> tuple[FloatArray, tuple[tuple[int, int], ...]]:
+    """Return the candidates to keep, and pairs (dropped, kept): of one cell in two tiles the one deeper in its tile stays."""
+    first, second, _ = overlapping_pairs(candidates.footprints, min_overlap=min_overlap)
+    across = candidates.tiles[first] != candidates.tiles[second]
+    first, second = first[across], second[across]
+    same = trace_correlations(candidates.traces, first, second) >= 0.75 * min_correlation
+    gone: dict[int, int] = {}
+    for a, b in zip(first[same], second[same], strict=True):
+        if a in gone or b in gone:
+            continue
+        loser, winner = (a, b) if candidates.depth[a] < candidates.depth[b] else (b, a)
+        gone[int(loser)] = int(winner)
+    keep = np.array([k for k in range(len(candidates.traces)) if k not in gone], dtype=np.int64)
+    return keep, tuple(sorted(gone.items()))
+
+
+def merge_groups(
+    footprints: csc_matrix, traces: FloatArray, *, min_correlation: float, min_overlap: float, max_pixels: int
+) -> list[tuple[int, ...]]:
+    """Group components that overlap and correlate, in the order of their first members; large groups fall apart."""
+    first, second, _ = overlapping_pairs(footprints, min_overlap=min_overlap)
+    joined = trace_correlations(traces, first, second) >= min_correlation
+    n = len(traces)
+    graph = coo_matrix((np.ones(joined.sum()), (first[joined], second[joined])), shape=(n, n))
+    _, labels = connected_components(graph, directed=False)
+    groups: dict[int, list[int]] = {}
+    for k, label in enumerate(labels):
+        groups.setdefault(int(label), []).append(k)
+    result: list[tuple[int, ...]] = []
+    for members in groups.values():
+        too_large = len(members) > 1 and _union_size(footprints, members) > max_pixels
+        result += [(k,) for k in members] if too_large else [tuple(members)]
+    return sorted(result)
+
+
+def _union_size(footprints: csc_matrix, members: list[int]) -> int:
+    return int(np.count_nonzero(np.asarray(footprints[:, members].sum(1))))
+
+
+def merge_group(footprints: csc_matrix, traces: FloatArray, group: tuple[int, ...]) -> tuple[csc_matrix, FloatArray]:
+    """Return the best rank-one footprint (P, 1) of unit norm, and its trace (T,), for the sum of a group's components."""
+    members = list(group)
+    part, own = footprints[:, members], traces[members].astype(np.float64)
+    if len(members) == 1:
+        return part, traces[members[0]]
+    gram = (part.T @ part).toarray()
+    weights = np.linalg.norm(own, axis=1)
+    for _ in range(10):
+        trace = weights @ gram @ own / max(weights @ gram @ weights, 1e-30)
+        weights = np.maximum(own @ trace / max(trace @ trace, 1e-30), 0)
+    footprint = csc_matrix(part @ weights.reshape(-1, 1)).astype(np.float32)
+    norm = np.sqrt(float(footprint.multiply(footprint).sum())) or 1.0
+    return footprint / norm, (trace * norm).astype(np.float32)
