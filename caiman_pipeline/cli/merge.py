@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.io.records import candidates_from_result
         from caiman_pipeline.io.results import load_result, save_result
         from caiman_pipeline.merging import merge_candidates
-        from caiman_pipeline.patches.run import min_pixels
+        from caiman_pipeline.patches.geometry import min_pixels
         from caiman_pipeline.patches.stitch import stitch
 
         settings, recording = load_stage(MergeSettings, args.settings)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from caiman_pipeline.config.base import Section
+from caiman_pipeline.config.base import Length, Section, key
 
 
 class EvaluateSettings(Section):
-    """TBD."""
+    """Measures of quality of all components."""
 
-    recording_keys: ClassVar[tuple[str, ...]] = ("frame_rate_hz",)
+    recording_keys: ClassVar[tuple[str, ...]] = ("frame_rate_hz", "decay_time_s", "cell_diameter")
+
+    transients: int = key(5, "", "Most transients, the largest, that the spatial correlation looks at.", ge=1)
+    margin: Length = key(
+        Length((0.3,), "cells"), "px, um or cells", "How far around a footprint the spatial correlation looks."
+    )

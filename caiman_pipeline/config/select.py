@@ -4,10 +4,32 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from caiman_pipeline.config.base import Section
+from pydantic import model_validator
+
+from caiman_pipeline.config.base import Section, key
 
 
 class SelectSettings(Section):
-    """TBD."""
+    """Thresholds on the measures: accepted if any upper one is reached and no lower one is missed."""
 
-    recording_keys: ClassVar[tuple[str, ...]] = ("frame_rate_hz",)
+    recording_keys: ClassVar[tuple[str, ...]] = ("cell_diameter",)
+
+    min_snr: float = key(2.5, "", "Trace SNR from which a component is accepted.", ge=0)
+    snr_lowest: float = key(0.5, "", "Components with a lower trace SNR are rejected.", ge=0)
+    min_r_value: float = key(0.8, "", "Spatial correlation from which a component is accepted.", ge=-1, le=1)
+    r_value_lowest: float = key(0.3, "", "Components with a lower spatial correlation are rejected.", ge=-1, le=1)
+    min_size: float | None = key(
+        0.1,
+        "",
+        "Smallest footprint at half its peak, as a share of a cell of the given diameter; empty for none.",
+        ge=0,
+    )
+    max_size: float | None = key(
+        4.0, "", "Largest footprint at half its peak, as a multiple of a cell; empty for none.", gt=0
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> SelectSettings:
+        if self.snr_lowest > self.min_snr or self.r_value_lowest > self.min_r_value:
+            raise ValueError("a lower threshold lies above its upper one, so nothing could be accepted by it")
+        return self

@@ -9,7 +9,8 @@ from caiman_pipeline.cnmf.binning import frames_per_bin
 from caiman_pipeline.cnmf.refine import RefineSettings
 from caiman_pipeline.cnmf.tile import TileSettings
 from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.patches.run import make_grid, min_pixels
+from caiman_pipeline.patches.geometry import min_pixels
+from caiman_pipeline.patches.run import make_grid
 from caiman_pipeline.types import Dims, TileGrid
 
 if TYPE_CHECKING:

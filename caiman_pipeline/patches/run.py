@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import ceil, pi, prod
+from math import prod
 
 import numpy as np
 from scipy.sparse import csc_matrix, hstack
@@ -14,6 +14,7 @@ from caiman_pipeline.cnmf.tile import TileSettings, fit_tile
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.store import MovieStore
 from caiman_pipeline.parallel import stream_ordered
+from caiman_pipeline.patches.geometry import centroids
 from caiman_pipeline.patches.grid import tile_batch, tile_grid, tile_size
 from caiman_pipeline.types import Candidates, Dims, FloatArray, Tile, TileGrid
 
@@ -62,12 +63,6 @@ def make_grid(
     return tile_grid(dims, tile_px=tile_px, overlap_px=overlap_px)
 
 
-def min_pixels(cell_px: tuple[float, ...], share: float) -> int:
-    """Return the pixels in ``share`` of a cell: an ellipse's area, or an ellipsoid's volume, at least three."""
-    unit = pi / 4 if len(cell_px) == 2 else pi / 6
-    return max(3, ceil(share * unit * prod(max(d, 1.0) for d in cell_px)))
-
-
 def search_tiles(
     movie: MovieStore,
     grid: TileGrid,
@@ -114,13 +109,6 @@ def _search_tile(
     centres = centroids(footprints, tile.shape)
     keep, depth = _ownership(centres, tile, movie.dims, settings.cell_px)
     return TileFinding(_to_field(footprints[:, keep], tile, movie.dims), traces[keep], depth[keep])
-
-
-def centroids(footprints: csc_matrix, dims: Dims) -> FloatArray:
-    """Return the centre of mass of each footprint, float64 (K, ndim), in pixels."""
-    mass = np.maximum(np.asarray(footprints.sum(0), dtype=np.float64).ravel(), 1e-12)
-    grids = np.meshgrid(*(np.arange(n, dtype=np.float64) for n in dims), indexing="ij")
-    return np.stack([(footprints.T @ g.ravel()) / mass for g in grids], axis=1)
 
 
 def _ownership(

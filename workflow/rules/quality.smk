@@ -23,6 +23,7 @@ rule evaluate:
 
 rule select:
     input:
+        info=MOVIE_INFO,
         quality=QUALITY,
     output:
         SELECTION,

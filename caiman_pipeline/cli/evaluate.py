@@ -1,0 +1,43 @@
+"""Measure the quality of all components: trace SNR, spatial correlation, size."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from caiman_pipeline.cli.stage import add_stage_arguments, progress, stage_job
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("--movie", type=Path, required=True, help="movie.json of the corrected movie")
+    parser.add_argument("--components", type=Path, required=True, help="HDF5 file of the refined components")
+    parser.add_argument("--quality", type=Path, required=True, help="HDF5 file to write: the measures")
+    add_stage_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Evaluate one recording's components."""
+    with stage_job("evaluate", args) as threads:
+        from math import ceil
+
+        from caiman_pipeline.config.evaluate import EvaluateSettings
+        from caiman_pipeline.config.root import load_stage
+        from caiman_pipeline.io.records import components_from_result, quality_to_arrays
+        from caiman_pipeline.io.results import load_result, save_result
+        from caiman_pipeline.io.store import open_movie
+        from caiman_pipeline.patches.plan import needed_facts
+        from caiman_pipeline.quality.evaluate import evaluate
+
+        settings, recording = load_stage(EvaluateSettings, args.settings)
+        movie = open_movie(args.movie)
+        facts = needed_facts(recording, len(movie.dims), "evaluate")
+        quality = evaluate(
+            movie, components_from_result(load_result(args.components, "components")),
+            transient_frames=ceil(facts.frame_rate_hz * facts.decay_time_s), transients=settings.transients,
+            margin_px=settings.margin.per_axis(len(movie.dims)), threads=threads, progress=progress("frames"),
+        )  # fmt: skip
+        save_result(
+            args.quality, kind="quality", arrays=quality_to_arrays(quality),
+            settings=settings.model_dump(mode="json"), source={"components": str(args.components)},
+        )  # fmt: skip

@@ -1,0 +1,36 @@
+"""Accept or reject components by thresholds on their saved measures; the movie is not touched."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from caiman_pipeline.cli.stage import add_stage_arguments, log, stage_job
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("--movie-info", type=Path, required=True, help="JSON file of the inspection")
+    parser.add_argument("--quality", type=Path, required=True, help="HDF5 file of the measures")
+    parser.add_argument("--selection", type=Path, required=True, help="HDF5 file to write: accepted or not, and why")
+    add_stage_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Select one recording's components."""
+    with stage_job("select", args):
+        from caiman_pipeline.config.root import load_stage
+        from caiman_pipeline.config.select import SelectSettings
+        from caiman_pipeline.io.records import load_movie_info, quality_from_result
+        from caiman_pipeline.io.results import load_result, save_result
+        from caiman_pipeline.quality.accept import select
+        from caiman_pipeline.quality.plan import make_thresholds
+
+        settings, recording = load_stage(SelectSettings, args.settings)
+        thresholds = make_thresholds(settings, recording, load_movie_info(args.movie_info).dims)
+        selection = select(quality_from_result(load_result(args.quality, "quality")), thresholds)
+        log.info("%d of %d components accepted", selection.accepted.sum(), len(selection.ids))
+        save_result(
+            args.selection, kind="selection", arrays=vars(selection), settings=settings.model_dump(mode="json"),
+            source={"quality": str(args.quality)},
+        )  # fmt: skip

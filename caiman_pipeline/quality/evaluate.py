@@ -1,0 +1,49 @@
+"""All measures of quality of all components."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from caiman_pipeline.io.store import MovieStore
+from caiman_pipeline.quality.snr import trace_snr
+from caiman_pipeline.quality.spatial_corr import spatial_correlation
+from caiman_pipeline.types import Components, FloatArray, Quality
+
+
+def evaluate(
+    movie: MovieStore,
+    components: Components,
+    *,
+    transient_frames: int,
+    transients: int,
+    margin_px: tuple[float, ...],
+    threads: int,
+    progress: Callable[[int, int], None],
+) -> Quality:
+    """Measure every component; one pass over the movie.
+
+    Parameters
+    ----------
+    transient_frames : frames that a typical transient lasts
+    transients : most transients that the spatial correlation looks at
+    margin_px : how far around a footprint the spatial correlation looks, per axis
+    """
+    return Quality(
+        ids=components.ids,
+        snr=trace_snr(components.denoised + components.residual, transient_frames=transient_frames),
+        r_value=spatial_correlation(
+            movie, components, transients=transients, transient_frames=transient_frames, margin_px=margin_px,
+            threads=threads, progress=progress,
+        ),
+        size_px=footprint_sizes(components),
+    )  # fmt: skip
+
+
+def footprint_sizes(components: Components) -> FloatArray:
+    """Return the pixels of each footprint above half its peak, float32 (K,)."""
+    footprints = components.footprints
+    cuts = zip(footprints.indptr[:-1], footprints.indptr[1:], strict=True)
+    values = (footprints.data[a:b] for a, b in cuts)
+    return np.array([np.count_nonzero(v > 0.5 * v.max()) if len(v) else 0 for v in values], np.float32)

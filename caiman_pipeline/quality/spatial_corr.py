@@ -1,0 +1,166 @@
+"""Does the movie look like the footprint when the component is active?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numba import njit
+from scipy.sparse import csc_matrix, csr_matrix
+
+from caiman_pipeline.cnmf.spatial import dilate_supports
+from caiman_pipeline.io.store import MovieStore
+from caiman_pipeline.parallel import map_ordered, row_slabs
+from caiman_pipeline.quality.snr import noise_below
+from caiman_pipeline.types import Components, FloatArray
+
+
+def activity_weights(traces: FloatArray, *, transients: int, transient_frames: int) -> FloatArray:
+    """Return weights over time, float32 (K, T), that take quiet frames from active ones.
+
+    Parameters
+    ----------
+    traces : (K, T), raw demixed traces
+    transients : most transients to use, the largest
+    transient_frames : frames that a transient lasts
+
+    Notes
+    -----
+    Positive weights sum to one over the frames of the largest transients, negative ones to minus one over all frames below
+    the trace's median, so that slow changes and the static image cancel.
+    """
+    weights = np.zeros(traces.shape, np.float32)
+    for k, trace in enumerate(traces):
+        active = _largest_transients(trace, transients, transient_frames)
+        quiet = (trace <= np.median(trace)) & ~active
+        if active.any() and quiet.any():
+            weights[k, active] = 1.0 / active.sum()
+            weights[k, quiet] = -1.0 / quiet.sum()
+    return weights
+
+
+def _largest_transients(trace: FloatArray, count: int, length: int) -> FloatArray:
+    """Mark the frames of the largest peaks of the running mean, each with the frames around it."""
+    length = min(max(length, 1), len(trace))
+    running = np.convolve(trace, np.ones(length) / length, mode="valid")
+    active = np.zeros(len(trace), bool)
+    _, noise = noise_below(trace[None])
+    floor = np.median(trace) + 2.0 * noise[0] / np.sqrt(length)
+    for _ in range(count):
+        start = int(np.argmax(running))
+        if running[start] < floor and active.any():
+            break
+        active[start : start + length] = True
+        running[max(start - length, 0) : start + length] = -np.inf
+        if not np.isfinite(running).any():
+            break
+    return active
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+def _add_products(
+    start: int, stop: int, frames: FloatArray, weights: FloatArray, indices: FloatArray, indptr: FloatArray,
+    out: FloatArray,
+) -> None:  # fmt: skip
+    for p in range(start, stop):
+        row = frames[p]
+        for e in range(indptr[p], indptr[p + 1]):
+            weight = weights[indices[e]]
+            total = np.float32(0.0)
+            for t in range(len(row)):
+                total += weight[t] * row[t]
+            out[e] += total
+
+
+def active_images(
+    movie: MovieStore, weights: FloatArray, around: csr_matrix, *, threads: int, progress: Callable[[int, int], None]
+) -> FloatArray:
+    """Return the weighted mean of the movie at every entry of ``around`` (P, K), float64 (entries,), in one pass."""
+    images = np.zeros(around.nnz)
+    for start, stop, frames in movie.read_parts():
+        here = np.ascontiguousarray(weights[:, start:stop])
+
+        def add(rows: tuple[int, int], frames: FloatArray = frames, here: FloatArray = here) -> None:
+            _add_products(*rows, frames, here, around.indices, around.indptr, images)
+
+        if here.any():
+            map_ordered(add, row_slabs(len(frames)), threads)
+        progress(stop, movie.n_frames)
+    return images
+
+
+def spatial_correlation(
+    movie: MovieStore,
+    components: Components,
+    *,
+    transients: int,
+    transient_frames: int,
+    margin_px: tuple[float, ...],
+    threads: int,
+    progress: Callable[[int, int], None],
+) -> FloatArray:
+    """Correlate each footprint with what the movie shows around its transients, neighbours and background taken out.
+
+    Parameters
+    ----------
+    margin_px : how far around a footprint the comparison reaches, per axis
+
+    Returns
+    -------
+    float32 (K,); 0 for footprints of a single pixel, NaN where a trace never is active.
+
+    References
+    ----------
+    Giovannucci et al. 2019, 10.7554/eLife.38173
+    """
+    raw = components.denoised + components.residual
+    weights = activity_weights(raw, transients=transients, transient_frames=transient_frames)
+    usable = components.noise > 0
+    around = dilate_supports(components.footprints, components.dims, radius_px=margin_px, allowed=usable).tocsr()
+    around.sort_indices()
+    images = active_images(movie, weights, around, threads=threads, progress=progress)
+    images -= _explained_by_others(components, weights, around)
+    columns = csr_matrix((images, around.indices, around.indptr), shape=around.shape).tocsc()
+    return np.array(
+        [_correlation(components.footprints, columns, k) for k in range(components.n_components)], np.float32
+    )
+
+
+def _explained_by_others(components: Components, weights: FloatArray, around: csr_matrix) -> FloatArray:
+    """Return what the other components and the background add at every entry of ``around``."""
+    background = components.background
+    levels = (components.denoised @ weights.T).astype(np.float64)
+    np.fill_diagonal(levels, 0.0)
+    signals = (background.temporal @ weights.T).astype(np.float64)
+    footprints, spatial = components.footprints.tocsr(), background.spatial.tocsr()
+    out = np.zeros(around.nnz)
+    _add_model(around.indices, around.indptr, footprints.data, footprints.indices, footprints.indptr, levels, out)
+    _add_model(around.indices, around.indptr, spatial.data, spatial.indices, spatial.indptr, signals, out)
+    return out
+
+
+@njit(cache=True)
+def _add_model(
+    indices: FloatArray, indptr: FloatArray, data: FloatArray, sources: FloatArray, pointers: FloatArray,
+    levels: FloatArray, out: FloatArray,
+) -> None:  # fmt: skip
+    """Add ``(matrix @ levels)`` at the entries of a csr structure, both csr with one row per pixel."""
+    for p in range(len(indptr) - 1):
+        for e in range(indptr[p], indptr[p + 1]):
+            for s in range(pointers[p], pointers[p + 1]):
+                out[e] += data[s] * levels[sources[s], indices[e]]
+
+
+def _correlation(footprints: csc_matrix, images: csc_matrix, k: int) -> float:
+    rows = images.indices[images.indptr[k] : images.indptr[k + 1]]
+    seen = images.data[images.indptr[k] : images.indptr[k + 1]]
+    own = slice(footprints.indptr[k], footprints.indptr[k + 1])
+    if own.stop - own.start < 2:
+        return 0.0
+    shape = np.zeros(len(rows))
+    shape[np.searchsorted(rows, footprints.indices[own])] = footprints.data[own]
+    if not seen.any():
+        return float("nan")
+    if shape.std() == 0 or seen.std() == 0:
+        return 0.0
+    return float(np.corrcoef(shape, seen)[0, 1])
