@@ -89,8 +89,3 @@ def test_constraints_pin_every_requirement_within_its_bounds():
         name = requirement.name.lower().replace("_", "-")
         assert name in pins, f"{name} is not pinned in constraints.txt"
         assert requirement.specifier.contains(pins[name]), f"{name}: pinned {pins[name]}, required {requirement}"
-
-
-def test_the_conda_environment_that_rules_name_is_the_one_of_the_file():
-    name = yaml.safe_load((ROOT / "environment.yml").read_text())["name"]
-    assert f'ENVIRONMENT = "{name}"' in (ROOT / "workflow/rules/common.smk").read_text()

@@ -270,6 +270,28 @@ def test_every_value_in_a_shell_command_is_quoted():
             assert found.endswith(":q"), f"{file}: {{{found}}} breaks with a space in a path"
 
 
+def test_every_rule_calls_its_verb_as_the_verb_wants_to_be_called():
+    import argparse
+    import importlib
+
+    for file, text in _rules():
+        name = re.match(r"rule (\w+)", text)[1]
+        command = text.split("shell:")[1]
+        verb = re.search(r"caiman-pipeline ([a-z-]+)", command)[1]
+        assert verb == name.replace("_", "-"), f"{file}: rule {name} calls {verb}"
+        parser = argparse.ArgumentParser()
+        importlib.import_module(f"caiman_pipeline.cli.{VERBS[verb][0]}").add_arguments(parser)
+        given = set(re.findall(r"--[a-z-]+", command))
+        flags = {flag: a for a in parser._actions for flag in a.option_strings}
+        assert given <= set(flags), f"{file}, {name} gives {given - set(flags)}, which {verb} does not know"
+        missing = {flag for flag, a in flags.items() if a.required} - given
+        assert not missing, f"{file}, {name} does not give {missing}"
+        assert {"--log", "--threads", "--settings"} <= given
+        for kind, part in re.findall(r"\{(input|output|params)\.(\w+)", command):
+            block = text.split(f"    {kind}:")[1].split("\n    ")[0:]
+            assert any(f"{part}=" in line for line in block), f"{file}, {name}: no {kind}.{part}"
+
+
 def test_snakefile_is_an_overview():
     assert len((ROOT / "Snakefile").read_text().splitlines()) < 60
     python = [

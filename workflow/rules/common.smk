@@ -20,8 +20,8 @@ try:
 except PipelineError as error:
     sys.exit(f"caiman_pipeline: error: {error}")
 
-# The conda environment of environment.yml, used where Snakemake runs with `--software-deployment-method conda`.
-ENVIRONMENT = "caiman-pipeline"
+# What the rules' software is; Snakemake itself runs in it.
+ENVIRONMENT = str(Path(workflow.basedir) / "environment.yml")
 RESULTS = f"{CONFIG.paths.results}/{{recording}}"
 MOVIE_INFO = f"{RESULTS}/inspect/movie_info.json"
 FRAMES = f"{RESULTS}/inspect/frames.h5"
@@ -39,6 +39,8 @@ SELECTION = f"{RESULTS}/select/selection.h5"
 NWB = f"{RESULTS}/export_nwb/{{recording}}.nwb"
 TABLE = f"{RESULTS}/export_nwb/{{recording}}_components.csv"
 REPORT = f"{RESULTS}/report/{{recording}}.html"
+THUMBNAIL = f"{RESULTS}/report/thumbnail.jpg"
+OVERVIEW = f"{RESULTS}/report/overview.json"
 # One path per scatter item, the recording still open.
 BLOCKS = gather.blocks(BLOCK.replace("{recording}", "{{recording}}"))
 BATCHES = gather.tiles(BATCH.replace("{recording}", "{{recording}}"))
@@ -77,7 +79,7 @@ def memory_mb(stage):
 
 
 def write_summary():
-    """List every recording as ok, ok_empty or failed, whether or not the run succeeded."""
+    """List every recording as ok, ok_empty, failed or waiting, whether or not the run succeeded."""
     command = [
         sys.executable,
         "-m",

@@ -14,8 +14,7 @@ rule merge:
     params:
         settings=settings("merge"),
     shell:
-        "caiman-pipeline merge --movie {input.movie:q} --images {input.images:q} "
-        "--batches {input.batches:q} --components {output:q} "
+        "caiman-pipeline merge --batches {input.batches:q} --components {output:q} "
         "--settings {params.settings:q} --threads {threads} --log {log:q}"
 
 
