@@ -38,5 +38,5 @@ rule select:
     params:
         settings=settings("select"),
     shell:
-        "caiman-pipeline select --quality {input.quality:q} --selection {output:q} "
+        "caiman-pipeline select --movie-info {input.info:q} --quality {input.quality:q} --selection {output:q} "
         "--settings {params.settings:q} --threads {threads} --log {log:q}"
