@@ -13,7 +13,7 @@ from caiman_pipeline.types import Candidates, FloatArray
 
 @dataclass(frozen=True)
 class Merged:
-    """Components after merging, float32 footprints (P, K) of unit norm and traces (K, T), and what became of each parent.
+    """Components after merging: float32 footprints (P, K) of unit norm, traces (K, T), and where they came from.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ def merge_candidates(
     """
     keep, dropped = drop_duplicates(candidates, min_overlap=duplicate_overlap, min_correlation=min_correlation)
     footprints, traces = candidates.footprints[:, keep], candidates.traces[keep]
-    groups = [(k,) for k in range(len(keep))]
+    groups: list[tuple[int, ...]] = [(k,) for k in range(len(keep))]
     if merge:
         groups = merge_groups(
             footprints, traces, min_correlation=min_correlation, min_overlap=min_overlap, max_pixels=max_pixels
@@ -72,7 +72,7 @@ def overlapping_pairs(footprints: csc_matrix, *, min_overlap: float) -> tuple[Fl
     product = (footprints.T @ footprints).tocoo()
     chosen = (product.row < product.col) & (product.data >= min_overlap)
     order = np.lexsort((product.col[chosen], product.row[chosen]))
-    return tuple(x[chosen][order] for x in (product.row, product.col, product.data))  # type: ignore[return-value]
+    return product.row[chosen][order], product.col[chosen][order], product.data[chosen][order]
 
 
 def trace_correlations(traces: FloatArray, first: FloatArray, second: FloatArray) -> FloatArray:
@@ -87,7 +87,7 @@ def trace_correlations(traces: FloatArray, first: FloatArray, second: FloatArray
 def drop_duplicates(
     candidates: Candidates, *, min_overlap: float, min_correlation: float
 ) -> tuple[FloatArray, tuple[tuple[int, int], ...]]:
-    """Return the candidates to keep, and pairs (dropped, kept): of one cell in two tiles the one deeper in its tile stays."""
+    """Return the candidates to keep, and pairs (dropped, kept): of two tiles' views the deeper stays."""
     first, second, _ = overlapping_pairs(candidates.footprints, min_overlap=min_overlap)
     across = candidates.tiles[first] != candidates.tiles[second]
     first, second = first[across], second[across]
@@ -126,7 +126,7 @@ def _union_size(footprints: csc_matrix, members: list[int]) -> int:
 
 
 def merge_group(footprints: csc_matrix, traces: FloatArray, group: tuple[int, ...]) -> tuple[csc_matrix, FloatArray]:
-    """Return the best rank-one footprint (P, 1) of unit norm, and its trace (T,), for the sum of a group's components."""
+    """Return the best rank-one footprint (P, 1) of unit norm, and its trace (T,), for the sum of a group."""
     members = list(group)
     part, own = footprints[:, members], traces[members].astype(np.float64)
     if len(members) == 1:

@@ -1,4 +1,4 @@
-"""Images that sum up a movie, from one pass over its parts: mean, deviation, maximum, correlation, peak-to-noise, noise."""
+"""Images that sum up a movie, from one pass: mean, deviation, maximum, correlation, peak-to-noise, noise."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class _Sums:
 
 def neighbour_offsets(ndim: int) -> list[tuple[int, ...]]:
     """Return half of the 8 neighbours in a plane (and one across planes); the other half mirrors it."""
-    in_plane = [(0, 1), (1, 0), (1, 1), (1, -1)]
+    in_plane: list[tuple[int, ...]] = [(0, 1), (1, 0), (1, 1), (1, -1)]
     return in_plane if ndim == 2 else [(0, *o) for o in in_plane] + [(1, 0, 0)]
 
 

@@ -1,8 +1,8 @@
-"""Background as a coarse grid of local signals, each pixel following the signals around it with a gain of its own.
+"""Background as a coarse grid of local signals, each pixel following those around it with a gain of its own.
 
-Neuropil and out-of-focus light vary smoothly over the field and are shared by many pixels: averages over a neighbourhood
-of a cell or more follow them, and the texture and vessels that the light passes through are a gain and an offset per
-pixel. The model is ``B(x, t) = static(x) + gain(x) * sum_j h_j(x) f_j(t)``, ``h`` interpolating between the grid's nodes.
+Neuropil and out-of-focus light vary smoothly over the field and are shared by many pixels: averages over the
+neighbourhood follow them, and the texture and vessels that the light passes through are a gain and an offset per
+pixel. The model is ``B(x, t) = static(x) + gain(x) * sum_j h_j(x) f_j(t)``, ``h`` interpolating between nodes.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ def bin_tile(movie: MovieStore, tile: Tile, *, bin_frames: int) -> FloatArray:
     """
     n_bins = movie.n_frames // bin_frames
     binned = np.zeros((int(np.prod(tile.shape)), n_bins), np.float32)
-    for start, stop, frames in movie.read_tile(tile):
+    for start, _, frames in movie.read_tile(tile):
         add_to_bins(binned, frames, start=start, bin_frames=bin_frames)
     binned /= bin_frames
     return binned

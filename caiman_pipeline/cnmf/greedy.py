@@ -1,8 +1,9 @@
-"""Greedy search for components: the place with most activity above noise, its footprint and trace, subtract, repeat.
+"""Greedy search for components: the place with most activity, its footprint and trace, subtract, repeat.
 
-The movie is normalised by its noise, its background is gone, and time is binned. Activity is what exceeds a few standard
-deviations after filtering with a cell-sized kernel, so that rare events of dim cells count as much as their evidence. After
-the greedy initialisation of Pnevmatikakis et al. 2016 (10.1016/j.neuron.2015.11.037), searching significance, not energy.
+The movie is normalised by its noise, its background is gone, and time is binned. Activity is what exceeds a few
+standard deviations after filtering with a cell-sized kernel, so that rare events of dim cells count as much as their
+evidence. After the greedy initialisation of Pnevmatikakis et al. 2016 (10.1016/j.neuron.2015.11.037), searching
+significance, not energy.
 """
 
 from __future__ import annotations
@@ -104,7 +105,9 @@ def greedy_search(
     """
     search = _start(residual, dims, cell_px, threshold)
     search.evidence[~allowed.reshape(dims)] = -1.0
-    footprints, traces, evidence = [], [], []
+    footprints: list[FloatArray] = []
+    traces: list[FloatArray] = []
+    evidence: list[float] = []
     while len(traces) < max_components:
         peak = int(np.argmax(search.evidence))
         centre = tuple(int(i) for i in np.unravel_index(peak, dims))
@@ -157,7 +160,8 @@ def _grow(
     shape = local.shape[:-1]
     pixels = local.reshape(-1, local.shape[-1])
     offsets = np.ogrid[tuple(slice(b.start - c, b.stop - c) for b, c in zip(box, centre, strict=True))]
-    inside = sum((o / (0.9 * max(d, 1.0))) ** 2 for o, d in zip(offsets, cell_px, strict=True)).ravel() <= 1
+    squares = ((o / (0.9 * max(d, 1.0))) ** 2 for o, d in zip(offsets, cell_px, strict=True))
+    inside = (sum(squares, np.zeros(1)) <= 1).ravel()
     middle = tuple(c - b.start for c, b in zip(centre, box, strict=True))
     trace, cut = search.filtered[centre], search.threshold
     for _ in range(3):
@@ -178,7 +182,7 @@ def _grow(
 
 
 def main_body(footprint: FloatArray, centre: tuple[int, ...]) -> FloatArray:
-    """Keep the connected part of a footprint that holds the centre (or has the most mass), smoothed for the decision."""
+    """Keep the connected part that holds the centre (or has the most mass); the footprint is smoothed to decide."""
     smooth = ndi.gaussian_filter(footprint, 0.7)
     labels, count = ndi.label(smooth > 0.2 * smooth.max())
     if count == 0:

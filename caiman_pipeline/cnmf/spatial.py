@@ -1,7 +1,7 @@
-"""Spatial update: each pixel's movie as a non-negative mixture of the traces of the components that may reach it.
+"""Spatial update: each pixel's movie as a non-negative mixture of the traces that may reach it.
 
-The problem of Pnevmatikakis et al. 2016 (10.1016/j.neuron.2015.11.037), non-negative regression within dilated supports,
-solved on Gram matrices: the movie enters only through its products with the traces, which one pass collects.
+The problem of Pnevmatikakis et al. 2016 (10.1016/j.neuron.2015.11.037), non-negative regression within dilated
+supports, solved on Gram matrices: the movie enters only through its products with the traces, which one pass collects.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from caiman_pipeline.types import Dims, FloatArray
 def dilate_supports(
     footprints: csc_matrix, dims: Dims, *, radius_px: tuple[float, ...], allowed: FloatArray
 ) -> csc_matrix:
-    """Return the pixels (P, K) where each footprint may grow: its own, dilated by an ellipsoid, within ``allowed`` (P,)."""
+    """Return the pixels (P, K) where each footprint may be: its own, dilated by an ellipsoid, if ``allowed`` (P,)."""
     reach = [int(np.ceil(r)) for r in radius_px]
     grids = np.ogrid[tuple(slice(-r, r + 1) for r in reach)]
-    ball = sum((g / max(r, 0.5)) ** 2 for g, r in zip(grids, radius_px, strict=True)) <= 1.0
+    ball = sum(((g / max(r, 0.5)) ** 2 for g, r in zip(grids, radius_px, strict=True)), np.zeros(1)) <= 1.0
     indptr, indices = [0], []
     for k in range(footprints.shape[1]):
         rows = footprints.indices[footprints.indptr[k] : footprints.indptr[k + 1]]
@@ -81,7 +81,7 @@ class SpatialModel:
 
 
 def solve_pixels(sums: RegressionSums, *, noise: FloatArray, significance: float, threads: int) -> SpatialModel:
-    """Solve every pixel's regression on its components' traces (a >= 0), its background signal (>= 0) and a constant.
+    """Solve every pixel's regression on its traces (a >= 0), its background signal (>= 0) and a constant.
 
     Parameters
     ----------
@@ -121,7 +121,8 @@ def solve_pixels(sums: RegressionSums, *, noise: FloatArray, significance: float
 
 @njit(cache=True, nogil=True)
 def _solve(
-    start: int, stop: int, indptr: FloatArray, indices: FloatArray, with_y: FloatArray, with_g: FloatArray, gram: FloatArray,
+    start: int, stop: int, indptr: FloatArray, indices: FloatArray,
+    with_y: FloatArray, with_g: FloatArray, gram: FloatArray,
     y_g: FloatArray, local_power: FloatArray, noise: FloatArray, significance: float, out: FloatArray,
 ) -> None:  # fmt: skip
     """Solve pixels; the background signal is projected out of movie and traces, then coordinates descend."""

@@ -1,7 +1,7 @@
 """Temporal update: demixed traces from the movie's products with the footprints.
 
-Everything the movie has to say about the traces is in A^T W Y (footprints) and U (local background signals), so the traces and
-the background signals are solved together in that reduced space, whatever the size of the movie.
+Everything the movie has to say about the traces is in A^T W Y (footprints) and the averages at the background's nodes,
+so traces and background signals are solved together in that reduced space, whatever the size of the movie.
 """
 
 from __future__ import annotations

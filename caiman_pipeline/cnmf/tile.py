@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.sparse import csc_matrix, hstack
@@ -159,7 +160,7 @@ def running_baseline(movie: FloatArray, window: int) -> FloatArray:
     n_bins = movie.shape[1]
     count = max(n_bins // max(window, 1), 1)
     edges = np.linspace(0, n_bins, count + 1).round().astype(int)
-    medians = np.stack([np.median(movie[:, a:b], axis=1) for a, b in zip(edges[:-1], edges[1:], strict=True)], axis=1)
+    medians = np.stack([np.median(movie[:, a:b], axis=1) for a, b in pairwise(edges)], axis=1)
     centres = (edges[:-1] + edges[1:] - 1) / 2
     position = np.clip(np.interp(np.arange(n_bins), centres, np.arange(count)), 0, count - 1)
     low = np.minimum(position.astype(int), max(count - 2, 0))

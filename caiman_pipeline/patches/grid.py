@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import pairwise, product
 from math import ceil, prod
 
 import numpy as np
@@ -47,10 +47,7 @@ def _cut_axis(length: int, tile: float, overlap: float) -> list[tuple[tuple[int,
     count = ceil((length - overlap) / (tile - overlap))
     edges = np.linspace(0, length, count + 1).round().astype(int)
     margin = ceil(overlap / 2)
-    return [
-        ((max(int(a) - margin, 0), min(int(b) + margin, length)), (int(a), int(b)))
-        for a, b in zip(edges[:-1], edges[1:], strict=True)
-    ]
+    return [((max(int(a) - margin, 0), min(int(b) + margin, length)), (int(a), int(b))) for a, b in pairwise(edges)]
 
 
 def tile_size(dims: Dims, *, n_bins: int, max_elements: int, smallest_px: tuple[float, ...]) -> tuple[float, ...]:

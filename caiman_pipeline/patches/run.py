@@ -114,7 +114,7 @@ def _search_tile(
 def _ownership(
     centres: FloatArray, tile: Tile, dims: Dims, cell_px: tuple[float, ...]
 ) -> tuple[FloatArray, FloatArray]:
-    """Return which components are the tile's own (centred in its core, or within a quarter cell of it), and their depth."""
+    """Return which components are the tile's own (centred in its core, a quarter cell of slack), and their depth."""
     keep, depth = np.ones(len(centres), bool), np.full(len(centres), np.inf)
     for axis, ((low, high), (core_low, core_high)) in enumerate(zip(tile.bounds, tile.core, strict=True)):
         place = centres[:, axis] + low

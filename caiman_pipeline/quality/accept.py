@@ -35,8 +35,8 @@ def select(quality: Quality, thresholds: Thresholds) -> Selection:
 
     Notes
     -----
-    A measure that is not a number rejects, with that as the reason. Comparisons: at or above an upper threshold accepts,
-    below a lower threshold rejects.
+    A measure that is not a number rejects, with that as the reason. At or above an upper threshold accepts, below a
+    lower threshold rejects.
     """
     verdicts = [
         _judge(float(snr), float(r), float(size), thresholds)

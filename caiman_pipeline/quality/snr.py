@@ -13,8 +13,8 @@ def noise_below(traces: FloatArray) -> tuple[FloatArray, FloatArray]:
 
     Notes
     -----
-    The level starts as the median and moves to where the lower half is that of a Gaussian, so that a trace that is active
-    half of the time still has its quiet level as reference.
+    The level starts as the median and moves to where the lower half is that of a Gaussian, so that a trace that
+    is active half of the time still has its quiet level as reference.
     """
     low, middle = np.percentile(traces, [15.865, 50.0], axis=1)
     bottom = np.percentile(traces, 2.275, axis=1)
@@ -37,8 +37,8 @@ def trace_snr(traces: FloatArray, *, transient_frames: int) -> FloatArray:
 
     Notes
     -----
-    Each sample's probability under the trace's noise is averaged (its logarithm) over ``transient_frames``; the smallest
-    is turned back into standard deviations.
+    Each sample's probability under the trace's noise is averaged (its logarithm) over ``transient_frames``; the
+    smallest is turned back into standard deviations.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Does the movie look like the footprint when the component is active?"""
+"""Correlation of a footprint with what the movie shows when the component is active."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def activity_weights(traces: FloatArray, *, transients: int, transient_frames: i
 
     Notes
     -----
-    Positive weights sum to one over the frames of the largest transients, negative ones to minus one over all frames below
-    the trace's median, so that slow changes and the static image cancel.
+    Positive weights sum to one over the frames of the largest transients, negative ones to minus one over all
+    frames below the trace's median, so that slow changes and the static image cancel.
     """
     weights = np.zeros(traces.shape, np.float32)
     for k, trace in enumerate(traces):
