@@ -169,15 +169,15 @@ def _add_results(
     fluorescence, kind = Fluorescence(), outcome.traces.dff_kind
     module.add(fluorescence)
     for name, text in SERIES_TEXT.items():
-        fluorescence.add_roi_response_series(_series(name, text, "a.u.", outcome, rois))
+        fluorescence.add_roi_response_series(_series(name, text, outcome, rois))
     if kind == "dff":
         relative = DfOverF()
         module.add(relative)
         text = "(F - F0) / F0; not a number where F0 is not positive"
-        relative.add_roi_response_series(_series("RoiResponseSeries", text, "1", outcome, rois))
+        relative.add_roi_response_series(_series("RoiResponseSeries", text, outcome, rois, unit="1"))
     else:
         text = f"raw fluorescence, {kind}; it has no baseline to divide by, so this is no DF/F"
-        fluorescence.add_roi_response_series(_series(kind.capitalize(), text, "a.u.", outcome, rois))
+        fluorescence.add_roi_response_series(_series(kind.capitalize(), text, outcome, rois))
     module.add(_motion(outcome))
     module.add(Images(name="SegmentationImages", images=_images(outcome), description="summary images"))
     return module
@@ -224,7 +224,9 @@ def _reserve(shape: tuple[int, ...], chunks: tuple[int, ...]) -> Any:
     )  # fmt: skip
 
 
-def _series(name: str, text: str, unit: str, outcome: Outcome, rois: PlaneSegmentation) -> RoiResponseSeries:
+def _series(
+    name: str, text: str, outcome: Outcome, rois: PlaneSegmentation, *, unit: str = "a.u."
+) -> RoiResponseSeries:
     n_components, n_samples = outcome.traces.denoised.shape
     shape = (n_samples, n_components)
     binned = outcome.components.frames_per_bin

@@ -9,7 +9,9 @@ rule report:
         quality=QUALITY,
         selection=SELECTION,
     output:
-        REPORT,
+        report=REPORT,
+        thumbnail=THUMBNAIL,
+        overview=OVERVIEW,
     log:
         f"{LOGS}/report.log",
     benchmark:
@@ -21,9 +23,10 @@ rule report:
     params:
         settings=settings("report"),
         benchmarks=BENCHMARKS,
+        logs=LOGS,
     shell:
         "caiman-pipeline report --movie-info {input.info:q} --frames {input.frames:q} --motion {input.motion:q} "
         "--images {input.images:q} --components {input.components:q} --traces {input.traces:q} "
-        "--quality {input.quality:q} --selection {input.selection:q} "
-        "--benchmarks {params.benchmarks:q} --report {output:q} "
-        "--settings {params.settings:q} --threads {threads} --log {log:q}"
+        "--quality {input.quality:q} --selection {input.selection:q} --benchmarks {params.benchmarks:q} "
+        "--logs {params.logs:q} --report {output.report:q} --thumbnail {output.thumbnail:q} "
+        "--overview {output.overview:q} --settings {params.settings:q} --threads {threads} --log {log:q}"

@@ -1,0 +1,147 @@
+"""The state of every recording in a results folder, from what the jobs left behind.
+
+Standard library only: it runs after every run of the workflow, for a thousand recordings.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from caiman_pipeline.io.atomic import whole_file
+from caiman_pipeline.joblogs import STAGE_ORDER, JobLog, failure_logs, in_order, read_benchmark, read_failure, read_logs
+
+STATES = ("ok", "ok_empty", "failed", "waiting")
+SILENT = "the job ended without a word: killed (out of memory?), or still running"
+END_STAGES = ("export_nwb", "report")
+NOT_NEEDED_BY = {"evaluate": ("traces",), "select": ("traces",)}
+
+
+@dataclass(frozen=True)
+class RecordingState:
+    """One line of the summary.
+
+    Attributes
+    ----------
+    state : ok, ok_empty (no accepted cell), failed or waiting (not run to the end)
+    stage, reason, log : where and why it failed, or what it waits for; empty if ok
+    seconds : of all jobs together
+    """
+
+    recording: str
+    state: str
+    stage: str = ""
+    reason: str = ""
+    log: str = ""
+    frames: int | None = None
+    cells_accepted: int | None = None
+    cells_found: int | None = None
+    seconds: float = 0.0
+    warnings: int = 0
+
+
+def collect_states(results: Path, recordings: Iterable[str]) -> list[RecordingState]:
+    """Return the state of each recording, in the order given."""
+    return [recording_state(results / name, name) for name in recordings]
+
+
+def recording_state(folder: Path, recording: str) -> RecordingState:
+    """Find out how far a recording has come: a failure first, then a job that died, then whether all is there."""
+    logs = read_logs(folder / "logs")
+    known = RecordingState(
+        recording=recording,
+        state="waiting",
+        frames=_count_frames(folder / "inspect" / "movie_info.json"),
+        seconds=round(sum(read_benchmark(p)[0] for p in (folder / "benchmarks").glob("*.tsv")), 2),
+        warnings=len({text for log in logs for text in log.warnings}),
+    )
+    failure = _first_failure(folder / "logs", logs)
+    if failure is not None:
+        stage, reason, log = failure
+        return replace(known, state="failed", stage=stage, reason=reason, log=log)
+    waiting = _what_is_missing(folder, recording, logs)
+    if waiting is not None:
+        return replace(known, stage=waiting[0], reason=waiting[1])
+    overview = _read_json(folder / "report" / "overview.json")
+    return replace(
+        known,
+        state="ok" if overview.get("accepted") else "ok_empty",
+        reason=str(overview.get("reason", "")),
+        cells_accepted=overview.get("accepted"),
+        cells_found=overview.get("found"),
+    )
+
+
+def _first_failure(folder: Path, logs: list[JobLog]) -> tuple[str, str, str] | None:
+    """Return stage, reason and log of the earliest failure that no later success has overtaken."""
+    recorded = failure_logs(folder)
+    silent = {log.path for log in logs if not log.finished} - set(recorded)
+    places = {path.name: path for path in (*recorded, *silent)}
+    for name in in_order(places):
+        path = places[name]
+        stage = name.split(".", 1)[0]
+        source = recorded.get(path, path)
+        if _overtaken(stage, source.stat().st_mtime_ns, logs):
+            continue
+        found = read_failure(source) if path in recorded else {}
+        return stage, found.get("reason", SILENT), str(path)
+    return None
+
+
+def _overtaken(stage: str, since_ns: int, logs: list[JobLog]) -> bool:
+    """Say whether a stage that needs this one has finished since: then the trace is of an earlier run."""
+    if stage not in STAGE_ORDER:
+        return False
+    later = set(STAGE_ORDER[STAGE_ORDER.index(stage) + 1 :]) - set(NOT_NEEDED_BY.get(stage, ()))
+    return any(log.stage in later and log.finished and log.path.stat().st_mtime_ns > since_ns for log in logs)
+
+
+def _what_is_missing(folder: Path, recording: str, logs: list[JobLog]) -> tuple[str, str] | None:
+    """Return the stage that has not run and why, or None where all results are there."""
+    expected = (
+        folder / "report" / f"{recording}.html",
+        folder / "report" / "overview.json",
+        folder / "export_nwb" / f"{recording}.nwb",
+    )
+    gone = [path for path in expected if not path.exists()]
+    finished = {log.stage for log in logs if log.finished}
+    todo = [stage for stage in STAGE_ORDER if stage not in finished]
+    if gone:
+        return (todo[0], "not run yet") if todo else (gone[0].parent.name, f"{gone[0]} was removed")
+    times = {log.stage: log.path.stat().st_mtime for log in logs}
+    ends = [times.pop(stage) for stage in END_STAGES if stage in times]
+    newer = [stage for stage, time in times.items() if ends and time > min(ends) + 1]
+    return (newer[-1], "ran again, but what needs it has not yet") if newer else None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _count_frames(path: Path) -> int | None:
+    files = _read_json(path).get("files")
+    return sum(f["n_frames"] for f in files) if files else None
+
+
+def count_states(states: Iterable[RecordingState]) -> dict[str, int]:
+    """Count recordings by state, in a fixed order, states without a recording left out."""
+    counts = Counter(s.state for s in states)
+    return {state: counts[state] for state in STATES if counts[state]}
+
+
+def write_summary(path: Path, states: Iterable[RecordingState]) -> None:
+    """Write one line per recording, tab-separated with a header."""
+    with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, escapechar="\\")
+        writer.writerow(f.name for f in fields(RecordingState))
+        for state in states:
+            writer.writerow(" ".join(str(v).split()) if v is not None else "" for v in asdict(state).values())

@@ -1,0 +1,32 @@
+"""List every recording of a results folder as ok, ok_empty, failed or waiting, in summary.tsv and on a page."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+SHOWN = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("--results", type=Path, required=True, help="the results folder")
+    parser.add_argument("--recordings", nargs="+", required=True, metavar="ID", help="ids of the recordings to list")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write summary.tsv and batch.html, and say what failed."""
+    from caiman_pipeline.batch import collect_states, count_states, write_summary
+    from caiman_pipeline.io.atomic import write_text
+    from caiman_pipeline.report.batch_page import build_batch_page
+
+    states = collect_states(args.results, args.recordings)
+    write_summary(args.results / "summary.tsv", states)
+    write_text(args.results / "batch.html", build_batch_page(states, args.results))
+    failed = [s for s in states if s.state == "failed"]
+    for state in failed[:SHOWN]:
+        print(f"failed: {state.recording}, {state.stage}: {state.reason} (log: {state.log})")
+    if len(failed) > SHOWN:
+        print(f"... and {len(failed) - SHOWN} more")
+    counts = ", ".join(f"{n} {state}" for state, n in count_states(states).items())
+    print(f"{len(states)} recordings: {counts}. See {args.results / 'summary.tsv'} and {args.results / 'batch.html'}")

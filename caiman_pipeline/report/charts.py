@@ -1,0 +1,181 @@
+"""Small charts as inline SVG: lines over time, scatter, bars. Text stays text, so pages are small and sharp."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from math import floor, log10
+
+import numpy as np
+
+from caiman_pipeline.types import FloatArray
+
+MARGIN = {"left": 52, "right": 12, "top": 10, "bottom": 34}
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A linear or logarithmic axis in data units."""
+
+    low: float
+    high: float
+    label: str
+    log: bool = False
+
+    def place(self, values: FloatArray | float) -> FloatArray:
+        """Return positions between 0 and 1."""
+        v, a, b = np.asarray(values, np.float64), self.low, self.high
+        if self.log:
+            v, a, b = np.log10(np.maximum(v, 1e-12)), log10(a), log10(b)
+        return (v - a) / max(b - a, 1e-12)
+
+    def ticks(self, count: int = 5) -> list[float]:
+        """Return round values inside the axis."""
+        if self.log:
+            decades = range(floor(log10(self.low)), floor(log10(self.high)) + 1)
+            values = [m * 10.0**d for d in decades for m in (1, 2, 5)]
+            return [v for v in values if self.low <= v <= self.high]
+        step = nice_number((self.high - self.low) / count)
+        first = int(np.ceil(self.low / step - 1e-9))
+        last = int(np.floor(self.high / step + 1e-9))
+        return [i * step for i in range(first, last + 1)]
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line of a chart: values sampled evenly over the x axis."""
+
+    label: str
+    colour: str
+    values: FloatArray
+
+
+def nice_number(value: float) -> float:
+    """Return the round number (1, 2 or 5 times a power of ten) that is nearest from above, or nearly so."""
+    if not value > 0:
+        return 1.0
+    power = 10.0 ** floor(log10(value))
+    return next(m * power for m in (1, 2, 5, 10) if value <= m * power * 1.05)
+
+
+def envelope(values: FloatArray, n_bins: int) -> FloatArray:
+    """Reduce (K, T) traces to (K, 2 * n_bins): each bin's minimum and maximum; short traces stay as they are.
+
+    Values that are not finite are passed over where a bin has others.
+    """
+    n_frames = values.shape[1]
+    if n_frames <= 2 * n_bins:
+        return values
+    edges = np.arange(n_bins) * n_frames // n_bins
+    out = np.empty((len(values), 2 * n_bins), np.float32)
+    out[:, 0::2] = np.fmin.reduceat(values, edges, axis=1)
+    out[:, 1::2] = np.fmax.reduceat(values, edges, axis=1)
+    return out
+
+
+def polyline(x: FloatArray, y: FloatArray) -> str:
+    """Return an SVG path through whole-numbered points, relative steps, broken where a value is not finite."""
+    known = np.isfinite(y)
+    if known.all():
+        return _run(x, y)
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], known.astype(int), [0]])))
+    return "".join(_run(x[a:b], y[a:b]) for a, b in zip(edges[::2], edges[1::2], strict=True))
+
+
+def _run(x: FloatArray, y: FloatArray) -> str:
+    points = np.stack([np.round(x), np.round(y)], axis=1).astype(int)
+    steps = np.diff(points, axis=0).tolist()
+    return f"M{points[0, 0]} {points[0, 1]}l" + " ".join(f"{a} {b}" for a, b in steps) if len(points) > 1 else ""
+
+
+def line_chart(
+    series: list[Series], x: Axis, y: Axis, *, width: int = 760, height: int = 150, marks: FloatArray | None = None
+) -> str:
+    """Draw lines over a common x axis, with a legend where there are several.
+
+    Parameters
+    ----------
+    marks : x values to mark with a thin red line
+    """
+    fine = 4
+    inner_w, inner_h = _inner(width, height)
+    body = []
+    for one in series:
+        values = envelope(np.asarray(one.values, np.float32)[None], inner_w)[0]
+        px = np.linspace(0, inner_w * fine, len(values))
+        py = (1 - y.place(values)) * inner_h * fine
+        body.append(f'<path d="{polyline(px, py)}" stroke="{one.colour}" class="line"/>')
+    drawn = f'<g transform="translate({MARGIN["left"]} {MARGIN["top"]}) scale({1 / fine})">{"".join(body)}</g>'
+    if marks is not None and len(marks):
+        places = MARGIN["left"] + x.place(marks) * inner_w
+        drawn += "".join(f'<path d="M{p:.1f} {MARGIN["top"]}v{inner_h}" class="mark"/>' for p in places[:500])
+    return _frame(drawn + _legend(series, width), x, y, width=width, height=height)
+
+
+def scatter_chart(
+    points: FloatArray, x: Axis, y: Axis, *, classes: list[str], titles: list[str],
+    limits: tuple[float | None, float | None], width: int = 440, height: int = 330,
+) -> str:  # fmt: skip
+    """Draw points (K, 2) with a CSS class and a title each, and dashed lines at the limits of x and y."""
+    inner_w, inner_h = _inner(width, height)
+    px = MARGIN["left"] + np.clip(x.place(points[:, 0]), 0, 1) * inner_w
+    py = MARGIN["top"] + (1 - np.clip(y.place(points[:, 1]), 0, 1)) * inner_h
+    dots = "".join(
+        f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3" class="dot {c}" data-k="{k}"><title>{escape(t)}</title></circle>'
+        for k, (a, b, c, t) in enumerate(zip(px, py, classes, titles, strict=True))
+        if np.isfinite(a) and np.isfinite(b)
+    )
+    lines = ""
+    if limits[0] is not None and x.low < limits[0] < x.high:
+        across = MARGIN["left"] + float(x.place(limits[0])) * inner_w
+        lines += f'<path class="limit" d="M{across:.1f} {MARGIN["top"]}v{inner_h}"/>'
+    if limits[1] is not None and y.low < limits[1] < y.high:
+        down = MARGIN["top"] + (1 - float(y.place(limits[1]))) * inner_h
+        lines += f'<path class="limit" d="M{MARGIN["left"]} {down:.1f}h{inner_w}"/>'
+    return _frame(lines + dots, x, y, width=width, height=height)
+
+
+def bar_rows(rows: list[tuple[str, float, str]], css: str = "") -> str:
+    """Draw labelled horizontal bars as HTML rows: label, value, text at the end."""
+    top = max((value for _, value, _ in rows), default=0) or 1
+    cells = "".join(
+        f'<div class="bar-label">{escape(label)}</div><div class="bar-track"><div class="bar {css}" '
+        f'style="width:{100 * value / top:.1f}%"></div></div><div class="bar-text">{escape(text)}</div>'
+        for label, value, text in rows
+    )
+    return f'<div class="bars">{cells}</div>'
+
+
+def _inner(width: int, height: int) -> tuple[int, int]:
+    return width - MARGIN["left"] - MARGIN["right"], height - MARGIN["top"] - MARGIN["bottom"]
+
+
+def _legend(series: list[Series], width: int) -> str:
+    if len(series) < 2:
+        return ""
+    parts, x = [], float(width - MARGIN["right"])
+    for one in reversed(series):
+        x -= 7.0 * len(one.label) + 6
+        parts.append(
+            f'<text x="{x:.0f}" y="{MARGIN["top"] + 9}" fill="{one.colour}" class="legend">{escape(one.label)}</text>'
+        )
+        x -= 14
+    return "".join(parts)
+
+
+def _frame(drawn: str, x: Axis, y: Axis, *, width: int, height: int) -> str:
+    inner_w, inner_h = _inner(width, height)
+    left, top = MARGIN["left"], MARGIN["top"]
+    parts = [f'<path class="axis" d="M{left} {top}v{inner_h}h{inner_w}"/>']
+    for tick in x.ticks(8):
+        px = left + float(x.place(tick)) * inner_w
+        parts.append(f'<path class="axis" d="M{px:.1f} {top + inner_h}v4"/>')
+        parts.append(f'<text x="{px:.1f}" y="{top + inner_h + 16}" text-anchor="middle">{tick:g}</text>')
+    for tick in y.ticks(4):
+        py = top + (1 - float(y.place(tick))) * inner_h
+        parts.append(f'<path class="grid" d="M{left} {py:.1f}h{inner_w}"/>')
+        parts.append(f'<text x="{left - 6}" y="{py + 4:.1f}" text-anchor="end">{tick:g}</text>')
+    centre = f'text-anchor="middle" class="name" transform="translate({left + inner_w / 2:.0f} {height - 3})"'
+    side = f'text-anchor="middle" class="name" transform="translate(12 {top + inner_h / 2:.0f}) rotate(-90)"'
+    labels = f"<text {centre}>{escape(x.label)}</text><text {side}>{escape(y.label)}</text>"
+    return f'<svg viewBox="0 0 {width} {height}" class="chart">{"".join(parts)}{drawn}{labels}</svg>'

@@ -1,0 +1,249 @@
+"""The field of view with its outlines, motion, quality and gallery: the pictures of a recording's page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from html import escape
+from math import sqrt
+from typing import Any
+
+import cv2
+import numpy as np
+
+from caiman_pipeline.outcome import Outcome
+from caiman_pipeline.report.canvas import Canvas, flatten, jpeg_uri, lay_out, shrink, to_grey
+from caiman_pipeline.report.charts import Axis, Series, line_chart, nice_number, scatter_chart
+from caiman_pipeline.report.contours import SUBPIXEL, Outline, trace_outlines
+from caiman_pipeline.types import FloatArray
+
+IMAGES = {  # name: (title, brightness exponent)
+    "correlation": ("Local correlation", 1.0),
+    "mean": ("Mean", 0.7),
+    "max": ("Maximum", 0.7),
+    "peak_to_noise": ("Peak to noise", 0.8),
+}
+AXIS_NAMES = {2: ("y (rows)", "x (columns)"), 3: ("z (planes)", "y (rows)", "x (columns)")}
+AXIS_COLOURS = {"x (columns)": "#1f6f8b", "y (rows)": "#d1495b", "z (planes)": "#6a994e"}
+AMBER_BGR, BLUE_BGR = (0, 176, 255), (255, 170, 90)
+
+
+@dataclass(frozen=True)
+class FieldOfView:
+    """Canvas, outlines and encoded images that several figures share."""
+
+    canvas: Canvas
+    outlines: list[Outline]
+    images: dict[str, FloatArray]
+
+
+def draw_field(outcome: Outcome, *, contour_level: float) -> FieldOfView:
+    """Flatten the summary images and find the outlines, once."""
+    canvas = lay_out(outcome.components.dims)
+    images = {
+        name: to_grey(flatten(outcome.images[name], canvas), power=power)
+        for name, (_, power) in IMAGES.items()
+        if name in outcome.images
+    }
+    return FieldOfView(canvas, trace_outlines(outcome.components, canvas, level=contour_level), images)
+
+
+def field_svg(field: FieldOfView, outcome: Outcome, pixel_um: float | None) -> str:
+    """Draw the images (one visible at a time), rejected and accepted outlines, and a scale bar."""
+    height, width = field.canvas.shape
+    images = "".join(
+        f'<image id="img-{name}" class="picture" href="{jpeg_uri(shrink(grey))}" width="{width}" height="{height}" '
+        f'preserveAspectRatio="none"{"" if i == 0 else " hidden"}/>'
+        for i, (name, grey) in enumerate(field.images.items())
+    )
+    groups = ""
+    for css, wanted in (("rejected", False), ("accepted", True)):
+        paths = "".join(
+            f'<path data-k="{k}" d="{outline.path}"/>'
+            for k, outline in enumerate(field.outlines)
+            if bool(outcome.selection.accepted[k]) is wanted and outline.lines
+        )
+        groups += f'<g class="{css}">{paths}</g>'
+    return (
+        f'<svg id="field" viewBox="0 0 {width} {height}" style="--unit:{max(width, height) / 512:.3f}">'
+        f'<g id="pictures">{images}</g><g id="outlines" transform="scale({1 / SUBPIXEL})">{groups}</g>'
+        f"{_length_bar(width, height, pixel_um)}</svg>"
+    )
+
+
+def _length_bar(width: int, height: int, pixel_um: float | None) -> str:
+    if pixel_um is None:
+        return ""
+    length = nice_number(width * pixel_um / 8)
+    px, margin, size = length / pixel_um, 0.025 * width, 0.022 * max(width, height)
+    return (
+        f'<g class="length"><path d="M{width - margin:.1f} {height - margin:.1f}h{-px:.1f}" '
+        f'stroke-width="{size / 5:.2f}"/><text x="{width - margin - px / 2:.1f}" y="{height - margin - size / 2:.1f}" '
+        f'font-size="{size:.1f}">{length:g} µm</text></g>'
+    )
+
+
+def thumbnail(field: FieldOfView, outcome: Outcome, *, side: int = 240) -> FloatArray:
+    """Draw outlines on the correlation image, small, blue-green-red uint8 (H, W, 3)."""
+    grey = next(iter(field.images.values()))
+    scale = side / max(grey.shape)
+    size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
+    picture = cv2.cvtColor(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), cv2.COLOR_GRAY2BGR)
+    for wanted, colour in ((False, BLUE_BGR), (True, AMBER_BGR)):
+        lines = [
+            np.round(16 * (line * scale - 0.5)).astype(np.int32)
+            for outline, accepted in zip(field.outlines, outcome.selection.accepted, strict=True)
+            if bool(accepted) is wanted
+            for line in outline.lines
+        ]
+        cv2.polylines(picture, lines, True, colour, 1, cv2.LINE_AA, shift=4)
+    return picture
+
+
+def gallery(field: FieldOfView, outcome: Outcome, *, count: int) -> str:
+    """Show rejected components in their surroundings, those that came closest to being accepted first."""
+    quality = outcome.quality
+    rows = np.flatnonzero(~outcome.selection.accepted)
+    rows = rows[
+        np.argsort(-np.nan_to_num(quality.snr[rows]) * np.nan_to_num(quality.r_value[rows]).clip(0), kind="stable")
+    ]
+    size = float(np.clip(5 * sqrt(np.median(quality.size_px)) if len(quality.size_px) else 30, 16, 120))
+    pictures = []
+    for k in rows[:count]:
+        outline = field.outlines[k]
+        box = f"{outline.x - size / 2:.1f} {outline.y - size / 2:.1f} {size:.1f} {size:.1f}"
+        pictures.append(
+            f'<figure><svg viewBox="{box}"><use href="#img-{next(iter(field.images))}"/>'
+            f'<path transform="scale({1 / SUBPIXEL})" d="{outline.path}"/></svg><figcaption>'
+            f"<b>{outcome.components.ids[k]}</b> {escape(outcome.selection.reasons[k])}</figcaption></figure>"
+        )
+    return "".join(pictures)
+
+
+def reason_counts(reasons: list[str]) -> list[tuple[str, int]]:
+    """Count reasons, most frequent first; a text of several reasons, split by semicolons, counts for each."""
+    counts = Counter(part.strip() for text in reasons for part in text.split(";") if part.strip())
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def quality_chart(outcome: Outcome) -> str:
+    """Plot signal to noise against spatial correlation of all components, with the selection's thresholds."""
+    quality, settings = outcome.quality, outcome.settings.get("selection", {})
+    snr, r_value = np.nan_to_num(quality.snr, nan=0.0), np.nan_to_num(quality.r_value, nan=-1.0)
+    low, high = max(0.3, float(np.percentile(snr, 1))), max(float(snr.max()) * 1.1, 3.0)
+    points = np.stack([np.maximum(snr, low), r_value], axis=1)
+    titles = [
+        f"{i}: SNR {s:.1f}, r {r:.2f}{', ' + t if t else ''}"
+        for i, s, r, t in zip(
+            outcome.components.ids, quality.snr, quality.r_value, outcome.selection.reasons, strict=True
+        )
+    ]
+    return scatter_chart(
+        points,
+        Axis(low, high, "signal to noise", log=True),
+        Axis(min(0.0, float(r_value.min())), 1.0, "spatial correlation"),
+        classes=["yes" if a else "no" for a in outcome.selection.accepted],
+        titles=titles,
+        limits=(settings.get("min_snr"), settings.get("min_r_value")),
+    )
+
+
+def motion_charts(outcome: Outcome) -> str:
+    """Draw the displacement over time, the local deviation from it, and each frame's correlation with the template."""
+    rigid, motion = outcome.shifts.rigid, outcome.motion
+    duration = len(rigid) / outcome.info.frame_rate_hz
+    time = Axis(0, duration, "time (s)")
+    names = AXIS_NAMES[rigid.shape[1]]
+    reach = max(1.0, float(np.nanmax(np.abs(rigid), initial=0)) * 1.08)
+    lines = [Series(name, AXIS_COLOURS[name], rigid[:, i]) for i, name in enumerate(names)]
+    flagged = np.flatnonzero(motion["flagged"]) / outcome.info.frame_rate_hz if "flagged" in motion else None
+    charts = [line_chart(lines, time, Axis(-reach, reach, "displacement (px)"), marks=flagged)]
+    if outcome.shifts.field is not None:
+        local = local_deviation(outcome)
+        top = max(0.5, float(local.max()) * 1.08)
+        charts.append(
+            line_chart([Series("local", "#6a4c93", local)], time, Axis(0, top, "largest local (px)"), height=120)
+        )
+    if "correlation_before" in motion and "correlation_after" in motion:
+        pair = [np.asarray(motion[f"correlation_{w}"], np.float32) for w in ("before", "after")]
+        low = float(np.nanmin(np.concatenate(pair))) - 0.02
+        series = [Series("before", "#9aa5b1", pair[0]), Series("after", "#1f6f8b", pair[1])]
+        charts.append(line_chart(series, time, Axis(low, 1.0, "r with template"), height=140))
+    return "".join(charts)
+
+
+def local_deviation(outcome: Outcome) -> FloatArray:
+    """Return the largest distance, px, between local and rigid displacement in each frame, float32 (T,)."""
+    field, rigid = outcome.shifts.field, outcome.shifts.rigid
+    assert field is not None
+    between = (1,) * (field.ndim - 2)
+    distance = np.sqrt(((field - rigid.reshape(len(rigid), *between, -1)) ** 2).sum(-1))
+    return distance.reshape(len(rigid), -1).max(1)
+
+
+def mean_pictures(outcome: Outcome, canvas: Canvas) -> str:
+    """Show the mean of all frames before and after motion correction, with the same contrast."""
+    pair = {w: outcome.motion.get(f"mean_{w}") for w in ("before", "after")}
+    if any(image is None for image in pair.values()):
+        return ""
+    flat = {w: flatten(np.asarray(image, np.float32), canvas) for w, image in pair.items()}
+    return "".join(
+        f'<figure><img src="{jpeg_uri(shrink(to_grey(image, like=flat["after"], power=0.7), 640))}" alt="">'
+        f"<figcaption>mean {when} correction</figcaption></figure>"
+        for when, image in flat.items()
+    )
+
+
+def crispness(image: FloatArray, border: int) -> float:
+    """Return the norm of an image's gradient over its last two axes, inside a border, per pixel."""
+    inside = image[..., border : image.shape[-2] - border, border : image.shape[-1] - border].astype(np.float64)
+    if min(inside.shape[-2:]) < 3:
+        return float("nan")
+    down, across = np.diff(inside, axis=-2)[..., :, 1:], np.diff(inside, axis=-1)[..., 1:, :]
+    return float(np.sqrt(np.nanmean(down**2 + across**2)))
+
+
+def motion_numbers(outcome: Outcome) -> list[tuple[str, str]]:
+    """Return what the motion stage measured, as names and texts."""
+    rigid, motion = outcome.shifts.rigid, outcome.motion
+    names = AXIS_NAMES[rigid.shape[1]]
+    rows: list[tuple[str, str]] = [
+        (f"range along {name}", f"{rigid[:, i].min():+.1f} to {rigid[:, i].max():+.1f} px")
+        for i, name in enumerate(names)
+    ]
+    if len(rigid) > 1:
+        steps = np.sqrt((np.diff(rigid, axis=0) ** 2).sum(1))
+        rows.append(("from frame to frame", f"median {np.median(steps):.2f} px, largest {steps.max():.1f} px"))
+    if outcome.shifts.field is not None:
+        local = local_deviation(outcome)
+        rows.append(("local deviation", f"median {np.median(local):.2f} px, largest {local.max():.1f} px"))
+    if "correlation_before" in motion and "correlation_after" in motion:
+        before, after = (float(np.nanmedian(motion[f"correlation_{w}"])) for w in ("before", "after"))
+        rows.append(("correlation with the template", f"median {before:.3f} before, {after:.3f} after"))
+    rows += _crispness_row(outcome)
+    if "flagged" in motion:
+        rows.append(("frames set aside", f"{int(np.count_nonzero(motion['flagged']))} of {len(rigid)}"))
+    return rows
+
+
+def _crispness_row(outcome: Outcome) -> list[tuple[str, str]]:
+    motion: dict[str, Any] = outcome.motion
+    if "mean_before" not in motion or "mean_after" not in motion:
+        return []
+    border = int(np.ceil(np.abs(outcome.shifts.rigid[:, -2:]).max(initial=0))) + 1
+    before, after = (crispness(motion[f"mean_{w}"], border) for w in ("before", "after"))
+    if not before > 0 or not np.isfinite(after):
+        return []
+    return [("crispness of the mean image", f"{after / before - 1:+.0%} by correction")]
+
+
+def brightness_chart(outcome: Outcome, frame_means: FloatArray) -> str:
+    """Draw the mean brightness of the raw frames over time."""
+    finite = frame_means[np.isfinite(frame_means)]
+    if not finite.size:
+        return ""
+    low, high = (float(v) for v in np.percentile(finite, [0.1, 99.9]))
+    room = max(0.05 * (high - low), 1e-6 * max(abs(high), 1e-9))
+    time = Axis(0, len(frame_means) / outcome.info.frame_rate_hz, "time (s)")
+    series = [Series("mean", "#3e4c59", np.clip(frame_means, low - room, high + room))]
+    return line_chart(series, time, Axis(low - room, high + room, "mean pixel value"), width=1140, height=140)

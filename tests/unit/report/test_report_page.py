@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from caiman_pipeline.cli import report as report_verb
+from caiman_pipeline.cli.main import run_verb
+from caiman_pipeline.config.recording import RecordingSettings
+from caiman_pipeline.config.report import ReportSettings
+from caiman_pipeline.joblogs import JobLog, StageCost
+from caiman_pipeline.report import figures
+from caiman_pipeline.report.page import History, build_page, collect_warnings, why_empty
+
+VOID = {"meta", "input", "img", "br", "hr", "link"}
+
+
+class Balance(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open, self.problems = [], []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        pass
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.problems.append(tag)
+
+
+def page_of(outcome, **kwargs):
+    history = History([StageCost("refine", 1, 12.5, 340.0), StageCost("patch_cnmf", 4, 50.0, 800.0)], [])
+    facts = RecordingSettings(pixel_size_um=1.5, subject_id="m7")
+    means = np.linspace(100, 90, outcome.info.n_frames)
+    return build_page(outcome, means, kwargs.get("history", history), facts=facts, settings=ReportSettings())
+
+
+def with_motion(outcome):
+    n, dims = outcome.info.n_frames, outcome.info.dims
+    motion = {
+        "mean_before": np.ones(dims, np.float32), "mean_after": outcome.images["mean"],
+        "correlation_before": np.full(n, 0.5, np.float32), "correlation_after": np.full(n, 0.7, np.float32),
+        "flagged": np.arange(n) == 5,
+    }  # fmt: skip
+    return replace(outcome, motion=motion)
+
+
+CASES = {
+    "plane": {}, "volume": {"dims": (5, 20, 31)}, "deep volume": {"dims": (30, 20, 31)}, "detrended": {"dff_kind": "x"},
+    "nothing found": {"n_components": 0}, "nothing found in a volume": {"n_components": 0, "dims": (5, 20, 31)},
+    "one": {"n_components": 1}, "two frames": {"n_frames": 2}, "binned": {"frames_per_bin": 3},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kwargs", CASES.values(), ids=CASES.keys())
+def test_page_is_well_formed_and_needs_no_other_file(make_outcome, kwargs):
+    html = page_of(with_motion(make_outcome(**kwargs))).html
+    parser = Balance()
+    parser.feed(html)
+    assert parser.problems == []
+    assert parser.open == []
+    sources = re.findall(r'(?:src|href)="([^"]*)"', html)
+    assert sources
+    assert all(s.startswith(("data:", "#")) for s in sources)
+    assert "@import" not in html
+    assert "nan" not in re.sub(r'"data:[^"]*"|<script.*?</script>', "", html, flags=re.S).lower()
+
+
+def test_page_shows_each_component_once_in_its_group(make_outcome):
+    outcome = make_outcome()
+    html = page_of(outcome).html
+    accepted = re.search(r'<g class="accepted">(.*?)</g>', html)[1]
+    rejected = re.search(r'<g class="rejected">(.*?)</g>', html)[1]
+    assert [int(k) for k in re.findall(r'data-k="(\d+)"', accepted)] == np.flatnonzero(
+        outcome.selection.accepted
+    ).tolist()
+    assert [int(k) for k in re.findall(r'data-k="(\d+)"', rejected)] == np.flatnonzero(
+        ~outcome.selection.accepted
+    ).tolist()
+    data = json.loads(re.search(r'id="data">(.*?)</script>', html, re.S)[1])
+    assert [row[0] for row in data["components"]] == outcome.components.ids.tolist()
+
+
+def test_stages_are_listed_with_seconds_and_memory(make_outcome):
+    html = page_of(make_outcome()).html
+    assert "4 jobs, 50.0 s, 800 MB" in html
+    assert "1 min 2 s of computing in all" in html
+
+
+def test_page_says_why_there_is_no_cell(make_outcome):
+    nothing = make_outcome(n_components=0)
+    assert why_empty(nothing).startswith("no component was found; peak-to-noise: highest 1.0")
+    outcome = make_outcome()
+    none = replace(
+        outcome,
+        selection=replace(
+            outcome.selection, accepted=np.zeros(7, bool), reasons=("snr below 4; too small",) + ("snr below 4",) * 6
+        ),
+    )
+    assert why_empty(none) == "none of 7 components was accepted, mostly: snr below 4"
+    assert "none of 7 components" in page_of(none).html
+    assert why_empty(outcome) == ""
+
+
+def test_texts_from_outside_cannot_become_markup(make_outcome):
+    outcome = make_outcome()
+    evil = "<script>alert(1)</script>"
+    outcome = replace(
+        outcome,
+        info=replace(outcome.info, warnings=(evil,), files=(replace(outcome.info.files[0], path=f"/raw/{evil}.tif"),)),
+        selection=replace(outcome.selection, reasons=(evil,) * 7),
+    )
+    assert "<script>alert" not in page_of(outcome).html
+
+
+def test_warnings_of_all_stages_are_shown_once(make_outcome):
+    outcome = make_outcome()
+    text = outcome.info.warnings[0]
+    logs = [
+        JobLog("inspect", Path("inspect.log"), warnings=(text,)),
+        JobLog("motion_correct.1-of-2", Path("a.log"), warnings=("too far",)),
+        JobLog("motion_correct.2-of-2", Path("b.log"), warnings=("too far",)),
+    ]
+    assert collect_warnings(outcome, logs) == [f"inspect: {text}", "motion_correct: too far"]
+    assert collect_warnings(outcome, []) == [f"inspect: {text}"]
+
+
+def test_settings_of_stages_that_share_them_are_listed_once(make_outcome):
+    logs = [
+        JobLog("motion_template", Path("a.log"), settings={"max_shift": "12 px", "recording": {"frame_rate_hz": 30}}),
+        JobLog("memmap_join", Path("b.log"), settings={"max_shift": "12 px", "recording": {"frame_rate_hz": 30}}),
+    ]
+    html = page_of(make_outcome(), history=History([], logs)).html
+    assert html.count("12 px") == 1
+    assert "motion_template, memmap_join" in html
+
+
+def test_reasons_are_counted_each():
+    assert figures.reason_counts(["a; b", "b", ""]) == [("b", 2), ("a", 1)]
+
+
+def test_gallery_starts_with_the_closest_call(make_outcome):
+    outcome = make_outcome()
+    field = figures.draw_field(outcome, contour_level=0.35)
+    shown = re.findall(r"<b>(\d+)</b>", figures.gallery(field, outcome, count=2))
+    assert shown == [str(outcome.components.ids[i]) for i in (2, 1)]
+    assert figures.gallery(field, outcome, count=0) == ""
+
+
+def test_motion_numbers_say_direction_and_gain(make_outcome):
+    outcome = make_outcome(n_frames=50)
+    rigid = np.zeros((50, 2), np.float32)
+    rigid[10] = (3, -5)
+    sharp = np.zeros((37, 53), np.float32)
+    sharp[15:20, 20:30] = 1
+    motion = {
+        "mean_before": 0.5 * sharp, "mean_after": sharp, "flagged": np.zeros(50, bool),
+        "correlation_before": np.full(50, 0.5), "correlation_after": np.full(50, 0.75),
+    }  # fmt: skip
+    outcome = replace(outcome, shifts=replace(outcome.shifts, rigid=rigid), motion=motion)
+    numbers = dict(figures.motion_numbers(outcome))
+    assert numbers["range along y (rows)"] == "+0.0 to +3.0 px"
+    assert numbers["range along x (columns)"] == "-5.0 to +0.0 px"
+    assert numbers["correlation with the template"] == "median 0.500 before, 0.750 after"
+    assert numbers["crispness of the mean image"] == "+100% by correction"
+
+
+def test_local_deviation_is_the_distance_from_the_rigid_part(make_outcome):
+    outcome = make_outcome(n_frames=4)
+    rigid = outcome.shifts.rigid
+    field = np.repeat(rigid[:, None, None], 6, axis=1).reshape(4, 2, 3, 2).copy()
+    field[2, 1, 0] += (3, 4)
+    shifts = replace(outcome.shifts, field=field, grid=(np.arange(2.0), np.arange(3.0)))
+    np.testing.assert_allclose(figures.local_deviation(replace(outcome, shifts=shifts)), [0, 0, 5, 0], atol=1e-6)
+    assert "largest local" in figures.motion_charts(replace(outcome, shifts=shifts))
+
+
+def test_thumbnail_is_small_and_has_both_colours(make_outcome):
+    outcome = make_outcome()
+    picture = page_of(outcome).thumbnail
+    assert max(picture.shape[:2]) == 240
+    assert picture.shape[1] > picture.shape[0]
+    amber = (picture[..., 2] > 200) & (picture[..., 0] < 80)
+    blue = (picture[..., 0] > 200) & (picture[..., 2] < 140)
+    assert amber.any()
+    assert blue.any()
+
+
+def test_verb_writes_page_thumbnail_and_overview(make_outcome, saved_outcome, tmp_path):
+    outcome = with_motion(make_outcome())
+    paths = saved_outcome(outcome, tmp_path)
+    for folder in ("logs", "benchmarks"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "benchmarks/refine.tsv").write_text("s\th:m:s\tmax_rss\n7.25\t0:00:07\tNA\n")
+    arguments = [part for n, path in paths.items() for part in (f"--{n.replace('_', '-')}", str(path))]
+    run_verb(
+        "report",
+        [*arguments, "--benchmarks", str(tmp_path / "benchmarks"), "--logs", str(tmp_path / "logs"),
+         "--report", str(tmp_path / "o.html"), "--thumbnail", str(tmp_path / "o.jpg"),
+         "--overview", str(tmp_path / "o.json"), "--settings", json.dumps({"recording": {"frame_rate_hz": 30}}),
+         "--log", str(tmp_path / "logs/report.log")],
+    )  # fmt: skip
+    html = (tmp_path / "o.html").read_text()
+    assert "7.2 s" in html
+    assert len(html) < 3e6
+    assert (tmp_path / "o.jpg").read_bytes()[:2] == b"\xff\xd8"
+    overview = json.loads((tmp_path / "o.json").read_text())
+    assert (overview["found"], overview["accepted"], overview["reason"]) == (7, outcome.n_accepted, "")
+
+
+def test_the_verb_declares_what_the_rule_passes():
+    parser = argparse.ArgumentParser()
+    report_verb.add_arguments(parser)
+    rule = (Path(__file__).parents[3] / "workflow/rules/report.smk").read_text()
+    flags = {word for word in rule.replace('"', " ").split() if word.startswith("--")}
+    assert flags == {o for a in parser._actions for o in a.option_strings if o.startswith("--")} - {"--help"}
