@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,21 +13,61 @@ from pathlib import Path
 
 from caiman_pipeline.errors import PipelineError
 
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+LONGEST_NAME = 255
+
 
 def _temporary_name(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    """Return a name beside ``path`` that no other process takes, and that says whose it is."""
+    ending = f".{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}.part"
+    head = os.fsencode(path.name)[: LONGEST_NAME - 1 - len(os.fsencode(ending))]
+    return path.with_name(f".{os.fsdecode(head)}{ending}")
 
 
-def _explain(error: OSError, path: Path) -> PipelineError:
-    if error.errno in (28, 122):
-        free = shutil.disk_usage(path.parent).free
+def _remove_abandoned(path: Path) -> None:
+    """Delete what killed processes of this machine left of earlier attempts at ``path``."""
+    head = _temporary_name(path).name.rsplit(".", 3)[0] + "."
+    for other in path.parent.iterdir():
+        owner = other.name.removeprefix(head).split(".")
+        if other.name.startswith(head) and len(owner) == 3 and owner[2] == "part" and _is_gone(owner[0]):
+            shutil.rmtree(other, ignore_errors=True) if other.is_dir() else other.unlink(missing_ok=True)
+
+
+def _is_gone(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except (ValueError, PermissionError):
+        pass
+    return False
+
+
+def _explain(error: OSError, path: Path, written: int) -> PipelineError:
+    cut_short = error.errno is None and "requested and" in str(error)  # numpy's words for a write that was cut short
+    if error.errno in NO_SPACE or cut_short:
+        folder = next(p for p in (path.parent, *path.absolute().parents) if p.exists())
+        free = shutil.disk_usage(folder).free
         return PipelineError(
-            f"{path}: no space left to write it ({free / 1e6:.0f} MB free there). "
-            "Free some space or set `paths.results` to another disk, then run again."
+            f"{path}: no space left to write it ({written / 1e6:.1f} MB were written, {free / 1e6:.0f} MB are free "
+            "now). Free some space or set `paths.results` to another disk, then run again."
         )
     return PipelineError(
-        f"{path}: cannot be written ({error.strerror}). Check the folder's permissions, then run again."
+        f"{path}: cannot be written ({error.strerror or error}). Check the folder's permissions, then run again."
     )
+
+
+def _size(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(f.stat().st_size for f in files if f.is_file())
+
+
+def _is_foreign(error: OSError, temporary: Path) -> bool:
+    """Tell whether an error is about a file that has nothing to do with the one being written."""
+    if error.filename is None or isinstance(error.filename, int):
+        return False
+    named, folder = Path(os.fsdecode(error.filename)).absolute(), temporary.parent.absolute()
+    return not (named.is_relative_to(folder) or folder.is_relative_to(named))
 
 
 def flush_to_disk(path: Path) -> None:
@@ -50,12 +92,16 @@ def whole_file(path: Path | str) -> Iterator[Path]:
     temporary = _temporary_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(path)
         yield temporary
         flush_to_disk(temporary)
         os.replace(temporary, path)
     except OSError as error:
+        written = _size(temporary)
         temporary.unlink(missing_ok=True)
-        raise _explain(error, path) from error
+        if _is_foreign(error, temporary):
+            raise
+        raise _explain(error, path, written) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -75,14 +121,19 @@ def whole_folder(path: Path | str) -> Iterator[Path]:
     path = Path(path)
     temporary = _temporary_name(path)
     try:
-        temporary.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(path)
+        temporary.mkdir()
         yield temporary
         if path.exists():
             shutil.rmtree(path)
         os.replace(temporary, path)
     except OSError as error:
+        written = _size(temporary)
         shutil.rmtree(temporary, ignore_errors=True)
-        raise _explain(error, path) from error
+        if _is_foreign(error, temporary):
+            raise
+        raise _explain(error, path, written) from error
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise

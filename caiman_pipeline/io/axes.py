@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -31,12 +32,16 @@ class AxisOrder:
         """Return (H, W) or (D, H, W) of an array of ``shape``."""
         return tuple(shape[i] for i in self.order if i != self.time)
 
-    def read(self, array: FloatArray, start: int, stop: int) -> FloatArray:
-        """Return frames ``start`` to ``stop`` as (t, [D,] H, W); ``array`` may be anything that slices."""
+    def read(self, array: Any, start: int, stop: int) -> FloatArray:
+        """Return frames ``start`` to ``stop`` as (t, [D,] H, W) in this machine's byte order.
+
+        ``array`` may be anything that slices.
+        """
         index = [slice(None) if i in self.order else 0 for i in range(len(array.shape))]
         if self.time is not None:
             index[self.time] = slice(start, stop)
         block = np.asarray(array[tuple(index)])
+        block = block.astype(block.dtype.newbyteorder("="), copy=False)
         kept = sorted(self.order)
         block = block.transpose([kept.index(i) for i in self.order])
         return block if self.time is not None else block[None]
@@ -61,6 +66,8 @@ def order_axes(path: str, shape: Dims, axes: str | None, stored: str | None = No
         raise PipelineError(
             f"{path}: the file calls its axes {stored!r} (shape {shape}), so which of them is time? {_advice(shape)}"
         )
+    if axes is None and stored is not None and len(set(stored)) < len(stored):
+        raise PipelineError(f"{path}: an array of shape {shape} needs its axes named. {_advice(shape)}")
     labels = (axes or stored or _unlabelled(path, shape)).upper()
     if len(labels) != len(shape) or len(set(labels)) != len(labels) or not {"Y", "X"} <= set(labels):
         raise PipelineError(f"{path}: axes {labels!r} do not fit an array of shape {shape}. {_advice(shape)}")
@@ -68,7 +75,8 @@ def order_axes(path: str, shape: Dims, axes: str | None, stored: str | None = No
     wide = [f"{labels[i]} of length {shape[i]}" for i in extra if shape[i] != 1]
     if wide:
         raise PipelineError(
-            f"{path}: shape {shape} has axis {', '.join(wide)}, which is neither time nor plane, row or column. {_advice(shape)}"
+            f"{path}: shape {shape} has axis {', '.join(wide)}, which is neither time nor plane, row or column. "
+            + _advice(shape)
         )
     keep = [labels.index(letter) for letter in "TZYX" if letter in labels]
     planes = labels.find("Z")
@@ -87,7 +95,7 @@ def _unlabelled(path: str, shape: Dims) -> str:
         return "YX"
     if len(shape) != 3:
         raise PipelineError(f"{path}: an array of shape {shape} needs its axes named. {_advice(shape)}")
-    if shape[2] > 2 * max(shape[:2]):
+    if shape[2] > 2 * max(shape[:2]) or shape[0] == shape[1] != shape[2]:
         raise PipelineError(
             f"{path}: shape {shape} looks as if time were the last axis, not the first. {_advice(shape)}"
         )

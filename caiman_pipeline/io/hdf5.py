@@ -18,8 +18,8 @@ class Hdf5Reader:
         self._path = path
         try:
             with h5py.File(path, "r") as file:
-                self._name = choose_dataset(str(path), _datasets(file), dataset)
-                shape, self.dtype = file[self._name].shape, file[self._name].dtype
+                self._name = _find_dataset(path, file, dataset)
+                shape, self.dtype = file[self._name].shape, file[self._name].dtype.newbyteorder("=")
         except OSError as error:
             raise PipelineError(f"{path}: not a whole HDF5 file ({error}). Copy it again from its source.") from error
         self._axes = order_axes(f"{path}:{self._name}", shape, axes)
@@ -31,7 +31,16 @@ class Hdf5Reader:
             with h5py.File(self._path, "r") as file:
                 return self._axes.read(file[self._name], start, stop)
         except OSError as error:
-            raise PipelineError(f"{self._path}: frames {start} to {stop} cannot be read ({error}).") from error
+            raise PipelineError(
+                f"{self._path}: frames {start} to {stop} cannot be read ({error}). Copy the file again from its source."
+            ) from error
+
+
+def _find_dataset(path: Path, file: h5py.File, wanted: str | None) -> str:
+    """Return the name of the dataset to read; one that is only linked to is found by its name alone."""
+    if wanted is not None and isinstance(file.get(wanted), h5py.Dataset):
+        return wanted
+    return choose_dataset(str(path), _datasets(file), wanted)
 
 
 def _datasets(file: h5py.File) -> dict[str, tuple[int, ...]]:
@@ -53,7 +62,7 @@ def choose_dataset(path: str, found: dict[str, tuple[int, ...]], wanted: str | N
     PipelineError
         If it is not there or cannot be told, with what is there.
     """
-    listing = ", ".join(f"{name} {shape}" for name, shape in found.items()) or "none"
+    listing = ", ".join(f"{name} {shape}" for name, shape in sorted(found.items())) or "none"
     if wanted is not None:
         if wanted.strip("/") in found:
             return wanted.strip("/")

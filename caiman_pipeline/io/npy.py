@@ -20,10 +20,12 @@ class NpyReader:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise PipelineError(f"{path}: not a whole .npy array ({error}). Copy it again from its source.") from error
+        if not isinstance(array, np.ndarray):
+            raise PipelineError(f"{path}: an archive of several arrays (.npz). Save the movie alone with numpy.save.")
         self._axes = order_axes(str(path), array.shape, axes)
         self.n_frames = self._axes.frames(array.shape)
         self.dims = self._axes.dims(array.shape)
-        self.dtype = array.dtype
+        self.dtype = array.dtype.newbyteorder("=")
 
     def read(self, start: int, stop: int) -> FloatArray:
         """Return frames ``start`` to ``stop`` as (t, [D,] H, W)."""

@@ -60,7 +60,7 @@ FORMATS: dict[str, Callable[[Path, str | None, str | None], FrameReader]] = {
 def natural_key(path: str | Path) -> list[tuple[int, int, str]]:
     """Sort key that puts ``file_2`` before ``file_10``."""
     pieces = re.split(r"(\d+)", str(path))
-    return [(1, int(p), "") if p.isdigit() else (0, 0, p.casefold()) for p in pieces]
+    return [(1, int(p), "") if p.isdecimal() else (0, 0, p.casefold()) for p in pieces]
 
 
 def open_file(path: Path | str, axes: str | None = None, dataset: str | None = None) -> FrameReader:

@@ -40,7 +40,7 @@ def part_bounds(n_frames: int, dims: Dims) -> list[tuple[int, int]]:
 
 
 def block_parts(n_frames: int, dims: Dims, block: int, n_blocks: int) -> list[tuple[int, int, int]]:
-    """Return (part index, start, stop) of the parts that block ``block`` (from 0) of ``n_blocks`` makes; may be empty."""
+    """Return (part index, start, stop) of the parts that block ``block`` (from 0) of ``n_blocks`` makes; or none."""
     bounds = part_bounds(n_frames, dims)
     first, last = (len(bounds) * b // n_blocks for b in (block, block + 1))
     return [(i, *bounds[i]) for i in range(first, last)]

@@ -19,15 +19,21 @@ class ZarrReader:
         try:
             node = zarr.open(str(path), mode="r")
         except (OSError, ValueError, KeyError) as error:
-            raise PipelineError(f"{path}: not a readable Zarr store ({error}).") from error
+            raise PipelineError(f"{path}: not a readable Zarr store ({error}). Copy it again.") from error
         if isinstance(node, zarr.Group):
             found = {name: item.shape for name, item in node.members(max_depth=None) if isinstance(item, zarr.Array)}
             node = node[choose_dataset(str(path), found, dataset)]
         self._array = node
         self._axes = order_axes(str(path), tuple(node.shape), axes)
         self.n_frames, self.dims = self._axes.frames(node.shape), self._axes.dims(node.shape)
-        self.dtype = node.dtype
+        self.dtype = node.dtype.newbyteorder("=")
+        self._path = path
 
     def read(self, start: int, stop: int) -> FloatArray:
         """Return frames ``start`` to ``stop`` as (t, [D,] H, W)."""
-        return self._axes.read(self._array, start, stop)
+        try:
+            return self._axes.read(self._array, start, stop)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise PipelineError(
+                f"{self._path}: frames {start} to {stop} cannot be read ({error}). Copy it again from its source."
+            ) from error
