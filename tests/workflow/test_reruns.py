@@ -1,0 +1,85 @@
+"""A second run does nothing; a changed setting runs its stage and what follows, nothing before."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from .conftest import STAGES
+
+AFTER = {
+    "select={min_snr: 9.5}": ("select", "export_nwb", "report"),
+    "report={%s}": ("report",),
+    "motion={max_shift: 7 px}": STAGES[1:],
+    "inspect={min_frames: 77}": STAGES,
+}
+
+
+def _times(folder):
+    return {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file() and "logs" not in p.parts}
+
+
+def test_a_second_run_does_nothing(batch):
+    workflow, _ = batch
+    before = _times(workflow.folder / "results/good")
+    output = workflow.snakemake(sheet="good.tsv")
+    assert "Nothing to be done" in output
+    assert _times(workflow.folder / "results/good") == before
+
+
+@pytest.mark.parametrize(("change", "stages"), [(c, s) for c, s in AFTER.items() if "%s" not in c])
+def test_a_changed_setting_runs_what_depends_on_it(batch, change, stages):
+    workflow, _ = batch
+    assert workflow.planned("--config", change, sheet="good.tsv") == dict.fromkeys(stages, 1)
+
+
+def test_a_setting_of_one_recording_does_not_concern_the_others(batch):
+    workflow, _ = batch
+    text = (workflow.folder / "recordings.tsv").read_text().splitlines()
+    rows = [text[0] + "\tselect.min_snr", text[1] + "\t9.5", text[2]]
+    (workflow.folder / "own.tsv").write_text("\n".join(rows))
+    try:
+        assert workflow.planned(sheet="own.tsv") == dict.fromkeys(("select", "export_nwb", "report"), 1)
+    finally:
+        (workflow.folder / "own.tsv").unlink()
+
+
+def test_facts_for_the_nwb_file_concern_only_the_nwb_file(batch):
+    workflow, _ = batch
+    assert workflow.planned("--config", "recording={lab: Another}", sheet="good.tsv") == {"export_nwb": 1}
+
+
+def test_cores_and_quiet_change_nothing(batch):
+    workflow, _ = batch
+    assert workflow.planned("--cores", "1", sheet="good.tsv") == {}
+
+
+def test_a_changed_threshold_changes_the_selection_alone_and_back(batch):
+    """Really run it, and come back to the same results."""
+    workflow, _ = batch
+    folder = workflow.folder / "results/good"
+    table = folder / "export_nwb/good_components.csv"
+    before, accepted = _times(folder), table.read_text()
+    workflow.snakemake("--config", "select={min_snr: 1000}", sheet="good.tsv")
+    changed = {p.relative_to(folder).parts[0] for p, t in _times(folder).items() if before.get(p) != t}
+    assert changed - {"benchmarks"} == {"select", "export_nwb", "report"}
+    assert table.read_text() != accepted
+    workflow.snakemake(sheet="good.tsv")
+    assert table.read_text() == accepted
+
+
+def test_a_changed_raw_file_runs_its_recording_anew(batch, movies):
+    workflow, _ = batch
+    path = movies / "good 1.tif"
+    status = path.stat()
+    content = path.read_bytes()
+    try:
+        path.write_bytes(content[:-2] + b"\x01\x02")
+        os.utime(path, (time.time() + 5, time.time() + 5))
+        assert workflow.planned(sheet="good.tsv")["inspect"] == 1
+    finally:
+        path.write_bytes(content)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert workflow.planned(sheet="good.tsv") == {}
