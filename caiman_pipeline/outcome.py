@@ -17,16 +17,8 @@ from caiman_pipeline.io.records import (
     traces_from_result,
 )
 from caiman_pipeline.io.results import load_result
+from caiman_pipeline.quality.accept import Selection
 from caiman_pipeline.types import Components, FloatArray, MovieInfo, Quality, Shifts, Traces
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Which components are accepted, (K,) bool, and why or why not, (K,) text."""
-
-    ids: FloatArray
-    accepted: FloatArray
-    reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True)

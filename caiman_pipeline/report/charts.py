@@ -113,26 +113,27 @@ def line_chart(
 
 
 def scatter_chart(
-    points: FloatArray, x: Axis, y: Axis, *, classes: list[str], titles: list[str],
-    limits: tuple[float | None, float | None], width: int = 440, height: int = 330,
+    points: FloatArray, x: Axis, y: Axis, *, classes: list[str], titles: list[str], region: FloatArray,
+    width: int = 440, height: int = 330,
 ) -> str:  # fmt: skip
-    """Draw points (K, 2) with a CSS class and a title each, and dashed lines at the limits of x and y."""
+    """Draw points (K, 2) with a CSS class and a title each, over a shaded polygon with corners ``region`` (n, 2)."""
     inner_w, inner_h = _inner(width, height)
-    px = MARGIN["left"] + np.clip(x.place(points[:, 0]), 0, 1) * inner_w
-    py = MARGIN["top"] + (1 - np.clip(y.place(points[:, 1]), 0, 1)) * inner_h
+    left, top = MARGIN["left"], MARGIN["top"]
+
+    def place(values: FloatArray) -> list[list[float]]:
+        across = left + np.clip(x.place(values[:, 0]), 0, 1) * inner_w
+        down = top + (1 - np.clip(y.place(values[:, 1]), 0, 1)) * inner_h
+        return np.stack([across, down], axis=1).tolist()
+
     dots = "".join(
-        f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3" class="dot {c}" data-k="{k}"><title>{escape(t)}</title></circle>'
-        for k, (a, b, c, t) in enumerate(zip(px, py, classes, titles, strict=True))
+        f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3" class="dot {css}" data-k="{k}">'
+        f"<title>{escape(title)}</title></circle>"
+        for k, ((a, b), css, title) in enumerate(zip(place(points), classes, titles, strict=True))
         if np.isfinite(a) and np.isfinite(b)
     )
-    lines = ""
-    if limits[0] is not None and x.low < limits[0] < x.high:
-        across = MARGIN["left"] + float(x.place(limits[0])) * inner_w
-        lines += f'<path class="limit" d="M{across:.1f} {MARGIN["top"]}v{inner_h}"/>'
-    if limits[1] is not None and y.low < limits[1] < y.high:
-        down = MARGIN["top"] + (1 - float(y.place(limits[1]))) * inner_h
-        lines += f'<path class="limit" d="M{MARGIN["left"]} {down:.1f}h{inner_w}"/>'
-    return _frame(lines + dots, x, y, width=width, height=height)
+    corners = " ".join(f"{a:.1f},{b:.1f}" for a, b in place(region)) if len(region) else ""
+    shade = f'<polygon class="region" points="{corners}"/>' if corners else ""
+    return _frame(shade + dots, x, y, width=width, height=height)
 
 
 def bar_rows(rows: list[tuple[str, float, str]], css: str = "") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from math import sqrt
@@ -127,7 +128,7 @@ def reason_counts(reasons: list[str]) -> list[tuple[str, int]]:
 
 
 def quality_chart(outcome: Outcome) -> str:
-    """Plot signal to noise against spatial correlation of all components, with the selection's thresholds."""
+    """Plot signal to noise against spatial correlation of all components; shaded where the selection accepts."""
     quality, settings = outcome.quality, outcome.settings.get("selection", {})
     snr, r_value = np.nan_to_num(quality.snr, nan=0.0), np.nan_to_num(quality.r_value, nan=-1.0)
     low, high = max(0.3, float(np.percentile(snr, 1))), max(float(snr.max()) * 1.1, 3.0)
@@ -144,8 +145,17 @@ def quality_chart(outcome: Outcome) -> str:
         Axis(min(0.0, float(r_value.min())), 1.0, "spatial correlation"),
         classes=["yes" if a else "no" for a in outcome.selection.accepted],
         titles=titles,
-        limits=(settings.get("min_snr"), settings.get("min_r_value")),
+        region=acceptance_region(settings, high),
     )
+
+
+def acceptance_region(settings: Mapping[str, Any], highest_snr: float) -> FloatArray:
+    """Return the corners (6, 2), as SNR and correlation, of where components are accepted, sizes left aside."""
+    names = ("min_snr", "snr_lowest", "min_r_value", "r_value_lowest")
+    if any(name not in settings for name in names):
+        return np.zeros((0, 2))
+    snr, low_snr, r, low_r = (float(settings[name]) for name in names)
+    return np.array([[low_snr, 1], [low_snr, r], [snr, r], [snr, low_r], [highest_snr, low_r], [highest_snr, 1]])
 
 
 def motion_charts(outcome: Outcome) -> str:

@@ -209,7 +209,8 @@ def _quality(field: figures.FieldOfView, outcome: Outcome, count: int) -> str:
     bars = bar_rows([(text, float(n), str(n)) for text, n in reasons], "no") if reasons else "<p>None was rejected.</p>"
     pictures = figures.gallery(field, outcome, count=count)
     shown = f'<h3>Rejected, the closest calls first</h3><div class="gallery">{pictures}</div>' if pictures else ""
-    return f"""<section id="quality"><h2>Quality</h2><div class="columns"><div>{figures.quality_chart(outcome)}</div>
+    return f"""<section id="quality"><h2>Quality</h2><div class="columns"><div>{figures.quality_chart(outcome)}
+<p class="hint">Shaded: accepted by these two measures.</p></div>
 <div><h3>Why components were rejected</h3>{bars}</div></div>{shown}</section>"""
 
 

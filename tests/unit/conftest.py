@@ -16,8 +16,11 @@ from caiman_pipeline.io.records import (
     traces_to_arrays,
 )
 from caiman_pipeline.io.results import save_result
-from caiman_pipeline.outcome import Outcome, Selection
+from caiman_pipeline.outcome import Outcome
+from caiman_pipeline.quality.accept import Selection
 from caiman_pipeline.types import Background, Components, MovieInfo, Quality, Shifts, SourceFile, Traces
+
+SELECTION = {"min_snr": 4.0, "snr_lowest": 0.5, "min_r_value": 0.98, "r_value_lowest": 0.3}
 
 
 def _footprints(rng: np.random.Generator, dims: tuple[int, ...], n_components: int) -> csc_matrix:
@@ -73,7 +76,7 @@ def build_outcome(
     images = {name: rng.random(dims).astype(np.float32) for name in names}
     return Outcome(
         info=info, shifts=shifts, images=images, components=components, traces=traces, quality=quality,
-        selection=Selection(ids, accepted, reasons), settings={"selection": {"min_snr": 4.0, "min_r_value": 0.5}},
+        selection=Selection(ids, accepted, reasons), settings={"selection": SELECTION},
     )  # fmt: skip
 
 

@@ -157,6 +157,23 @@ def test_gallery_starts_with_the_closest_call(make_outcome):
     assert figures.gallery(field, outcome, count=0) == ""
 
 
+def test_shaded_region_is_where_the_selection_accepts(make_outcome):
+    from caiman_pipeline.quality.accept import Thresholds, select
+
+    settings = {"min_snr": 2.5, "snr_lowest": 0.5, "min_r_value": 0.8, "r_value_lowest": 0.3}
+    corners = figures.acceptance_region(settings, 10.0)
+    snr, r = (g.ravel() for g in np.meshgrid(np.linspace(0.05, 9.95, 67), np.linspace(0.011, 0.991, 51)))
+    quality = replace(make_outcome(n_components=len(snr), n_frames=2).quality, snr=snr, r_value=r)
+    accepted = select(quality, Thresholds(**settings, min_size_px=None, max_size_px=None)).accepted
+    inside = np.zeros(len(snr), bool)
+    for (x0, y0), (_, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        if y0 != y1:
+            between = (r >= min(y0, y1)) & (r < max(y0, y1))
+            inside ^= between & (snr >= x0)
+    np.testing.assert_array_equal(inside, accepted)
+    assert figures.acceptance_region({}, 10.0).shape == (0, 2)
+
+
 def test_motion_numbers_say_direction_and_gain(make_outcome):
     outcome = make_outcome(n_frames=50)
     rigid = np.zeros((50, 2), np.float32)
