@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from caiman_pipeline.config.base import Length
 from caiman_pipeline.config.recording import RecordingSettings
-from caiman_pipeline.config.root import STAGES, Config, load_config
+from caiman_pipeline.config.root import STAGES, Config, load_config, load_stage
 from caiman_pipeline.config.sheet import Recording, read_sheet
 from caiman_pipeline.errors import PipelineError
+
+if TYPE_CHECKING:
+    from caiman_pipeline.planning import MovieSize
 
 CONFIG_FILE = Path("config/config.yaml")
 RATE_TOLERANCE = 0.05
@@ -87,7 +92,8 @@ def check_recording(recording: Recording) -> RecordingCheck:
     try:
         files = recording.files() or list(recording.patterns)
         size = size_of_files(files, facts.axes, facts.dataset)
-        problems = [*_contradictions(files[0], facts), *_lengths(recording, len(size.dims))]
+        lengths = _lengths(recording, len(size.dims))
+        problems = [*_contradictions(files[0], facts), *(lengths or _tiles(recording, size))]
     except PipelineError as error:
         return RecordingCheck(recording.id, "cannot be opened", (str(error),))
     fewest = recording.config.inspect.min_frames
@@ -123,6 +129,19 @@ def _lengths(recording: Recording, ndim: int) -> list[str]:
                 except ValueError as error:
                     problems.append(f"`{stage}.{name}`: {error}.")
     return problems
+
+
+def _tiles(recording: Recording, size: MovieSize) -> list[str]:
+    """Return why the movie could not be cut into tiles: too small for the cells, or overlapping too little."""
+    from caiman_pipeline.config.patch_cnmf import PatchSettings
+    from caiman_pipeline.patches.plan import plan_search
+
+    settings, facts = load_stage(PatchSettings, json.dumps(recording.settings("patch_cnmf")))
+    try:
+        plan_search(settings, facts, size.dims, size.n_frames)
+    except PipelineError as error:
+        return [str(error)]
+    return []
 
 
 def check_results(results: Path, needed_mb: float) -> list[str]:

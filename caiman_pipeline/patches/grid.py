@@ -27,10 +27,10 @@ def tile_grid(dims: Dims, *, tile_px: tuple[float, ...], overlap_px: tuple[float
     Raises
     ------
     PipelineError
-        If the overlap leaves no room for a core.
+        If an axis is cut and the overlap leaves no room for a core.
     """
-    for tile, overlap in zip(tile_px, overlap_px, strict=True):
-        if overlap >= tile:
+    for length, tile, overlap in zip(dims, tile_px, overlap_px, strict=True):
+        if overlap >= tile and tile < length:
             raise PipelineError(f"tiles of {tile:g} px cannot overlap by {overlap:g} px. Make them larger.")
     cuts = [_cut_axis(n, t, o) for n, t, o in zip(dims, tile_px, overlap_px, strict=True)]
     tiles = [

@@ -75,6 +75,14 @@ def test_a_length_for_another_number_of_axes_is_a_problem(folder):
     assert "`motion.max_shift`: '3 x 4 px' has 2 values for a movie of 3" in checked.recordings[0].problems[0]
 
 
+def test_tiles_that_are_too_small_for_the_cells_are_a_problem(folder):
+    np.save("wide.npy", np.zeros((60, 90, 110), np.uint16))
+    checked = _check("a\twide.npy\t10\t0.7\t9 px", config="patch_cnmf:\n  tile_size: 20 px\n")
+    assert "`patch_cnmf.tile_size` of 20 px is less than four cells" in checked.recordings[0].problems[0]
+    checked = _check("a\twide.npy\t10\t0.7\t9 px", config="patch_cnmf:\n  tile_overlap: 9 px\n")
+    assert "`patch_cnmf.tile_overlap`" in checked.recordings[0].problems[0]
+
+
 def test_files_can_be_left_unopened(folder):
     Path("sheet.tsv").write_text(f"{HEADER}\na\tnone.tif\t10\t0.7\t9 px\n")
     assert check_run(None, Path("sheet.tsv"), files=False).n_problems == 0
