@@ -128,7 +128,7 @@ def scan_frames(movie: RawMovie, *, threads: int, progress: Callable[[int, int],
 
 def _at_top(saturated: FloatArray, high: FloatArray) -> FloatArray:
     """Keep the counts of pixels at their frame's maximum only where that is the movie's maximum, hit again and again."""
-    movie_top = np.nanmax(high)
+    movie_top = high[np.isfinite(high)].max(initial=-np.inf)
     counts = np.where(high == movie_top, saturated, 0.0)
     return counts if counts.sum() > max(2.0, np.count_nonzero(high == movie_top) * 1.5) else np.zeros_like(counts)
 

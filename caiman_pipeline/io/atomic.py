@@ -8,7 +8,7 @@ import shutil
 import socket
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from caiman_pipeline.errors import PipelineError
@@ -30,7 +30,16 @@ def _remove_abandoned(path: Path) -> None:
     for other in path.parent.iterdir():
         owner = other.name.removeprefix(head).split(".")
         if other.name.startswith(head) and len(owner) == 3 and owner[2] == "part" and _is_gone(owner[0]):
-            shutil.rmtree(other, ignore_errors=True) if other.is_dir() else other.unlink(missing_ok=True)
+            _discard(other)
+
+
+def _discard(path: Path) -> None:
+    """Remove a file or folder if it can be removed; the error that brought us here is the one to tell."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
 
 
 def _is_gone(process: str) -> bool:
@@ -98,12 +107,12 @@ def whole_file(path: Path | str) -> Iterator[Path]:
         os.replace(temporary, path)
     except OSError as error:
         written = _size(temporary)
-        temporary.unlink(missing_ok=True)
+        _discard(temporary)
         if _is_foreign(error, temporary):
             raise
         raise _explain(error, path, written) from error
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        _discard(temporary)
         raise
 
 
@@ -130,12 +139,12 @@ def whole_folder(path: Path | str) -> Iterator[Path]:
         os.replace(temporary, path)
     except OSError as error:
         written = _size(temporary)
-        shutil.rmtree(temporary, ignore_errors=True)
+        _discard(temporary)
         if _is_foreign(error, temporary):
             raise
         raise _explain(error, path, written) from error
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _discard(temporary)
         raise
 
 

@@ -35,13 +35,13 @@ def load_movie_info(path: Path | str) -> MovieInfo:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
         if record.pop("schema") != INFO_SCHEMA:
             raise PipelineError(f"{path}: written by another version. Delete it and run again.")
-    except (OSError, ValueError, KeyError) as error:
+        files = tuple(SourceFile(**f) for f in record.pop("files"))
+        for name in ("dims", "bad_frames", "warnings"):
+            record[name] = tuple(record[name])
+        record["border_px"] = tuple(tuple(b) for b in record["border_px"])
+        return MovieInfo(files=files, **record)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise PipelineError(f"{path}: not a readable inspection ({error}). Delete it and run again.") from error
-    files = tuple(SourceFile(**f) for f in record.pop("files"))
-    for name in ("dims", "bad_frames", "warnings"):
-        record[name] = tuple(record[name])
-    record["border_px"] = tuple(tuple(b) for b in record["border_px"])
-    return MovieInfo(files=files, **record)
 
 
 def components_to_arrays(components: Components) -> dict[str, Any]:

@@ -1,0 +1,222 @@
+"""Inspection: what is said of good recordings, what is flagged, and what is refused before anything is computed."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tifffile
+
+from caiman_pipeline import inspection
+from caiman_pipeline.cli.main import run_verb
+from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.inspection import finite_border, inspect_recording, scan_frames
+from caiman_pipeline.io.readers import open_movie_files
+from caiman_pipeline.io.records import load_movie_info
+from caiman_pipeline.io.results import load_result
+
+RNG = np.random.default_rng(0)
+MOVIE = RNG.integers(100, 4000, (90, 24, 31), dtype=np.uint16)
+
+
+def ignore(done, total):
+    pass
+
+
+def look(folder, *movies, threads=1, axes=None, **limits):
+    paths = []
+    for i, movie in enumerate(movies):
+        paths.append(str(folder / f"m{i}.npy"))
+        np.save(paths[-1], movie)
+    values = {"min_frames": 50, "max_bad_fraction": 0.5, **limits}
+    return inspect_recording(
+        "r", paths, axes=axes, dataset=None, frame_rate_hz=20.0, threads=threads, progress=ignore, **values
+    )
+
+
+@pytest.fixture
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(inspection, "CHUNK_BYTES", 7 * 24 * 31 * 2)
+
+
+def test_good_recording_is_described_without_warnings(tmp_path):
+    info, stats = look(tmp_path, MOVIE[:50], MOVIE[50:])
+    assert (info.dims, info.n_frames, info.dtype, info.frame_rate_hz) == ((24, 31), 90, "uint16", 20.0)
+    assert (info.value_min, info.value_max) == (MOVIE.min(), MOVIE.max())
+    assert [f.n_frames for f in info.files] == [50, 40]
+    assert [f.size_bytes for f in info.files] == [(tmp_path / f"m{i}.npy").stat().st_size for i in (0, 1)]
+    assert info.border_px == ((0, 0), (0, 0))
+    assert info.bad_frames == info.warnings == ()
+    np.testing.assert_allclose(stats.mean, MOVIE.mean((1, 2)))
+    np.testing.assert_array_equal(stats.maximum, MOVIE.max((1, 2)))
+    np.testing.assert_array_equal(stats.minimum, MOVIE.min((1, 2)))
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_and_file_boundaries_change_nothing(tmp_path, small_chunks, dtype, threads):
+    movie = MOVIE.astype(dtype)
+    movie[41] = 7
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    whole, one = look(tmp_path / "a", movie)
+    split, other = look(tmp_path / "b", movie[:13], movie[13:], threads=threads)
+    assert whole.bad_frames == split.bad_frames == (41,)
+    assert (whole.value_min, whole.value_max) == (split.value_min, split.value_max)
+    for name in ("mean", "minimum", "maximum", "saturated"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+def test_volume_is_described(tmp_path):
+    info, _ = look(tmp_path, MOVIE.reshape(90, 2, 12, 31), axes="TZYX")
+    assert info.dims == (2, 12, 31)
+    assert info.border_px == ((0, 0),) * 3
+
+
+def test_negative_values_are_kept(tmp_path):
+    info, stats = look(tmp_path, MOVIE.astype(np.int16) - 500)
+    assert info.value_min == int(MOVIE.min()) - 500 < 0
+    assert stats.mean.min() == pytest.approx((MOVIE.astype(float) - 500).mean((1, 2)).min())
+
+
+def test_full_unsigned_range_is_kept(tmp_path):
+    ramp = np.linspace(0, 65535, 60 * 24 * 31).astype(np.uint16).reshape(60, 24, 31)
+    info, _ = look(tmp_path, ramp)
+    assert (info.value_min, info.value_max) == (0, 65535)
+
+
+@pytest.mark.parametrize("ceiling", [4095, 65535, 255])
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_share_of_saturated_pixels_is_found_at_any_ceiling(tmp_path, small_chunks, ceiling, dtype):
+    values = RNG.normal(ceiling * 0.5, ceiling * 0.266, MOVIE.shape)
+    movie = np.clip(values, 0, ceiling).astype(dtype)
+    share = (movie == ceiling).mean()
+    assert 0.02 < share < 0.05
+    info, _ = look(tmp_path, movie)
+    assert info.saturated_fraction == pytest.approx(share)
+    assert any("saturated" in w and f"{ceiling}" in w for w in info.warnings)
+
+
+def test_a_chance_maximum_is_no_saturation(tmp_path):
+    info, _ = look(tmp_path, RNG.poisson(8, MOVIE.shape).astype(np.uint8))
+    assert info.saturated_fraction < 1e-4
+    assert info.warnings == ()
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_blank_constant_and_black_frames_are_flagged(tmp_path, small_chunks, dtype):
+    movie = MOVIE.astype(dtype)
+    movie[[0, 30]] = 0
+    movie[50:62] = 93
+    bad = (0, 30, *range(50, 62))
+    if dtype == "float32":
+        movie[80] = np.nan
+        bad = (*bad, 80)
+    info, stats = look(tmp_path, movie)
+    assert info.bad_frames == bad
+    assert any(w.startswith(f"{len(bad)} frames are constant, black or not finite: 0, 30, 50") for w in info.warnings)
+    assert np.isfinite([info.value_min, info.value_max]).all()
+    good = np.setdiff1d(np.arange(90), bad)
+    np.testing.assert_allclose(stats.mean[good], movie[good].mean((1, 2)), rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [0, 93, np.nan, np.inf])
+def test_movie_of_nothing_is_refused(tmp_path, value):
+    with pytest.raises(PipelineError, match=r"m0\.npy: 90 of 90 frames are constant.*max_bad_fraction"):
+        look(tmp_path, np.full(MOVIE.shape, value, np.float32))
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 31, 49])
+def test_too_few_frames_are_refused_with_the_fewest_allowed(tmp_path, n_frames):
+    with pytest.raises(PipelineError, match=rf"{n_frames} frames of \(24, 31\), at least 50 .*`inspect\.min_frames`"):
+        look(tmp_path, MOVIE[:n_frames])
+
+
+def test_just_enough_frames_in_files_of_one_are_accepted(tmp_path):
+    info, _ = look(tmp_path, *(MOVIE[i : i + 1] for i in range(50)))
+    assert info.n_frames == 50
+    assert {f.n_frames for f in info.files} == {1}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_border_without_numbers_is_measured(tmp_path, small_chunks, value):
+    movie = MOVIE.astype(np.float32)
+    movie[:, :2] = value
+    movie[3:9, :5] = value
+    movie[20:, :, -3:] = value
+    info, _ = look(tmp_path, movie)
+    assert info.border_px == ((5, 0), (0, 3))
+    assert np.isfinite([info.value_min, info.value_max]).all()
+
+
+@pytest.mark.parametrize("where", [(40, 10, 12), (slice(None), 10, 12), (0, slice(8, 12), slice(9, 15))])
+def test_hole_inside_the_image_is_refused(tmp_path, where):
+    movie = MOVIE.astype(np.float32)
+    movie[where] = np.nan
+    with pytest.raises(PipelineError, match=r"m0\.npy: \d+ pixels inside the image are NaN or infinite"):
+        look(tmp_path, movie)
+
+
+def test_border_of_a_volume_is_measured_per_axis():
+    always = np.ones((4, 9, 13), bool)
+    always[0] = always[:, -2:] = always[..., :3] = False
+    assert finite_border("m", always, always) == ((1, 0), (0, 2), (3, 0))
+
+
+def test_files_that_do_not_fit_are_refused_before_frames_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(inspection, "scan_frames", lambda *a, **k: pytest.fail("frames were read"))
+    with pytest.raises(PipelineError, match=r"m1\.npy: frames of \(24, 30\)"):
+        look(tmp_path, MOVIE, MOVIE[:, :, :30])
+    with pytest.raises(PipelineError, match=r"m1\.npy: pixels of type int16"):
+        look(tmp_path, MOVIE, MOVIE.astype(np.int16))
+
+
+def test_progress_ends_with_all_frames(tmp_path, small_chunks):
+    np.save(tmp_path / "m.npy", MOVIE)
+    seen = []
+    scan_frames(open_movie_files([tmp_path / "m.npy"]), threads=2, progress=lambda *done: seen.append(done))
+    assert len(seen) > 5
+    assert seen[-1] == (90, 90)
+    assert seen == sorted(seen)
+
+
+def arguments(folder, files):
+    recording = {"frame_rate_hz": 20.0, "axes": None, "dataset": None}
+    settings = {"min_frames": 50, "max_bad_fraction": 0.5, "recording": recording}
+    return [
+        "--recording", "r", "--files", *map(str, files), "--movie-info", str(folder / "movie_info.json"),
+        "--frames", str(folder / "frames.h5"), "--log", str(folder / "logs/inspect.log"),
+        "--settings", json.dumps(settings), "--threads", "1",
+    ]  # fmt: skip
+
+
+def test_verb_writes_results_and_nothing_beside_the_raw_files(tmp_path):
+    raw, results = tmp_path / "raw data", tmp_path / "results"
+    raw.mkdir()
+    files = [raw / "trial_2.tif", raw / "trial_10.tif"]
+    for path, frames in zip(files, (MOVIE[:33], MOVIE[33:]), strict=True):
+        tifffile.imwrite(path, frames)
+    run_verb("inspect", arguments(results, files))
+    assert sorted(p.name for p in raw.iterdir()) == ["trial_10.tif", "trial_2.tif"]
+    info = load_movie_info(results / "movie_info.json")
+    assert [f.n_frames for f in info.files] == [33, 57]
+    np.testing.assert_allclose(load_result(results / "frames.h5", "inspect")["mean"], MOVIE.mean((1, 2)))
+    log = (results / "logs/inspect.log").read_text()
+    assert log.index("trial_2.tif") < log.index("trial_10.tif")
+    assert not (results / "logs/inspect.failed.json").exists()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"II*\0 and no more"])
+def test_verb_records_why_a_file_was_refused_and_writes_no_result(tmp_path, content):
+    path = tmp_path / "m.tif"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(PipelineError, match=r"m\.tif"):
+        run_verb("inspect", arguments(tmp_path, [path]))
+    record = json.loads((tmp_path / "logs/inspect.failed.json").read_text())
+    assert record["stage"] == "inspect"
+    assert "m.tif" in record["reason"]
+    assert not (tmp_path / "movie_info.json").exists()
+    assert not (tmp_path / "frames.h5").exists()
