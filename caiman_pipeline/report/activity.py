@@ -15,6 +15,7 @@ from caiman_pipeline.types import FloatArray
 
 VIEWER_BYTES = 640_000
 RASTER_COLUMNS = 1100
+ROWS_AT_ONCE = 64
 
 
 def relative_traces(outcome: Outcome, rows: FloatArray) -> tuple[FloatArray, FloatArray, str]:
@@ -90,13 +91,24 @@ def similarity_order(traces: FloatArray) -> FloatArray:
 def raster_picture(outcome: Outcome) -> tuple[str, int]:
     """Return a picture of all accepted cells' denoised traces, each scaled to its own top, and its number of rows."""
     rows = np.flatnonzero(outcome.selection.accepted)
-    traces = np.nan_to_num(outcome.traces.denoised[rows])
+    traces = outcome.traces.denoised
     n_bins = min(RASTER_COLUMNS, traces.shape[1])
-    binned = np.maximum.reduceat(traces, np.arange(n_bins) * traces.shape[1] // n_bins, axis=1)
+    binned = np.nan_to_num(np.fmax.reduceat(traces, np.arange(n_bins) * traces.shape[1] // n_bins, axis=1)[rows])
     binned = binned[similarity_order(binned)]
     top = np.maximum(np.percentile(binned, 99.5, axis=1, keepdims=True), 1e-12)
     grey = 255 - np.clip(255 * np.clip(binned / top, 0, 1) ** 0.8, 0, 255)
     return jpeg_uri(grey.astype(np.uint8), 75), len(rows)
+
+
+def _reduced(outcome: Outcome, rows: FloatArray, n_bins: int) -> tuple[FloatArray, str]:
+    """Return raw and denoised traces side by side, reduced in time, a block of rows at a time, and their unit."""
+    _, _, unit = relative_traces(outcome, rows[:0])
+    blocks = []
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        raw, denoised, _ = relative_traces(outcome, rows[start : start + ROWS_AT_ONCE])
+        blocks.append(np.concatenate([envelope(raw, n_bins), envelope(denoised, n_bins)], axis=1))
+    both = np.concatenate(blocks) if blocks else np.zeros((0, 2), np.float32)
+    return np.where(np.isfinite(both), both, np.nan), unit
 
 
 def viewer_payload(outcome: Outcome) -> dict[str, Any]:
@@ -109,10 +121,7 @@ def viewer_payload(outcome: Outcome) -> dict[str, Any]:
     n_frames = max(outcome.traces.denoised.shape[1], 1)
     shown = np.sort(order[: VIEWER_BYTES // 4 // 100])
     n_bins = int(np.clip(VIEWER_BYTES // 4 // max(len(shown), 1), 100, 600))
-    raw, denoised, unit = relative_traces(outcome, shown)
-    raw, denoised = envelope(raw, n_bins), envelope(denoised, n_bins)
-    both = np.concatenate([raw, denoised], axis=1)
-    both = np.where(np.isfinite(both), both, np.nan)
+    both, unit = _reduced(outcome, shown, n_bins)
     has_values = np.isfinite(both).any(1) if both.size else np.zeros(len(shown), bool)
     both[~has_values] = 0
     low, high = (np.nanmin(both, axis=1), np.nanmax(both, axis=1)) if both.size else (np.zeros(0), np.zeros(0))
@@ -122,8 +131,8 @@ def viewer_payload(outcome: Outcome) -> dict[str, Any]:
     return {
         "unit": unit,
         "seconds": n_frames / outcome.trace_rate_hz,
-        "raw": raw.shape[1],
-        "denoised": denoised.shape[1],
+        "raw": both.shape[1] // 2,
+        "denoised": both.shape[1] // 2,
         "rows": shown.tolist(),
         "low": [round(float(v), 4) for v in low],
         "high": [round(float(v), 4) for v in high],
