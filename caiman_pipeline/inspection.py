@@ -19,7 +19,7 @@ CHUNK_BYTES = 16 * 2**20
 
 @dataclass(frozen=True)
 class FrameStats:
-    """Per frame: mean, minimum, maximum (float64 (T,)), pixels at the type's top, and whether each pixel was ever finite."""
+    """Per frame: mean, minimum, maximum (float64 (T,)), pixels at the top; and whether each pixel was ever finite."""
 
     mean: FloatArray
     minimum: FloatArray
@@ -127,7 +127,7 @@ def scan_frames(movie: RawMovie, *, threads: int, progress: Callable[[int, int],
 
 
 def _at_top(saturated: FloatArray, high: FloatArray) -> FloatArray:
-    """Keep the counts of pixels at their frame's maximum only where that is the movie's maximum, hit again and again."""
+    """Keep the counts of pixels at a frame's maximum only where it is the movie's maximum, hit again and again."""
     movie_top = high[np.isfinite(high)].max(initial=-np.inf)
     counts = np.where(high == movie_top, saturated, 0.0)
     return counts if counts.sum() > max(2.0, np.count_nonzero(high == movie_top) * 1.5) else np.zeros_like(counts)

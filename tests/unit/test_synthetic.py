@@ -162,7 +162,7 @@ def test_neighbours_in_a_row_share_noise_when_the_detector_smears():
     ("values", "name"),
     [
         ({"frames": 0}, "frames"), ({"n_cells": -1}, "n_cells"), ({"bleach": 1.5}, "bleach"),
-        ({"decay_time_s": 0.02}, "rise_time_s"), ({"dims": (8, 40)}, "dims"), ({"photons": float("nan")}, "photons"),
+        ({"decay_time_s": 0.02}, "rise_time_s"), ({"dims": (8, 40)}, "dims"), ({"photons": float("nan")}, "photons"), ({"n_cells": 2.5}, "n_cells"),
     ],
 )  # fmt: skip
 def test_bad_settings_are_named(values, name):
@@ -173,6 +173,13 @@ def test_bad_settings_are_named(values, name):
 def test_too_many_cells_are_refused_with_the_number_that_fits():
     with pytest.raises(PipelineError, match=r"only \d+ of 500 somata fit"):
         build_simulation(changed(FLAT, n_cells=500))
+
+
+@pytest.mark.parametrize("dims", [(48, 72), (1, 48, 72)])
+def test_single_frame_or_plane_is_a_movie(dims):
+    _, movie = movie_of(changed(FLAT, frames=1, dims=dims))
+    assert movie.shape == (1, *dims)
+    assert movie.std() > 0
 
 
 def test_movie_without_cells_is_tissue_only():
