@@ -81,8 +81,8 @@ def _place(
     centres, diameter = list(taken), np.array(settings.cell_shape)
     misses = 0
     while len(centres) - len(taken) < wanted and misses < MAX_MISSES:
-        point = rng.uniform(0, shape - 1)
-        within = bool(((point >= margin) & (point <= margin + dims - 1)).all())
+        point = rng.uniform(-0.5, shape - 0.5)
+        within = bool(((point >= margin - 0.5) & (point < margin + dims - 0.5)).all())
         near = np.sqrt((((np.array(centres).reshape(-1, len(shape)) - point) / diameter) ** 2).sum(1))
         if within != beside and not (near < settings.spacing).any():
             centres.append(point)
@@ -135,7 +135,7 @@ def _dendrite(rng: np.random.Generator, settings: SimulationSettings, window: Wi
     if ndim == 3:
         moves = np.column_stack([np.full(steps, rng.normal(0, 0.3) * settings.cell_planes / steps), moves])
     path = np.cumsum(moves, axis=0)
-    middle = rng.uniform(window.margin, np.array(window.margin) + np.array(settings.dims) - 1)
+    middle = rng.uniform(-0.5, np.array(settings.dims) - 0.5) + window.margin
     path += middle - path[steps // 2]
     weight = np.clip(1 + 0.5 * ndi.gaussian_filter1d(rng.standard_normal(steps), 4) * 3, 0.2, None)
     kept = ((path >= 0) & (path <= shape - 1)).all(1)
