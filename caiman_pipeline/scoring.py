@@ -226,7 +226,8 @@ def read_found(path: Path | str) -> Found:
 
     Parameters
     ----------
-    path : an NWB file as ``export_nwb`` writes it, or a recording's results folder
+    path : an NWB file as ``export_nwb`` writes it, a recording's results folder, or a ``components.h5`` alone, of which
+        every component counts as accepted
 
     Raises
     ------
@@ -236,6 +237,8 @@ def read_found(path: Path | str) -> Found:
     path = Path(path)
     if path.is_dir():
         return _read_folder(path)
+    if path.suffix == ".h5":
+        return _found_in(load_result(path, "components"))
     try:
         with h5py.File(path, "r") as file:
             return _read_nwb(file)
@@ -268,6 +271,17 @@ def _read_nwb(file: h5py.File) -> Found:
     )
 
 
+def _found_in(components: Result) -> Found:
+    denoised = components["denoised"]
+    return Found(
+        dims=tuple(int(n) for n in components["dims"]),
+        footprints=components["footprints"],
+        accepted=np.ones(len(components["ids"]), bool),
+        traces={"raw": denoised + components["residual"], "denoised": denoised},
+        rigid=None,
+    )
+
+
 def _read_folder(folder: Path) -> Found:
     components = load_result(folder / "refine/components.h5", "components")
     selection = load_result(folder / "select/selection.h5", "selection")
@@ -278,13 +292,7 @@ def _read_folder(folder: Path) -> Found:
             raise PipelineError(
                 f"{folder}: the components' ids and those of the {name} differ. Run the workflow again."
             )
-    return Found(
-        dims=tuple(int(n) for n in components["dims"]),
-        footprints=components["footprints"],
-        accepted=np.asarray(selection["accepted"], bool),
-        traces={
-            "raw": components["denoised"] + components["residual"], "denoised": traces["denoised"],
-            "deconvolved": traces["deconvolved"], "dff": traces["dff"],
-        },
-        rigid=motion["rigid"],
-    )  # fmt: skip
+    found = _found_in(components)
+    results = {name: traces[name] for name in ("denoised", "deconvolved", "dff")}
+    accepted = np.asarray(selection["accepted"], bool)
+    return replace(found, accepted=accepted, traces={**found.traces, **results}, rigid=motion["rigid"])

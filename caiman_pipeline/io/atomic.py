@@ -66,6 +66,23 @@ def _explain(error: OSError, path: Path, written: int) -> PipelineError:
     )
 
 
+def require_space(path: Path, n_bytes: int) -> None:
+    """Check that the disk has room for an output before the work for it starts.
+
+    Raises
+    ------
+    PipelineError
+        If it has not, with the bytes needed and free.
+    """
+    folder = next(p for p in path.absolute().parents if p.exists())
+    free = shutil.disk_usage(folder).free
+    if free < n_bytes:
+        raise PipelineError(
+            f"{path}: needs {n_bytes / 1e6:.1f} MB, but only {free / 1e6:.1f} MB are free there. "
+            "Free some space or write to another disk."
+        )
+
+
 def _size(path: Path) -> int:
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(f.stat().st_size for f in files if f.is_file())

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.io.atomic import whole_file, whole_folder
+from caiman_pipeline.io.atomic import require_space, whole_file, whole_folder
 from caiman_pipeline.types import Dims, FloatArray
 
 Append = Callable[[FloatArray], None]
@@ -29,6 +29,8 @@ def movie_writer(path: Path, shape: Dims, dtype: np.dtype) -> Iterator[Append]:
     opener = WRITERS.get(path.suffix.lower())
     if opener is None:
         raise PipelineError(f"{path}: movies are written as {', '.join(WRITERS)}, not {path.suffix!r}.")
+    if opener is not _zarr:  # the only one that compresses
+        require_space(path, int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize)
     whole = whole_folder if opener is _zarr else whole_file
     with whole(path) as temporary, opener(temporary, shape, np.dtype(dtype)) as append:
         yield append

@@ -160,6 +160,10 @@ def test_nwb_file_and_results_folder_give_the_same_components(tmp_path, make_out
         (tmp_path / "results" / place).parent.mkdir(parents=True)
         shutil.move(paths[name], tmp_path / "results" / place)
     from_file, from_folder = read_found(tmp_path / "r.nwb"), read_found(tmp_path / "results")
+    alone = read_found(tmp_path / "results/refine/components.h5")
+    assert alone.accepted.all()
+    np.testing.assert_array_equal(alone.traces["raw"], from_folder.traces["raw"])
+    np.testing.assert_array_equal(alone.footprints.toarray(), from_folder.footprints.toarray())
     assert from_file.dims == from_folder.dims == dims
     for found in (from_file, from_folder):
         assert abs(found.footprints - outcome.components.footprints).max() == 0

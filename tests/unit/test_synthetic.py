@@ -19,6 +19,7 @@ from caiman_pipeline.io.records import shifts_from_result
 from caiman_pipeline.io.results import load_result, save_result
 from caiman_pipeline.synthetic.activity import ar_coefficients
 from caiman_pipeline.synthetic.motion import displacement, spline_matrix
+from caiman_pipeline.synthetic.output import movie_writer
 from caiman_pipeline.synthetic.planted import load_footprints
 from caiman_pipeline.synthetic.recording import build_simulation, render_movie, simulate
 from caiman_pipeline.synthetic.settings import SimulationSettings
@@ -209,6 +210,16 @@ def test_tiff_can_be_mapped(tmp_path):
 def test_unknown_movie_format_is_refused(tmp_path):
     with pytest.raises(PipelineError, match="movies are written as"):
         simulate(tmp_path / "m.avi", changed(FLAT, frames=4), truth=tmp_path / "truth.h5")
+
+
+def test_movie_that_does_not_fit_on_the_disk_is_refused_before_it_is_made(tmp_path):
+    shape = (10**9, 4096, 4096)
+    with (
+        pytest.raises(PipelineError, match=r"m\.tif: needs 33554432000.0 MB, but only .* MB are free"),
+        movie_writer(tmp_path / "new" / "m.tif", shape, np.dtype(np.uint16)),
+    ):
+        pytest.fail("the movie was begun")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_truth_file_says_what_was_simulated(tmp_path):
