@@ -8,7 +8,8 @@ import numpy as np
 from scipy.sparse import coo_matrix, csc_matrix, hstack
 from scipy.sparse.csgraph import connected_components
 
-from caiman_pipeline.types import Candidates, FloatArray
+from caiman_pipeline.cnmf.spatial import dilate_supports
+from caiman_pipeline.types import Candidates, Dims, FloatArray
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def merge_candidates(
     ----------
     merge : False only removes cells found twice
     min_correlation : of traces, from which overlapping components are one
-    min_overlap : cosine between footprints from which they count as overlapping
+    min_overlap : share of the smaller footprint within a pixel of the other from which they count as overlapping
     duplicate_overlap : cosine from which components of different tiles with correlated traces are the same one
     max_pixels : largest merged footprint; groups that would pass it are left apart
 
@@ -54,9 +55,9 @@ def merge_candidates(
     footprints, traces = candidates.footprints[:, keep], candidates.traces[keep]
     groups: list[tuple[int, ...]] = [(k,) for k in range(len(keep))]
     if merge:
-        groups = merge_groups(
-            footprints, traces, min_correlation=min_correlation, min_overlap=min_overlap, max_pixels=max_pixels
-        )
+        first, second = touching_pairs(footprints, candidates.dims, min_overlap=min_overlap)
+        joined = trace_correlations(traces, first, second) >= min_correlation
+        groups = merge_groups(footprints, first[joined], second[joined], max_pixels=max_pixels)
     parts = [merge_group(footprints, traces, group) for group in groups]
     empty = csc_matrix((footprints.shape[0], 0), dtype=np.float32)
     return Merged(
@@ -67,12 +68,28 @@ def merge_candidates(
     )
 
 
-def overlapping_pairs(footprints: csc_matrix, *, min_overlap: float) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return (first, second, cosine) of every pair of unit-norm footprints that overlaps enough, first < second."""
+def touching_pairs(footprints: csc_matrix, dims: Dims, *, min_overlap: float) -> tuple[FloatArray, FloatArray]:
+    """Return pairs (first, second), first < second, of which enough of the smaller lies within a pixel of the other."""
+    everywhere = np.ones(footprints.shape[0], bool)
+    grown = dilate_supports(footprints, dims, radius_px=(1.5,) * len(dims), allowed=everywhere)
+    own = footprints.copy()
+    own.data = np.ones_like(own.data)
+    sizes = np.maximum(np.diff(own.indptr), 1)
+    contact = (grown.T @ own).tocoo()
+    share = contact.data / np.minimum(sizes[contact.row], sizes[contact.col])
+    return _upper_pairs(contact.row, contact.col, share >= min_overlap)
+
+
+def similar_pairs(footprints: csc_matrix, *, min_cosine: float) -> tuple[FloatArray, FloatArray]:
+    """Return pairs (first, second), first < second, of unit-norm footprints with at least that cosine."""
     product = (footprints.T @ footprints).tocoo()
-    chosen = (product.row < product.col) & (product.data >= min_overlap)
-    order = np.lexsort((product.col[chosen], product.row[chosen]))
-    return product.row[chosen][order], product.col[chosen][order], product.data[chosen][order]
+    return _upper_pairs(product.row, product.col, product.data >= min_cosine)
+
+
+def _upper_pairs(rows: FloatArray, columns: FloatArray, chosen: FloatArray) -> tuple[FloatArray, FloatArray]:
+    first, second = np.minimum(rows, columns)[chosen], np.maximum(rows, columns)[chosen]
+    pairs = np.unique(np.stack([first, second], axis=1)[first != second], axis=0)
+    return pairs[:, 0], pairs[:, 1]
 
 
 def trace_correlations(traces: FloatArray, first: FloatArray, second: FloatArray) -> FloatArray:
@@ -88,7 +105,7 @@ def drop_duplicates(
     candidates: Candidates, *, min_overlap: float, min_correlation: float
 ) -> tuple[FloatArray, tuple[tuple[int, int], ...]]:
     """Return the candidates to keep, and pairs (dropped, kept): of two tiles' views the deeper stays."""
-    first, second, _ = overlapping_pairs(candidates.footprints, min_overlap=min_overlap)
+    first, second = similar_pairs(candidates.footprints, min_cosine=min_overlap)
     across = candidates.tiles[first] != candidates.tiles[second]
     first, second = first[across], second[across]
     same = trace_correlations(candidates.traces, first, second) >= 0.75 * min_correlation
@@ -103,13 +120,11 @@ def drop_duplicates(
 
 
 def merge_groups(
-    footprints: csc_matrix, traces: FloatArray, *, min_correlation: float, min_overlap: float, max_pixels: int
+    footprints: csc_matrix, first: FloatArray, second: FloatArray, *, max_pixels: int
 ) -> list[tuple[int, ...]]:
-    """Group components that overlap and correlate, in the order of their first members; large groups fall apart."""
-    first, second, _ = overlapping_pairs(footprints, min_overlap=min_overlap)
-    joined = trace_correlations(traces, first, second) >= min_correlation
-    n = len(traces)
-    graph = coo_matrix((np.ones(joined.sum()), (first[joined], second[joined])), shape=(n, n))
+    """Group components that the given pairs join, in the order of their first members; large groups fall apart."""
+    n = footprints.shape[1]
+    graph = coo_matrix((np.ones(len(first)), (first, second)), shape=(n, n))
     _, labels = connected_components(graph, directed=False)
     groups: dict[int, list[int]] = {}
     for k, label in enumerate(labels):

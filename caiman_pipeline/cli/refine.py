@@ -32,9 +32,10 @@ def run(args: argparse.Namespace) -> None:
         settings, recording = load_stage(RefineSettings, args.settings)
         movie, merged = open_movie(args.movie), load_result(args.merged, "merged")
         plan = plan_refine(settings, recording, movie.dims, int(merged["frames_per_bin"]))
+        images = load_result(args.images, "images")
         field = prepare_field(
-            movie, load_result(args.images, "images")["noise"], cell_px=plan.updates.cell_px, threads=threads
-        )  # fmt: skip
+            movie, mean=images["mean"], noise=images["noise"], cell_px=plan.updates.cell_px, threads=threads
+        )
         components = refine(
             field, merged["footprints"], merged["traces"], settings=plan.updates,
             denoise=make_denoiser(

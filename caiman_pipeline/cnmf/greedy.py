@@ -70,11 +70,42 @@ def evidence_map(filtered: FloatArray, threshold: float) -> FloatArray:
 
 
 def robust_spread(traces: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the median and the standard deviation below it (activity leaves that side alone) along the last axis."""
-    middle = np.median(traces, axis=-1, keepdims=True)
-    below = np.minimum(traces - middle, 0)
-    spread = np.sqrt(2.0 * np.mean(below * below, axis=-1, keepdims=True))
-    return middle.astype(np.float32), spread.astype(np.float32)
+    """Return the quiet level and the standard deviation below it (activity leaves that side alone), last axis kept."""
+    flat = np.ascontiguousarray(traces).reshape(-1, traces.shape[-1])
+    level, spread = np.empty(len(flat), np.float32), np.empty(len(flat), np.float32)
+    _level_and_spread(flat, level, spread)
+    shape = (*traces.shape[:-1], 1)
+    return level.reshape(shape), spread.reshape(shape)
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+def clipped_mean(trace: FloatArray) -> float:
+    """Return the mean without what is more than two standard deviations away, three times over."""
+    low, high = -np.inf, np.inf
+    mean = 0.0
+    for _ in range(3):
+        count, total, squares = 0, 0.0, 0.0
+        for value in trace:
+            if low <= value <= high:
+                count += 1
+                total += value
+                squares += value * value
+        mean = total / max(count, 1)
+        reach = 2.0 * np.sqrt(max(squares / max(count, 1) - mean * mean, 0.0))
+        low, high = mean - reach, mean + reach
+    return mean
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+def _level_and_spread(traces: FloatArray, level: FloatArray, spread: FloatArray) -> None:
+    for i in range(len(traces)):
+        middle = clipped_mean(traces[i])
+        total = 0.0
+        for value in traces[i]:
+            below = min(value - middle, 0.0)
+            total += below * below
+        level[i] = middle
+        spread[i] = np.sqrt(2.0 * total / traces.shape[1])
 
 
 def greedy_search(

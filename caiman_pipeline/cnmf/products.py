@@ -15,42 +15,45 @@ ROWS = 64
 @njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
 def _rows_times_dense(
     start: int, stop: int, data: FloatArray, indices: FloatArray, indptr: FloatArray, dense: FloatArray,
-    out: FloatArray,
+    level: FloatArray, out: FloatArray,
 ) -> None:  # fmt: skip
     for row in range(start, stop):
         total = out[row]
         total[:] = 0.0
         for e in range(indptr[row], indptr[row + 1]):
-            weight, source = data[e], dense[indices[e]]
+            weight, source, base = data[e], dense[indices[e]], level[indices[e]]
             for t in range(dense.shape[1]):
-                total[t] += weight * source[t]
+                total[t] += weight * (source[t] - base)
 
 
-def sparse_dense(matrix: csr_matrix, dense: FloatArray, *, threads: int) -> FloatArray:
-    """Return ``matrix @ dense`` for a float32 csr (N, P) and a contiguous float32 (P, T)."""
+def sparse_dense(matrix: csr_matrix, dense: FloatArray, *, level: FloatArray, threads: int) -> FloatArray:
+    """Return ``matrix @ (dense - level)`` for a float32 csr (N, P), a contiguous float32 (P, T) and a level (P,).
+
+    A movie's level is taken off before summing, so that a large offset costs no precision.
+    """
     out = np.empty((matrix.shape[0], dense.shape[1]), np.float32)
 
     def multiply(rows: tuple[int, int]) -> None:
-        _rows_times_dense(*rows, matrix.data, matrix.indices, matrix.indptr, dense, out)
+        _rows_times_dense(*rows, matrix.data, matrix.indices, matrix.indptr, dense, level, out)
 
     map_ordered(multiply, row_slabs(matrix.shape[0], ROWS), threads)
     return out
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
-def _bin_rows(start: int, stop: int, frames: FloatArray, edges: FloatArray, out: FloatArray) -> None:
+def _bin_rows(start: int, stop: int, frames: FloatArray, edges: FloatArray, level: FloatArray, out: FloatArray) -> None:
     for p in range(start, stop):
         for b in range(len(edges) - 1):
             total = np.float32(0.0)
             for t in range(edges[b], edges[b + 1]):
-                total += frames[p, t]
+                total += frames[p, t] - level[p]
             out[p, b] = total / np.float32(edges[b + 1] - edges[b])
 
 
-def bin_columns(frames: FloatArray, edges: FloatArray, *, threads: int) -> FloatArray:
-    """Average the columns of float32 (P, t) between ``edges`` (n + 1,); returns (P, n)."""
+def bin_columns(frames: FloatArray, edges: FloatArray, *, level: FloatArray, threads: int) -> FloatArray:
+    """Average the columns of float32 (P, t), less a level (P,), between ``edges`` (n + 1,); returns (P, n)."""
     out = np.empty((len(frames), len(edges) - 1), np.float32)
-    map_ordered(lambda rows: _bin_rows(*rows, frames, edges, out), row_slabs(len(frames)), threads)
+    map_ordered(lambda rows: _bin_rows(*rows, frames, edges, level, out), row_slabs(len(frames)), threads)
     return out
 
 

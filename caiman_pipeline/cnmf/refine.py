@@ -49,9 +49,18 @@ class RefineSettings:
 
 @dataclass(frozen=True)
 class Field:
-    """What every update needs: the movie, noise per frame (P,), usable pixels (P,), the background's nodes, threads."""
+    """What every update needs.
+
+    Attributes
+    ----------
+    level : float32 (P,), the movie's mean image; the model is of the movie less this
+    noise : float32 (P,), standard deviation per frame, infinite where a pixel does not count
+    usable : bool (P,), pixels that count
+    grid : the background's nodes
+    """
 
     movie: MovieStore
+    level: FloatArray
     noise: FloatArray
     usable: FloatArray
     grid: NodeGrid
@@ -77,17 +86,21 @@ class _Counter:
         self._report(self._done, self._total)
 
 
-def prepare_field(movie: MovieStore, noise: FloatArray, *, cell_px: tuple[float, ...], threads: int) -> Field:
+def prepare_field(
+    movie: MovieStore, *, mean: FloatArray, noise: FloatArray, cell_px: tuple[float, ...], threads: int
+) -> Field:
     """Lay out the background's nodes and mark the pixels that count.
 
     Parameters
     ----------
+    mean : float32 (*dims), the movie's mean image
     noise : float32 (*dims), standard deviation per frame; pixels without noise (dead, constant) are left out
     """
     flat = noise.ravel()
     usable = movie.valid.ravel() & (flat > 0)
     grid = node_grid(movie.dims, spacing_px=tuple(2 * d for d in cell_px), use=usable)
-    return Field(movie, np.where(usable, flat, np.inf).astype(np.float32), usable, grid, threads)
+    level = mean.ravel().astype(np.float32)
+    return Field(movie, level, np.where(usable, flat, np.inf).astype(np.float32), usable, grid, threads)
 
 
 def refine(
@@ -124,7 +137,7 @@ def refine(
         footprints=footprints,
         denoised=denoised,
         residual=unexplained(projection, view.seen, view.nodes, denoised),
-        background=Background(spatial.static, bmap, node_signals(projection, view.nodes, denoised)),
+        background=Background(field.level + spatial.static, bmap, node_signals(projection, view.nodes, denoised)),
         noise=np.where(field.usable, field.noise, 0).astype(np.float32),
     )
 
@@ -162,10 +175,10 @@ def collect_sums(
     for start, _, frames in field.movie.read_parts():
         edges, owners = _cut_bins(start, frames.shape[1], bin_frames, traces.shape[1])
         if len(owners):
-            binned = bin_columns(frames, edges, threads=field.threads)
+            binned = bin_columns(frames, edges, level=field.level, threads=field.threads)
             weights = (np.diff(edges) / bin_frames).astype(np.float32)
             here = np.ascontiguousarray(traces[:, owners])
-            signals = _average(field, binned) - leak @ here
+            signals = _average(field, binned, np.zeros_like(field.level)) - leak @ here
             _add_piece(field, binned, weights, here, signals, structure, pixels, movie_traces, local_traces)
             sums += here.astype(np.float64) @ weights
             products += (here * weights) @ here.T
@@ -184,10 +197,10 @@ def _cut_bins(start: int, n_frames: int, bin_frames: int, n_bins: int) -> tuple[
     return edges, owners
 
 
-def _average(field: Field, frames: FloatArray) -> FloatArray:
-    """Average a piece of the movie (P, t) at the background's nodes, (B, t)."""
-    blocks = sparse_dense(field.grid.blocks, frames, threads=field.threads)
-    return sparse_dense(field.grid.spread, blocks, threads=field.threads)
+def _average(field: Field, frames: FloatArray, level: FloatArray) -> FloatArray:
+    """Average a piece of the movie (P, t), less its level (P,), at the background's nodes, (B, t)."""
+    blocks = sparse_dense(field.grid.blocks, frames, level=level, threads=field.threads)
+    return sparse_dense(field.grid.spread, blocks, level=np.zeros(len(blocks), np.float32), threads=field.threads)
 
 
 def _add_piece(
@@ -212,7 +225,7 @@ def project(field: Field, projection: Projection, *, counter: _Counter) -> View:
     seen = np.empty((readout.shape[0], n_frames), np.float32)
     nodes = np.empty((field.grid.spread.shape[0], n_frames), np.float32)
     for start, stop, frames in field.movie.read_parts():
-        seen[:, start:stop] = sparse_dense(readout, frames, threads=field.threads)
-        nodes[:, start:stop] = _average(field, frames)
+        seen[:, start:stop] = sparse_dense(readout, frames, level=field.level, threads=field.threads)
+        nodes[:, start:stop] = _average(field, frames, field.level)
         counter.add(stop - start)
     return View(seen, nodes)

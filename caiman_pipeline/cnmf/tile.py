@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
+from numba import njit
 from scipy.sparse import csc_matrix, hstack
 
 from caiman_pipeline.cnmf.background import NodeGrid, background_map, fit_gain, node_grid
-from caiman_pipeline.cnmf.greedy import greedy_search
+from caiman_pipeline.cnmf.greedy import clipped_mean, greedy_search
 from caiman_pipeline.cnmf.spatial import RegressionSums, clean_footprints, dilate_supports, normalise, solve_pixels
 from caiman_pipeline.cnmf.temporal import demix, make_projection, node_signals
 from caiman_pipeline.types import Dims, FloatArray
@@ -70,6 +70,7 @@ def fit_tile(
     if not usable.any():
         return csc_matrix((len(movie), 0), dtype=np.float32), np.zeros((0, movie.shape[1]), np.float32)
     noise = np.where(usable, noise, np.inf).astype(np.float32)
+    movie = movie - movie.mean(1, dtype=np.float64).astype(np.float32)[:, None]
     grid = node_grid(dims, spacing_px=tuple(2 * d for d in settings.cell_px), use=usable)
     model = _without_components(movie, grid, noise)
     for _ in range(settings.searches):
@@ -151,7 +152,7 @@ def _regression_sums(movie: FloatArray, traces: FloatArray, local: FloatArray, s
 
 
 def running_baseline(movie: FloatArray, window: int) -> FloatArray:
-    """Return a slow baseline of each pixel, (P, T): medians of windows, joined by straight lines.
+    """Return a slow baseline of each pixel, (P, T): quiet levels of windows, joined by straight lines.
 
     Notes
     -----
@@ -160,10 +161,19 @@ def running_baseline(movie: FloatArray, window: int) -> FloatArray:
     n_bins = movie.shape[1]
     count = max(n_bins // max(window, 1), 1)
     edges = np.linspace(0, n_bins, count + 1).round().astype(int)
-    medians = np.stack([np.median(movie[:, a:b], axis=1) for a, b in pairwise(edges)], axis=1)
+    levels = np.empty((len(movie), count), np.float32)
+    window_levels(movie, edges, levels)
     centres = (edges[:-1] + edges[1:] - 1) / 2
     position = np.clip(np.interp(np.arange(n_bins), centres, np.arange(count)), 0, count - 1)
     low = np.minimum(position.astype(int), max(count - 2, 0))
     share = (position - low).astype(np.float32)
     high = np.minimum(low + 1, count - 1)
-    return (medians[:, low] * (1 - share) + medians[:, high] * share).astype(np.float32)
+    return levels[:, low] * (1 - share) + levels[:, high] * share
+
+
+@njit(cache=True, nogil=True)
+def window_levels(movie: FloatArray, edges: FloatArray, levels: FloatArray) -> None:
+    """Write the quiet level of each pixel's windows, (P, T) -> (P, len(edges) - 1)."""
+    for p in range(len(movie)):
+        for w in range(len(edges) - 1):
+            levels[p, w] = clipped_mean(movie[p, edges[w] : edges[w + 1]])

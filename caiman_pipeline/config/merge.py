@@ -14,7 +14,9 @@ class MergeSettings(Section):
 
     merge: bool = key(True, "", "Merge overlapping components that fire together; without, only tile duplicates go.")
     min_correlation: float = key(0.8, "", "Correlation of traces from which overlapping components merge.", ge=0, le=1)
-    min_overlap: float = key(0.1, "", "Cosine between footprints from which they count as overlapping.", gt=0, le=1)
+    min_overlap: float = key(
+        0.1, "", "Share of the smaller footprint within a pixel of the other from which they overlap.", gt=0, le=1
+    )
     duplicate_overlap: float = key(
         0.4, "", "Cosine from which components of two tiles, traces correlated, are the same cell.", gt=0, le=1
     )

@@ -1,0 +1,126 @@
+"""Small movies with planted cells, and stores made of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from caiman_pipeline.cnmf.denoise import make_denoiser
+from caiman_pipeline.cnmf.refine import RefineSettings, prepare_field, refine
+from caiman_pipeline.cnmf.tile import TileSettings
+from caiman_pipeline.io.store import MovieStore, Part, PartWriter, open_movie, part_bounds, part_name, write_index
+from caiman_pipeline.merging import Merged, merge_candidates
+from caiman_pipeline.patches.run import make_grid, search_tiles
+from caiman_pipeline.patches.stitch import stitch
+from caiman_pipeline.types import Candidates, Components
+
+RATE_HZ, DECAY_S, CELL_PX = 10.0, 0.6, 8.0
+
+
+@dataclass(frozen=True)
+class Planted:
+    movie: np.ndarray  # (*dims, T)
+    footprints: np.ndarray  # (P, K)
+    traces: np.ndarray  # (K, T)
+    noise: float
+
+
+def calcium(rng: np.random.Generator, n_cells: int, n_frames: int) -> np.ndarray:
+    decay = np.exp(-1 / (RATE_HZ * DECAY_S))
+    spikes = (rng.random((n_cells, n_frames)) < 0.03) * rng.uniform(0.7, 1.5, (n_cells, n_frames))
+    traces = np.zeros((n_cells, n_frames))
+    for t in range(1, n_frames):
+        traces[:, t] = decay * traces[:, t - 1] + spikes[:, t]
+    return traces
+
+
+def disc(dims: tuple[int, ...], centre: tuple[float, ...]) -> np.ndarray:
+    grids = np.indices(dims)
+    reach = [0.5 * CELL_PX if n > 6 else 1.2 for n in dims]
+    r = np.sqrt(sum(((g - c) / s) ** 2 for g, c, s in zip(grids, centre, reach, strict=True)))
+    shape = (1 / (1 + np.exp((r - 1) / 0.1))).ravel()
+    return np.where(shape < 0.05, 0, shape)
+
+
+def plant(
+    dims: tuple[int, ...], centres: list[tuple[float, ...]], *, n_frames: int = 600, noise: float = 0.35, seed: int = 0,
+    neuropil: float = 0.3,
+) -> Planted:  # fmt: skip
+    rng = np.random.default_rng(seed)
+    footprints = np.stack([disc(dims, c) for c in centres], axis=1) if centres else np.zeros((int(np.prod(dims)), 0))
+    traces = calcium(rng, len(centres), n_frames)
+    ramp = np.linspace(0.6, 1.2, int(np.prod(dims)))
+    slow = np.convolve(rng.normal(size=n_frames), np.ones(20) / np.sqrt(20), mode="same")
+    movie = 10.0 + footprints @ traces + neuropil * np.outer(ramp, slow)
+    movie += noise * rng.normal(size=movie.shape)
+    return Planted(movie.reshape(*dims, n_frames).astype(np.float32), footprints, traces, noise)
+
+
+def store(folder: Path, movie: np.ndarray, valid: np.ndarray | None = None) -> MovieStore:
+    folder.mkdir(parents=True, exist_ok=True)
+    dims, n_frames = movie.shape[:-1], movie.shape[-1]
+    parts = []
+    with PartWriter(folder) as writer:
+        for i, (a, b) in enumerate(part_bounds(n_frames, dims)):
+            writer.write(i, movie[..., a:b])
+            parts.append(Part(folder / part_name(i), a, b))
+    mask = np.ones(dims, bool) if valid is None else valid
+    write_index(folder / "movie.json", dims=dims, frame_rate_hz=RATE_HZ, parts=parts, valid=mask, source={})
+    return open_movie(folder / "movie.json")
+
+
+def matches(found: np.ndarray, planted: Planted) -> list[tuple[int, int, float]]:
+    """(planted, found, cosine) of the best found footprint for each planted cell."""
+    unit = found / np.maximum(np.linalg.norm(found, axis=0), 1e-12)
+    true = planted.footprints / np.linalg.norm(planted.footprints, axis=0)
+    cosine = true.T @ unit
+    return [(k, int(np.argmax(row)), float(row.max())) for k, row in enumerate(cosine)] if found.shape[1] else []
+
+
+def settings(ndim: int = 2, **changes: object) -> TileSettings:
+    values = {
+        "cell_px": (2.4, CELL_PX, CELL_PX)[3 - ndim :], "baseline_bins": 100, "threshold": 2.5, "min_evidence": 25.0,
+        "significance": 2.5, "searches": 2, "max_components": 100, "min_pixels": 8,
+    }  # fmt: skip
+    return TileSettings(**{**values, **changes})
+
+
+def search(
+    movie: MovieStore, noise: float, *, tile_px: float | None = None, batches: int = 1, threads: int = 1,
+    bin_frames: int = 3, tile: TileSettings | None = None,
+) -> Candidates:  # fmt: skip
+    tile = tile or settings(len(movie.dims))
+    overlap = tuple(2 * c for c in tile.cell_px)
+    size = tuple(float(n) for n in movie.dims) if tile_px is None else (*movie.dims[:-2], tile_px, tile_px)
+    grid = make_grid(movie.dims, n_bins=200, cell_px=tile.cell_px, tile_px=size, overlap_px=overlap)
+    return stitch([
+        search_tiles(
+            movie, grid, batch=(b, batches), bin_frames=bin_frames, noise=np.full(movie.dims, noise, np.float32),
+            settings=tile, threads=threads, progress=lambda done, total: None,
+        )
+        for b in range(batches)
+    ])  # fmt: skip
+
+
+def merged(candidates: Candidates, **changes: object) -> Merged:
+    values = {
+        "merge": True, "min_correlation": 0.8, "min_overlap": 0.1, "duplicate_overlap": 0.4, "max_pixels": 150,
+    }  # fmt: skip
+    return merge_candidates(candidates, **{**values, **changes})
+
+
+def refined(movie: MovieStore, found: Merged, noise: float, *, bin_frames: int = 3, threads: int = 1) -> Components:
+    ndim = len(movie.dims)
+    plan = RefineSettings(
+        cell_px=settings(ndim).cell_px, bin_frames=bin_frames, grow=0.2, significance=2.5, min_pixels=8, rounds=1
+    )
+    field = prepare_field(
+        movie, mean=movie.parts[0].read().mean(-1), noise=np.full(movie.dims, noise, np.float32),
+        cell_px=plan.cell_px, threads=threads,
+    )  # fmt: skip
+    denoise = make_denoiser(frame_rate_hz=RATE_HZ, decay_time_s=DECAY_S, threads=1)
+    return refine(
+        field, found.footprints, found.traces, settings=plan, denoise=denoise, progress=lambda done, total: None
+    )
