@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument("truth", type=Path, help="truth that `simulate` wrote")
-    parser.add_argument("result", type=Path, help="NWB file, a recording's results folder, or a components.h5")
+    parser.add_argument("result", type=Path, help="NWB file, a recording's results folder, or its refine/components.h5")
     parser.add_argument("--all", action="store_true", help="score all components instead of the accepted ones")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     parser.add_argument("--level", type=float, default=0.3, help="share of its peak that bounds a found footprint")
