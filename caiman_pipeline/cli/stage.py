@@ -33,7 +33,7 @@ def stage_job(stage: str, args: argparse.Namespace) -> Iterator[int]:
 
     Enter it before anything that imports numpy.
     """
-    threads = args.threads if args.threads > 0 else available_cores()
+    threads = min(args.threads if args.threads > 0 else sys.maxsize, available_cores())
     limit_library_threads(threads)
     _open_log(args.log)
     if args.log:
@@ -85,8 +85,16 @@ def _record_failure(stage: str, reason: str, args: argparse.Namespace) -> None:
 
 
 def peak_memory_mb() -> float:
-    """Return the process's peak resident memory, MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    """Return the process's peak resident memory, MB.
+
+    Linux hands ``ru_maxrss`` of the process that started this one down to it, so its own high-water mark is read there.
+    """
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
+    except (OSError, IndexError):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 
 def progress(what: str) -> Callable[[int, int], None]:

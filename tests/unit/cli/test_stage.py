@@ -1,0 +1,99 @@
+"""What every stage's verb shares: threads, log, failure record, peak memory, progress."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from caiman_pipeline.cli.stage import add_stage_arguments, failure_record, parse_share, peak_memory_mb, stage_job
+from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.parallel import available_cores
+
+
+def _args(tmp_path, *given: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_stage_arguments(parser)
+    return parser.parse_args(["--settings", "{}", "--log", str(tmp_path / "logs/x.log"), *given])
+
+
+@pytest.fixture(autouse=True)
+def _leave_the_process_as_it_was(monkeypatch):
+    import logging
+
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+        monkeypatch.setenv(name, os.environ.get(name, "1"))
+    monkeypatch.setenv("NUMBA_NUM_THREADS", os.environ.get("NUMBA_NUM_THREADS", "1"))
+    yield
+    logging.getLogger("caiman_pipeline").handlers.clear()
+
+
+def test_the_log_says_settings_seconds_and_memory(tmp_path):
+    with stage_job("inspect", _args(tmp_path)):
+        pass
+    text = (tmp_path / "logs/x.log").read_text()
+    assert "settings {}" in text
+    assert "inspect: done in" in text
+    assert "peak memory" in text
+
+
+def test_no_more_threads_than_were_granted(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
+    with stage_job("inspect", _args(tmp_path, "--threads", "64")) as threads:
+        assert threads == 1
+    with stage_job("inspect", _args(tmp_path)) as threads:
+        assert threads == 1
+
+
+def test_threads_are_those_of_the_rule_if_granted(tmp_path):
+    with stage_job("inspect", _args(tmp_path, "--threads", "1")) as threads:
+        assert threads == min(1, available_cores())
+
+
+def test_a_foreseen_failure_is_recorded_beside_the_log_and_gone_after_a_success(tmp_path):
+    args = _args(tmp_path)
+    with pytest.raises(PipelineError), stage_job("inspect", args):
+        raise PipelineError("m.tif: is cut short.")
+    record = json.loads(failure_record(args.log).read_text())
+    assert record == {"stage": "inspect", "reason": "m.tif: is cut short.", "log": str(args.log)}
+    assert "Traceback" not in args.log.read_text()
+    with stage_job("inspect", args):
+        pass
+    assert not failure_record(args.log).exists()
+
+
+def test_an_unforeseen_failure_is_recorded_with_its_traceback_in_the_log(tmp_path):
+    args = _args(tmp_path)
+    with pytest.raises(ZeroDivisionError), stage_job("inspect", args):
+        raise ZeroDivisionError("oh")
+    assert "unforeseen ZeroDivisionError: oh" in failure_record(args.log).read_text()
+    assert "Traceback" in args.log.read_text()
+
+
+def test_a_log_that_cannot_be_written_is_a_clear_failure(tmp_path):
+    (tmp_path / "logs").touch()
+    with pytest.raises(PipelineError, match="cannot be written"), stage_job("inspect", _args(tmp_path)):
+        pass
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the high-water mark of Linux")
+def test_peak_memory_is_the_process_s_own_not_that_of_its_parent():
+    code = "import sys; from caiman_pipeline.cli.stage import peak_memory_mb; print(peak_memory_mb())"
+    ballast = bytearray(300 * 2**20)
+    ballast[::4096] = b"x" * len(ballast[::4096])
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert peak_memory_mb() > 300
+    assert float(child.stdout) < 100
+    del ballast
+
+
+def test_a_share_is_read_as_snakemake_writes_it():
+    assert parse_share("1-of-4") == (0, 4)
+    assert parse_share("4-of-4") == (3, 4)
+    for wrong in ("0-of-4", "5-of-4", "4", "a-of-b"):
+        with pytest.raises(PipelineError):
+            parse_share(wrong)
