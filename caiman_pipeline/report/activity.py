@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -18,19 +17,24 @@ RASTER_COLUMNS = 1100
 ROWS_AT_ONCE = 64
 
 
-def relative_traces(outcome: Outcome, rows: FloatArray) -> tuple[FloatArray, FloatArray, str]:
-    """Return raw and denoised traces (K, T) in one unit, and the unit's name.
+def relative_traces(outcome: Outcome, rows: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return raw and denoised traces (K, T), and for each row whether they are DF/F, bool (K,).
 
-    DF/F where there is one; else the noise's standard deviation.
+    Where there is no DF/F (of another kind, or F0 is nowhere positive) the unit is the noise's standard deviation.
     """
     traces = outcome.traces
-    if traces.dff_kind == "dff":
-        with np.errstate(divide="ignore", invalid="ignore"):
-            denoised = np.where(traces.f0[rows] > 0, traces.denoised[rows] / traces.f0[rows], np.nan)
-        return traces.dff[rows], denoised, "ΔF/F"
     scale = np.maximum(traces.noise[rows], 1e-12)[:, None]
-    raw = outcome.components.denoised[rows] + outcome.components.residual[rows] - traces.baseline[rows][:, None]
-    return raw / scale, traces.denoised[rows] / scale, "noise s.d."
+    raw = (
+        outcome.components.denoised[rows] + outcome.components.residual[rows] - traces.baseline[rows][:, None]
+    ) / scale
+    denoised = traces.denoised[rows] / scale
+    is_dff = np.isfinite(traces.dff[rows]).any(1) & (traces.dff_kind == "dff")
+    if is_dff.any():
+        f0 = traces.f0[rows[is_dff]]
+        raw[is_dff] = traces.dff[rows[is_dff]]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            denoised[is_dff] = np.where(f0 > 0, traces.denoised[rows[is_dff]] / f0, np.nan)
+    return raw, denoised, is_dff
 
 
 def best_rows(outcome: Outcome, count: int) -> FloatArray:
@@ -40,39 +44,37 @@ def best_rows(outcome: Outcome, count: int) -> FloatArray:
 
 
 def stack_figure(outcome: Outcome, rows: FloatArray, *, width: int = 1140, row_height: int = 26) -> str:
-    """Draw traces one below the other on a common scale: raw in grey, the denoised trace over it, two scale bars."""
-    raw, denoised, unit = relative_traces(outcome, rows)
-    left, bottom, fine = 54, 40, 2
-    inner = width - left - 92
-    peaks = np.nanmax(np.where(np.isfinite(denoised), denoised, 0), axis=1, initial=0)
-    typical = float(np.percentile(peaks, 75)) if len(peaks) else 1.0
-    scale = 1.5 * row_height / max(typical, 1e-9)
-    height = 30 + row_height * len(rows) + bottom
-    body, labels = [], []
+    """Draw traces one below the other, raw in grey, denoised over it, each as high as its own peak (at the right)."""
+    raw, denoised, is_dff = relative_traces(outcome, rows)
+    left, head, fine = 54, 26, 2
+    inner, height = width - left - 92, head + row_height * (len(rows) + 1) + 22
+    body = [f'<text x="{left + inner + 12}" y="12">peak</text>']
     for i, row in enumerate(rows):
-        base = 30 + row_height * (i + 0.75)
+        base, peak = head + row_height * (i + 0.9), trace_peak(raw[i], denoised[i])
         for values, css in ((raw[i], "raw"), (denoised[i], "calcium")):
             reduced = envelope(values[None], inner // 2)[0]
             x = np.linspace(0, inner * fine, len(reduced))
-            y = fine * (base - scale * np.clip(reduced, -2 * typical, 6 * typical))
-            body.append(f'<path class="{css}" d="{polyline(x, y)}"/>')
-        labels.append(f'<text x="{left - 8}" y="{base:.0f}" text-anchor="end">{outcome.components.ids[row]}</text>')
-    bars = _scale_bars(outcome, scale, unit, x=left + inner + 10, y=height - 14, width=inner)
-    group = f'<g transform="translate({left} 0) scale({1 / fine})" class="stack">{"".join(body)}</g>'
-    return f'<svg viewBox="0 0 {width} {height}" class="chart">{group}{"".join(labels)}{bars}</svg>'
-
-
-def _scale_bars(outcome: Outcome, scale: float, unit: str, *, x: float, y: float, width: int) -> str:
+            y = fine * row_height * -np.clip(reduced / peak, -0.4, 1.4)
+            shift = f'transform="translate({left} {base:.1f}) scale({1 / fine})"'
+            body.append(f'<path class="{css}" {shift} d="{polyline(x, y)}"/>')
+        size = f"{peak:.0%} ΔF/F" if is_dff[i] else f"{peak:.3g} noise s.d."
+        body.append(f'<text x="{left - 8}" y="{base:.0f}" text-anchor="end">{outcome.components.ids[row]}</text>')
+        body.append(f'<text x="{left + inner + 12}" y="{base:.0f}">{size}</text>')
     duration = outcome.traces.denoised.shape[1] / outcome.trace_rate_hz
     seconds = nice_number(duration / 12)
-    amount = nice_number(30 / scale)
-    across, up = width * seconds / duration, scale * amount
-    text = f"{amount:.0%} {unit}" if unit == "ΔF/F" else f"{amount:g} {unit}"
-    return (
-        f'<path class="scale" d="M{x - across:.1f} {y:.1f}h{across:.1f}v{-up:.1f}"/>'
-        f'<text x="{x - across / 2:.1f}" y="{y + 12:.1f}" text-anchor="middle">{seconds:g} s</text>'
-        f'<text x="{x + 5:.1f}" y="{y - up / 2 + 4:.1f}">{escape(text)}</text>'
-    )
+    across, foot = inner * seconds / duration, height - 18
+    body.append(f'<path class="scale" d="M{left + inner - across:.1f} {foot}h{across:.1f}"/>')
+    body.append(f'<text x="{left + inner - across / 2:.1f}" y="{foot + 14}" text-anchor="middle">{seconds:g} s</text>')
+    return f'<svg viewBox="0 0 {width} {height}" class="chart stack">{"".join(body)}</svg>'
+
+
+def trace_peak(raw: FloatArray, denoised: FloatArray) -> float:
+    """Return the height to scale a trace to: the denoised trace's peak, the raw one's where that is flat."""
+    for values in (denoised, raw):
+        top = float(np.nanmax(np.where(np.isfinite(values), values, 0), initial=0))
+        if top > 0:
+            return top
+    return 1.0
 
 
 def similarity_order(traces: FloatArray) -> FloatArray:
@@ -100,15 +102,15 @@ def raster_picture(outcome: Outcome) -> tuple[str, int]:
     return jpeg_uri(grey.astype(np.uint8), 75), len(rows)
 
 
-def _reduced(outcome: Outcome, rows: FloatArray, n_bins: int) -> tuple[FloatArray, str]:
-    """Return raw and denoised traces side by side, reduced in time, a block of rows at a time, and their unit."""
-    _, _, unit = relative_traces(outcome, rows[:0])
-    blocks = []
+def _reduced(outcome: Outcome, rows: FloatArray, n_bins: int) -> tuple[FloatArray, FloatArray]:
+    """Return raw and denoised traces side by side, reduced in time, and whether they are DF/F."""
+    blocks, flags = [np.zeros((0, 0), np.float32)], [np.zeros(0, bool)]
     for start in range(0, len(rows), ROWS_AT_ONCE):
-        raw, denoised, _ = relative_traces(outcome, rows[start : start + ROWS_AT_ONCE])
+        raw, denoised, is_dff = relative_traces(outcome, rows[start : start + ROWS_AT_ONCE])
         blocks.append(np.concatenate([envelope(raw, n_bins), envelope(denoised, n_bins)], axis=1))
-    both = np.concatenate(blocks) if blocks else np.zeros((0, 2), np.float32)
-    return np.where(np.isfinite(both), both, np.nan), unit
+        flags.append(is_dff)
+    both = np.concatenate(blocks[1:] or blocks)
+    return np.where(np.isfinite(both), both, np.nan), np.concatenate(flags)
 
 
 def viewer_payload(outcome: Outcome) -> dict[str, Any]:
@@ -121,7 +123,7 @@ def viewer_payload(outcome: Outcome) -> dict[str, Any]:
     n_frames = max(outcome.traces.denoised.shape[1], 1)
     shown = np.sort(order[: VIEWER_BYTES // 4 // 100])
     n_bins = int(np.clip(VIEWER_BYTES // 4 // max(len(shown), 1), 100, 600))
-    both, unit = _reduced(outcome, shown, n_bins)
+    both, is_dff = _reduced(outcome, shown, n_bins)
     has_values = np.isfinite(both).any(1) if both.size else np.zeros(len(shown), bool)
     both[~has_values] = 0
     low, high = (np.nanmin(both, axis=1), np.nanmax(both, axis=1)) if both.size else (np.zeros(0), np.zeros(0))
@@ -129,7 +131,7 @@ def viewer_payload(outcome: Outcome) -> dict[str, Any]:
     coded = 1 + np.round(254 * (both - low[:, None]) / span)
     data = np.nan_to_num(coded, nan=0).astype(np.uint8)
     return {
-        "unit": unit,
+        "units": ["ΔF/F" if yes else "noise s.d." for yes in is_dff],
         "seconds": n_frames / outcome.trace_rate_hz,
         "raw": both.shape[1] // 2,
         "denoised": both.shape[1] // 2,

@@ -70,20 +70,27 @@ def flatten(image: FloatArray, canvas: Canvas) -> FloatArray:
 
 
 def to_grey(
-    flat: FloatArray, *, low: float = 1.0, high: float = 99.7, like: FloatArray | None = None, power: float = 1.0
+    flat: FloatArray,
+    *,
+    low: float = 1.0,
+    high: float = 99.7,
+    like: FloatArray | None = None,
+    power: float = 1.0,
+    room: float = 0.0,
 ) -> FloatArray:
     """Stretch an image between two percentiles (of ``like``, if given) to uint8; what is not finite becomes black.
 
     Parameters
     ----------
     power : exponent of the brightness curve, below 1 to lift the dark parts
+    room : share of the range to leave free above, so that lines drawn on it stand out
     """
     reference = flat if like is None else like
     finite = reference[np.isfinite(reference)]
     if not finite.size:
         return np.zeros(flat.shape, np.uint8)
     bottom, top = np.percentile(finite[:: max(1, finite.size // 250_000)], [low, high])
-    scaled = np.nan_to_num((flat - bottom) / max(top - bottom, 1e-12), nan=0.0, posinf=1.0, neginf=0.0)
+    scaled = np.nan_to_num((flat - bottom) / max((1 + room) * (top - bottom), 1e-12), nan=0.0, posinf=1.0, neginf=0.0)
     return (255 * np.clip(scaled, 0, 1) ** power + 0.5).astype(np.uint8)
 
 

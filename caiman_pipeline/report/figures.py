@@ -42,7 +42,7 @@ def draw_field(outcome: Outcome, *, contour_level: float) -> FieldOfView:
     """Flatten the summary images and find the outlines, once."""
     canvas = lay_out(outcome.components.dims)
     images = {
-        name: to_grey(flatten(outcome.images[name], canvas), power=power)
+        name: to_grey(flatten(outcome.images[name], canvas), power=power, room=0.25)
         for name, (_, power) in IMAGES.items()
         if name in outcome.images
     }
@@ -131,7 +131,9 @@ def quality_chart(outcome: Outcome) -> str:
     """Plot signal to noise against spatial correlation of all components; shaded where the selection accepts."""
     quality, settings = outcome.quality, outcome.settings.get("selection", {})
     snr, r_value = np.nan_to_num(quality.snr, nan=0.0), np.nan_to_num(quality.r_value, nan=-1.0)
-    low, high = max(0.3, float(np.percentile(snr, 1))), max(float(snr.max()) * 1.1, 3.0)
+    threshold = float(settings.get("min_snr", np.inf))
+    low = max(0.3, min(float(np.percentile(snr, 1)), 0.6 * threshold))
+    high = max(float(snr.max()) * 1.1, 3.0)
     points = np.stack([np.maximum(snr, low), r_value], axis=1)
     titles = [
         f"{i}: SNR {s:.1f}, r {r:.2f}{', ' + t if t else ''}"

@@ -197,7 +197,7 @@ def _traces(outcome: Outcome, count: int) -> str:
 <img class="raster" style="height:{height}px" src="{picture}" alt="">
 <div class="ends"><span>0</span><span>time</span><span>{duration(seconds)}</span></div>
 <p>The {len(rows)} cells with the best signal to noise: <span class="raw-key">raw</span> and
-<span class="calcium-key">denoised</span>, labelled by component.</p>
+<span class="calcium-key">denoised</span>, each as high as its own peak, component at the left.</p>
 {activity.stack_figure(outcome, rows)}</section>"""
 
 

@@ -81,7 +81,7 @@
     const start = row * (traces.raw + traces.denoised);
     const value = (byte) => (byte ? traces.low[row] + ((byte - 1) / 254) * (traces.high[row] - traces.low[row]) : NaN);
     const read = (from, count) => Array.from(bytes.subarray(from, from + count), value);
-    return { raw: read(start, traces.raw), denoised: read(start + traces.raw, traces.denoised) };
+    return { unit: traces.units[row], raw: read(start, traces.raw), denoised: read(start + traces.raw, traces.denoised) };
   }
 
   function niceStep(span) {
@@ -124,7 +124,7 @@
     context.save();
     context.translate(10, (box.top + box.bottom) / 2);
     context.rotate(-Math.PI / 2);
-    context.fillText(traces.unit, 0, 0);
+    context.fillText(found.unit, 0, 0);
     context.restore();
     for (const [values, colour, thickness] of [[found.raw, "#b4bdc7", 1], [found.denoised, "#0f6b7d", 1.4]]) {
       context.strokeStyle = colour;

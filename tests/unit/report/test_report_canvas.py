@@ -49,6 +49,11 @@ def test_grey_stretches_between_percentiles_and_blackens_what_is_not_finite():
     assert (np.diff(grey[5:].ravel().astype(int)) >= 0).all()
 
 
+def test_room_keeps_the_brightest_below_white():
+    image = np.linspace(0, 1, 200, dtype=np.float32).reshape(10, 20)
+    assert to_grey(image, low=0, high=100, room=0.25).max() == 204
+
+
 @pytest.mark.parametrize("value", [np.nan, 3.0])
 def test_grey_of_a_flat_image_is_finite(value):
     assert to_grey(np.full((5, 7), value, np.float32)).shape == (5, 7)

@@ -75,7 +75,7 @@ def test_viewer_gets_every_trace_to_within_one_step(make_outcome):
     outcome = make_outcome()
     payload = activity.viewer_payload(outcome)
     assert payload["rows"] == list(range(7))
-    assert payload["unit"] == "ΔF/F"
+    assert payload["units"] == ["ΔF/F"] * 7
     for row in range(7):
         raw, denoised = decode(payload, row)
         step = (payload["high"][row] - payload["low"][row]) / 254
@@ -87,11 +87,10 @@ def test_viewer_shows_gaps_where_there_is_no_dff(make_outcome):
     outcome = make_outcome()
     dff = outcome.traces.dff.copy()
     dff[2, 10:20], dff[3] = np.nan, np.nan
-    f0 = outcome.traces.f0.copy()
-    f0[3] = 0
-    payload = activity.viewer_payload(replace(outcome, traces=replace(outcome.traces, dff=dff, f0=f0)))
+    payload = activity.viewer_payload(replace(outcome, traces=replace(outcome.traces, dff=dff)))
     assert np.isnan(decode(payload, 2)[0]).sum() == 10
-    assert np.isfinite(payload["low"]).all()
+    assert payload["units"][2:4] == ["ΔF/F", "noise s.d."]
+    np.testing.assert_allclose(decode(payload, 3)[1], outcome.traces.denoised[3], atol=0.2)
 
 
 def test_viewer_keeps_its_size_and_drops_the_weakest_rejected_first(make_outcome, monkeypatch):
@@ -104,8 +103,8 @@ def test_viewer_keeps_its_size_and_drops_the_weakest_rejected_first(make_outcome
 
 def test_traces_without_dff_are_in_units_of_noise(make_outcome):
     outcome = make_outcome(dff_kind="detrended")
-    raw, denoised, unit = activity.relative_traces(outcome, np.array([1, 4]))
-    assert unit == "noise s.d."
+    raw, denoised, is_dff = activity.relative_traces(outcome, np.array([1, 4]))
+    assert not is_dff.any()
     np.testing.assert_allclose(denoised, outcome.traces.denoised[[1, 4]])
     np.testing.assert_allclose(raw, (outcome.components.denoised + outcome.components.residual)[[1, 4]] - 5)
 
@@ -120,12 +119,20 @@ def test_similar_traces_become_neighbours():
     assert np.count_nonzero(np.diff(member[order])) == 2
 
 
-def test_stack_names_components_and_draws_scale_bars(make_outcome):
+@pytest.mark.parametrize("wrong", [0.0, np.nan])
+def test_trace_without_activity_has_a_scale(wrong):
+    flat = np.full(9, wrong)
+    assert activity.trace_peak(flat, flat) == 1.0
+    assert activity.trace_peak(np.array([0.0, 0.5]), flat[:2]) == 0.5
+
+
+def test_stack_names_components_with_their_peaks_and_draws_a_time_bar(make_outcome):
     outcome = make_outcome(n_frames=600)
     rows = activity.best_rows(outcome, 3)
     np.testing.assert_array_equal(rows, [6, 5, 4])
     svg = activity.stack_figure(outcome, rows)
     assert re.findall(r'text-anchor="end">(\d+)<', svg) == [str(outcome.components.ids[r]) for r in rows]
     assert re.search(r">[\d.]+ s</text>", svg)
-    assert re.search(r">\d+% ΔF/F</text>", svg)
+    peaks = [f"{outcome.traces.denoised[r].max() / 100:.0%}" for r in rows]
+    assert re.findall(r">(\d+%) ΔF/F</text>", svg) == peaks
     assert svg.count('class="calcium"') == svg.count('class="raw"') == 3
