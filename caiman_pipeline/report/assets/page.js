@@ -32,7 +32,7 @@
   // Walk through the components that are shown, in the order of their ids.
   document.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!step || !components.length || event.target.matches("input")) return;
+    if (!step || !components.length || event.target.type === "radio") return;
     const shown = [...outlines.keys()].sort((a, b) => a - b).filter((k) =>
       find(`[data-layer=${components[k][1] ? "accepted" : "rejected"}]`).checked);
     if (!shown.length) return;
