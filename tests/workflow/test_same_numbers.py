@@ -26,6 +26,7 @@ while kill -0 $child 2>/dev/null; do
     sleep 0.002
 done
 kill -9 $child 2>/dev/null
+wait $child 2>/dev/null
 exit 137
 """
 
@@ -40,7 +41,8 @@ def good(workflow: Workflow, movies: Path) -> Workflow:
 def _compare(workflow: Workflow, batch: tuple[Workflow, str]) -> None:
     expected, found = (numbers(w.folder / "results/good") for w in (batch[0], workflow))
     differing = [name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)]
-    differing = [name for name in differing if not name.startswith("patch_cnmf/")]  # cut in other files
+    in_other_files = ("patch_cnmf/", "motion/blocks/")
+    differing = [name for name in differing if not name.startswith(in_other_files)]
     assert len(expected) > 30
     assert not differing
 
@@ -51,8 +53,8 @@ def test_blocks_and_tiles_change_no_number(good, batch):
     _compare(good, batch)
 
 
-def test_one_core_changes_no_number(good, batch):
-    """One core, one thread per job, and all jobs killed once while they write, then tried again."""
+def test_one_core_and_a_kill_in_every_stage_change_no_number(good, batch):
+    """One thread per job, and each job is killed once while it writes, then tried again."""
     shim = good.folder / "bin/caiman-pipeline"
     shim.parent.mkdir()
     shim.write_text(KILLER.replace("{real}", str(BIN / "caiman-pipeline")))
