@@ -40,7 +40,7 @@ def test_two_halves_of_one_cell_become_one_component() -> None:
     assert np.corrcoef(found.traces[0], trace)[0, 1] > 0.999
     whole = disc(DIMS, (12, 20))
     cosine = float((found.footprints.T @ (whole / np.linalg.norm(whole)))[0])
-    assert cosine > 0.95
+    assert cosine > 0.93
 
 
 def test_without_merging_the_number_stays() -> None:

@@ -1,0 +1,55 @@
+"""The rule of acceptance: its truth table, and measures that are no numbers."""
+
+import numpy as np
+import pytest
+
+from caiman_pipeline.quality.accept import Thresholds, select
+from caiman_pipeline.types import Quality
+
+LIMITS = Thresholds(
+    min_snr=3.0, snr_lowest=1.0, min_r_value=0.8, r_value_lowest=0.2, min_size_px=10.0, max_size_px=400.0
+)
+
+
+def judge(snr: float, r_value: float, size: float = 50.0) -> tuple[bool, str]:
+    quality = Quality(np.array([7]), *(np.array([v], np.float32) for v in (snr, r_value, size)))
+    selection = select(quality, LIMITS)
+    return bool(selection.accepted[0]), selection.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("snr", "r_value", "accepted", "reason"),
+    [
+        (4.0, 0.9, True, "snr at least 3"),
+        (4.0, 0.5, True, "snr at least 3"),
+        (3.0, 0.5, True, "snr at least 3"),
+        (2.0, 0.9, True, "r_value at least 0.8"),
+        (2.0, 0.5, False, "snr below 3 and r_value below 0.8"),
+        (0.5, 0.9, False, "snr below 1"),
+        (4.0, 0.1, False, "r_value below 0.2"),
+        (0.5, 0.1, False, "snr below 1"),
+    ],
+)
+def test_any_upper_threshold_accepts_and_any_lower_one_rejects(
+    snr: float, r_value: float, accepted: bool, reason: str
+) -> None:
+    assert judge(snr, r_value) == (accepted, reason)
+
+
+def test_footprints_too_small_or_too_large_are_rejected() -> None:
+    assert judge(9.0, 0.9, 5.0) == (False, "smaller than 10 px")
+    assert judge(9.0, 0.9, 900.0) == (False, "larger than 400 px")
+
+
+def test_a_measure_that_is_not_a_number_rejects() -> None:
+    assert judge(9.0, float("nan")) == (False, "r_value is not a number")
+    assert judge(float("nan"), 0.95) == (False, "snr is not a number")
+    assert judge(float("inf"), 0.1) == (False, "r_value below 0.2")
+    assert judge(float("inf"), 0.5)[0]
+
+
+def test_no_components_give_an_empty_selection() -> None:
+    nothing = np.zeros(0, np.float32)
+    selection = select(Quality(np.zeros(0, np.int64), nothing, nothing, nothing), LIMITS)
+    assert selection.accepted.shape == (0,)
+    assert selection.reasons == ()
