@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import numpy as np
+from numba import njit
 
 from caiman_pipeline.cnmf.noise import noise_power
 from caiman_pipeline.io.store import MovieStore, Part
-from caiman_pipeline.parallel import stream_ordered
+from caiman_pipeline.parallel import row_slabs, stream_ordered
 from caiman_pipeline.types import Dims, FloatArray
 
-NOISE_FRAMES = 2048
-ROWS_AT_ONCE = 8192
+NOISE_FRAMES = 1024
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def summarise(
     Parameters
     ----------
     bin_frames : frames averaged for correlation and peak-to-noise
-    noise_band, noise_method : see ``noise_power``; the noise is taken from evenly spaced parts, at least 2048 frames
+    noise_band, noise_method : see ``noise_power``; the noise is taken from evenly spaced parts, at least 1024 frames
     progress : called with frames done and in all
     """
     reference = movie.parts[0].read().mean(-1)
@@ -102,26 +102,47 @@ def _sum_part(
     frames: FloatArray, reference: FloatArray, *, bin_frames: int, band: tuple[float, float] | None, method: str
 ) -> _Sums:
     dims, n = frames.shape[:-1], frames.shape[-1]
-    noise = _part_noise(frames.reshape(-1, n), band, method).reshape(dims) if band else None
-    frames -= reference[..., None]
-    n_bins = max(n // bin_frames, 1)
+    pixels = frames.reshape(-1, n)
+    noise = _part_noise(pixels, band, method).reshape(dims) if band else None
     width = min(bin_frames, n)
-    binned = frames[..., : n_bins * width].reshape(*dims, n_bins, width).mean(-1)
+    binned = np.empty((len(pixels), n // width), np.float32)
+    totals = np.empty((len(pixels), 6))
+    _add_frames(pixels, reference.ravel(), width, binned, totals)
+    total, squares, highest, binned_total, binned_squares, binned_highest = (x.reshape(dims) for x in totals.T)
     return _Sums(
-        frames=n, bins=n_bins,
-        total=frames.sum(-1, dtype=np.float64), squares=_power(frames, frames), highest=frames.max(-1),
-        binned=binned.sum(-1, dtype=np.float64), binned_squares=_power(binned, binned), binned_highest=binned.max(-1),
-        neighbours=np.stack([_neighbour_products(binned, o) for o in neighbour_offsets(len(dims))]), noise=noise,
+        frames=n, bins=n // width, total=total, squares=squares, highest=highest, binned=binned_total,
+        binned_squares=binned_squares, binned_highest=binned_highest,
+        neighbours=np.stack([_neighbour_products(binned, dims, o) for o in neighbour_offsets(len(dims))]), noise=noise,
     )  # fmt: skip
 
 
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+def _add_frames(pixels: FloatArray, reference: FloatArray, width: int, binned: FloatArray, totals: FloatArray) -> None:
+    """Bin each pixel's frames less its reference, and write sum, sum of squares and maximum of frames and of bins."""
+    for p in range(len(pixels)):
+        row, base = pixels[p], reference[p]
+        total, squares, highest = np.float32(0.0), np.float32(0.0), np.float32(-np.inf)
+        for t in range(len(row)):
+            value = row[t] - base
+            total += value
+            squares += value * value
+            highest = max(highest, value)
+        short, short_squares, short_highest = np.float32(0.0), np.float32(0.0), np.float32(-np.inf)
+        for b in range(binned.shape[1]):
+            mean = np.float32(0.0)
+            for t in range(b * width, (b + 1) * width):
+                mean += row[t] - base
+            mean /= np.float32(width)
+            binned[p, b] = mean
+            short += mean
+            short_squares += mean * mean
+            short_highest = max(short_highest, mean)
+        totals[p, 0], totals[p, 1], totals[p, 2] = total, squares, highest
+        totals[p, 3], totals[p, 4], totals[p, 5] = short, short_squares, short_highest
+
+
 def _part_noise(pixels: FloatArray, band: tuple[float, float], method: str) -> FloatArray:
-    rows = range(0, len(pixels), ROWS_AT_ONCE)
-    return np.concatenate([noise_power(pixels[a : a + ROWS_AT_ONCE], band=band, method=method) for a in rows])
-
-
-def _power(a: FloatArray, b: FloatArray) -> FloatArray:
-    return np.einsum("...t,...t->...", a, b).astype(np.float64)
+    return np.concatenate([noise_power(pixels[a:b], band=band, method=method) for a, b in row_slabs(len(pixels))])
 
 
 def _pair(offset: tuple[int, ...], dims: Dims) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
@@ -130,12 +151,22 @@ def _pair(offset: tuple[int, ...], dims: Dims) -> tuple[tuple[slice, ...], tuple
     return first, second
 
 
-def _neighbour_products(binned: FloatArray, offset: tuple[int, ...]) -> FloatArray:
-    dims = binned.shape[:-1]
+def _neighbour_products(binned: FloatArray, dims: Dims, offset: tuple[int, ...]) -> FloatArray:
     first, second = _pair(offset, dims)
-    out = np.zeros(dims)
-    out[first] = _power(binned[first], binned[second])
-    return out
+    order = np.arange(len(binned)).reshape(dims)
+    out = np.zeros(len(binned))
+    _pair_products(binned, order[first].ravel(), order[second].ravel(), out)
+    return out.reshape(dims)
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+def _pair_products(binned: FloatArray, first: FloatArray, second: FloatArray, out: FloatArray) -> None:
+    for i in range(len(first)):
+        a, b = binned[first[i]], binned[second[i]]
+        total = np.float32(0.0)
+        for t in range(len(a)):
+            total += a[t] * b[t]
+        out[first[i]] = total
 
 
 def _join(a: _Sums, b: _Sums) -> _Sums:

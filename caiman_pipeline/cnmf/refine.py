@@ -128,7 +128,7 @@ def refine(
         bmap = background_map(field.grid, spatial.gain)
         projection = make_projection(footprints, bmap, spatial.static, field.grid, noise=field.noise)
         view = project(field, projection, counter=counter)
-        raw = demix(projection, view.seen, view.nodes, rounds=8)
+        raw = demix(projection, view.seen, view.nodes, rounds=8, threads=field.threads)
         traces = bin_traces(raw, bin_frames=settings.bin_frames)
     denoised = denoise(raw)
     return Components(

@@ -9,10 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from scipy.sparse import csc_matrix, csr_matrix, diags
 
 from caiman_pipeline.cnmf.background import NodeGrid
+from caiman_pipeline.parallel import map_ordered, row_slabs
 from caiman_pipeline.types import FloatArray
+
+
+FRAMES_AT_ONCE = 512
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ def make_projection(
     )  # fmt: skip
 
 
-def demix(projection: Projection, seen: FloatArray, nodes: FloatArray, *, rounds: int) -> FloatArray:
+def demix(projection: Projection, seen: FloatArray, nodes: FloatArray, *, rounds: int, threads: int = 1) -> FloatArray:
     """Solve for the traces of all components together, unconstrained, by block coordinate descent.
 
     Parameters
@@ -70,9 +75,46 @@ def demix(projection: Projection, seen: FloatArray, nodes: FloatArray, *, rounds
     """
     target = target_traces(projection, seen, nodes)
     traces = np.zeros_like(target)
-    for _ in range(rounds):
-        sweep(projection.overlap, target, traces)
+    rows = csr_matrix(projection.overlap)
+
+    def solve(frames: tuple[int, int]) -> None:
+        _sweep(*frames, rows.indptr, rows.indices, rows.data, target, traces, rounds)
+
+    map_ordered(solve, row_slabs(target.shape[1], FRAMES_AT_ONCE), threads)
     return traces
+
+
+@njit(cache=True, nogil=True)
+def _sweep(
+    start: int, stop: int, indptr: FloatArray, indices: FloatArray, weights: FloatArray,
+    target: FloatArray, traces: FloatArray, rounds: int,
+) -> None:  # fmt: skip
+    """Update each trace given the others, in order, ``rounds`` times over; frames ``start`` to ``stop``, in place."""
+    rest = np.empty(stop - start)
+    for _ in range(rounds):
+        for k in range(len(traces)):
+            own = _unexplained(k, start, stop, indptr, indices, weights, target, traces, rest)
+            if own > 0:
+                for t in range(stop - start):
+                    traces[k, start + t] += rest[t] / own
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+def _unexplained(
+    k: int, start: int, stop: int, indptr: FloatArray, indices: FloatArray, weights: FloatArray,
+    target: FloatArray, traces: FloatArray, rest: FloatArray,
+) -> float:  # fmt: skip
+    """Write what the model leaves of row ``k``'s target to ``rest``; returns the row's diagonal."""
+    own = 0.0
+    for t in range(stop - start):
+        rest[t] = target[k, start + t]
+    for e in range(indptr[k], indptr[k + 1]):
+        if indices[e] == k:
+            own = weights[e]
+        source = traces[indices[e]]
+        for t in range(stop - start):
+            rest[t] -= weights[e] * source[start + t]
+    return own
 
 
 def target_traces(projection: Projection, seen: FloatArray, nodes: FloatArray) -> FloatArray:
@@ -81,27 +123,12 @@ def target_traces(projection: Projection, seen: FloatArray, nodes: FloatArray) -
     return target.astype(np.float32)
 
 
-def sweep(overlap: csc_matrix, target: FloatArray, traces: FloatArray) -> None:
-    """Update each trace given the others, in order, in place."""
-    rows = overlap.tocsr()
-    for k in range(len(traces)):
-        traces[k] += correction(rows, target, traces, k)
-
-
-def correction(overlap_rows: csr_matrix, target: FloatArray, traces: FloatArray, k: int) -> FloatArray:
-    """Return what the movie adds to trace ``k`` of the current model, float32 (T,)."""
-    cut = slice(overlap_rows.indptr[k], overlap_rows.indptr[k + 1])
-    neighbours, weights = overlap_rows.indices[cut], overlap_rows.data[cut].astype(np.float32)
-    own = weights[neighbours == k]
-    if len(own) == 0 or own[0] <= 0:
-        return np.zeros(traces.shape[1], np.float32)
-    return (target[k] - weights @ traces[neighbours]) / own[0]
-
-
 def unexplained(projection: Projection, seen: FloatArray, nodes: FloatArray, traces: FloatArray) -> FloatArray:
     """Return what each footprint sees that the traces of all components do not explain, float32 (K, T)."""
-    rows, target = projection.overlap.tocsr(), target_traces(projection, seen, nodes)
-    return np.stack([correction(rows, target, traces, k) for k in range(len(traces))]) if len(traces) else target
+    rest = target_traces(projection, seen, nodes)
+    rest -= projection.overlap @ traces
+    own = projection.overlap.diagonal()
+    return np.divide(rest, own[:, None], out=np.zeros_like(rest), where=own[:, None] > 0)
 
 
 def node_signals(projection: Projection, nodes: FloatArray, traces: FloatArray) -> FloatArray:

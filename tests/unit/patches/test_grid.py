@@ -1,5 +1,7 @@
 """Tiles cover every field, overlap as asked, and batches only deal them out."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -23,7 +25,7 @@ def test_neighbours_share_at_least_the_overlap() -> None:
     grid = tile_grid((100, 40), tile_px=(40, 40), overlap_px=(16, 16))
     rows = sorted({t.bounds[0] for t in grid.tiles})
     assert len(rows) > 2
-    assert all(before[1] - after[0] >= 16 for before, after in zip(rows[:-1], rows[1:], strict=True))
+    assert all(before[1] - after[0] >= 16 for before, after in pairwise(rows))
     assert max(b - a for a, b in rows) <= 41
 
 

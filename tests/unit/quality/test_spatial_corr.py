@@ -1,7 +1,5 @@
 """Spatial correlation: high for planted cells, low where the movie shows something else."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from planted import DECAY_S, RATE_HZ, merged, plant, refined, search, store
