@@ -9,6 +9,7 @@ import yaml
 
 from caiman_pipeline.config.generate import GENERATED, documented_keys, out_of_date
 from caiman_pipeline.config.root import Config, load_config
+from caiman_pipeline.config.sheet import load_sheet
 
 ROOT = Path(__file__).parents[1]
 CONDA_NAMES = {"snakemake": "snakemake-minimal", "opencv-python-headless": "py-opencv", "matplotlib": "matplotlib-base"}
@@ -53,6 +54,14 @@ def test_every_key_and_section_is_explained():
     for name, section in Config.model_fields.items():
         about = section.annotation.__doc__ or ""
         assert len(about) > 15, f"section `{name}` has no description"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config/examples").iterdir()), ids=lambda p: p.name)
+def test_examples_are_valid(path):
+    if path.suffix == ".yaml":
+        assert load_config(path) != Config()
+    elif path.suffix == ".tsv":
+        assert len(load_sheet(path, Config())) > 1
 
 
 def _requirement(text):

@@ -22,6 +22,13 @@ SIMULATED = {
     "small": ("--frames", "2000", "--dims", "256x256", "--n-cells", "75"),
     "long": ("--frames", "8000", "--dims", "256x256", "--n-cells", "75"),
     "wide": ("--frames", "2000", "--dims", "512x512", "--n-cells", "300"),
+    "typical": ("--frames", "3000", "--dims", "512x512", "--n-cells", "300"),
+}
+# Other tools on simulated movies of these sizes, on two cores of the same kind of machine (piecewise motion correction
+# to traces; CaImAn 1.12.1 with patches, suite2p 1.1.0): seconds and GB of private memory at the peak.
+PEERS = {
+    "small": "CaImAn 190 s, 2.3 GB; suite2p 41 s, 1.3 GB",
+    "typical": "CaImAn 900 s, 7.8 GB; suite2p 222 s, 2.2 GB",
 }
 SHEET = "recording\tfiles\tframe_rate_hz\tdecay_time_s\tcell_diameter\tsession_start\n"
 
@@ -47,6 +54,7 @@ def main() -> None:
                 subprocess.run(
                     [BIN / "caiman-pipeline", "simulate", movie, *SIMULATED[name]], check=True, capture_output=True
                 )
+            print(f"== {name}; others: {PEERS.get(name, 'not measured')}")
             measure(base / name, movie, "30 0.45 11 px", args.cores)
 
 
