@@ -17,6 +17,7 @@ from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.atomic import write_text
 from caiman_pipeline.io.metadata import read_metadata
 from caiman_pipeline.io.readers import FORMATS, natural_key, open_file
+from caiman_pipeline.io.results import is_result
 
 COLUMNS = (
     "recording", "files", "frame_rate_hz", "decay_time_s", "cell_diameter", "pixel_size_um", "plane_spacing_um",
@@ -45,7 +46,7 @@ class Draft:
 
 
 def find_movies(folder: Path) -> list[Path]:
-    """Return the movie files below ``folder``, in natural order; hidden folders are left out.
+    """Return the movie files below ``folder``, in natural order; hidden folders and the pipeline's own files are left out.
 
     Raises
     ------
@@ -59,7 +60,7 @@ def find_movies(folder: Path) -> list[Path]:
         stores = [f for f in folders if f.endswith(".zarr")]
         folders[:] = [f for f in folders if not f.startswith(".") and f not in stores]
         movies = [n for n in names if Path(n).suffix.lower() in FORMATS and not n.startswith(".")]
-        found += [Path(place) / n for n in (*movies, *stores)]
+        found += [path for n in (*movies, *stores) if not is_result(path := Path(place) / n)]
     if not found:
         raise PipelineError(f"{folder}: no movies found. Looked for files ending in {', '.join(FORMATS)}.")
     return sorted(found, key=natural_key)

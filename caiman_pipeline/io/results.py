@@ -84,6 +84,14 @@ def _read(item: h5py.Group | h5py.Dataset) -> Any:
     return item[()]
 
 
+def is_result(path: Path | str) -> bool:
+    """Tell whether a file was written by ``save_result``."""
+    if Path(path).suffix.lower() not in (".h5", ".hdf5") or not h5py.is_hdf5(path):
+        return False
+    with h5py.File(path, "r") as file:
+        return {"schema", "kind", "settings", "source"} <= set(file.attrs)
+
+
 def load_result(path: Path | str, kind: str) -> Result:
     """Read a result of the given kind.
 

@@ -51,6 +51,16 @@ def test_movies_are_found_in_subfolders_and_others_left_out(tmp_path):
     assert [p.relative_to(tmp_path).as_posix() for p in find_movies(tmp_path)] == ["a.TIF", "b/m.tif", "s.zarr"]
 
 
+def test_the_pipelines_own_files_are_not_movies(tmp_path):
+    from caiman_pipeline.io.results import save_result
+
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file["movie"] = np.zeros((6, 20, 31))
+    save_result(tmp_path / "truth.h5", kind="truth", arrays={"a": np.zeros((6, 20, 31))}, settings={}, source={})
+    (tmp_path / "damaged.h5").write_bytes(b"nothing")
+    assert [p.name for p in find_movies(tmp_path)] == ["damaged.h5", "m.h5"]
+
+
 def test_a_folder_without_movies_is_an_error(tmp_path):
     with pytest.raises(PipelineError, match="no movies found"):
         find_movies(tmp_path)
