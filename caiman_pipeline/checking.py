@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from caiman_pipeline.planning import MovieSize
 
 CONFIG_FILE = Path("config/config.yaml")
-RATE_TOLERANCE = 0.05
-SIZE_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True)
@@ -107,12 +105,12 @@ def check_recording(recording: Recording) -> RecordingCheck:
 
 def _contradictions(path: str, facts: RecordingSettings) -> list[str]:
     """Return where a file says something else about its acquisition than sheet or config."""
-    from caiman_pipeline.io.metadata import read_metadata
+    from caiman_pipeline.io.metadata import RATE_TOLERANCE, SIZE_TOLERANCE, differs, read_metadata
 
     stated, problems = read_metadata(path), []
     for name, tolerance in (("frame_rate_hz", RATE_TOLERANCE), ("pixel_size_um", SIZE_TOLERANCE)):
         given, found = getattr(facts, name), getattr(stated, name)
-        if given is not None and found is not None and abs(given - found) > tolerance * found:
+        if differs(given, found, tolerance):
             problems.append(f"`{name}` is {given:g}, but {path} says {found:g}. Correct the sheet (or the file).")
     return problems
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.io.metadata import RATE_TOLERANCE, differs, read_metadata
 from caiman_pipeline.io.readers import RawMovie, open_movie_files
 from caiman_pipeline.parallel import stream_ordered
 from caiman_pipeline.types import Bounds, FloatArray, MovieInfo, SourceFile
@@ -98,6 +99,9 @@ def _with_warnings(info: MovieInfo) -> MovieInfo:
     from dataclasses import replace
 
     warnings = []
+    stated = read_metadata(info.files[0].path)
+    if differs(info.frame_rate_hz, stated.frame_rate_hz, RATE_TOLERANCE):
+        warnings.append(f"`frame_rate_hz` is {info.frame_rate_hz:g}, but the file says {stated.frame_rate_hz:g}")
     if info.saturated_fraction > 1e-4:
         warnings.append(f"{info.saturated_fraction:.2%} of pixel values are saturated at {info.value_max:g}")
     if info.bad_frames:

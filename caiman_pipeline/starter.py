@@ -46,7 +46,7 @@ class Draft:
 
 
 def find_movies(folder: Path) -> list[Path]:
-    """Return the movie files below ``folder``, in natural order; hidden folders and the pipeline's own files are left out.
+    """Return the movie files below ``folder``, in natural order, without hidden folders and the pipeline's own files.
 
     Raises
     ------

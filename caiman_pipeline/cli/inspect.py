@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> None:
         log.info("files, in this order: %s", ", ".join(args.files))
         info, stats = inspect_recording(
             args.recording, args.files, axes=recording.axes, dataset=recording.dataset,
-            frame_rate_hz=recording.frame_rate_hz, min_frames=settings.min_frames,
+            frame_rate_hz=recording.known("frame_rate_hz"), min_frames=settings.min_frames,
             max_bad_fraction=settings.max_bad_fraction, threads=threads, progress=progress("frames"),
         )  # fmt: skip
         for warning in info.warnings:

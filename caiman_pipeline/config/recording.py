@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import field_validator
 
 from caiman_pipeline.config.base import Length, Section, key
+from caiman_pipeline.errors import PipelineError
 
 REQUIRED = ("frame_rate_hz", "decay_time_s", "cell_diameter")
 
@@ -82,6 +83,19 @@ class RecordingSettings(Section):
             return None
         plane = () if self.plane_spacing_um is None else (self.plane_spacing_um,)
         return (*plane, self.pixel_size_um, self.pixel_size_um)
+
+    def known(self, name: str) -> Any:
+        """Return a fact that a stage cannot do without.
+
+        Raises
+        ------
+        PipelineError
+            If it is not given.
+        """
+        value = getattr(self, name)
+        if value is None:
+            raise PipelineError(f"`recording.{name}` must be given, in the sheet or in the config.")
+        return value
 
     def facts(self, names: tuple[str, ...]) -> dict[str, Any]:
         """Return the named facts as plain values, lengths in pixels."""

@@ -13,6 +13,7 @@ import tifffile
 
 from caiman_pipeline.errors import PipelineError
 
+RATE_TOLERANCE, SIZE_TOLERANCE = 0.05, 0.1
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf")
 MICROMETRES = {
     "um": 1.0, "µm": 1.0, "μm": 1.0, "micron": 1.0, "microns": 1.0, "\\u00b5m": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4,
@@ -48,6 +49,11 @@ def read_metadata(path: Path | str) -> FileMetadata:
             return _imagej(file) if file.is_imagej else FileMetadata()
     except (tifffile.TiffFileError, OSError, ValueError, IndexError) as error:
         raise PipelineError(f"{path}: not a readable TIFF file ({error}). Copy it again from its source.") from error
+
+
+def differs(given: float | None, stated: float | None, tolerance: float) -> bool:
+    """Tell whether two values of a fact contradict each other; an unknown one contradicts nothing."""
+    return given is not None and stated is not None and abs(given - stated) > tolerance * stated
 
 
 def _positive(value: Any, scale: float = 1.0) -> float | None:
