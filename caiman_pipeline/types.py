@@ -224,6 +224,7 @@ class Traces:
     noise : float32 (K,), standard deviation per frame
     ar : float32 (K, p), autoregressive coefficients; ``sparsity`` : float32 (K,), penalty used
     flags : (K,) text, empty or what is the matter with a trace
+    event_snr : float32 (K,), median height of events over noise, NaN without any; ``event_rate_hz`` : float32 (K,)
     """
 
     ids: FloatArray
@@ -237,6 +238,8 @@ class Traces:
     ar: FloatArray
     sparsity: FloatArray
     flags: tuple[str, ...]
+    event_snr: FloatArray | None = None
+    event_rate_hz: FloatArray | None = None
 
     def __post_init__(self) -> None:
         for name in ("denoised", "deconvolved", "baseline", "f0", "dff", "noise", "ar", "sparsity", "flags"):

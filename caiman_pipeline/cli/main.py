@@ -32,6 +32,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "select": ("select", "stage: accept or reject components by their measures"),
     "export-nwb": ("export_nwb", "stage: write the NWB file and the table of components"),
     "report": ("report", "stage: write a recording's HTML report"),
+    "deconvolve": ("deconvolve", "deconvolve a table of traces (CSV, NPY, NWB) without a movie"),
     "summary": ("summary", "write summary.tsv and the batch page of a results folder"),
 }
 

@@ -2,12 +2,80 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from caiman_pipeline.config.base import Section
+from pydantic import field_validator
+
+from caiman_pipeline.config.base import Section, key
 
 
 class TraceSettings(Section):
-    """TBD."""
+    """Deconvolution and DF/F of every component."""
 
-    recording_keys: ClassVar[tuple[str, ...]] = ("frame_rate_hz",)
+    recording_keys: ClassVar[tuple[str, ...]] = ("frame_rate_hz", "decay_time_s")
+
+    method: Literal["oasis", "convex"] = key(
+        "oasis", "", "Solver: exact active sets, or a convex solver (needs cvxpy, slow) as a check of penalty l1."
+    )
+    solver: Literal["CLARABEL", "SCS", "ECOS"] = key("CLARABEL", "", "Solver that cvxpy is to use with method convex.")
+    order: Literal[0, 1, 2] = key(
+        2, "", "Order of the calcium's autoregression: 2 rise and decay, 1 instant rise, 0 no dynamics."
+    )
+    penalty: Literal["l1", "l0", "nonnegative"] = key(
+        "l1", "", "Sparsity of activity: l1 set by the noise level, l0 a smallest event (s_min), nonnegative none."
+    )
+    s_min: float = key(
+        0.0, "", "Smallest event with penalty l0, in the trace's unit; negative: in noise SD x sqrt(1 - decay); 0: "
+        "set by the noise level.",
+    )  # fmt: skip
+    baseline: Literal["free", "nonnegative", "fixed"] = key(
+        "free", "", "Constant below the calcium: free above the trace's minimum, not negative, or at `baseline_level`."
+    )
+    baseline_level: float = key(0.0, "trace unit", "Where a fixed baseline is, after detrending.")
+    detrend_window_s: float = key(
+        40.0, "s", "Window of the running quantile that is subtracted before deconvolution; 0: none.", ge=0
+    )
+    detrend_quantile: float = key(10.0, "%", "Running quantile that is subtracted before deconvolution.", ge=0, le=50)
+    linear_range: float = key(
+        20.0, "noise SD", "Fluorescence is taken as proportional to calcium well below this, above it bursts count as "
+        "supralinear; 0: proportional throughout.", ge=0,
+    )  # fmt: skip
+    time_constants: Literal["combined", "given", "estimated"] = key(
+        "combined", "", "Decay and rise: those given, estimated from each trace alone, or the decay between the two."
+    )
+    rise_time_s: float = key(0.05, "s", "Rise time (1/e) of a transient, for order 2 unless estimated.", ge=0)
+    estimate_share: float = key(
+        0.6, "", "Weight of the trace's own decay against `decay_time_s` with time constants combined.", ge=0, le=1
+    )
+    autocovariance_s: float = key(
+        0.5, "s", "Length of the autocovariance from which the trace's own time constants are estimated.", gt=0
+    )
+    fudge_factor: float = key(
+        1.0, "", "Factor on decay per frame of estimated time constants, against their bias.", gt=0, le=1
+    )
+    optimize_events: int = key(
+        0, "", "Refine the time constants on this many large, isolated events of each trace; 0: no.", ge=0, le=1000
+    )
+    noise_band: tuple[float, float] = key(
+        (0.25, 0.5), "cycles per frame", "Frequencies from which the noise level is estimated."
+    )
+    noise_average: Literal["mean", "median", "logmexp"] = key(
+        "mean", "", "How power is averaged over these frequencies (logmexp: exponential of the mean logarithm)."
+    )
+    dff_kind: Literal["dff", "detrended", "dff_over_noise"] = key(
+        "dff", "", "DF/F, F - F0 where there is no meaningful F0 (one-photon), or (F - F0) / noise."
+    )
+    use_residuals: bool = key(True, "", "DF/F from the demixed trace with what the model does not explain, or without.")
+    f0_window_s: float = key(60.0, "s", "Window of F0's running quantile.", gt=0)
+    f0_quantile: float | None = key(
+        None, "%", "Quantile of F0; none: found for each trace, where its quiet level lies.", ge=0, le=100
+    )
+    f0_fast: bool = key(False, "", "Approximate F0's running quantile by straight lines between knots.")
+    dark_level: float = key(0.0, "pixel value", "Pixel value without light (camera offset), which is not part of F0.")
+
+    @field_validator("noise_band")
+    @classmethod
+    def _ascending(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0.0 <= value[0] < value[1] <= 0.5:
+            raise ValueError("two frequencies between 0 and 0.5, the lower one first")
+        return value

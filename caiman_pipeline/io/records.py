@@ -104,8 +104,8 @@ def shifts_from_result(result: Result) -> Shifts:
 
 
 def traces_to_arrays(traces: Traces) -> dict[str, Any]:
-    """Flatten traces for ``save_result``."""
-    return dict(vars(traces))
+    """Flatten traces for ``save_result``; columns that were not computed are left out."""
+    return {name: value for name, value in vars(traces).items() if value is not None}
 
 
 def traces_from_result(result: Result) -> Traces:

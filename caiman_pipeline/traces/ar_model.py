@@ -95,34 +95,48 @@ def _welch_power(traces: FloatArray, band: tuple[float, float], average: str, th
     return power.mean(1)
 
 
+@njit(cache=True, nogil=True)
+def _centre(trace: FloatArray, finite: FloatArray, centred: FloatArray) -> int:
+    """Write the trace without its mean, zero where it is not finite; return the number of finite frames."""
+    total, count = 0.0, 0
+    for t in range(len(trace)):
+        if finite[t]:
+            total += trace[t]
+            count += 1
+    mean = total / max(count, 1)
+    for t in range(len(trace)):
+        centred[t] = trace[t] - mean if finite[t] else 0.0
+    return count
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc"})
+def _lagged_product(centred: FloatArray, lag: int) -> float:
+    product = 0.0
+    for t in range(lag, len(centred)):
+        product += centred[t] * centred[t - lag]
+    return product
+
+
 @njit(cache=True, nogil=True, parallel=True)
-def autocovariance(traces, finite, lags):
-    """Return float64 (K, lags + 1), the autocovariance of each trace over pairs of finite frames."""
+def autocovariance(traces: FloatArray, finite: FloatArray, lags: int) -> FloatArray:
+    """Return float64 (K, lags + 1), the autocovariance of each trace, missing frames left out."""
     n_traces, n_frames = traces.shape
     cov = np.zeros((n_traces, lags + 1))
     for k in prange(n_traces):
-        y, ok = traces[k], finite[k]
-        total, count = 0.0, 0
-        for t in range(n_frames):
-            if ok[t]:
-                total += y[t]
-                count += 1
-        mean = total / max(count, 1)
-        centred = np.zeros(n_frames)
-        for t in range(n_frames):
-            if ok[t]:
-                centred[t] = y[t] - mean
-        for lag in range(lags + 1):
-            product, pairs = 0.0, 0
-            for t in range(lag, n_frames):
-                product += centred[t] * centred[t - lag]
-                pairs += ok[t] and ok[t - lag]
-            cov[k, lag] = product / max(pairs + lag, 1)
+        centred = np.empty(n_frames)
+        count = _centre(traces[k], finite[k], centred)
+        for lag in range(min(lags, n_frames - 1) + 1):
+            pairs = n_frames
+            if count < n_frames:
+                pairs = lag
+                for t in range(lag, n_frames):
+                    pairs += finite[k, t] and finite[k, t - lag]
+            cov[k, lag] = _lagged_product(centred, lag) / max(pairs, 1)
     return cov
 
 
 @njit(cache=True, nogil=True)
-def fit_ar1(cov, noise, lags):
+def fit_ar1(cov: FloatArray, noise: float, lags: int) -> float:
     """Return the least-squares AR(1) coefficient of one autocovariance whose lag 0 holds noise."""
     top, bottom = 0.0, 0.0
     for n in range(1, lags + 1):
@@ -133,7 +147,7 @@ def fit_ar1(cov, noise, lags):
 
 
 @njit(cache=True, nogil=True)
-def fit_ar2(cov, noise, lags):
+def fit_ar2(cov: FloatArray, noise: float, lags: int) -> tuple[float, float]:
     """Return the least-squares AR(2) coefficients of one autocovariance whose lag 0 holds noise."""
     a11, a12, a22, b1, b2 = 0.0, 0.0, 0.0, 0.0, 0.0
     for n in range(1, lags + 1):
@@ -151,7 +165,7 @@ def fit_ar2(cov, noise, lags):
 
 
 @njit(cache=True, nogil=True)
-def ar_roots(g1, g2):
+def ar_roots(g1: float, g2: float) -> tuple[float, float]:
     """Return the two decay factors (slow, fast) of AR(2) coefficients, or (0, 0) if they are not real."""
     square = g1 * g1 + 4.0 * g2
     if square < 0.0:
@@ -201,7 +215,7 @@ def ar_coefficients(
 
 
 @njit(cache=True, nogil=True)
-def _scaled_roots(cov, noise, order, lags, fudge_factor):
+def _scaled_roots(cov: FloatArray, noise: float, order: int, lags: int, fudge_factor: float) -> tuple[float, float]:
     if order == 1:
         return fudge_factor * fit_ar1(cov, noise, lags + 1), 0.0
     g1, g2 = fit_ar2(cov, noise, lags + 2)

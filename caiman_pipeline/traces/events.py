@@ -13,54 +13,81 @@ from caiman_pipeline.traces.oasis_ar1 import (
     single_frames,
 )
 from caiman_pipeline.traces.oasis_ar2 import choose_level, moments, solve_quiet
+from caiman_pipeline.types import FloatArray
 
-BISECTIONS = 24
+BISECTIONS = 20
 LEVEL_ROUNDS = 3
 
 
 @njit(cache=True, nogil=True)
-def _pools_above(y, w, powers, b, s_min, free_b, b_min, first, sums):
-    """Merge from single frames with a threshold, refit the baseline, merge again; return pools, baseline, residual."""
+def _squared_residual(
+    y: FloatArray, w: FloatArray, b: float, first: FloatArray, sums: FloatArray, count: int, powers: FloatArray
+) -> float:
     total, sum_y, sum_yy = data_moments(y, w)
-    count = 0
-    for step in range(LEVEL_ROUNDS + 1):
-        first[len(y)] = len(y)
-        count = merge_pools(first, sums, single_frames(y, w, first, sums), powers, 0.0, b, s_min)
-        residual, square, _, _, absorbed = pool_moments(first, sums, count, powers, b)
-        residual += sum_y - b * total
-        square += sum_yy - 2.0 * b * sum_y + b * b * total
-        if not free_b or step == LEVEL_ROUNDS or total - absorbed <= 1e-9 * total:
-            break
-        b = max(b + residual / (total - absorbed), b_min)
-    return count, b, square
+    square = pool_moments(first, sums, count, powers, b)[1]
+    return square + sum_yy - 2.0 * b * sum_y + b * b * total
 
 
 @njit(cache=True, nogil=True)
-def threshold_pools(y, w, g, b, s_min, free_b, b_min, target, first, sums):
+def largest_threshold(
+    y: FloatArray, w: FloatArray, powers: FloatArray, b: float, target: float, first: FloatArray, sums: FloatArray
+) -> float:
+    """Return the largest smallest event for which the squared residual stays within ``target``, by bisection.
+
+    Merging goes on from the pools without a threshold, so that a trial costs their number, not the frames'.
+    """
+    first[len(y)] = len(y)
+    count = merge_pools(first, sums, single_frames(y, w, first, sums), powers, 0.0, b, 0.0)
+    pools, values = first[: count + 1].copy(), sums[:, :count].copy()
+    low, high = 0.0, 0.0
+    for i in range(count):
+        high = max(high, 2.0 * values[3, i])
+    for _ in range(BISECTIONS):
+        middle = 0.5 * (low + high)
+        first[: count + 1] = pools
+        sums[:, :count] = values
+        merged = merge_pools(first, sums, count, powers, 0.0, b, middle)
+        if _squared_residual(y, w, b, first, sums, merged, powers) <= target:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+@njit(cache=True, nogil=True)
+def threshold_pools(
+    y: FloatArray,
+    w: FloatArray,
+    g: float,
+    b: float,
+    s_min: float,
+    free_b: bool,
+    b_min: float,
+    target: float,
+    first: FloatArray,
+    sums: FloatArray,
+) -> tuple[int, float]:
     """Find AR(1) pools whose events are all at least ``s_min``; return their number and the baseline.
 
     Where ``target`` is not negative, the threshold is the largest one whose squared residual stays within it.
     """
     powers = decay_powers(g, len(y))
-    if target < 0.0:
-        count, level, _ = _pools_above(y, w, powers, b, s_min, free_b, b_min, first, sums)
-        return count, level
-    low, high = 0.0, 0.0
-    for t in range(len(y)):
-        high = max(high, abs(y[t] - b) * (1.0 + g))
-    for _ in range(BISECTIONS):
-        middle = 0.5 * (low + high)
-        _, _, square = _pools_above(y, w, powers, b, middle, free_b, b_min, first, sums)
-        if square <= target:
-            low = middle
-        else:
-            high = middle
-    count, level, _ = _pools_above(y, w, powers, b, low, free_b, b_min, first, sums)
-    return count, level
+    if target >= 0.0:
+        s_min = largest_threshold(y, w, powers, b, target, first, sums)
+    total, sum_y, _ = data_moments(y, w)
+    count = 0
+    for step in range(LEVEL_ROUNDS + 1):
+        first[len(y)] = len(y)
+        count = merge_pools(first, sums, single_frames(y, w, first, sums), powers, 0.0, b, s_min)
+        residual, _, _, _, absorbed = pool_moments(first, sums, count, powers, b)
+        if not free_b or step == LEVEL_ROUNDS or total - absorbed <= 1e-9 * total:
+            break
+        b = max(b + (residual + sum_y - b * total) / (total - absorbed), b_min)
+    return count, b
 
 
 @njit(cache=True, nogil=True)
-def _drop_small(spike, h, b, s_min):
+def _drop_small(spike: FloatArray, h: FloatArray, b: float, s_min: float) -> int:
     """Clear the spikes below ``s_min`` that are the smallest of their near neighbours; return how many were cleared."""
     cleared, smallest, at, last = 0, np.inf, -1, -9
     for t in range(1 if spike[0] and h[0, 0] - b * h[0, 1] >= 0.0 else 0, len(spike)):
@@ -85,7 +112,17 @@ def _drop_small(spike, h, b, s_min):
 
 
 @njit(cache=True, nogil=True)
-def _prune(bands, spike, b, s_min, free_b, b_min, data, work, h):
+def _prune(
+    bands: FloatArray,
+    spike: FloatArray,
+    b: float,
+    s_min: float,
+    free_b: bool,
+    b_min: float,
+    data: FloatArray,
+    work: FloatArray,
+    h: FloatArray,
+) -> tuple[float, float]:
     """Drop spikes and refit until all are at least ``s_min``; return the baseline and the squared residual."""
     while True:
         solve_quiet(bands, spike, data, work, h)
@@ -96,7 +133,18 @@ def _prune(bands, spike, b, s_min, free_b, b_min, data, work, h):
 
 
 @njit(cache=True, nogil=True)
-def threshold_pivots(bands, spike, b, s_min, free_b, b_min, target, data, work, h):
+def threshold_pivots(
+    bands: FloatArray,
+    spike: FloatArray,
+    b: float,
+    s_min: float,
+    free_b: bool,
+    b_min: float,
+    target: float,
+    data: FloatArray,
+    work: FloatArray,
+    h: FloatArray,
+) -> float:
     """Reduce AR(2) spikes to those of at least ``s_min``, in place; return the baseline.
 
     Where ``target`` is not negative, the threshold grows until the squared residual would exceed it.

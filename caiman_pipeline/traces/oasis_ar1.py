@@ -34,7 +34,7 @@ def decay_powers(g: float, n_frames: int) -> FloatArray:
 
 
 @njit(cache=True, nogil=True)
-def single_frames(y, w, first, sums):
+def single_frames(y: FloatArray, w: FloatArray, first: FloatArray, sums: FloatArray) -> int:
     """Start with one pool for each frame; ``sums`` rows are sum g^k w y, sum g^k w, sum g^2k w and the value."""
     for t in range(len(y)):
         first[t] = t
@@ -45,7 +45,9 @@ def single_frames(y, w, first, sums):
 
 
 @njit(cache=True, nogil=True)
-def merge_pools(first, sums, count, powers, lam, b, s_min):
+def merge_pools(
+    first: FloatArray, sums: FloatArray, count: int, powers: FloatArray, lam: float, b: float, s_min: float
+) -> int:
     """Merge neighbouring pools until every spike between them is at least ``s_min`` (and positive).
 
     Works in place on the first ``count`` pools and returns how many remain. ``first[count]`` must hold the number of
@@ -81,7 +83,9 @@ def merge_pools(first, sums, count, powers, lam, b, s_min):
 
 
 @njit(cache=True, nogil=True)
-def pool_moments(first, sums, count, powers, b):
+def pool_moments(
+    first: FloatArray, sums: FloatArray, count: int, powers: FloatArray, b: float
+) -> tuple[float, float, float, float, float]:
     """Return, for the present pools, what the residual and its response to penalty and baseline need.
 
     (sum w r, sum w r^2) without the terms of the data alone, then Q, E and A of ``solve_step``.
@@ -103,7 +107,7 @@ def pool_moments(first, sums, count, powers, b):
 
 
 @njit(cache=True, nogil=True)
-def data_moments(y, w):
+def data_moments(y: FloatArray, w: FloatArray) -> tuple[float, float, float]:
     """Return sum w, sum w y and sum w y^2."""
     total, first, second = 0.0, 0.0, 0.0
     for t in range(len(y)):
@@ -114,7 +118,7 @@ def data_moments(y, w):
 
 
 @njit(cache=True, nogil=True)
-def largest_penalty(y, w, g, b):
+def largest_penalty(y: FloatArray, w: FloatArray, g: float, b: float) -> float:
     """Return the smallest penalty for which no calcium at all is optimal."""
     gradient, best = 0.0, 0.0
     for t in range(len(y) - 1, -1, -1):
@@ -124,7 +128,18 @@ def largest_penalty(y, w, g, b):
 
 
 @njit(cache=True, nogil=True)
-def fit_pools(y, w, g, b, lam, free_b, b_min, target, first, sums):
+def fit_pools(
+    y: FloatArray,
+    w: FloatArray,
+    g: float,
+    b: float,
+    lam: float,
+    free_b: bool,
+    b_min: float,
+    target: float,
+    first: FloatArray,
+    sums: FloatArray,
+) -> tuple[int, float, float, bool]:
     """Find pools, penalty and baseline that meet ``sum w r^2 = target``, or the baseline alone where ``target`` < 0.
 
     For fixed pools the squared residual is a constant plus Q lam^2 (+ the baseline's share), so each step solves the
@@ -173,7 +188,9 @@ def fit_pools(y, w, g, b, lam, free_b, b_min, target, first, sums):
 
 
 @njit(cache=True, nogil=True)
-def write_pools(first, sums, count, powers, c, s):
+def write_pools(
+    first: FloatArray, sums: FloatArray, count: int, powers: FloatArray, c: FloatArray, s: FloatArray
+) -> None:
     """Write calcium and spikes of the pools; the calcium of the first frame is a starting value, not a spike."""
     s[:] = 0.0
     for i in range(count):

@@ -17,13 +17,15 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from caiman_pipeline.types import FloatArray
+
 MAX_PIVOTS = 400
 PATIENCE = 5
 GAP_WEIGHT = 1e-4
 
 
 @njit(cache=True, nogil=True)
-def gram_bands(w, g1, g2, d, bands):
+def gram_bands(w: FloatArray, g1: float, g2: float, d: float, bands: FloatArray) -> None:
     """Write the three lower diagonals of M = G W^-1 G^T, one row per frame."""
     for t in range(len(w)):
         a1 = g1 if t > 1 else (d if t == 1 else 0.0)
@@ -37,7 +39,7 @@ def gram_bands(w, g1, g2, d, bands):
 
 
 @njit(cache=True, nogil=True)
-def solve_quiet(bands, spike, data, work, h):
+def solve_quiet(bands: FloatArray, spike: FloatArray, data: FloatArray, work: FloatArray, h: FloatArray) -> None:
     """Solve M_AA h_A = (-data[:, 0], -data[:, 1], M_AF 1)_A for the frames A that hold no spike, F the others.
 
     ``h`` is (T, 3) and left alone on F; ``work`` (T, 3) receives 1 / pivot and the two multipliers of each row.
@@ -79,7 +81,7 @@ def solve_quiet(bands, spike, data, work, h):
 
 
 @njit(cache=True, nogil=True)
-def _substitute_back(spike, work, h):
+def _substitute_back(spike: FloatArray, work: FloatArray, h: FloatArray) -> None:
     after, after2 = -1, -1
     for t in range(len(h) - 1, -1, -1):
         if spike[t]:
@@ -98,7 +100,7 @@ def _substitute_back(spike, work, h):
 
 
 @njit(cache=True, nogil=True)
-def spike_rows(bands, spike, t, h):
+def spike_rows(bands: FloatArray, spike: FloatArray, t: int, h: FloatArray) -> tuple[float, float, float]:
     """Return row ``t`` (a spike's) of M (h0, h1, h2 - 1_F), h taken as zero on frames with a spike."""
     n = len(bands)
     p0, p1, p2 = 0.0, 0.0, -bands[t, 0]
@@ -117,7 +119,9 @@ def spike_rows(bands, spike, t, h):
 
 
 @njit(cache=True, nogil=True)
-def moments(bands, spike, data, h):
+def moments(
+    bands: FloatArray, spike: FloatArray, data: FloatArray, h: FloatArray
+) -> tuple[float, float, float, float, float]:
     """Return alpha, beta, gamma, epsilon, Q: the squared residual is alpha - 2 b beta + b^2 gamma + lam^2 Q.
 
     On frames with a spike ``h`` is filled with the rows that give the spike's size.
@@ -140,7 +144,18 @@ def moments(bands, spike, data, h):
 
 
 @njit(cache=True, nogil=True)
-def choose_level(alpha, beta, gamma, epsilon, q, lam, b, free_b, b_min, target):
+def choose_level(
+    alpha: float,
+    beta: float,
+    gamma: float,
+    epsilon: float,
+    q: float,
+    lam: float,
+    b: float,
+    free_b: bool,
+    b_min: float,
+    target: float,
+) -> tuple[float, float, bool]:
     """Return penalty and baseline that meet the constraint for the present set, and whether it can be met."""
     new_b, reached = b, True
     for attempt in range(2):
@@ -161,7 +176,7 @@ def choose_level(alpha, beta, gamma, epsilon, q, lam, b, free_b, b_min, target):
 
 
 @njit(cache=True, nogil=True)
-def exchange(spike, h, lam, b, local):
+def exchange(spike: FloatArray, h: FloatArray, lam: float, b: float, local: bool) -> int:
     """Swap the frames whose condition is violated; with ``local`` only the worst one among near neighbours."""
     violated, worst, worst_at, last = 0, 0.0, -1, -9
     for t in range(len(spike)):
@@ -188,17 +203,38 @@ def exchange(spike, h, lam, b, local):
 
 
 @njit(cache=True, nogil=True)
-def fit_pivots(y, bands, spike, g1, g2, d, lam, b, free_b, b_min, target, data, work, h):
+def prepare(y: FloatArray, g1: float, g2: float, d: float, data: FloatArray) -> None:
+    """Write G y and G 1 as the two columns of ``data``."""
+    for t in range(len(y)):
+        a1 = g1 if t > 1 else (d if t == 1 else 0.0)
+        a2 = g2 if t > 1 else 0.0
+        data[t, 0] = y[t] - (a1 * y[t - 1] if t > 0 else 0.0) - (a2 * y[t - 2] if t > 1 else 0.0)
+        data[t, 1] = 1.0 - a1 - a2
+
+
+@njit(cache=True, nogil=True)
+def fit_pivots(
+    bands: FloatArray,
+    spike: FloatArray,
+    data: FloatArray,
+    lam: float,
+    b: float,
+    free_b: bool,
+    b_min: float,
+    target: float,
+    work: FloatArray,
+    h: FloatArray,
+) -> tuple[float, float, bool, int]:
     """Find the spikes' frames, penalty and baseline that meet ``sum w r^2 = target`` (the baseline where target < 0).
 
-    ``spike`` (T,) holds the first guess and receives the solution's set.
+    ``spike`` (T,) holds the first guess and receives the solution's set. All violated frames change sides at once; when
+    that stops to help, only the worst among near neighbours.
 
     Returns
     -------
     penalty, baseline, whether the constraint could be met, and the trial sets used.
     """
-    prepare(y, g1, g2, d, data)
-    fewest, patience, reached = len(y) + 1, PATIENCE, True
+    fewest, patience, reached, step = len(spike) + 1, PATIENCE, True, 0
     for step in range(MAX_PIVOTS):
         solve_quiet(bands, spike, data, work, h)
         alpha, beta, gamma, epsilon, q = moments(bands, spike, data, h)
@@ -216,17 +252,9 @@ def fit_pivots(y, bands, spike, g1, g2, d, lam, b, free_b, b_min, target, data, 
 
 
 @njit(cache=True, nogil=True)
-def prepare(y, g1, g2, d, data):
-    """Write G y and G 1 as the two columns of ``data``."""
-    for t in range(len(y)):
-        a1 = g1 if t > 1 else (d if t == 1 else 0.0)
-        a2 = g2 if t > 1 else 0.0
-        data[t, 0] = y[t] - (a1 * y[t - 1] if t > 0 else 0.0) - (a2 * y[t - 2] if t > 1 else 0.0)
-        data[t, 1] = 1.0 - a1 - a2
-
-
-@njit(cache=True, nogil=True)
-def write_calcium(spike, h, lam, b, g1, g2, d, c, s):
+def write_calcium(
+    spike: FloatArray, h: FloatArray, lam: float, b: float, g1: float, g2: float, d: float, c: FloatArray, s: FloatArray
+) -> None:
     """Write spikes and calcium of the solution; the calcium of the first frame is a starting value, not a spike."""
     for t in range(len(s)):
         s[t] = max(h[t, 0] - b * h[t, 1] + lam * h[t, 2], 0.0) if spike[t] else 0.0

@@ -1,0 +1,46 @@
+"""Deconvolve a table of traces (CSV, NPY or NWB) without a movie."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from caiman_pipeline.cli.stage import add_stage_arguments, log, progress, stage_job
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("table", type=Path, help="traces: .csv or .tsv (a row per frame), .npy (traces, frames), .nwb")
+    parser.add_argument("--output", type=Path, required=True, help="file to write: .h5 everything; .csv, .npy activity")
+    parser.add_argument("--frame-rate-hz", type=float, help="frames per second, where the file does not tell")
+    parser.add_argument("--decay-time-s", type=float, required=True, help="1/e decay time of a transient")
+    parser.add_argument("--series", help="ROI response series of an NWB file")
+    parser.add_argument("--transposed", action="store_true", help="a CSV row, or an NPY column, is one trace")
+    parser.add_argument("--settings", default="{}", help="keys of `traces` that differ from their defaults, as JSON")
+    add_stage_arguments(parser, settings=False)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Deconvolve one table."""
+    with stage_job("deconvolve", args) as threads:
+        from caiman_pipeline.config.root import load_stage
+        from caiman_pipeline.config.traces import TraceSettings
+        from caiman_pipeline.traces.activity import infer_activity, timing_from
+        from caiman_pipeline.traces.tables import check_output, read_table, write_table
+
+        settings, _ = load_stage(TraceSettings, args.settings)
+        check_output(args.output)
+        table = read_table(args.table, transposed=args.transposed, series=args.series)
+        timing = timing_from(args.frame_rate_hz or table.frame_rate_hz, args.decay_time_s)
+        log.info("%d traces of %d frames at %.4g Hz", *table.traces.shape, timing.frame_rate_hz)
+        result = infer_activity(table.traces, settings, timing, threads=threads, progress=progress("traces"))
+        for name, flag in zip(table.names, result.flags, strict=True):
+            if flag:
+                log.info("trace %s: %s", name, flag)
+        write_table(
+            args.output, table.names, result, source=str(args.table),
+            settings={
+                **settings.model_dump(mode="json"), "frame_rate_hz": timing.frame_rate_hz,
+                "decay_time_s": timing.decay_time_s,
+            },
+        )  # fmt: skip

@@ -1,0 +1,40 @@
+"""Deconvolve the demixed trace of every component and compute its F0 and DF/F."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from caiman_pipeline.cli.stage import add_stage_arguments, log, progress, stage_job
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("--components", type=Path, required=True, help="HDF5 file of the refined components")
+    parser.add_argument("--traces", type=Path, required=True, help="HDF5 file to write: deconvolution and DF/F")
+    add_stage_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Compute one recording's traces."""
+    with stage_job("traces", args) as threads:
+        from caiman_pipeline.config.root import load_stage
+        from caiman_pipeline.config.traces import TraceSettings
+        from caiman_pipeline.io.records import components_from_result, traces_to_arrays
+        from caiman_pipeline.io.results import load_result, save_result
+        from caiman_pipeline.traces.activity import timing_from
+        from caiman_pipeline.traces.extract import extract_traces
+
+        settings, recording = load_stage(TraceSettings, args.settings)
+        source = load_result(args.components, "components")
+        components = components_from_result(source)
+        timing = timing_from(recording.frame_rate_hz, recording.decay_time_s, frames_per_bin=components.frames_per_bin)
+        traces = extract_traces(components, settings, timing, threads=threads, progress=progress("components"))
+        for row, flag in zip(traces.ids, traces.flags, strict=True):
+            if flag:
+                log.info("component %d: %s", row, flag)
+        log.info("%d components, %d with a remark", len(traces.ids), sum(map(bool, traces.flags)))
+        save_result(
+            args.traces, kind="traces", arrays=traces_to_arrays(traces), settings=settings.model_dump(mode="json"),
+            source={"components": str(args.components), **source.source},
+        )  # fmt: skip

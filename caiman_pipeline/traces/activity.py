@@ -1,0 +1,209 @@
+"""From traces to activity: detrend, linearise, choose time constants, deconvolve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from numba import njit, prange
+
+from caiman_pipeline.config.traces import TraceSettings
+from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.traces.ar_model import ar_coefficients, noise_level, nominal_coefficients
+from caiman_pipeline.traces.baseline import running_quantile
+from caiman_pipeline.traces.convex import deconvolve_convex
+from caiman_pipeline.traces.foopsi import Deconvolution, DeconvolutionMethod, deconvolve
+from caiman_pipeline.traces.indicator import combined_coefficients, linearise
+from caiman_pipeline.traces.isolated import optimise_on_events
+from caiman_pipeline.types import FloatArray
+
+BLOCK_VALUES = 2**23
+EVENT_SNR = 3.0
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Frame rate, Hz, and the indicator's decay time, s."""
+
+    frame_rate_hz: float
+    decay_time_s: float
+
+    def frames(self, seconds: float) -> float:
+        """Convert seconds to frames."""
+        return seconds * self.frame_rate_hz
+
+
+def timing_from(frame_rate_hz: float | None, decay_time_s: float | None, *, frames_per_bin: int = 1) -> Timing:
+    """Return the timing of traces that average ``frames_per_bin`` frames.
+
+    Raises
+    ------
+    PipelineError
+        If the frame rate or the decay time is not known.
+    """
+    if not frame_rate_hz or not decay_time_s or min(frame_rate_hz, decay_time_s) <= 0:
+        raise PipelineError(
+            "deconvolution needs `frame_rate_hz` and `decay_time_s`, both above 0: "
+            f"found {frame_rate_hz} Hz and {decay_time_s} s."
+        )
+    return Timing(frame_rate_hz / frames_per_bin, decay_time_s)
+
+
+def method_from(settings: TraceSettings, timing: Timing) -> DeconvolutionMethod:
+    """Turn settings in seconds into a deconvolution method in frames."""
+    return DeconvolutionMethod(
+        order=settings.order, penalty=settings.penalty, s_min=settings.s_min, baseline=settings.baseline,
+        noise_band=settings.noise_band, noise_average=settings.noise_average,
+        lags=_lags(settings, timing), fudge_factor=settings.fudge_factor,
+        nominal_ar=nominal_coefficients(
+            order=settings.order, decay_frames=timing.frames(timing.decay_time_s),
+            rise_frames=timing.frames(settings.rise_time_s),
+        ),
+    )  # fmt: skip
+
+
+def _lags(settings: TraceSettings, timing: Timing) -> int:
+    return max(2, round(timing.frames(settings.autocovariance_s)))
+
+
+def infer_activity(
+    traces: FloatArray,
+    settings: TraceSettings,
+    timing: Timing,
+    *,
+    threads: int,
+    progress: Callable[[int, int], None],
+) -> Deconvolution:
+    """Deconvolve fluorescence traces, block of rows by block of rows.
+
+    Parameters
+    ----------
+    traces : (K, T), fluorescence in any unit; frames that are not finite are missing
+    progress : called with the traces done so far and in all
+
+    Returns
+    -------
+    Deconvolution
+        Of the detrended, linearised traces: ``denoised`` is calcium in the traces' unit of small signals.
+
+    Notes
+    -----
+    Each row's result depends on that row alone.
+    """
+    step = rows_per_block(traces.shape[1])
+    blocks = []
+    for start in range(0, len(traces), step):
+        blocks.append(_infer_block(traces[start : start + step], settings, timing, threads))
+        progress(min(start + step, len(traces)), len(traces))
+    return join(blocks) if blocks else _infer_block(traces, settings, timing, threads)
+
+
+def rows_per_block(n_frames: int) -> int:
+    """Return how many traces are worked on at a time."""
+    return max(1, BLOCK_VALUES // max(n_frames, 1))
+
+
+def join(blocks: list[Deconvolution]) -> Deconvolution:
+    """Stack the rows of several results."""
+    columns = {f.name: [getattr(b, f.name) for b in blocks] for f in fields(Deconvolution)}
+    flags = tuple(flag for block in columns.pop("flags") for flag in block)
+    return Deconvolution(**{name: np.concatenate(parts) for name, parts in columns.items()}, flags=flags)
+
+
+def _infer_block(traces: FloatArray, settings: TraceSettings, timing: Timing, threads: int) -> Deconvolution:
+    method = method_from(settings, timing)
+    traces = np.ascontiguousarray(traces, np.float32)
+    noise = noise_level(traces, band=method.noise_band, average=method.noise_average, threads=threads)
+    detrended = detrend(traces, settings, timing)
+    ar, fallback = time_constants(detrended, noise, settings, timing)
+    calcium = linearise(detrended, noise, settings.linear_range)
+    result = _solve(calcium, noise, ar, method, settings, threads)
+    if settings.optimize_events and settings.order:
+        ar, _ = optimise_on_events(
+            calcium, result.deconvolved, result.baseline, ar, n_events=settings.optimize_events
+        )  # fmt: skip
+        result = _solve(calcium, noise, ar, method, settings, threads)
+    flags = tuple(
+        " ".join(filter(None, (f, "ar_fallback" if b else ""))) for f, b in zip(result.flags, fallback, strict=True)
+    )
+    return replace(result, flags=flags)
+
+
+def detrend(traces: FloatArray, settings: TraceSettings, timing: Timing) -> FloatArray:
+    """Subtract the running quantile of each trace, float32 (K, T)."""
+    if settings.detrend_window_s == 0:
+        return traces
+    half = max(1, round(timing.frames(settings.detrend_window_s) / 2))
+    quantiles = np.full(len(traces), settings.detrend_quantile / 100.0)
+    return traces - running_quantile(traces, half, quantiles, False)
+
+
+def time_constants(
+    traces: FloatArray, noise: FloatArray, settings: TraceSettings, timing: Timing
+) -> tuple[FloatArray, FloatArray]:
+    """Return AR coefficients (K, order) and where an estimate failed, bool (K,)."""
+    method = method_from(settings, timing)
+    if settings.time_constants == "given" or settings.order == 0:
+        return np.tile(method.nominal_ar, (len(traces), 1)), np.zeros(len(traces), bool)
+    if settings.time_constants == "estimated":
+        return ar_coefficients(
+            traces, noise, order=method.order, lags=method.lags, fudge_factor=method.fudge_factor,
+            nominal=method.nominal_ar,
+        )  # fmt: skip
+    return combined_coefficients(
+        traces, noise, order=method.order, decay_frames=timing.frames(timing.decay_time_s),
+        rise_frames=timing.frames(settings.rise_time_s), lags=method.lags, share=settings.estimate_share,
+        fudge_factor=settings.fudge_factor,
+    )  # fmt: skip
+
+
+def _solve(
+    traces: FloatArray, noise: FloatArray, ar: FloatArray, method: DeconvolutionMethod, settings: TraceSettings,
+    threads: int,
+) -> Deconvolution:  # fmt: skip
+    if settings.method == "convex":
+        return deconvolve_convex(
+            traces, noise=noise, ar=ar, baseline=settings.baseline, level=settings.baseline_level,
+            solver=settings.solver,
+        )  # fmt: skip
+    level = np.full(len(traces), settings.baseline_level)
+    return deconvolve(traces, method, noise=noise, ar=ar, baseline=level, threads=threads)
+
+
+@njit(cache=True, nogil=True)
+def _rises(calcium: FloatArray, smallest: float, heights: FloatArray) -> int:
+    """Write the rises from a minimum to the next maximum that are at least ``smallest``; return their number."""
+    n, low, high = 0, np.inf, -np.inf
+    for t in range(len(calcium)):
+        value = float(calcium[t])
+        if np.isnan(value):
+            continue
+        if value < high and high - low >= smallest:
+            heights[n] = high - low
+            n += 1
+            low, high = value, value
+        elif value < low:
+            low, high = value, value
+        else:
+            high = max(high, value)
+    if high - low >= smallest:
+        heights[n] = high - low
+        n += 1
+    return n
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def event_heights(denoised: FloatArray, noise: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return each trace's number of events, int64 (K,), and their median height over noise, float32 (K,), or NaN.
+
+    An event is a rise of the calcium from a minimum to the next maximum by at least three times the noise.
+    """
+    counts, medians = np.zeros(len(denoised), np.int64), np.full(len(denoised), np.nan, np.float32)
+    for k in prange(len(denoised)):
+        if noise[k] > 0.0:
+            heights = np.empty(denoised.shape[1] // 2 + 1)
+            counts[k] = _rises(denoised[k], EVENT_SNR * noise[k], heights)
+            if counts[k]:
+                medians[k] = np.median(heights[: counts[k]]) / noise[k]
+    return counts, medians

@@ -1,0 +1,101 @@
+"""Baseline fluorescence and DF/F of demixed traces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from caiman_pipeline.traces.baseline import baseline_quantile, running_quantile
+from caiman_pipeline.types import Background, FloatArray
+
+DffKind = Literal["dff", "detrended", "dff_over_noise"]
+
+
+@dataclass(frozen=True)
+class DffMethod:
+    """How to find F0 and what to divide by.
+
+    Attributes
+    ----------
+    kind : ``dff`` (F - F0) / F0, ``detrended`` F - F0, or ``dff_over_noise`` (F - F0) / noise
+    window_frames : length of the running window
+    quantile : in percent, or None to find it for each trace
+    fast : approximate the running quantile
+    """
+
+    kind: DffKind
+    window_frames: int
+    quantile: float | None
+    fast: bool
+
+
+@dataclass(frozen=True)
+class Dff:
+    """Relative fluorescence and its F0, float32 (K, T), the quantile used in percent, and where F0 is invalid, (K,)."""
+
+    values: FloatArray
+    f0: FloatArray
+    quantile: FloatArray
+    invalid: FloatArray
+
+
+def background_under(background: Background, footprints_t: FloatArray, *, dark_level: float) -> FloatArray:
+    """Return what the background adds under each footprint: footprint^T (static + spatial temporal - dark level).
+
+    Parameters
+    ----------
+    footprints_t : sparse (K, P), transposed footprints of unit norm
+    dark_level : pixel value without light
+
+    Returns
+    -------
+    float32 (K, T), in pixel values x footprint norm.
+    """
+    level = footprints_t @ (background.static.astype(np.float64) - dark_level)
+    weights = footprints_t @ background.spatial
+    moving = weights @ background.temporal if background.temporal.shape[0] else 0.0
+    return (level[:, None] + moving).astype(np.float32)
+
+
+def relative_fluorescence(traces: FloatArray, background: FloatArray, noise: FloatArray, method: DffMethod) -> Dff:
+    """Return DF/F (or the kind asked for) of demixed traces, and their F0.
+
+    Parameters
+    ----------
+    traces : float32 (K, T), demixed fluorescence
+    background : float32 (K, T), background under each footprint, in the same unit
+    noise : (K,), standard deviation per frame
+
+    Returns
+    -------
+    Dff
+
+    Notes
+    -----
+    F0 is the running quantile of the trace plus the running median of its background, so fluctuations of the
+    background do not enter, slow bleaching does. The quantile of each trace is that of its quiet level, looked for in
+    all windows; CaImAn takes it from the first window. Where F0 is not above the noise of a single frame there is no
+    baseline to relate to: ``dff`` is NaN and the trace flagged. The other kinds have no use for F0's size.
+
+    References
+    ----------
+    Jia, Rochefort, Chen & Konnerth (2011), Nat Protoc, 10.1038/nprot.2010.169.
+    """
+    half = method.window_frames // 2
+    if method.quantile is None:
+        quantile = baseline_quantile(traces, method.window_frames)
+    else:
+        quantile = np.full(len(traces), method.quantile / 100.0)
+    quiet = running_quantile(traces, half, quantile, method.fast)
+    f0 = quiet + running_quantile(background, half, np.full(len(traces), 0.5), method.fast)
+    values, invalid = traces - quiet, np.zeros(len(traces), bool)
+    if method.kind == "dff":
+        usable = f0 > noise[:, None]
+        invalid = (np.isfinite(traces) & ~usable).any(1)
+        values = np.divide(values, f0, out=np.full_like(values, np.nan), where=usable)
+    elif method.kind == "dff_over_noise":
+        scale = noise[:, None].astype(np.float32)
+        values = np.divide(values, scale, out=np.full_like(values, np.nan), where=scale > 0)
+    return Dff(values, f0, (100.0 * quantile).astype(np.float32), invalid)

@@ -1,0 +1,94 @@
+"""The ``traces`` stage: deconvolution and DF/F of all components."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from caiman_pipeline.config.traces import TraceSettings
+from caiman_pipeline.traces.activity import Timing, event_heights, infer_activity, rows_per_block
+from caiman_pipeline.traces.dff import Dff, DffMethod, background_under, relative_fluorescence
+from caiman_pipeline.traces.foopsi import Deconvolution
+from caiman_pipeline.types import Components, FloatArray, Traces
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Results of some components."""
+
+    activity: Deconvolution
+    fluorescence: Dff
+
+
+def extract_traces(
+    components: Components,
+    settings: TraceSettings,
+    timing: Timing,
+    *,
+    threads: int,
+    progress: Callable[[int, int], None],
+) -> Traces:
+    """Deconvolve every component's demixed trace and relate its fluorescence to F0.
+
+    Parameters
+    ----------
+    timing : rate of the traces (of bins, where the components are binned) and decay time
+    progress : called with the components done so far and in all
+
+    Returns
+    -------
+    Traces
+        Row-aligned with ``components.ids``.
+
+    Notes
+    -----
+    Components are taken in blocks, so that nothing but the inputs and the results is held for all of them at once.
+    """
+    n, n_frames = components.denoised.shape
+    whole = {name: np.empty((n, n_frames), np.float32) for name in ("denoised", "deconvolved", "f0", "dff")}
+    columns: list[dict[str, FloatArray]] = []
+    flags: list[str] = []
+    step = rows_per_block(n_frames)
+    for start in range(0, max(n, 1), step):
+        rows = slice(start, min(start + step, n))
+        block = _extract_block(components, rows, settings, timing, threads)
+        whole["denoised"][rows], whole["deconvolved"][rows] = block.activity.denoised, block.activity.deconvolved
+        whole["f0"][rows], whole["dff"][rows] = block.fluorescence.f0, block.fluorescence.values
+        columns.append(_columns(block, timing))
+        flags += _join_flags(block)
+        progress(rows.stop, n)
+    joined = {name: np.concatenate([c[name] for c in columns]) for name in columns[0]}
+    return Traces(ids=components.ids, dff_kind=settings.dff_kind, flags=tuple(flags), **whole, **joined)
+
+
+def _extract_block(
+    components: Components, rows: slice, settings: TraceSettings, timing: Timing, threads: int
+) -> _Block:
+    raw = components.denoised[rows] + components.residual[rows]
+    activity = infer_activity(raw, settings, timing, threads=threads, progress=lambda done, total: None)
+    method = DffMethod(
+        kind=settings.dff_kind, window_frames=max(2, round(timing.frames(settings.f0_window_s))),
+        quantile=settings.f0_quantile, fast=settings.f0_fast,
+    )  # fmt: skip
+    under = background_under(
+        components.background, components.footprints[:, rows].T.tocsr(), dark_level=settings.dark_level
+    )
+    traces = raw if settings.use_residuals else components.denoised[rows]
+    return _Block(activity, relative_fluorescence(traces, under, activity.noise, method))
+
+
+def _columns(block: _Block, timing: Timing) -> dict[str, FloatArray]:
+    activity = block.activity
+    counts, heights = event_heights(activity.denoised, activity.noise)
+    seconds = np.isfinite(activity.denoised).sum(1) / timing.frame_rate_hz
+    return {
+        "baseline": activity.baseline, "noise": activity.noise, "ar": activity.ar, "sparsity": activity.sparsity,
+        "event_snr": heights, "event_rate_hz": (counts / np.maximum(seconds, 1e-9)).astype(np.float32),
+    }  # fmt: skip
+
+
+def _join_flags(block: _Block) -> list[str]:
+    invalid = ("f0_invalid" if bad else "" for bad in block.fluorescence.invalid)
+    return [" ".join(filter(None, pair)) for pair in zip(block.activity.flags, invalid, strict=True)]

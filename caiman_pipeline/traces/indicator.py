@@ -1,0 +1,93 @@
+"""From fluorescence to calcium: the indicator's response, and its time constants for each trace."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+from caiman_pipeline.traces.ar_model import autocovariance, fill_gaps, fit_ar1, nominal_coefficients
+from caiman_pipeline.types import FloatArray
+
+SEARCH_RANGE = 8.0
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def linearise(traces: FloatArray, noise: FloatArray, linear_range: float) -> FloatArray:
+    """Undo the indicator's supralinear response: F becomes R log(1 + F / R), with R = ``linear_range`` x noise.
+
+    Parameters
+    ----------
+    traces : float32 (K, T), fluorescence above its baseline
+    noise : (K,), standard deviation
+    linear_range : in units of noise; fluorescence well below it is kept as it is, 0 leaves everything
+
+    Returns
+    -------
+    float32 (K, T), in the traces' unit (of small signals); values below zero are kept.
+
+    Notes
+    -----
+    Genetically encoded indicators bind calcium cooperatively, so that bursts are brighter than the sum of their spikes;
+    photon noise grows with brightness as well. The logarithm stands for both, and has no parameter that depends on the
+    unit of the trace.
+    """
+    result = np.empty(traces.shape, np.float32)
+    for k in prange(traces.shape[0]):
+        scale = linear_range * noise[k]
+        for t in range(traces.shape[1]):
+            value = float(traces[k, t])
+            result[k, t] = scale * np.log1p(value / scale) if value > 0.0 and scale > 0.0 else value
+    return result
+
+
+def decay_frames_of(traces: FloatArray, noise: FloatArray, *, lags: int, fudge_factor: float) -> FloatArray:
+    """Estimate the 1/e decay of each trace's autocovariance over ``lags`` frames; the factor is on decay per frame.
+
+    Returns
+    -------
+    float64 (K,), frames; NaN where the autocovariance does not decay.
+    """
+    filled, finite = fill_gaps(traces)
+    cov = autocovariance(filled, finite, lags)
+    factors = fudge_factor * np.array([fit_ar1(row, float(sd), lags) for row, sd in zip(cov, noise, strict=True)])
+    decays = np.full(len(factors), np.nan)
+    usable = (factors > 0.0) & (factors < 1.0)
+    decays[usable] = -1.0 / np.log(factors[usable])
+    return decays
+
+
+def combined_coefficients(
+    traces: FloatArray,
+    noise: FloatArray,
+    *,
+    order: int,
+    decay_frames: float,
+    rise_frames: float,
+    lags: int,
+    share: float,
+    fudge_factor: float,
+) -> tuple[FloatArray, FloatArray]:
+    """Return AR coefficients from a decay time between the indicator's and the trace's own.
+
+    Parameters
+    ----------
+    decay_frames, rise_frames : the indicator's 1/e times, frames
+    lags : frames of autocovariance that the trace's own decay is taken from
+    share : weight of the trace's own decay in the geometric mean, 0 to 1
+    fudge_factor : factor on the trace's own decay per frame
+
+    Returns
+    -------
+    float64 (K, order), and bool (K,): where the trace's own decay could not be used.
+
+    Notes
+    -----
+    An estimate from one noisy trace varies by far more than the indicator does, and a table's decay time misses what
+    the cell, its activity and the temperature add. The estimate counts up to a factor of 8 from the indicator's.
+    """
+    own = decay_frames_of(traces, noise, lags=lags, fudge_factor=fudge_factor)
+    missing = np.isnan(own)
+    ratio = np.where(missing, 1.0, own / decay_frames)
+    decays = decay_frames * np.clip(ratio, 1.0 / SEARCH_RANGE, SEARCH_RANGE) ** share
+    rows = [nominal_coefficients(order=order, decay_frames=d, rise_frames=rise_frames) for d in decays]
+    return np.array(rows, np.float64).reshape(len(decays), order), missing
