@@ -70,42 +70,18 @@ def evidence_map(filtered: FloatArray, threshold: float) -> FloatArray:
 
 
 def robust_spread(traces: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the quiet level and the standard deviation below it (activity leaves that side alone), last axis kept."""
-    flat = np.ascontiguousarray(traces).reshape(-1, traces.shape[-1])
-    level, spread = np.empty(len(flat), np.float32), np.empty(len(flat), np.float32)
-    _level_and_spread(flat, level, spread)
-    shape = (*traces.shape[:-1], 1)
-    return level.reshape(shape), spread.reshape(shape)
+    """Return the quiet level and the noise of traces, from their lower part; the last axis is kept, with length one.
 
-
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
-def clipped_mean(trace: FloatArray) -> float:
-    """Return the mean without what is more than two standard deviations away, three times over."""
-    low, high = -np.inf, np.inf
-    mean = 0.0
-    for _ in range(3):
-        count, total, squares = 0, 0.0, 0.0
-        for value in trace:
-            if low <= value <= high:
-                count += 1
-                total += value
-                squares += value * value
-        mean = total / max(count, 1)
-        reach = 2.0 * np.sqrt(max(squares / max(count, 1) - mean * mean, 0.0))
-        low, high = mean - reach, mean + reach
-    return mean
-
-
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
-def _level_and_spread(traces: FloatArray, level: FloatArray, spread: FloatArray) -> None:
-    for i in range(len(traces)):
-        middle = clipped_mean(traces[i])
-        total = 0.0
-        for value in traces[i]:
-            below = min(value - middle, 0.0)
-            total += below * below
-        level[i] = middle
-        spread[i] = np.sqrt(2.0 * total / traces.shape[1])
+    Notes
+    -----
+    Half a and one and a half standard deviations below a Gaussian's mean lie its quantiles 0.31 and 0.07: where activity
+    fills up to two thirds of the time, these are still the quiet part's.
+    """
+    length = traces.shape[-1]
+    low, high = (min(round(q * (length - 1)), length - 1) for q in (0.0668, 0.3085))
+    ordered = np.partition(traces, (low, high), axis=-1)
+    spread = ordered[..., high : high + 1] - ordered[..., low : low + 1]
+    return ordered[..., high : high + 1] + np.float32(0.5) * spread, spread
 
 
 def greedy_search(
@@ -171,7 +147,8 @@ def _start(residual: FloatArray, dims: Dims, cell_px: tuple[float, ...], thresho
     filtered = convolve_space(movie, kernels)
     middle, spread = robust_spread(filtered)
     floor = kernel_norm(dims, kernels)[..., None]
-    scale = np.maximum(spread, 0.5 * floor)
+    smooth = ndi.gaussian_filter(spread[..., 0], [0.5 * d for d in cell_px], mode="nearest")[..., None]
+    scale = np.maximum(np.maximum(spread, smooth), 0.5 * floor)
     filtered -= middle
     filtered /= scale
     reach = tuple(ceil(d) for d in cell_px)

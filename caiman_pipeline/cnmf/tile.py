@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-from numba import njit
 from scipy.sparse import csc_matrix, hstack
 
 from caiman_pipeline.cnmf.background import NodeGrid, background_map, fit_gain, node_grid
-from caiman_pipeline.cnmf.greedy import clipped_mean, greedy_search
+from caiman_pipeline.cnmf.greedy import greedy_search, robust_spread
 from caiman_pipeline.cnmf.spatial import RegressionSums, clean_footprints, dilate_supports, normalise, solve_pixels
 from caiman_pipeline.cnmf.temporal import demix, make_projection, node_signals
 from caiman_pipeline.types import Dims, FloatArray
@@ -161,19 +161,10 @@ def running_baseline(movie: FloatArray, window: int) -> FloatArray:
     n_bins = movie.shape[1]
     count = max(n_bins // max(window, 1), 1)
     edges = np.linspace(0, n_bins, count + 1).round().astype(int)
-    levels = np.empty((len(movie), count), np.float32)
-    window_levels(movie, edges, levels)
+    levels = np.concatenate([robust_spread(movie[:, a:b])[0] for a, b in pairwise(edges)], axis=1)
     centres = (edges[:-1] + edges[1:] - 1) / 2
     position = np.clip(np.interp(np.arange(n_bins), centres, np.arange(count)), 0, count - 1)
     low = np.minimum(position.astype(int), max(count - 2, 0))
     share = (position - low).astype(np.float32)
     high = np.minimum(low + 1, count - 1)
     return levels[:, low] * (1 - share) + levels[:, high] * share
-
-
-@njit(cache=True, nogil=True)
-def window_levels(movie: FloatArray, edges: FloatArray, levels: FloatArray) -> None:
-    """Write the quiet level of each pixel's windows, (P, T) -> (P, len(edges) - 1)."""
-    for p in range(len(movie)):
-        for w in range(len(edges) - 1):
-            levels[p, w] = clipped_mean(movie[p, edges[w] : edges[w + 1]])

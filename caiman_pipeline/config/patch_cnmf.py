@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from caiman_pipeline.config.base import Length, Section, key
+from caiman_pipeline.config.base import Count, Length, Section, key
+from caiman_pipeline.config.footprints import FootprintSettings
+from caiman_pipeline.config.init_methods import (
+    CorrPnrSettings,
+    GraphNmfSettings,
+    GreedyRoiSettings,
+    PcaIcaSettings,
+    SeededSettings,
+    SparseNmfSettings,
+)
 
 
 class PatchSettings(Section):
@@ -12,6 +21,13 @@ class PatchSettings(Section):
 
     recording_keys: ClassVar[tuple[str, ...]] = ("frame_rate_hz", "decay_time_s", "cell_diameter")
 
+    init: Literal["evidence", "greedy_roi", "corr_pnr", "sparse_nmf", "graph_nmf", "pca_ica", "seeded"] = key(
+        "evidence", "", "How components are found; each way but the first has a section of its own below."
+    )
+    components: Count = key(
+        Count(0.0, "evidence"), "",
+        "How many: as many as there is evidence for, or '30 per tile', '0.2 per cell', '400 per mm2', '20000 per mm3'.",
+    )  # fmt: skip
     tile_size: Length | None = key(
         None, "px, um or cells",
         "Size of a tile, overlap included; at least four cells. Empty: as large as a tile's share of memory allows.",
@@ -24,17 +40,32 @@ class PatchSettings(Section):
     )
     max_bins: int = key(4000, "bins", "Most bins; a longer movie gets longer bins.", ge=100)
     baseline_s: float = key(30.0, "s", "Window of the running baseline that is taken off each pixel.", gt=0)
-    threshold: float = key(
-        2.5, "noise SD", "Activity counts above this many standard deviations of the cell-sized filter's noise.", gt=0
-    )
+    threshold: float = key(2.5, "noise SD", "Activity counts above this many standard deviations of the noise.", gt=0)
     min_evidence: float = key(
-        25.0, "noise variances", "The search ends where no pixel has more activity above the threshold.", gt=0
+        25.0,
+        "noise variances",
+        "Least activity above the threshold that makes a component, when evidence decides.",
+        gt=0,
     )
     significance: float = key(
         2.5, "standard errors", "Pixels of a footprint below this many standard errors are dropped.", ge=0
     )
     searches: int = key(2, "", "Searches of a tile, each on what the one before left unexplained.", ge=1, le=10)
-    max_components: int = key(400, "", "Most components that one search of a tile may add.", ge=1)
+    max_components: int = key(400, "", "Most components that one search of a tile may add by evidence.", ge=1)
     min_size: float = key(
         0.2, "", "Smallest footprint, as a share of the area (volume) of a cell of the given diameter.", gt=0, le=1
     )
+    grow: float = key(0.2, "cell diameters", "How far a footprint may grow in one spatial update.", ge=0, le=2)
+    footprints: FootprintSettings = FootprintSettings()
+    greedy_roi: GreedyRoiSettings = GreedyRoiSettings()
+    corr_pnr: CorrPnrSettings = CorrPnrSettings()
+    sparse_nmf: SparseNmfSettings = SparseNmfSettings()
+    graph_nmf: GraphNmfSettings = GraphNmfSettings()
+    pca_ica: PcaIcaSettings = PcaIcaSettings()
+    seeded: SeededSettings = SeededSettings()
+
+    def incomplete(self) -> str:
+        """Return what is missing: `seeded` needs a file."""
+        if self.init == "seeded" and not self.seeded.file:
+            return "seeded.file` must name the file of masks that `init: seeded` starts from."
+        return ""
