@@ -21,8 +21,8 @@ def make_denoiser(*, frame_rate_hz: float, decay_time_s: float, threads: int) ->
     """
     nominal = nominal_coefficients(order=1, decay_frames=decay_time_s * frame_rate_hz, rise_frames=0.0)
     method = DeconvolutionMethod(
-        order=1, penalty="l1", s_min=0.0, baseline="free", noise_band=(0.25, 0.5), noise_average="mean", lags=5,
-        fudge_factor=1.0, nominal_ar=nominal,
+        order=1, penalty="l1", penalty_bounds=(0.0, np.inf), s_min=0.0, baseline="free",
+        noise_band=(0.25, 0.5), noise_average="mean", lags=5, fudge_factor=1.0, nominal_ar=nominal,
     )  # fmt: skip
 
     def denoise(raw: FloatArray) -> FloatArray:

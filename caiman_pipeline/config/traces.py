@@ -24,6 +24,10 @@ class TraceSettings(Section):
     penalty: Literal["l1", "l0", "nonnegative"] = key(
         "l1", "", "Sparsity of activity: l1 set by the noise level, l0 a smallest event (s_min), nonnegative none."
     )
+    penalty_bounds: tuple[float, float] = key(
+        (1.0, 3.0), "noise SD x norm of a transient", "Smallest and largest penalty that the noise level may set with "
+        "l1, in units of what noise alone causes.",
+    )  # fmt: skip
     s_min: float = key(
         0.0, "", "Smallest event with penalty l0, in the trace's unit; negative: in noise SD x sqrt(1 - decay); 0: "
         "set by the noise level.",
@@ -45,7 +49,7 @@ class TraceSettings(Section):
     )
     rise_time_s: float = key(0.05, "s", "Rise time (1/e) of a transient, for order 2 unless estimated.", ge=0)
     estimate_share: float = key(
-        0.6, "", "Weight of the trace's own decay against `decay_time_s` with time constants combined.", ge=0, le=1
+        0.5, "", "Weight of the trace's own decay against `decay_time_s` with time constants combined.", ge=0, le=1
     )
     autocovariance_s: float = key(
         0.5, "s", "Length of the autocovariance from which the trace's own time constants are estimated.", gt=0
@@ -72,6 +76,13 @@ class TraceSettings(Section):
     )
     f0_fast: bool = key(False, "", "Approximate F0's running quantile by straight lines between knots.")
     dark_level: float = key(0.0, "pixel value", "Pixel value without light (camera offset), which is not part of F0.")
+
+    @field_validator("penalty_bounds")
+    @classmethod
+    def _not_negative(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0.0 <= value[0] <= value[1]:
+            raise ValueError("two numbers from 0, the lower one first")
+        return value
 
     @field_validator("noise_band")
     @classmethod

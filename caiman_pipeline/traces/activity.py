@@ -53,7 +53,8 @@ def timing_from(frame_rate_hz: float | None, decay_time_s: float | None, *, fram
 def method_from(settings: TraceSettings, timing: Timing) -> DeconvolutionMethod:
     """Turn settings in seconds into a deconvolution method in frames."""
     return DeconvolutionMethod(
-        order=settings.order, penalty=settings.penalty, s_min=settings.s_min, baseline=settings.baseline,
+        order=settings.order, penalty=settings.penalty,
+        penalty_bounds=settings.penalty_bounds, s_min=settings.s_min, baseline=settings.baseline,
         noise_band=settings.noise_band, noise_average=settings.noise_average,
         lags=_lags(settings, timing), fudge_factor=settings.fudge_factor,
         nominal_ar=nominal_coefficients(

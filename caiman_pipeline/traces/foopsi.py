@@ -33,6 +33,8 @@ class DeconvolutionMethod:
     ----------
     order : of the autoregression, 0 (no dynamics), 1 (instant rise) or 2 (rise and decay)
     penalty : ``l1``, set by the noise constraint; ``l0``, smallest event ``s_min``; or ``nonnegative``, no penalty
+    penalty_bounds : smallest and largest l1 penalty that the noise constraint may set, in units of what noise alone
+        causes (noise x Euclidean norm of a transient); (0, inf) leaves it the constraint's
     s_min : smallest event with ``l0``: in the traces' unit, in units of noise x sqrt(1 - decay) where negative,
         set by the noise constraint where 0
     baseline : ``free``, ``nonnegative``, or ``fixed`` (at the level given to ``deconvolve``, else 0)
@@ -43,6 +45,7 @@ class DeconvolutionMethod:
 
     order: Literal[0, 1, 2]
     penalty: Literal["l1", "l0", "nonnegative"]
+    penalty_bounds: tuple[float, float]
     s_min: float
     baseline: Literal["free", "nonnegative", "fixed"]
     noise_band: tuple[float, float]
@@ -131,7 +134,8 @@ def deconvolve(
         guess = np.zeros((0, 0), np.float32) if start is None else np.nan_to_num(start.deconvolved)
         solve_rows(
             filled, finite, noise, ar, lam, level, guess, denoised, deconvolved, codes,
-            PENALTIES[method.penalty], float(method.s_min), BASELINES[method.baseline],
+            PENALTIES[method.penalty], tuple(map(float, method.penalty_bounds)), float(method.s_min),
+            BASELINES[method.baseline],
         )  # fmt: skip
     return Deconvolution(
         denoised, deconvolved, level.astype(np.float32), noise.astype(np.float32), ar.astype(np.float32),

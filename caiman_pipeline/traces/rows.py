@@ -59,6 +59,13 @@ def threshold_of(s_min: float, noise: float, decay: float) -> float:
 
 
 @njit(cache=True, nogil=True)
+def transient_norm(g1: float, g2: float) -> float:
+    """Return the Euclidean norm of the calcium that one unit of activity leaves."""
+    square = (1.0 - g2) / ((1.0 + g2) * ((1.0 - g2) ** 2 - g1 * g1))
+    return np.sqrt(square) if square > 0.0 else np.inf
+
+
+@njit(cache=True, nogil=True)
 def solve_ar1(
     y: FloatArray,
     w: FloatArray,
@@ -70,12 +77,17 @@ def solve_ar1(
     free_b: bool,
     b_min: float,
     target: float,
+    lowest: float,
+    highest: float,
     c: FloatArray,
     s: FloatArray,
 ) -> tuple[float, float, int]:
     """Solve one AR(1) trace; return penalty, baseline (of the L1 problem, refitted for L0) and flags."""
     first, sums = np.empty(len(y) + 1, np.int64), np.empty((4, len(y)))
     count, lam, b, reached = fit_pools(y, w, g, b, lam, free_b, b_min, target, first, sums)
+    if target >= 0.0 and not lowest <= lam <= highest:
+        reached, lam = True, min(max(lam, lowest), highest)
+        count, lam, b, _ = fit_pools(y, w, g, b, lam, free_b, b_min, -1.0, first, sums)
     if penalty == NONNEGATIVE:
         lam = 0.0
         count, _, _, _ = fit_pools(y, w, g, b, 0.0, False, b_min, -1.0, first, sums)
@@ -101,6 +113,8 @@ def solve_ar2(
     free_b: bool,
     b_min: float,
     target: float,
+    lowest: float,
+    highest: float,
     spike: FloatArray,
     c: FloatArray,
     s: FloatArray,
@@ -111,6 +125,9 @@ def solve_ar2(
     gram_bands(w, g1, g2, d, bands)
     prepare(y, g1, g2, d, data)
     lam, b, reached, steps = fit_pivots(bands, spike, data, lam, b, free_b, b_min, target, work, h)
+    if target >= 0.0 and not lowest <= lam <= highest:
+        reached, lam = True, min(max(lam, lowest), highest)
+        lam, b, _, steps = fit_pivots(bands, spike, data, lam, b, free_b, b_min, -1.0, work, h)
     if penalty != L1:
         lam = 0.0
         _, _, _, more = fit_pivots(bands, spike, data, 0.0, b, False, b_min, -1.0, work, h)
@@ -154,13 +171,15 @@ def solve_row(
     c: FloatArray,
     s: FloatArray,
     penalty: int,
+    bounds: tuple[float, float],
     s_min: float,
     baseline: int,
 ) -> tuple[float, float, int]:
     """Deconvolve one trace; return penalty, baseline and flags.
 
-    ``lam`` is the penalty where it is given, negative where the noise constraint sets it; ``level`` the baseline where
-    it is fixed; ``guess`` the activity to begin from (AR(2)).
+    ``lam`` is the penalty where it is given, negative where the noise constraint sets it, within ``bounds`` (in units
+    of noise times the norm of a transient); ``level`` the baseline where it is fixed; ``guess`` the activity to begin
+    from (AR(2)).
     """
     n, order = len(trace), len(ar)
     y, w = np.empty(n), np.empty(n)
@@ -181,15 +200,22 @@ def solve_row(
     if penalty == NONNEGATIVE and not free_b:
         lam = 0.0
     target = noise * noise * count if lam < 0.0 else -1.0
+    unit = noise * transient_norm(g1, g2)
+    lowest, highest = bounds[0] * unit, bounds[1] * unit
     silence_allowed = penalty == L1 or (penalty == L0 and threshold == 0.0)
     if target >= 0.0 and silence_allowed and silent_residual(y, w, silent) <= target:
-        return largest_penalty(y, w, silent, g1, g2), silent + mean, flags | NO_ACTIVITY
+        silencing = largest_penalty(y, w, silent, g1, g2)
+        if silencing <= highest:
+            return silencing, silent + mean, flags | NO_ACTIVITY
+        target, lam = -1.0, highest
     b = max(low_level(y, w), b_min) if free_b else silent
     lam = max(lam, 0.0)
     if order == 1:
-        lam, b, more = solve_ar1(y, w, g1, lam, b, penalty, threshold, free_b, b_min, target, c, s)
+        lam, b, more = solve_ar1(y, w, g1, lam, b, penalty, threshold, free_b, b_min, target, lowest, highest, c, s)
     else:
-        lam, b, more = solve_ar2(y, w, g1, g2, lam, b, penalty, threshold, free_b, b_min, target, guess > 0.0, c, s)
+        lam, b, more = solve_ar2(
+            y, w, g1, g2, lam, b, penalty, threshold, free_b, b_min, target, lowest, highest, guess > 0.0, c, s
+        )
     return lam, b + mean, flags | more
 
 
@@ -206,6 +232,7 @@ def solve_rows(
     deconvolved: FloatArray,
     codes: FloatArray,
     penalty: int,
+    bounds: tuple[float, float],
     s_min: float,
     baseline: int,
 ) -> None:
@@ -216,7 +243,7 @@ def solve_rows(
         c, s = np.zeros(n_frames), np.zeros(n_frames)
         first_guess = guess[k] if warm else np.zeros(n_frames, np.float32)
         lam[k], level[k], flags = solve_row(
-            traces[k], finite[k], noise[k], ar[k], lam[k], level[k], first_guess, c, s, penalty, s_min, baseline
+            traces[k], finite[k], noise[k], ar[k], lam[k], level[k], first_guess, c, s, penalty, bounds, s_min, baseline
         )
         codes[k] |= flags
         for t in range(n_frames):
