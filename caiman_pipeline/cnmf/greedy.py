@@ -74,8 +74,8 @@ def robust_spread(traces: FloatArray) -> tuple[FloatArray, FloatArray]:
 
     Notes
     -----
-    Half a and one and a half standard deviations below a Gaussian's mean lie its quantiles 0.31 and 0.07: where activity
-    fills up to two thirds of the time, these are still the quiet part's.
+    A Gaussian's quantiles 0.31 and 0.07 lie half a and one and a half standard deviations below its mean: where
+    activity fills up to two thirds of the time, these are still the quiet part's.
     """
     length = traces.shape[-1]
     low, high = (min(round(q * (length - 1)), length - 1) for q in (0.0668, 0.3085))
@@ -147,8 +147,11 @@ def _start(residual: FloatArray, dims: Dims, cell_px: tuple[float, ...], thresho
     filtered = convolve_space(movie, kernels)
     middle, spread = robust_spread(filtered)
     floor = kernel_norm(dims, kernels)[..., None]
-    smooth = ndi.gaussian_filter(spread[..., 0], [0.5 * d for d in cell_px], mode="nearest")[..., None]
-    scale = np.maximum(np.maximum(spread, smooth), 0.5 * floor)
+    around = [max(round(2 * d), 1) if d > 1.5 else 1 for d in cell_px]
+    typical = ndi.median_filter(spread[..., 0], around, mode="nearest")[..., None]
+    typical = np.maximum(typical, 0.5 * floor)
+    # A pixel's own spread, for what its background leaves behind; but a cell active for most of the time must not hide.
+    scale = np.clip(spread, typical, 2 * typical)
     filtered -= middle
     filtered /= scale
     reach = tuple(ceil(d) for d in cell_px)
