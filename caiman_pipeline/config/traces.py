@@ -69,7 +69,9 @@ class TraceSettings(Section):
     dff_kind: Literal["dff", "detrended", "dff_over_noise"] = key(
         "dff", "", "DF/F, F - F0 where there is no meaningful F0 (one-photon), or (F - F0) / noise."
     )
-    use_residuals: bool = key(True, "", "DF/F from the demixed trace with what the model does not explain, or without.")
+    use_residuals: bool = key(
+        False, "", "DF/F of the demixed trace with its noise, or of the model alone (calcium as fluorescence)."
+    )
     f0_window_s: float = key(60.0, "s", "Window of F0's running quantile.", gt=0)
     f0_quantile: float | None = key(
         None, "%", "Quantile of F0; none: found for each trace, where its quiet level lies.", ge=0, le=100

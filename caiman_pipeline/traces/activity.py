@@ -14,7 +14,7 @@ from caiman_pipeline.traces.ar_model import ar_coefficients, noise_level, nomina
 from caiman_pipeline.traces.baseline import running_quantile
 from caiman_pipeline.traces.convex import deconvolve_convex
 from caiman_pipeline.traces.foopsi import Deconvolution, DeconvolutionMethod, deconvolve
-from caiman_pipeline.traces.indicator import combined_coefficients, linearise
+from caiman_pipeline.traces.indicator import combined_coefficients, fluorescence_of, linearise
 from caiman_pipeline.traces.isolated import optimise_on_events
 from caiman_pipeline.types import FloatArray
 
@@ -68,6 +68,14 @@ def _lags(settings: TraceSettings, timing: Timing) -> int:
     return max(2, round(timing.frames(settings.autocovariance_s)))
 
 
+@dataclass(frozen=True)
+class Inference:
+    """Activity behind some traces, and the fluorescence, float32 (K, T), that it stands for in each trace."""
+
+    activity: Deconvolution
+    fluorescence: FloatArray
+
+
 def infer_activity(
     traces: FloatArray,
     settings: TraceSettings,
@@ -92,12 +100,11 @@ def infer_activity(
     -----
     Each row's result depends on that row alone.
     """
-    step = rows_per_block(traces.shape[1])
-    blocks = []
-    for start in range(0, len(traces), step):
-        blocks.append(_infer_block(traces[start : start + step], settings, timing, threads))
+    step, blocks = rows_per_block(traces.shape[1]), []
+    for start in range(0, max(len(traces), 1), step):
+        blocks.append(infer_block(traces[start : start + step], settings, timing, threads=threads).activity)
         progress(min(start + step, len(traces)), len(traces))
-    return join(blocks) if blocks else _infer_block(traces, settings, timing, threads)
+    return join(blocks)
 
 
 def rows_per_block(n_frames: int) -> int:
@@ -112,23 +119,22 @@ def join(blocks: list[Deconvolution]) -> Deconvolution:
     return Deconvolution(**{name: np.concatenate(parts) for name, parts in columns.items()}, flags=flags)
 
 
-def _infer_block(traces: FloatArray, settings: TraceSettings, timing: Timing, threads: int) -> Deconvolution:
+def infer_block(traces: FloatArray, settings: TraceSettings, timing: Timing, *, threads: int) -> Inference:
+    """Deconvolve traces (K, T) that fit in memory together with some working arrays of their size."""
     method = method_from(settings, timing)
     traces = np.ascontiguousarray(traces, np.float32)
     noise = noise_level(traces, band=method.noise_band, average=method.noise_average, threads=threads)
     detrended = detrend(traces, settings, timing)
     ar, fallback = time_constants(detrended, noise, settings, timing)
-    calcium = linearise(detrended, noise, settings.linear_range)
-    result = _solve(calcium, noise, ar, method, settings, threads)
+    linear = linearise(detrended, noise, settings.linear_range)
+    result = _solve(linear, noise, ar, method, settings, threads)
     if settings.optimize_events and settings.order:
-        ar, _ = optimise_on_events(
-            calcium, result.deconvolved, result.baseline, ar, n_events=settings.optimize_events
-        )  # fmt: skip
-        result = _solve(calcium, noise, ar, method, settings, threads)
-    flags = tuple(
-        " ".join(filter(None, (f, "ar_fallback" if b else ""))) for f, b in zip(result.flags, fallback, strict=True)
-    )
-    return replace(result, flags=flags)
+        ar, _ = optimise_on_events(linear, result.denoised, result.baseline, ar, n_events=settings.optimize_events)
+        result = _solve(linear, noise, ar, method, settings, threads)
+    notes = ("ar_fallback" if failed else "" for failed in fallback)
+    flags = tuple(" ".join(filter(None, pair)) for pair in zip(result.flags, notes, strict=True))
+    fluorescence = fluorescence_of(result.denoised, noise, settings.linear_range, detrended) + (traces - detrended)
+    return Inference(replace(result, flags=flags), fluorescence)
 
 
 def detrend(traces: FloatArray, settings: TraceSettings, timing: Timing) -> FloatArray:

@@ -59,7 +59,9 @@ def background_under(background: Background, footprints_t: FloatArray, *, dark_l
     return (level[:, None] + moving).astype(np.float32)
 
 
-def relative_fluorescence(traces: FloatArray, background: FloatArray, noise: FloatArray, method: DffMethod) -> Dff:
+def relative_fluorescence(
+    traces: FloatArray, background: FloatArray, noise: FloatArray, method: DffMethod, *, model: FloatArray | None
+) -> Dff:
     """Return DF/F (or the kind asked for) of demixed traces, and their F0.
 
     Parameters
@@ -67,6 +69,7 @@ def relative_fluorescence(traces: FloatArray, background: FloatArray, noise: Flo
     traces : float32 (K, T), demixed fluorescence
     background : float32 (K, T), background under each footprint, in the same unit
     noise : (K,), standard deviation per frame
+    model : float32 (K, T), the traces without their noise, to relate to F0 in their place
 
     Returns
     -------
@@ -90,7 +93,7 @@ def relative_fluorescence(traces: FloatArray, background: FloatArray, noise: Flo
         quantile = np.full(len(traces), method.quantile / 100.0)
     quiet = running_quantile(traces, half, quantile, method.fast)
     f0 = quiet + running_quantile(background, half, np.full(len(traces), 0.5), method.fast)
-    values, invalid = traces - quiet, np.zeros(len(traces), bool)
+    values, invalid = (traces if model is None else model) - quiet, np.zeros(len(traces), bool)
     if method.kind == "dff":
         usable = f0 > noise[:, None]
         invalid = (np.isfinite(traces) & ~usable).any(1)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from caiman_pipeline.config.traces import TraceSettings
-from caiman_pipeline.traces.activity import Timing, event_heights, infer_activity, rows_per_block
+from caiman_pipeline.traces.activity import Timing, event_heights, infer_block, rows_per_block
 from caiman_pipeline.traces.dff import Dff, DffMethod, background_under, relative_fluorescence
 from caiman_pipeline.traces.foopsi import Deconvolution
 from caiman_pipeline.types import Components, FloatArray, Traces
@@ -67,7 +67,7 @@ def _extract_block(
     components: Components, rows: slice, settings: TraceSettings, timing: Timing, threads: int
 ) -> _Block:
     raw = components.denoised[rows] + components.residual[rows]
-    activity = infer_activity(raw, settings, timing, threads=threads, progress=lambda done, total: None)
+    inferred = infer_block(raw, settings, timing, threads=threads)
     method = DffMethod(
         kind=settings.dff_kind, window_frames=max(2, round(timing.frames(settings.f0_window_s))),
         quantile=settings.f0_quantile, fast=settings.f0_fast,
@@ -75,8 +75,10 @@ def _extract_block(
     under = background_under(
         components.background, components.footprints[:, rows].T.tocsr(), dark_level=settings.dark_level
     )
-    traces = raw if settings.use_residuals else components.denoised[rows]
-    return _Block(activity, relative_fluorescence(traces, under, activity.noise, method))
+    relative = relative_fluorescence(
+        raw, under, inferred.activity.noise, method, model=None if settings.use_residuals else inferred.fluorescence
+    )
+    return _Block(inferred.activity, relative)
 
 
 def _columns(block: _Block, timing: Timing) -> dict[str, FloatArray]:
