@@ -115,7 +115,7 @@ def keep_accepted(outcome: Outcome) -> Outcome:
 
 
 def _take(table: Any, rows: FloatArray) -> Any:
-    columns = {n: v for n, v in vars(table).items() if not isinstance(v, str)}
+    columns = {n: v for n, v in vars(table).items() if v is not None and not isinstance(v, str)}
     taken = {n: tuple(v[i] for i in rows) if isinstance(v, tuple) else v[rows] for n, v in columns.items()}
     return replace(table, **taken)
 
