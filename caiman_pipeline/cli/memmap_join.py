@@ -28,25 +28,28 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.io.records import load_movie_info
         from caiman_pipeline.io.results import load_result, save_result
         from caiman_pipeline.io.store import write_index
-        from caiman_pipeline.motion.join import find_parts, join_blocks, valid_mask
-        from caiman_pipeline.motion.results import block_from_result
+        from caiman_pipeline.motion.join import find_parts, join_recording
+        from caiman_pipeline.motion.plan import make_plan
+        from caiman_pipeline.motion.results import block_from_result, template_from_result
 
         settings, _ = load_stage(MotionSettings, args.settings)
         info = load_movie_info(args.movie_info)
-        template = load_result(args.template, "motion_template")["template"]
+        dims = make_plan(settings, dims=info.dims, frame_rate_hz=info.frame_rate_hz).dims
         folders = sorted(args.blocks, key=natural_key)
+        parts = find_parts(folders, n_frames=info.n_frames, dims=dims)
         blocks = [block_from_result(load_result(folder / "block.h5", "motion_block")) for folder in folders]
-        parts = find_parts(folders, n_frames=info.n_frames, dims=info.dims)
-        arrays = join_blocks(blocks, n_frames=info.n_frames, bad_frames=info.bad_frames)
-        valid = valid_mask(arrays["valid_count"], n_frames=info.n_frames)
-        log.info("%d parts, %d of %d pixels valid", len(parts), valid.sum(), valid.size)
+        template = template_from_result(load_result(args.template, "motion_template"))
+        joined = join_recording(blocks, template, info, settings)
+        for warning in joined.warnings:
+            log.warning("%s", warning)
+        log.info("%s; %d of %d pixels valid", joined.summary, joined.valid.sum(), joined.valid.size)
         stored = settings.model_dump(mode="json")
         source: dict[str, object] = {"recording": info.recording, "version": __version__, "settings": stored}
         args.movie.parent.mkdir(parents=True, exist_ok=True)
         write_index(
-            args.movie, dims=info.dims, frame_rate_hz=info.frame_rate_hz, parts=parts, valid=valid, source=source
+            args.movie, dims=dims, frame_rate_hz=info.frame_rate_hz, parts=parts, valid=joined.valid, source=source
         )
         save_result(
-            args.motion, kind="motion", settings=stored,
-            arrays={**arrays, "template": template, "valid": valid, "method": settings.method}, source={"recording": info.recording},
+            args.motion, kind="motion", arrays={**joined.arrays, "warnings": joined.warnings}, settings=stored,
+            source={"recording": info.recording},
         )  # fmt: skip

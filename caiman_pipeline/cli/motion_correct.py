@@ -29,33 +29,28 @@ def parse_block(text: str) -> tuple[int, int]:
 
 def run(args: argparse.Namespace) -> None:
     """Correct one block of frames."""
-    with stage_job("motion_correct", args):
-        import numpy as np
-
+    with stage_job("motion_correct", args) as threads:
         from caiman_pipeline.config.motion import MotionSettings
         from caiman_pipeline.config.root import load_stage
         from caiman_pipeline.io.atomic import whole_folder
-        from caiman_pipeline.io.readers import open_inspected
         from caiman_pipeline.io.records import load_movie_info
         from caiman_pipeline.io.results import load_result, save_result
         from caiman_pipeline.io.store import block_parts
         from caiman_pipeline.motion.correct import correct_block
-        from caiman_pipeline.motion.results import block_to_arrays
-        from caiman_pipeline.motion.rigid import prepare_template
+        from caiman_pipeline.motion.plan import make_plan
+        from caiman_pipeline.motion.results import block_to_arrays, template_from_result
+        from caiman_pipeline.motion.saved import make_correction, open_source
 
         settings, _ = load_stage(MotionSettings, args.settings)
         info = load_movie_info(args.movie_info)
-        template = load_result(args.template, "motion_template")["template"]
-        limits = tuple(int(np.ceil(v)) for v in settings.max_shift.per_axis(len(info.dims)))
-        box = np.array([(a, n - b) for (a, b), n in zip(info.border_px, info.dims, strict=True)])
-        parts = block_parts(info.n_frames, info.dims, *parse_block(args.block))
-        log.info("block %s: %d parts", args.block, len(parts))
+        plan = make_plan(settings, dims=info.dims, frame_rate_hz=info.frame_rate_hz)
+        template = template_from_result(load_result(args.template, "motion_template"))
+        source = open_source(info, plan, settings, scan_offset_px=template.scan_offset_px)
+        correction = make_correction(source, template, info, plan, settings, threads=threads)
+        parts = block_parts(info.n_frames, plan.dims, *parse_block(args.block))
+        log.info("block %s: %d parts, method %s", args.block, len(parts), template.method)
         with whole_folder(args.output) as folder:
-            block = correct_block(
-                open_inspected(info), parts, folder, template=template,
-                registration=None if settings.method == "none" else prepare_template(template, max_shift=limits),
-                bad_frames=info.bad_frames, box=box, progress=progress("frames"),
-            )  # fmt: skip
+            block = correct_block(source, parts, folder, correction=correction, progress=progress("frames"))
             save_result(
                 folder / "block.h5", kind="motion_block", arrays=block_to_arrays(block),
                 settings=settings.model_dump(mode="json"), source={"recording": info.recording, "block": args.block},

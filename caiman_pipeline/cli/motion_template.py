@@ -1,11 +1,11 @@
-"""Build the template that frames are registered to."""
+"""Build the template that frames are registered to, and decide how they are corrected."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from caiman_pipeline.cli.stage import add_stage_arguments, log, stage_job
+from caiman_pipeline.cli.stage import add_stage_arguments, log, progress, stage_job
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,26 +17,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Build one recording's template."""
-    with stage_job("motion_template", args):
-        import numpy as np
-
+    with stage_job("motion_template", args) as threads:
         from caiman_pipeline.config.motion import MotionSettings
         from caiman_pipeline.config.root import load_stage
-        from caiman_pipeline.io.readers import open_inspected
         from caiman_pipeline.io.records import load_movie_info
         from caiman_pipeline.io.results import save_result
-        from caiman_pipeline.motion.template import build_template, choose_frames
+        from caiman_pipeline.motion.make import build
+        from caiman_pipeline.motion.plan import make_plan
+        from caiman_pipeline.motion.results import template_to_arrays
 
         settings, _ = load_stage(MotionSettings, args.settings)
         info = load_movie_info(args.movie_info)
-        indices = choose_frames(info.n_frames, info.bad_frames, count=settings.template_frames)
-        limits = tuple(int(np.ceil(v)) for v in settings.max_shift.per_axis(len(info.dims)))
-        box = np.array([(a, n - b) for (a, b), n in zip(info.border_px, info.dims, strict=True)])
-        template = build_template(
-            open_inspected(info), indices, max_shift=limits, iterations=settings.template_iterations, box=box
+        plan = make_plan(settings, dims=info.dims, frame_rate_hz=info.frame_rate_hz)
+        result = build(info, plan, settings, threads=threads, progress=progress("rounds"))
+        log.info(
+            "template from %d stretches of frames; method %s (wanted %s)",
+            len(result.sample),
+            result.method,
+            settings.method,
         )
-        log.info("template from %d frames", len(indices))
+        log.info(
+            "log-likelihood per frame against no correction: none %.1f, rigid %.1f, piecewise %.1f", *result.scores
+        )
+        if settings.scan_offset:
+            log.info("odd rows lie %.2f px to the right", result.scan_offset_px)
         save_result(
-            args.template, kind="motion_template", arrays={"template": template, "frames": indices},
+            args.template, kind="motion_template", arrays=template_to_arrays(result),
             settings=settings.model_dump(mode="json"), source={"recording": info.recording},
         )  # fmt: skip

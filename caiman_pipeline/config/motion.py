@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar, Literal
+
+from pydantic import field_validator
 
 from caiman_pipeline.config.base import Length, Section, key
 
@@ -12,7 +15,97 @@ class MotionSettings(Section):
 
     recording_keys: ClassVar[tuple[str, ...]] = ("frame_rate_hz", "cell_diameter")
 
-    method: Literal["none", "rigid"] = key("rigid", "", "How frames are registered.")
-    max_shift: Length = key(Length((12.0,), "px"), "px, um or cells", "Largest shift of a frame along each axis.")
-    template_frames: int = key(400, "frames", "Frames, spread over the recording, of the template.", ge=10)
-    template_iterations: int = key(3, "", "Rounds of registering the template's frames and averaging them.", ge=1)
+    method: Literal["none", "rigid", "piecewise"] = key(
+        "piecewise",
+        "",
+        "How frames are registered: not at all, as a whole, or with displacement that varies over the field.",
+    )
+    keep_better: bool = key(
+        True,
+        "",
+        "Fall back to rigid, or to no correction, where the method asked for does not fit unseen pixels better.",
+    )
+    max_shift: Length = key(Length((20.0,), "px"), "px, um or cells", "Largest rigid shift along each axis.")
+    max_deviation: Length = key(
+        Length((5.0,), "px"), "px, um or cells", "Largest deviation of the local from the rigid shift along each axis."
+    )
+    patch_spacing: Length = key(
+        Length((32.0,), "px"),
+        "px, um or cells",
+        "Distance between places at which local displacement is free to change.",
+    )
+    patch_size: Length = key(
+        Length((64.0,), "px"), "px, um or cells", "Window in which local displacement is first looked for."
+    )
+    smoothing_s: float = key(
+        0.5,
+        "s",
+        "Longest time to either side over which weak local motion may be smoothed; rigid motion never is.",
+        ge=0,
+    )
+    high_pass: Length | None = key(
+        None,
+        "px, um or cells",
+        "Follow structures of about this radius and ignore anything wider: for one-photon movies.",
+    )
+    template: str | None = key(
+        None,
+        "",
+        "Image to register to, instead of one made from the recording: .npy, .tif, or another recording's motion.h5.",
+    )
+    template_frames: int = key(
+        500, "frames", "Frames, in stretches over the recording, that the template is made from.", ge=16
+    )
+    template_rounds: int = key(
+        2, "", "Rounds of refining the template with rigid motion, before those with local motion.", ge=1
+    )
+    shifts_from: str | None = key(
+        None, "", "A motion.h5 of another channel or recording whose shifts to apply, instead of registering this one."
+    )
+    bad_frames: tuple[str, ...] = key(
+        (), "frames", "Frames to leave out of templates and to flag, like 17 or 100-120 (both ends included)."
+    )
+    flag_deviations: float = key(
+        8.0, "", "Flag frames whose likeness to the template is this many robust deviations below the median.", gt=0
+    )
+    scan_offset: Literal["auto"] | float = key(
+        0.0, "px", "How far odd rows lie to the right of even ones (bidirectional scanning); 'auto' measures it."
+    )
+    region: list[tuple[int, int]] | None = key(
+        None, "px", "Part of the field of view to keep, [start, stop] for each axis, or the whole."
+    )
+    interpolation: Literal["cubic", "fourier"] = key(
+        "cubic", "", "Between pixels: cubic convolution, or Fourier phase for the rigid part and cubic for the rest."
+    )
+    border: Literal["nearest", "min", "nan"] = key(
+        "nearest", "", "What pixels from outside become: the nearest pixel, the movie's smallest value, or NaN."
+    )
+    max_outside_fraction: float = key(
+        0.05,
+        "",
+        "Share of frames in which a valid pixel may come from outside; none where the border is NaN.",
+        ge=0,
+        lt=1,
+    )
+
+    @field_validator("bad_frames", mode="before")
+    @classmethod
+    def _as_text(cls, value: object) -> object:
+        return tuple(str(v) for v in value) if isinstance(value, list | tuple) else value
+
+    @field_validator("bad_frames")
+    @classmethod
+    def _frames_or_ranges(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for item in value:
+            ends = re.fullmatch(r"(\d+)(?:-(\d+))?", item)
+            if ends is None or (ends[2] is not None and int(ends[2]) < int(ends[1])):
+                raise ValueError(f"expected frames like 17 or 100-120, got {item!r}")
+        return value
+
+    def listed_bad_frames(self, n_frames: int) -> tuple[int, ...]:
+        """Return the frames of ``bad_frames`` that a recording of ``n_frames`` has."""
+        frames: set[int] = set()
+        for item in self.bad_frames:
+            first, _, last = item.partition("-")
+            frames.update(range(int(first), min(int(last or first) + 1, n_frames)))
+        return tuple(sorted(f for f in frames if f < n_frames))

@@ -1,18 +1,44 @@
-"""Bring the blocks of a recording together: parts, shifts, sums and the valid mask."""
+"""Bring the blocks of a recording together: parts, shifts, measures, border and the valid mask."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.records import shifts_to_arrays
 from caiman_pipeline.io.store import Part, part_bounds, part_name
-from caiman_pipeline.motion.correct import BlockResult
-from caiman_pipeline.motion.results import join_shifts
-from caiman_pipeline.types import Dims, FloatArray
+from caiman_pipeline.motion.measures import border_widths, crispness, frames_beyond, unlike_frames
+from caiman_pipeline.motion.results import BlockResult, TemplateResult, join_shifts, sum_scale
+from caiman_pipeline.types import Dims, FloatArray, MovieInfo
+
+if TYPE_CHECKING:
+    from caiman_pipeline.config.motion import MotionSettings
+
+LISTED = 10
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A recording's motion: arrays for ``motion.h5``, the valid mask, and warnings."""
+
+    arrays: dict[str, Any]
+    valid: FloatArray
+    warnings: tuple[str, ...]
+
+    @property
+    def summary(self) -> str:
+        """One line on what correction did."""
+        a = self.arrays
+        return (
+            f"{a['method']}: correlation with the mean {np.nanmean(a['correlation_before']):.3f} -> "
+            f"{np.nanmean(a['correlation_after']):.3f}, crispness {a['crispness_before']:.4g} -> "
+            f"{a['crispness_after']:.4g}, residual motion {np.mean(a['residual_before']):.2f} -> "
+            f"{np.mean(a['residual_after']):.2f} px"
+        )
 
 
 def find_parts(folders: list[Path], *, n_frames: int, dims: Dims) -> list[Part]:
@@ -36,21 +62,77 @@ def find_parts(folders: list[Path], *, n_frames: int, dims: Dims) -> list[Part]:
     return parts
 
 
-def join_blocks(blocks: list[BlockResult], *, n_frames: int, bad_frames: tuple[int, ...]) -> dict[str, Any]:
-    """Return the arrays of ``motion.h5`` that come from the blocks."""
-    good = max(n_frames - len(bad_frames), 1)
-    shifts = join_shifts(blocks)
-    return {
-        **shifts_to_arrays(shifts),
-        "valid_count": sum(b.valid_count for b in blocks),
-        "mean_before": np.asarray(sum(b.sum_before for b in blocks) / good).astype(np.float32),
-        "mean_after": np.asarray(sum(b.sum_after for b in blocks) / good).astype(np.float32),
-        "correlation_before": np.concatenate([b.correlation_before for b in blocks]),
-        "correlation_after": np.concatenate([b.correlation_after for b in blocks]),
-        "flagged": np.isin(np.arange(n_frames), bad_frames),
-    }
+def join_recording(
+    blocks: list[BlockResult], template: TemplateResult, info: MovieInfo, settings: MotionSettings
+) -> Joined:
+    """Join the blocks of an inspected recording as its settings say."""
+    good = np.ones(info.n_frames, bool)
+    good[[*info.bad_frames, *settings.listed_bad_frames(info.n_frames)]] = False
+    outside = 0.0 if settings.border == "nan" else settings.max_outside_fraction
+    scale = sum_scale(info.value_min, info.value_max)
+    return join_blocks(
+        blocks, template, good=good, scale=scale, max_outside_fraction=outside, deviations=settings.flag_deviations
+    )
 
 
-def valid_mask(valid_count: FloatArray, *, n_frames: int) -> FloatArray:
-    """Return which pixels lie inside the field of view in nearly all frames, bool dims."""
-    return valid_count >= 0.95 * n_frames
+def join_blocks(
+    blocks: list[BlockResult],
+    template: TemplateResult,
+    *,
+    good: FloatArray,
+    scale: float,
+    max_outside_fraction: float,
+    deviations: float,
+) -> Joined:
+    """Join the blocks' results.
+
+    Parameters
+    ----------
+    good : bool (T,), frames that hold something
+    scale : units of the blocks' sums
+    max_outside_fraction : share of good frames in which a valid pixel may lie outside the field of view
+    deviations : how many robust standard deviations less alike than the median a frame must be to be flagged
+    """
+    shifts = join_shifts([b.shifts for b in blocks])
+    count = np.sum([b.valid_count for b in blocks], axis=0)
+    number = max(int(good.sum()), 1)
+    valid = count >= (1 - max_outside_fraction) * number
+    means = [np.sum([getattr(b, n) for b in blocks], axis=0) / (scale * number) for n in ("sum_before", "sum_after")]
+    before, after = (m.astype(np.float32) for m in means)
+    correlation = np.concatenate([b.correlation_after for b in blocks])
+    unlike = unlike_frames(correlation, good, deviations=deviations)
+    at_limit = np.concatenate([b.at_limit for b in blocks])
+    widths = border_widths(valid)
+    beyond = frames_beyond(shifts.rigid, widths) & good
+    arrays = {
+        **shifts_to_arrays(shifts), "method": template.method, "method_scores": template.scores,
+        "template": template.template, "mean_before": before, "mean_after": after, "valid": valid,
+        "border": widths, "correlation_before": np.concatenate([b.correlation_before for b in blocks]),
+        "correlation_after": correlation, "crispness_before": crispness(before, valid),
+        "crispness_after": crispness(after, valid),
+        "residual_before": np.concatenate([b.residual_before for b in blocks]),
+        "residual_after": np.concatenate([b.residual_after for b in blocks]),
+        "at_limit": at_limit, "at_limit_fraction": at_limit.sum() / number, "bad": ~good, "unlike": unlike,
+        "beyond_border": beyond, "flagged": ~good | unlike | at_limit, "scan_offset_px": template.scan_offset_px,
+    }  # fmt: skip
+    return Joined(arrays, valid, _warnings(arrays))
+
+
+def _warnings(arrays: dict[str, Any]) -> tuple[str, ...]:
+    warnings = []
+    if arrays["at_limit_fraction"] > 0.01:
+        warnings.append(
+            f"{arrays['at_limit_fraction']:.1%} of frames ({_listed(arrays['at_limit'])}) are shifted as far as allowed or "
+            "further: raise `motion.max_shift`"
+        )
+    for name, what in (("unlike", "are unlike the template"), ("beyond_border", "are shifted further than the border")):
+        if arrays[name].any():
+            warnings.append(f"{int(arrays[name].sum())} frames {what}: {_listed(arrays[name])}")
+    if arrays["crispness_after"] < arrays["crispness_before"] * 0.99:
+        warnings.append("the mean image is less crisp after correction than before")
+    return tuple(warnings)
+
+
+def _listed(flags: FloatArray) -> str:
+    found = np.flatnonzero(flags)
+    return ", ".join(map(str, found[:LISTED])) + (" ..." if len(found) > LISTED else "")

@@ -1,39 +1,202 @@
-"""The image that frames are registered to: a robust average of frames from all over the recording."""
+"""The image that frames are registered to, learned from stretches of frames spread over the recording.
+
+A start is averaged from the frames that are most alike. It is then refined: frames are registered to it, first as a whole
+and then locally, moved back and averaged; what they leave unexplained gives the weight of each pixel, and how the modes of
+local motion vary gives how much of each to believe.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
 import numpy as np
+from numba import njit, prange
+from scipy.ndimage import gaussian_filter1d
 
-from caiman_pipeline.io.readers import RawMovie
-from caiman_pipeline.motion.apply import translate
-from caiman_pipeline.motion.rigid import prepare_template, register_rigid
-from caiman_pipeline.types import FloatArray
+from caiman_pipeline.motion.estimate import (
+    Estimate,
+    Registration,
+    estimate,
+    prepare_registration,
+    shifts_of,
+    smooth_values,
+)
+from caiman_pipeline.motion.filters import band_pass, smooth_image
+from caiman_pipeline.motion.modes import Modes, learn
+from caiman_pipeline.motion.plan import MotionPlan
+from caiman_pipeline.motion.rigid import bin_frames
+from caiman_pipeline.motion.source import LONGEST_CHUNK, Source, read_ahead
+from caiman_pipeline.motion.surfaces import as_volume
+from caiman_pipeline.motion.warp import plan_warp, warp
+from caiman_pipeline.types import FloatArray, Shifts
+
+START_FRAMES, GROUP = 128, 24
+START_SIZE_PX = 128
+WEIGHT_SMOOTHING_PX = 2.0
+LEAST_VARIANCE = 0.02
+LOCAL_ROUNDS = 2
+VALID_SHARE = 0.95
+Ranges = list[tuple[int, int]]
 
 
-def choose_frames(n_frames: int, bad_frames: tuple[int, ...], *, count: int) -> FloatArray:
-    """Return up to ``count`` frame indices spread evenly over the good frames."""
-    good = np.setdiff1d(np.arange(n_frames), bad_frames)
-    return good[np.unique(np.linspace(0, len(good) - 1, min(count, len(good))).round().astype(int))]
+@dataclass(frozen=True)
+class Sweep:
+    """What one pass over the sample frames gives.
+
+    Attributes
+    ----------
+    mean : float32 dims, average of the frames moved back
+    variance : float32 dims, mean square difference between template and frames moved back by whole pixels
+    valid : int32 dims, frames in which each pixel lies inside the field of view
+    values : mode values of each stretch of frames
+    """
+
+    mean: FloatArray
+    variance: FloatArray
+    valid: FloatArray
+    values: list[FloatArray]
 
 
-def build_template(
-    movie: RawMovie, indices: FloatArray, *, max_shift: tuple[int, ...], iterations: int, box: FloatArray
-) -> FloatArray:
-    """Return the template, float32 dims: the mean of the most alike frames, registered to it and averaged again."""
-    frames = np.nan_to_num(movie.read_frames(indices).astype(np.float32))
-    template = _most_alike(frames)
-    for _ in range(iterations):
-        shifts = register_rigid(frames, prepare_template(template, max_shift=max_shift))
-        moved = translate(frames, shifts - np.median(shifts, axis=0), box=box)
-        flat = moved.reshape(-1, len(frames))
-        similar = np.corrcoef(flat.T, flat.mean(1))[-1, :-1]
-        template = moved[..., similar >= np.median(similar)].mean(-1, dtype=np.float64).astype(np.float32)
-    return template
+@dataclass(frozen=True)
+class Refined:
+    """A template, what registers frames to it, and the pixels inside the field of view in nearly all sample frames."""
+
+    registration: Registration
+    image: FloatArray
+    inside: FloatArray
 
 
-def _most_alike(frames: FloatArray) -> FloatArray:
-    similar = np.nan_to_num(np.corrcoef(frames.reshape(len(frames), -1)))
-    group = min(20, len(frames))
-    ranked = np.sort(similar, axis=1)[:, -group:].mean(1)
-    members = np.argsort(similar[np.argmax(ranked)])[-group:]
-    return frames[np.sort(members)].mean(0)
+def choose_stretches(source: Source, *, count: int, reach: int) -> Ranges:
+    """Return (start, stop) of stretches of neighbouring frames, spread over the recording, ``count`` frames in all."""
+    length = int(np.clip(2 * reach + 2, 16, LONGEST_CHUNK))
+    if source.n_frames <= count:
+        return [(a, min(a + length, source.n_frames)) for a in range(0, source.n_frames, length)]
+    number = max(2, round(count / length))
+    starts = np.linspace(0, source.n_frames - length, number).round().astype(int)
+    return [(int(a), int(a) + length) for a in starts]
+
+
+def start_image(source: Source, stretches: Ranges, *, high_pass: tuple[float, ...] | None, threads: int) -> FloatArray:
+    """Return the mean, float32 dims, of the frames of the sample that are most alike."""
+    frames = np.concatenate([np.arange(a, b)[source.good(a, b)] for a, b in stretches])
+    chosen = frames[np.unique(np.linspace(0, len(frames) - 1, min(START_FRAMES, len(frames))).round().astype(int))]
+    bins = tuple(max(1, n // START_SIZE_PX) for n in as_volume(source.dims))
+    small = []
+    for part in np.array_split(chosen, max(1, len(chosen) // 16)):
+        seen = band_pass(source.read_frames(part), high_pass, threads=threads)
+        small.append(bin_frames(seen.reshape(len(part), *as_volume(source.dims)), bins))
+    views = np.concatenate(small)
+    for axis in (2, 3):
+        views = views - gaussian_filter1d(views, 8.0, axis=axis, mode="nearest")
+    flat = views.reshape(len(views), -1)
+    flat = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-30)
+    likeness = flat @ flat.T
+    group = min(GROUP, len(chosen))
+    middle = np.argmax(np.sort(likeness, axis=1)[:, -group:].mean(1))
+    members = np.sort(chosen[np.argsort(likeness[middle], kind="stable")[-group:]])
+    return source.read_frames(members).mean(0, dtype=np.float64).astype(np.float32)
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _residual_power(
+    frames: FloatArray, whole: FloatArray, good: FloatArray, image: FloatArray, total: FloatArray
+) -> None:
+    depth, height, width = image.shape
+    for item in prange(depth * height):
+        z, y = item // height, item % height
+        for t in range(len(frames)):
+            if good[t]:
+                sz = min(max(z + whole[t, 0], 0), depth - 1)
+                sy = min(max(y + whole[t, 1], 0), height - 1)
+                for x in range(width):
+                    sx = min(max(x + whole[t, 2], 0), width - 1)
+                    total[z, y, x] += (frames[t, sz, sy, sx] - image[z, y, x]) ** 2
+
+
+def _add_residual(
+    frames: FloatArray, whole: FloatArray, good: FloatArray, image: FloatArray, total: FloatArray
+) -> None:
+    shape = as_volume(image.shape)
+    shifts = np.zeros((len(frames), 3), np.int64)
+    shifts[:, 3 - whole.shape[1] :] = whole
+    _residual_power(frames.reshape(-1, *shape), shifts, good, image.reshape(shape), total.reshape(shape))
+
+
+def sweep(source: Source, stretches: Ranges, registration: Registration) -> Sweep:
+    """Register the sample's frames, move them back and average them."""
+    plan = registration.plan
+    warping = plan_warp(plan.dims, registration.grid.nodes, finite=source.finite, border="nearest", minimum=0.0)
+    total, power = np.zeros(plan.dims), np.zeros(plan.dims)
+    valid, values, used = np.zeros(plan.dims, np.int32), [], 0
+    for start, stop, raw in read_ahead(source, stretches):
+        frames, good = source.ready(raw), source.good(start, stop)
+        frames[~good] = 0.0
+        found = estimate(frames, registration)
+        moved = np.empty((*plan.dims, len(frames)), np.float32)
+        warp(frames, _smoothed(found, good, registration), warping, good=good, position=0, out=moved, valid=valid)
+        total += moved @ good.astype(np.float32)
+        seen = band_pass(frames, plan.high_pass, threads=registration.threads)
+        _add_residual(seen, found.whole, good, registration.template, power)
+        values.append(found.values[good])
+        used += int(good.sum())
+    return Sweep((total / max(used, 1)).astype(np.float32), (power / max(used, 1)).astype(np.float32), valid, values)
+
+
+def _smoothed(found: Estimate, good: FloatArray, registration: Registration) -> Shifts:
+    reach = registration.modes.kernel.shape[1] // 2
+    padded = np.pad(found.values, ((reach, reach), (0, 0)), mode="symmetric")
+    values = smooth_values(padded, np.pad(good, reach, mode="symmetric"), registration.modes)
+    return shifts_of(found.whole, values, registration)
+
+
+def weight_of(variance: FloatArray, source: Source) -> FloatArray:
+    """Return the weight of each pixel, float32 dims: its inverse noise variance, zero where there is no data."""
+    smooth = smooth_image(variance, WEIGHT_SMOOTHING_PX)
+    floor = max(LEAST_VARIANCE * float(smooth.mean()), 1e-12)
+    weight = 1.0 / np.maximum(smooth, floor)
+    inside = np.zeros(weight.shape, bool)
+    inside[tuple(slice(a, b) for a, b in source.finite)] = True
+    return np.where(inside, weight, 0.0).astype(np.float32)
+
+
+def refine_template(
+    source: Source,
+    stretches: Ranges,
+    start: FloatArray,
+    *,
+    plan: MotionPlan,
+    rounds: int,
+    fixed: bool,
+    threads: int,
+    progress: Callable[[int, int], None],
+) -> Refined:
+    """Refine a start image (float32 dims) by registering the sample's frames to it and averaging them.
+
+    Parameters
+    ----------
+    rounds : passes with rigid motion, before those with local motion if the plan has any
+    fixed : keep the start image as the template, and learn only weights and modes
+    """
+    image, weight, modes = start, weight_of(np.ones(plan.dims), source), None
+    schedule = [replace(plan, spacing=None)] * rounds + ([plan] * LOCAL_ROUNDS if plan.spacing else [])
+    for step, current in enumerate(schedule):
+        registration = prepare_registration(image, weight, current, modes=None, threads=threads)
+        if modes is not None and current.spacing:
+            registration = replace(registration, modes=inherit(registration.modes, modes))
+        result = sweep(source, stretches, registration)
+        weight = weight_of(result.variance, source)
+        image = image if fixed else result.mean
+        if current.spacing:
+            modes = learn(registration.modes, result.values, reach=plan.reach)
+        progress(step + 1, len(schedule))
+    registration = prepare_registration(image, weight, plan, modes=None, threads=threads)
+    if modes is not None:
+        registration = replace(registration, modes=inherit(registration.modes, modes))
+    used = sum(len(v) for v in result.values)
+    return Refined(registration, image, result.valid >= VALID_SHARE * used)
+
+
+def inherit(fresh: Modes, learned: Modes) -> Modes:
+    """Return fresh modes with the strength and smoothing learned for those of an earlier template."""
+    return replace(fresh, signal=learned.signal, noise=learned.noise, kernel=learned.kernel)

@@ -1,0 +1,129 @@
+"""Displacement fields between their nodes, and between the coordinates of a frame and those of the template.
+
+A frame shows at ``x`` what the template has at ``x - d(x)``; the corrected frame takes at ``y`` what the frame shows at
+``y + u(y)``. Both name the same displacement, at different places: ``u(x - d(x)) = d(x)``. Stored fields are ``u``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+from caiman_pipeline.motion.surfaces import as_volume
+from caiman_pipeline.types import FloatArray, Shifts
+
+FIXED_POINT_ROUNDS = 6
+
+
+def extend_field(field: FloatArray) -> FloatArray:
+    """Return a field (T, *nodes, ndim) with a node more at each end, so that cubic interpolation goes on linearly.
+
+    The result is float32 (T, nodes..., 3) over three axes; an axis with one node gets three copies more.
+    """
+    count, ndim = len(field), field.shape[-1]
+    shape = as_volume(field.shape[1:-1])
+    full = np.zeros((count, *shape, 3), np.float32)
+    full[..., 3 - ndim :] = field.reshape(count, *shape, ndim)
+    for axis, size in enumerate(shape, start=1):
+        if size == 1:
+            full = np.repeat(full, 4, axis=axis)
+        else:
+            first, second, last, before = (np.take(full, [i], axis=axis) for i in (0, 1, -1, -2))
+            full = np.concatenate([2 * first - second, full, 2 * last - before], axis=axis)
+    return np.ascontiguousarray(full)
+
+
+@njit(cache=True, nogil=True)
+def _cubic(f: float, weights: FloatArray) -> None:
+    weights[0], weights[1] = ((-0.5 * f + 1) * f - 0.5) * f, (1.5 * f - 2.5) * f * f + 1
+    weights[2], weights[3] = ((-1.5 * f + 2) * f + 0.5) * f, (0.5 * f - 0.5) * f * f
+
+
+@njit(cache=True, nogil=True)
+def _evaluate(
+    extended: FloatArray, first: FloatArray, step: FloatArray, point: FloatArray, weights: FloatArray, out: FloatArray
+) -> None:
+    """Write the field of one frame (extended nodes) at ``point`` (3,), pixels."""
+    b0, b1, b2 = 0, 0, 0
+    for axis in range(3):
+        position = (point[axis] - first[axis]) / step[axis]
+        base = min(max(int(np.floor(position)), 0), extended.shape[axis] - 4)
+        _cubic(position - base if extended.shape[axis] > 4 or step[axis] < 1e8 else 0.0, weights[axis])
+        if axis == 0:
+            b0 = base
+        elif axis == 1:
+            b1 = base
+        else:
+            b2 = base
+    out[:] = 0.0
+    for i in range(4):
+        for j in range(4):
+            for k in range(4):
+                w = weights[0, i] * weights[1, j] * weights[2, k]
+                if w != 0.0:
+                    for a in range(3):
+                        out[a] += w * extended[b0 + i, b1 + j, b2 + k, a]
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _solve(
+    extended: FloatArray, first: FloatArray, step: FloatArray, points: FloatArray, offsets: FloatArray, sign: float,
+    rounds: int, out: FloatArray,
+) -> None:  # fmt: skip
+    """Write the displacement ``d`` that the field has at ``point + sign x (d - offset)``, for each frame and point."""
+    for t in prange(len(extended)):
+        weights, place, found = np.zeros((3, 4)), np.zeros(3), np.zeros(3)
+        for p in range(len(points)):
+            found[:] = offsets[t]
+            for _ in range(rounds):
+                for a in range(3):
+                    place[a] = points[p, a] + sign * (found[a] - offsets[t, a])
+                _evaluate(extended[t], first, step, place, weights, found)
+            for a in range(3):
+                out[t, p, a] = found[a]
+
+
+def _solve_field(
+    field: FloatArray, nodes: tuple[FloatArray, ...], points: FloatArray, offsets: FloatArray, sign: float
+) -> FloatArray:
+    ndim = field.shape[-1]
+    lead = 3 - ndim
+    full_points, full_offsets = np.zeros((len(points), 3)), np.zeros((len(field), 3))
+    full_points[:, lead:], full_offsets[:, lead:] = points, offsets
+    first, step = np.zeros(3), np.full(3, 1e9)
+    for axis, n in enumerate(nodes, start=lead):
+        first[axis] = n[0]
+        step[axis] = (n[-1] - n[0]) / (len(n) - 1) if len(n) > 1 else 1e9
+    out = np.empty((len(field), len(points), 3), np.float32)
+    _solve(extend_field(field), first, step, full_points, full_offsets, sign, FIXED_POINT_ROUNDS, out)
+    return out[..., lead:]
+
+
+def _mesh(axes: tuple[FloatArray, ...]) -> FloatArray:
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes)).astype(np.float64)
+
+
+def to_template(field: FloatArray, nodes: tuple[FloatArray, ...], whole: FloatArray) -> FloatArray:
+    """Return the field by place in the template from the field by place in frames moved back by whole pixels.
+
+    Parameters
+    ----------
+    field : float32 (T, *nodes, ndim), total displacement at the nodes of frames moved back by ``whole``
+    whole : (T, ndim), pixels
+    """
+    return _solve_field(field, nodes, _mesh(nodes), np.asarray(whole, np.float64), 1.0).reshape(field.shape)
+
+
+def displacement_at(shifts: Shifts, *points: FloatArray) -> FloatArray:
+    """Return the displacement of the scene at pixels of the raw frames, float32 (T, len(points[0]), ..., ndim).
+
+    Parameters
+    ----------
+    points : pixel coordinates along each axis, for example rows and columns
+    """
+    ndim = shifts.rigid.shape[1]
+    shape = (shifts.n_frames, *(len(p) for p in points), ndim)
+    if shifts.field is None:
+        return np.broadcast_to(shifts.rigid.reshape(-1, *(1,) * ndim, ndim), shape).astype(np.float32)
+    still = np.zeros_like(shifts.rigid)
+    return _solve_field(shifts.field, shifts.grid, _mesh(points), still, -1.0).reshape(shape)

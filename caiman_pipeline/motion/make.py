@@ -1,0 +1,167 @@
+"""Make a recording's template, and decide how its frames are corrected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.io.readers import open_file
+from caiman_pipeline.io.results import load_result
+from caiman_pipeline.motion.choose import METHODS, judge
+from caiman_pipeline.motion.estimate import prepare_registration
+from caiman_pipeline.motion.plan import MotionPlan
+from caiman_pipeline.motion.results import TemplateResult, load_shifts, slice_shifts
+from caiman_pipeline.motion.saved import check_template, modes_to_arrays, open_source
+from caiman_pipeline.motion.scan import find_scan_offset
+from caiman_pipeline.motion.source import Source, read_ahead
+from caiman_pipeline.motion.template import VALID_SHARE, choose_stretches, refine_template, start_image, weight_of
+from caiman_pipeline.motion.warp import plan_warp, warp
+from caiman_pipeline.types import FloatArray, MovieInfo, Shifts
+
+if TYPE_CHECKING:
+    from caiman_pipeline.config.motion import MotionSettings
+
+MAX_SCAN_OFFSET_PX = 10
+SCAN_FRAMES = 200
+
+
+def measure_scan_offset(source: Source) -> float:
+    """Return how far odd rows lie to the right of even ones, from frames spread over the recording, pixels."""
+    good = np.flatnonzero(source.good(0, source.n_frames))
+    chosen = good[np.unique(np.linspace(0, len(good) - 1, min(SCAN_FRAMES, len(good))).round().astype(int))]
+    means = [source.read_frames(part).mean(0) for part in np.array_split(chosen, max(1, len(chosen) // 16))]
+    return round(find_scan_offset(np.stack(means), max_offset_px=MAX_SCAN_OFFSET_PX), 2)
+
+
+def make_template(
+    source: Source,
+    plan: MotionPlan,
+    *,
+    method: str,
+    keep_better: bool,
+    image: FloatArray | None,
+    count: int,
+    rounds: int,
+    threads: int,
+    progress: Callable[[int, int], None],
+) -> TemplateResult:
+    """Make a template and learn how to register frames to it.
+
+    Parameters
+    ----------
+    method : none, rigid or piecewise, the most that is wanted
+    keep_better : take less where that fits unseen pixels better
+    image : float32 dims, a template to use as it is, or None
+    count, rounds : frames in the sample, and rounds of rigid refinement
+    """
+    stretches = choose_stretches(source, count=count, reach=plan.reach)
+    mean, _ = sample_mean(source, stretches, None)
+    if method == "none" or not any(plan.max_shift):
+        return _unregistered(source, mean if image is None else image, mean, stretches)
+    start = image if image is not None else start_image(source, stretches, high_pass=plan.high_pass, threads=threads)
+    refined = refine_template(
+        source, stretches, start, plan=plan, rounds=rounds, fixed=image is not None, threads=threads, progress=progress
+    )
+    registration, template = refined.registration, refined.image
+    verdict = judge(source, stretches, registration, wanted=method)
+    kept = verdict.kept if keep_better else method
+    if kept == "none" and image is None:
+        template = mean
+    if kept != "piecewise" and plan.spacing:
+        rigid = replace(plan, spacing=None)
+        registration = prepare_registration(template, registration.weight, rigid, modes=None, threads=threads)
+    return TemplateResult(
+        template=template, weight=registration.weight, mask=refined.inside, mean_before=mean, method=kept,
+        scores=verdict.scores, scan_offset_px=source.scan_offset_px, sample=np.array(stretches),
+        modes=modes_to_arrays(registration.modes), given=None,
+    )  # fmt: skip
+
+
+def make_given(source: Source, given: Shifts, *, count: int) -> TemplateResult:
+    """Return a template for frames whose shifts are known already.
+
+    Raises
+    ------
+    PipelineError
+        If the shifts are those of a movie of another length or number of axes.
+    """
+    if given.n_frames != source.n_frames or given.rigid.shape[1] != len(source.dims):
+        raise PipelineError(
+            f"the given shifts are of {given.n_frames} frames with {given.rigid.shape[1]} axes, but the movie has "
+            f"{source.n_frames} frames of {source.dims}. Take them from a channel recorded at the same time."
+        )
+    stretches = choose_stretches(source, count=count, reach=0)
+    mean, _ = sample_mean(source, stretches, None)
+    template, valid = sample_mean(source, stretches, given)
+    used = sum(int(source.good(a, b).sum()) for a, b in stretches)
+    result = _unregistered(source, template, mean, stretches)
+    return replace(result, method="given", given=given, mask=valid >= VALID_SHARE * used)
+
+
+def _unregistered(
+    source: Source, template: FloatArray, mean: FloatArray, stretches: list[tuple[int, int]]
+) -> TemplateResult:
+    weight = weight_of(np.ones(source.dims), source)
+    return TemplateResult(
+        template=template, weight=weight, mask=weight > 0, mean_before=mean, method="none", scores=np.zeros(len(METHODS)),
+        scan_offset_px=source.scan_offset_px, sample=np.array(stretches), modes={}, given=None,
+    )  # fmt: skip
+
+
+def sample_mean(
+    source: Source, stretches: list[tuple[int, int]], given: Shifts | None
+) -> tuple[FloatArray, FloatArray]:
+    """Return the mean of the sample's good frames, raw or moved back by given shifts, float32 dims, and valid counts."""
+    total, used, valid = np.zeros(source.dims), 0, np.zeros(source.dims, np.int32)
+    nodes = given.grid if given and given.grid else tuple(np.float32([(n - 1) / 2]) for n in source.dims)
+    warping = plan_warp(source.dims, nodes, finite=source.finite, border="nearest", minimum=0.0)
+    for start, stop, raw in read_ahead(source, stretches):
+        good = source.good(start, stop)
+        frames = source.ready(raw)
+        frames[~good] = 0.0
+        if given is None:
+            total += frames.sum(0, dtype=np.float64)
+        else:
+            moved = np.empty((*source.dims, len(frames)), np.float32)
+            warp(frames, slice_shifts(given, start, stop), warping, good=good, position=0, out=moved, valid=valid)
+            total += moved @ good.astype(np.float32)
+        used += int(good.sum())
+    return (total / max(used, 1)).astype(np.float32), valid
+
+
+def build(
+    info: MovieInfo, plan: MotionPlan, settings: MotionSettings, *, threads: int, progress: Callable[[int, int], None]
+) -> TemplateResult:
+    """Make the template of an inspected recording as its settings say."""
+    offset = settings.scan_offset
+    source = open_source(info, plan, settings, scan_offset_px=0.0 if offset == "auto" else offset)
+    if offset == "auto":
+        source = replace(source, scan_offset_px=measure_scan_offset(source))
+    if settings.shifts_from is not None:
+        return make_given(source, load_shifts(settings.shifts_from), count=settings.template_frames)
+    image = None
+    if settings.template is not None:
+        image = check_template(load_image(settings.template), plan, settings.template)
+    return make_template(
+        source, plan, method=settings.method, keep_better=settings.keep_better, image=image,
+        count=settings.template_frames, rounds=settings.template_rounds, threads=threads, progress=progress,
+    )  # fmt: skip
+
+
+def load_image(path: str) -> FloatArray:
+    """Read a template: a movie file (its mean), or another recording's ``motion.h5``.
+
+    Raises
+    ------
+    PipelineError
+        If it cannot be read.
+    """
+    if Path(path).name.endswith("motion.h5"):
+        return load_result(path, "motion")["template"]
+    reader = open_file(path)
+    return reader.read(0, min(reader.n_frames, SCAN_FRAMES)).mean(0, dtype=np.float64).astype(np.float32)

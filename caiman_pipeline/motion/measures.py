@@ -1,0 +1,63 @@
+"""How well frames are aligned: crispness of the mean image, frames that stand out, and the border that shifts leave."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from caiman_pipeline.types import FloatArray
+
+
+def crispness(image: FloatArray, mask: FloatArray) -> float:
+    """Return the norm of an image's gradient over the pixels of ``mask`` (bool), larger for a sharper image.
+
+    References
+    ----------
+    Pnevmatikakis & Giovannucci 2017, NoRMCorre. doi:10.1016/j.jneumeth.2017.07.031
+    """
+    total = 0.0
+    for axis in range(image.ndim):
+        if image.shape[axis] < 2:
+            continue
+        low = [slice(None)] * image.ndim
+        high = list(low)
+        low[axis], high[axis] = slice(0, -1), slice(1, None)
+        both = mask[tuple(low)] & mask[tuple(high)]
+        step = image[tuple(high)].astype(np.float64) - image[tuple(low)]
+        total += float((step[both] ** 2).sum())
+    return float(np.sqrt(total))
+
+
+def unlike_frames(correlation: FloatArray, good: FloatArray, *, deviations: float) -> FloatArray:
+    """Return which good frames are less like the template than nearly all others, bool (T,).
+
+    Parameters
+    ----------
+    deviations : how many robust standard deviations below the median
+    """
+    known = correlation[good & np.isfinite(correlation)]
+    if not len(known):
+        return np.zeros(len(correlation), bool)
+    middle = np.median(known)
+    spread = 1.4826 * np.median(np.abs(known - middle))
+    return good & (correlation < middle - deviations * max(spread, 1e-6))
+
+
+def border_widths(valid: FloatArray) -> FloatArray:
+    """Return how many pixels at each end of each axis are not valid, int64 (ndim, 2); a half-valid line counts as valid."""
+    widths = np.zeros((valid.ndim, 2), np.int64)
+    for axis in range(valid.ndim):
+        line = valid.mean(axis=tuple(a for a in range(valid.ndim) if a != axis))
+        inside = line >= 0.5 * line.max() if line.max() > 0 else np.zeros(len(line), bool)
+        if inside.any():
+            widths[axis] = np.argmax(inside), np.argmax(inside[::-1])
+        else:
+            widths[axis] = len(line), 0
+    return widths
+
+
+def frames_beyond(rigid: FloatArray, widths: FloatArray) -> FloatArray:
+    """Return which frames are shifted further than the border is wide, bool (T,).
+
+    A scene displaced by +d leaves the last d lines of the corrected frame outside.
+    """
+    return ((rigid > widths[:, 1] + 0.5) | (rigid < -widths[:, 0] - 0.5)).any(1)

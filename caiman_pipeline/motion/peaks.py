@@ -1,0 +1,143 @@
+"""From log-likelihood surfaces to displacements: where their peaks are, and their slope at a given place."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+from caiman_pipeline.motion.surfaces import CellTemplate
+from caiman_pipeline.types import FloatArray
+
+
+@njit(cache=True, nogil=True)
+def _vertex(low: float, middle: float, high: float) -> float:
+    """Return where a parabola through three points, one apart, has its maximum, within half a step of the middle."""
+    curvature = low - 2 * middle + high
+    if curvature >= 0:
+        return 0.0
+    return min(max(0.5 * (low - high) / curvature, -0.5), 0.5)
+
+
+@njit(cache=True, nogil=True)
+def _peak(surface: FloatArray, sizes: FloatArray, out: FloatArray) -> None:
+    """Write the sub-pixel position of the maximum of ``surface`` (flat, ``sizes`` per axis) relative to its centre."""
+    top = np.argmax(surface)
+    stride = 1
+    for axis in range(2, -1, -1):
+        at = top // stride % sizes[axis]
+        out[axis] = at - sizes[axis] // 2
+        if 0 < at < sizes[axis] - 1:
+            out[axis] += _vertex(surface[top - stride], surface[top], surface[top + stride])
+        stride *= sizes[axis]
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _patch_peaks(
+    agreement: FloatArray, energy: FloatArray, gain: FloatArray, members: FloatArray, sizes: FloatArray, out: FloatArray
+) -> None:
+    for t in prange(len(agreement)):
+        surface = np.empty(agreement.shape[2], np.float32)
+        for patch in range(len(members)):
+            surface[:] = 0.0
+            for cell in members[patch]:
+                if cell >= 0:
+                    for d in range(len(surface)):
+                        surface[d] += agreement[t, cell, d] - 0.5 * gain[t] * energy[cell, d]
+            _peak(surface, sizes, out[t, patch])
+
+
+def patch_peaks(agreement: FloatArray, cells: CellTemplate, members: FloatArray, gain: FloatArray) -> FloatArray:
+    """Return the most likely displacement of each patch of cells, float32 (T, patches, 3) in pixels.
+
+    Parameters
+    ----------
+    agreement : float32 (T, cells, displacements), of ``cell_agreement``
+    members : int64 (patches, most), cells of each patch, filled up with -1
+    gain : float32 (T,), brightness of each frame relative to the template
+    """
+    out = np.empty((len(agreement), len(members), 3), np.float32)
+    sizes = np.array([2 * r + 1 for r in cells.lags])
+    _patch_peaks(agreement, cells.energy, gain, members, sizes, out)
+    return out
+
+
+def frame_gain(agreement: FloatArray, cells: CellTemplate) -> FloatArray:
+    """Return the brightness of each frame relative to the template, float32 (T,), between a half and two."""
+    together, energy = agreement.sum(1), cells.energy.sum(0)
+    best = np.argmax(together - 0.5 * energy, axis=1)
+    gain = together[np.arange(len(together)), best] / np.maximum(energy[best], 1e-30)
+    return np.clip(gain, 0.5, 2.0).astype(np.float32)
+
+
+@njit(cache=True, nogil=True)
+def _taps(position: float, reach: int, weights: FloatArray, slopes: FloatArray) -> int:
+    """Fill cubic weights and their derivative for a displacement; return the index of the first of the four samples."""
+    if reach == 0:
+        weights[:], slopes[:] = 0.0, 0.0
+        weights[1] = 1.0
+        return -1
+    inside = min(max(position, -(reach - 1.0)), reach - 1.0)
+    base = min(int(np.floor(inside)), reach - 2)
+    f = inside - base
+    weights[0], weights[1] = ((-0.5 * f + 1) * f - 0.5) * f, (1.5 * f - 2.5) * f * f + 1
+    weights[2], weights[3] = ((-1.5 * f + 2) * f + 0.5) * f, (0.5 * f - 0.5) * f * f
+    slopes[0], slopes[1] = (-1.5 * f + 2) * f - 0.5, (4.5 * f - 5) * f
+    slopes[2], slopes[3] = (-4.5 * f + 4) * f + 0.5, (1.5 * f - 1) * f
+    return base + reach - 1
+
+
+@njit(cache=True, nogil=True)
+def _at_cell(
+    agreement: FloatArray, energy: FloatArray, gain: float, sizes: FloatArray, first: FloatArray, weights: FloatArray,
+    slopes: FloatArray, out: FloatArray,
+) -> None:  # fmt: skip
+    """Interpolate one surface: ``out`` gets its value and its derivative along each axis."""
+    out[:] = 0.0
+    for a in range(4 if sizes[0] > 1 else 1):
+        wa, sa, ia = (weights[0, a], slopes[0, a], first[0] + a) if sizes[0] > 1 else (1.0, 0.0, 0)
+        for b in range(4):
+            if sizes[1] == 1 and b != 1:
+                continue
+            row = (ia * sizes[1] + first[1] + b) * sizes[2]
+            value, slope = 0.0, 0.0
+            for c in range(4):
+                if sizes[2] == 1 and c != 1:
+                    continue
+                at = row + first[2] + c
+                sample = gain * (agreement[at] - 0.5 * gain * energy[at])
+                value += weights[2, c] * sample
+                slope += slopes[2, c] * sample
+            out[0] += wa * weights[1, b] * value
+            out[1] += sa * weights[1, b] * value
+            out[2] += wa * slopes[1, b] * value
+            out[3] += wa * weights[1, b] * slope
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _linearise(
+    agreement: FloatArray, energy: FloatArray, gain: FloatArray, sizes: FloatArray, at: FloatArray, out: FloatArray
+) -> None:
+    for t in prange(len(agreement)):
+        weights, slopes = np.zeros((3, 4)), np.zeros((3, 4))
+        first = np.zeros(3, np.int64)
+        result = np.empty(4)
+        for cell in range(agreement.shape[1]):
+            for axis in range(3):
+                first[axis] = _taps(at[t, cell, axis], sizes[axis] // 2, weights[axis], slopes[axis])
+            _at_cell(agreement[t, cell], energy[cell], gain[t], sizes, first, weights, slopes, result)
+            out[t, cell] = result
+
+
+def linearise(agreement: FloatArray, cells: CellTemplate, at: FloatArray, gain: FloatArray) -> FloatArray:
+    """Return value and slopes of every cell's log-likelihood at the displacements ``at``, float32 (T, cells, 4).
+
+    Parameters
+    ----------
+    agreement : float32 (T, cells, displacements), of ``cell_agreement``
+    at : float32 (T, cells, 3), pixels
+    gain : float32 (T,), brightness of each frame relative to the template
+    """
+    out = np.empty((*at.shape[:2], 4), np.float32)
+    sizes = np.array([2 * r + 1 for r in cells.lags])
+    _linearise(agreement, cells.energy, gain, sizes, np.ascontiguousarray(at, np.float32), out)
+    return out

@@ -1,0 +1,114 @@
+"""From settings and results to what the motion stage works with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.io.readers import open_inspected
+from caiman_pipeline.motion.correct import Correction
+from caiman_pipeline.motion.estimate import Registration, prepare_registration
+from caiman_pipeline.motion.modes import Modes
+from caiman_pipeline.motion.plan import MotionPlan
+from caiman_pipeline.motion.results import TemplateResult, sum_scale
+from caiman_pipeline.motion.source import Source, finite_bounds
+from caiman_pipeline.motion.sums import Likeness
+from caiman_pipeline.motion.warp import plan_warp
+from caiman_pipeline.types import FloatArray, MovieInfo
+
+if TYPE_CHECKING:
+    from caiman_pipeline.config.motion import MotionSettings
+
+
+def open_source(info: MovieInfo, plan: MotionPlan, settings: MotionSettings, *, scan_offset_px: float) -> Source:
+    """Open a recording's raw frames for motion correction."""
+    return Source(
+        movie=open_inspected(info),
+        region=plan.region,
+        finite=finite_bounds(info.border_px, info.dims, plan.region),
+        scan_offset_px=scan_offset_px,
+        bad_frames=tuple(sorted({*info.bad_frames, *settings.listed_bad_frames(info.n_frames)})),
+    )
+
+
+def make_correction(
+    source: Source,
+    template: TemplateResult,
+    info: MovieInfo,
+    plan: MotionPlan,
+    settings: MotionSettings,
+    *,
+    threads: int,
+) -> Correction:
+    """Prepare for correcting a recording's frames."""
+    local = replace(plan, spacing=plan.patch_spacing)
+    flow = prepare(template, local, threads=threads) if any(plan.max_shift) else None
+    registration = None
+    if template.method in ("rigid", "piecewise"):
+        chosen = local if template.method == "piecewise" else replace(plan, spacing=None)
+        registration = prepare(template, chosen, threads=threads) if template.method == "rigid" else flow
+    nodes = _nodes(template, registration)
+    scale = sum_scale(info.value_min, info.value_max)
+    return Correction(
+        registration=registration,
+        given=template.given,
+        warping=plan_warp(
+            plan.dims, nodes, finite=source.finite, border=settings.border, minimum=info.value_min
+        ),
+        fourier=settings.interpolation == "fourier",
+        blank=template.template,
+        before=Likeness(template.mean_before, template.mask, scale),
+        after=Likeness(template.template, template.mask, scale),
+        flow=flow,
+        scale=scale,
+    )  # fmt: skip
+
+
+def prepare(template: TemplateResult, plan: MotionPlan, *, threads: int) -> Registration:
+    """Prepare for registering frames to a saved template."""
+    return prepare_registration(
+        template.template, template.weight, plan, modes=modes_from_arrays(template), threads=threads
+    )
+
+
+def modes_to_arrays(modes: Modes) -> dict[str, FloatArray]:
+    """Flatten modes for ``save_result``."""
+    return {name: np.asarray(value) for name, value in vars(modes).items()}
+
+
+def modes_from_arrays(template: TemplateResult) -> Modes | None:
+    """Rebuild modes, None if there are none."""
+    if not template.modes:
+        return None
+    values = dict(template.modes)
+    values["axes"], values["noise"] = tuple(int(a) for a in values["axes"]), float(values["noise"])
+    return Modes(**values)
+
+
+def _nodes(template: TemplateResult, registration: Registration | None) -> tuple[FloatArray, ...]:
+    if template.given is not None and template.given.field is not None:
+        return template.given.grid
+    if registration is not None:
+        return registration.grid.nodes
+    return tuple(np.float32([(n - 1) / 2]) for n in template.template.shape)
+
+
+def check_template(image: FloatArray, plan: MotionPlan, path: str) -> FloatArray:
+    """Return a template given by the user as float32 dims.
+
+    Raises
+    ------
+    PipelineError
+        If it does not fit the movie or holds pixels that are not finite.
+    """
+    if image.shape != plan.dims:
+        raise PipelineError(
+            f"{path}: a template of {image.shape} does not fit frames of {plan.dims}. "
+            "Give one of the movie's size (of `motion.region`, where that is set)."
+        )
+    if not np.isfinite(image).all():
+        raise PipelineError(f"{path}: the template holds pixels that are not finite. Fill them first.")
+    return np.ascontiguousarray(image, np.float32)

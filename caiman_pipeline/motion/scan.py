@@ -1,0 +1,55 @@
+"""Bidirectional scanning: rows scanned on the way back that lie beside those scanned on the way there."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.fft as fft
+
+from caiman_pipeline.motion.grid import cubic_weights
+from caiman_pipeline.types import FloatArray
+
+
+def find_scan_offset(frames: FloatArray, *, max_offset_px: int) -> float:
+    """Return how far odd rows lie to the right of even ones, in pixels, by phase correlation of neighbouring rows.
+
+    Parameters
+    ----------
+    frames : float32 (T, *dims), frames or their mean
+    """
+    image = frames.reshape(-1, *frames.shape[-2:]).astype(np.float64)
+    rows, columns = image.shape[-2] // 2 * 2, image.shape[-1]
+    taper = np.hanning(columns + 2)[1:-1]
+    spectra = fft.rfft((image - image.mean(-1, keepdims=True))[:, :rows] * taper, axis=-1)
+    even, odd = spectra[:, 0::2], spectra[:, 1::2]
+    both = (
+        (odd[:, :-1] * np.conj(even[:, :-1] + even[:, 1:])).sum((0, 1))
+        if rows > 2
+        else (odd * np.conj(even)).sum((0, 1))
+    )
+    both /= np.abs(both) + 1e-3 * np.abs(both).max() + 1e-30
+    smooth = np.exp(-0.5 * (np.arange(len(both)) / (0.25 * len(both))) ** 2)
+    surface = fft.irfft(both * smooth, columns)
+    reach = min(max_offset_px, columns // 4)
+    lags = np.arange(-reach, reach + 1)
+    near = surface[lags]
+    top = int(np.argmax(near))
+    if not 0 < top < len(near) - 1:
+        return float(lags[top])
+    low, middle, high = near[top - 1 : top + 2]
+    curvature = low - 2 * middle + high
+    return float(lags[top] + (0.5 * (low - high) / curvature if curvature < 0 else 0.0))
+
+
+def shift_odd_rows(frames: FloatArray, offset_px: float) -> FloatArray:
+    """Return frames (T, *dims) with odd rows moved right by ``offset_px``, cubic between pixels, edges repeated."""
+    whole = int(np.floor(offset_px))
+    weights = cubic_weights(np.float64(offset_px - whole))
+    columns = np.arange(frames.shape[-1])
+    odd = frames[..., 1::2, :]
+    moved = np.zeros_like(odd)
+    for tap, weight in zip((-1, 0, 1, 2), weights, strict=True):
+        if weight:
+            moved += np.float32(weight) * odd[..., np.clip(columns - whole - tap, 0, len(columns) - 1)]
+    result = frames.copy()
+    result[..., 1::2, :] = moved
+    return result

@@ -1,0 +1,99 @@
+"""Raw frames made ready for registration: the region of interest, finite, with the scan offset undone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from caiman_pipeline.io.readers import RawMovie
+from caiman_pipeline.io.store import part_length
+from caiman_pipeline.motion.scan import shift_odd_rows
+from caiman_pipeline.types import Bounds, Dims, FloatArray
+
+LONGEST_CHUNK = 64
+
+
+@dataclass(frozen=True)
+class Source:
+    """A recording's frames as motion correction reads them.
+
+    Attributes
+    ----------
+    region : part of the frame to work on, (start, stop) per axis
+    finite : part of the region that holds data in every frame, (start, stop) per axis; beyond it the nearest pixel is
+        repeated
+    scan_offset_px : how far odd rows lie to the right of even ones
+    bad_frames : frames that hold nothing
+    """
+
+    movie: RawMovie
+    region: Bounds
+    finite: Bounds
+    scan_offset_px: float
+    bad_frames: tuple[int, ...]
+
+    @property
+    def dims(self) -> Dims:
+        """Size of the region."""
+        return tuple(b - a for a, b in self.region)
+
+    @property
+    def n_frames(self) -> int:
+        """Frames, T."""
+        return self.movie.n_frames
+
+    def read(self, start: int, stop: int) -> FloatArray:
+        """Return frames ``start`` to ``stop`` as float32 (t, *dims); a frame without a finite pixel is all NaN."""
+        return self.ready(self.movie.read(start, stop))
+
+    def read_frames(self, indices: FloatArray) -> FloatArray:
+        """Return chosen frames, ascending ``indices``, as float32 (t, *dims)."""
+        return self.ready(self.movie.read_frames(indices))
+
+    def good(self, start: int, stop: int) -> FloatArray:
+        """Return which of the frames ``start`` to ``stop`` hold something, bool (t,)."""
+        return ~np.isin(np.arange(start, stop), self.bad_frames)
+
+    def ready(self, raw: FloatArray) -> FloatArray:
+        """Return raw frames of the movie as float32 (t, *dims)."""
+        frames = raw[(slice(None), *(slice(a, b) for a, b in self.region))].astype(np.float32)
+        if np.dtype(raw.dtype).kind == "f":
+            frames = _fill_border(frames, self.finite)
+        return shift_odd_rows(frames, -self.scan_offset_px) if self.scan_offset_px else frames
+
+
+def _fill_border(frames: FloatArray, finite: Bounds) -> FloatArray:
+    for axis, (low, high) in enumerate(finite, start=1):
+        index = np.clip(np.arange(frames.shape[axis]), low, high - 1)
+        if low > 0 or high < frames.shape[axis]:
+            frames = np.take(frames, index, axis=axis)
+    frames[~np.isfinite(frames)] = np.nan
+    return frames
+
+
+def finite_bounds(border_px: Bounds, dims: Dims, region: Bounds) -> Bounds:
+    """Return the part of ``region`` (in its own coordinates) inside a movie's finite border."""
+    return tuple(
+        (max(before - start, 0), min(n - after, stop) - start)
+        for (before, after), n, (start, stop) in zip(border_px, dims, region, strict=True)
+    )
+
+
+def chunk_length(dims: Dims) -> int:
+    """Return the frames estimated together: fixed by the size of a frame, and a divisor of a part's length."""
+    return min(part_length(dims), LONGEST_CHUNK)
+
+
+def read_ahead(source: Source, ranges: list[tuple[int, int]]) -> Iterator[tuple[int, int, FloatArray]]:
+    """Yield (start, stop, raw frames) of each range, reading the next one in the background."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = [(a, b, pool.submit(source.movie.read, a, b)) for a, b in ranges[:1]]
+        for following in [*ranges[1:], None]:
+            start, stop, frames = waiting.pop()
+            ready = frames.result()
+            if following is not None:
+                waiting.append((*following, pool.submit(source.movie.read, *following)))
+            yield start, stop, ready

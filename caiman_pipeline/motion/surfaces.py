@@ -1,0 +1,228 @@
+"""How well each cell of a frame agrees with the template at every small displacement.
+
+A frame, moved back by whole pixels, is modelled in each cell as the displaced template, an unknown offset and slope, and
+noise of known variance: ``f = T(x - d) + N b + e``. With ``P`` the inverse variance from which offset and slope are
+projected out, the log-likelihood of a displacement is ``f'P T_d - T_d'P T_d / 2``, up to a constant. Its first term is one
+matrix product per cell, over all frames and displacements.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit, prange
+
+from caiman_pipeline.motion.grid import Grid
+from caiman_pipeline.types import Dims, FloatArray
+
+
+def as_volume(dims: Dims) -> tuple[int, int, int]:
+    """Return ``dims`` with a single plane where there is none."""
+    return (1,) * (3 - len(dims)) + tuple(dims)  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class CellTemplate:
+    """A template prepared for comparison with frames, cell by cell; arrays have three spatial axes.
+
+    Attributes
+    ----------
+    image, weight : float32 (D, H, W), template, and inverse variance of the noise
+    basis : float32 (3, D, H, W), offset and slopes in each cell, orthonormal under the weight
+    edges : int64 arrays, borders of the cells along each axis
+    lags : displacements compared along each axis are -lag ... lag, pixels
+    projection : float32 (cells, 3, displacements), basis' weight x template at each displacement
+    own : float32 (cells, displacements), template'P template at each displacement
+    energy : float32 (cells, displacements), displaced template'P displaced template
+    information : float64 (cells, 3, 3), expected curvature of the log-likelihood, 1 / px^2
+    """
+
+    image: FloatArray
+    weight: FloatArray
+    basis: FloatArray
+    edges: tuple[FloatArray, FloatArray, FloatArray]
+    lags: tuple[int, int, int]
+    projection: FloatArray
+    own: FloatArray
+    energy: FloatArray
+    information: FloatArray
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return len(self.own)
+
+
+def prepare_cells(template: FloatArray, weight: FloatArray, grid: Grid, *, lags: tuple[int, ...]) -> CellTemplate:
+    """Prepare a template (float32 dims) for comparison at displacements of up to ``lags`` pixels along each axis.
+
+    ``weight`` (float32 dims) is the inverse variance of the noise, zero for pixels that do not count.
+    """
+    shape = as_volume(grid.dims)
+    image = np.ascontiguousarray(template.reshape(shape), np.float32)
+    lead = 3 - len(grid.dims)
+    edges = (np.array([0, 1]),) * lead + grid.edges
+    reach = (0,) * lead + tuple(lags)
+    weights = np.ascontiguousarray(weight.reshape(shape), np.float32)
+    cells, displacements = int(np.prod(grid.cell_shape)), int(np.prod([2 * r + 1 for r in reach]))
+    basis = np.zeros((3, *shape), np.float32)
+    projection = np.zeros((cells, 3, displacements), np.float32)
+    own, energy = np.zeros((2, cells, displacements))
+    information = np.zeros((cells, 3, 3))
+    _prepare(image, _slopes(image), weights, *edges, *reach, basis, projection, own, energy, information)
+    return CellTemplate(
+        image, weights, basis, edges, reach, projection, own.astype(np.float32), energy.astype(np.float32), information
+    )
+
+
+def _slopes(image: FloatArray) -> FloatArray:
+    """Return float32 (3, D, H, W), the derivative along each axis, fourth order."""
+    slopes = np.zeros((3, *image.shape), np.float32)
+    for axis, size in enumerate(image.shape):
+        if size > 1:
+            at = [np.take(image, np.clip(np.arange(size) + k, 0, size - 1), axis) for k in (-2, -1, 1, 2)]
+            slopes[axis] = (8 * (at[2] - at[1]) - (at[3] - at[0])) / 12
+    return slopes
+
+
+@njit(cache=True, nogil=True)
+def _gather_template(
+    image: FloatArray, low: FloatArray, high: FloatArray, lz: int, ly: int, lx: int, out: FloatArray
+) -> None:
+    """Fill ``out`` (displacements, pixels) with a cell of the template at each displacement, edges repeated."""
+    depth, height, width = image.shape
+    row = 0
+    for dz in range(-lz, lz + 1):
+        for dy in range(-ly, ly + 1):
+            for dx in range(-lx, lx + 1):
+                column = 0
+                for z in range(low[0], high[0]):
+                    sz = min(max(z - dz, 0), depth - 1)
+                    for y in range(low[1], high[1]):
+                        sy = min(max(y - dy, 0), height - 1)
+                        for x in range(low[2], high[2]):
+                            out[row, column] = image[sz, sy, min(max(x - dx, 0), width - 1)]
+                            column += 1
+                row += 1
+
+
+@njit(cache=True, nogil=True)
+def _nuisance(weight: FloatArray, low: FloatArray, high: FloatArray, out: FloatArray) -> None:
+    """Fill ``out`` (3, pixels) with an offset and two slopes made orthonormal under the weight (Gram-Schmidt)."""
+    shape = high - low
+    pixels = out.shape[1]
+    for p in range(pixels):
+        out[0, p] = 1.0
+        out[1, p] = p // shape[2] % shape[1] - 0.5 * (shape[1] - 1)
+        out[2, p] = p % shape[2] - 0.5 * (shape[2] - 1)
+    for k in range(3):
+        for j in range(k):
+            out[k] -= np.sum(out[j] * weight * out[k]) * out[j]
+        norm = np.sum(out[k] * weight * out[k])
+        out[k] *= 1.0 / np.sqrt(norm) if norm > 1e-9 * pixels * np.mean(weight) else 0.0
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _prepare(
+    image: FloatArray, slopes: FloatArray, weight: FloatArray, ez: FloatArray, ey: FloatArray, ex: FloatArray,
+    lz: int, ly: int, lx: int, basis: FloatArray, projection: FloatArray, own: FloatArray, energy: FloatArray,
+    information: FloatArray,
+) -> None:  # fmt: skip
+    ny, nx = len(ey) - 1, len(ex) - 1
+    displacements = own.shape[1]
+    for cell in prange(len(own)):
+        i, j, k = cell // (ny * nx), cell // nx % ny, cell % nx
+        low, high = np.array([ez[i], ey[j], ex[k]]), np.array([ez[i + 1], ey[j + 1], ex[k + 1]])
+        box = (slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2]))
+        w = weight[box].copy().reshape(-1).astype(np.float64)
+        u = np.zeros((3, len(w)))
+        _nuisance(w, low, high, u)
+        for m in range(3):
+            basis[m][box] = u[m].reshape(high[0] - low[0], high[1] - low[1], high[2] - low[2])
+        lagged = np.empty((displacements, len(w)), np.float32)
+        _gather_template(image, low, high, lz, ly, lx, lagged)
+        origin = image[box].copy().reshape(-1).astype(np.float64)
+        centre = u @ (w * origin)
+        for d in range(displacements):
+            values = lagged[d].astype(np.float64)
+            along = u @ (w * values)
+            projection[cell, :, d] = along
+            energy[cell, d] = np.sum(values * w * values) - np.sum(along * along)
+            own[cell, d] = np.sum(origin * w * values) - np.sum(centre * along)
+        for a in range(3):
+            da = slopes[a][box].copy().reshape(-1).astype(np.float64)
+            for b in range(3):
+                db = slopes[b][box].copy().reshape(-1).astype(np.float64)
+                information[cell, a, b] = np.sum(da * w * db) - np.sum((u @ (w * da)) * (u @ (w * db)))
+
+
+@njit(cache=True, nogil=True)
+def _gather_frames(
+    frames: FloatArray, shifts: FloatArray, image: FloatArray, weight: FloatArray, low: FloatArray, high: FloatArray,
+    out: FloatArray,
+) -> None:  # fmt: skip
+    """Fill ``out`` (T, pixels) with weight x (frame moved back - template) in one cell, edges of the frame repeated."""
+    depth, height, width = image.shape
+    for t in range(len(frames)):
+        column = 0
+        for z in range(low[0], high[0]):
+            sz = min(max(z + shifts[t, 0], 0), depth - 1)
+            for y in range(low[1], high[1]):
+                sy = min(max(y + shifts[t, 1], 0), height - 1)
+                for x in range(low[2], high[2]):
+                    sx = min(max(x + shifts[t, 2], 0), width - 1)
+                    out[t, column] = weight[z, y, x] * (frames[t, sz, sy, sx] - image[z, y, x])
+                    column += 1
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _agreement(
+    frames: FloatArray, shifts: FloatArray, image: FloatArray, weight: FloatArray, basis: FloatArray,
+    ez: FloatArray, ey: FloatArray, ex: FloatArray, lz: int, ly: int, lx: int, projection: FloatArray,
+    own: FloatArray, out: FloatArray,
+) -> None:  # fmt: skip
+    ny, nx = len(ey) - 1, len(ex) - 1
+    for cell in prange(len(own)):
+        i, j, k = cell // (ny * nx), cell // nx % ny, cell % nx
+        low, high = np.array([ez[i], ey[j], ex[k]]), np.array([ez[i + 1], ey[j + 1], ex[k + 1]])
+        pixels = (high[0] - low[0]) * (high[1] - low[1]) * (high[2] - low[2])
+        lagged = np.empty((own.shape[1], pixels), np.float32)
+        _gather_template(image, low, high, lz, ly, lx, lagged)
+        residual = np.empty((len(frames), pixels), np.float32)
+        _gather_frames(frames, shifts, image, weight, low, high, residual)
+        box = (slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2]))
+        u = np.empty((3, pixels), np.float32)
+        for m in range(3):
+            u[m] = basis[m][box].copy().reshape(-1)
+        score = np.dot(residual, lagged.T)
+        score -= np.dot(np.dot(residual, u.T), projection[cell])
+        for t in range(len(frames)):
+            out[t, cell] = score[t] + own[cell]
+
+
+def cell_agreement(frames: FloatArray, shifts: FloatArray, cells: CellTemplate) -> FloatArray:
+    """Return ``f'P T_d`` of every cell and displacement, float32 (T, cells, displacements).
+
+    Parameters
+    ----------
+    frames : float32 (T, *dims)
+    shifts : int64 (T, ndim), whole pixels by which each frame is moved back first
+    """
+    volume = np.ascontiguousarray(frames.reshape(len(frames), *cells.image.shape))
+    whole = np.zeros((len(frames), 3), np.int64)
+    whole[:, 3 - shifts.shape[1] :] = shifts
+    out = np.empty((len(frames), *cells.own.shape), np.float32)
+    _agreement(
+        volume,
+        whole,
+        cells.image,
+        cells.weight,
+        cells.basis,
+        *cells.edges,
+        *cells.lags,
+        cells.projection,
+        cells.own,
+        out,
+    )
+    return out
