@@ -19,13 +19,18 @@ class Merged:
     Attributes
     ----------
     parents : one tuple per component, the candidates' numbers that it was made from
-    dropped : candidates left out as the same cell seen from a neighbouring tile, with the candidate kept instead
+    dropped : candidates left out as the same cell seen from a neighbouring tile, or as a seed's, with the candidate
+        kept instead
+    n_seeds : so many components at the front are seeds
+    ids : int64 (K,), the numbers of the seeds' masks, then those that follow
     """
 
     footprints: csc_matrix
     traces: FloatArray
     parents: tuple[tuple[int, ...], ...]
     dropped: tuple[tuple[int, int], ...]
+    n_seeds: int
+    ids: FloatArray
 
 
 def merge_candidates(
@@ -36,6 +41,7 @@ def merge_candidates(
     min_overlap: float,
     duplicate_overlap: float,
     max_pixels: int,
+    n_masks: int,
 ) -> Merged:
     """Remove cells found twice at tile borders, then merge what overlaps and fires together.
 
@@ -46,18 +52,27 @@ def merge_candidates(
     min_overlap : share of the smaller footprint within a pixel of the other from which they count as overlapping
     duplicate_overlap : cosine from which components of different tiles with correlated traces are the same one
     max_pixels : largest merged footprint; groups that would pass it are left apart
+    n_masks : masks that seeds were chosen from; other components are numbered after them
 
     Notes
     -----
-    Numbering follows the candidates', so the result does not depend on how tiles were batched.
+    Numbering follows the candidates', so the result does not depend on how tiles were batched. Seeds come first, in the
+    order of their masks, and are neither merged nor dropped; what else was found and fires with a seed that it touches
+    is left out.
     """
     keep, dropped = drop_duplicates(candidates, min_overlap=duplicate_overlap, min_correlation=min_correlation)
     footprints, traces = candidates.footprints[:, keep], candidates.traces[keep]
-    groups: list[tuple[int, ...]] = [(k,) for k in range(len(keep))]
-    if merge:
-        first, second = touching_pairs(footprints, candidates.dims, min_overlap=min_overlap)
-        joined = trace_correlations(traces, first, second) >= min_correlation
-        groups = merge_groups(footprints, first[joined], second[joined], max_pixels=max_pixels)
+    is_seed = candidates.seeds[keep] >= 0
+    first, second = touching_pairs(footprints, candidates.dims, min_overlap=min_overlap)
+    joined = trace_correlations(traces, first, second) >= min_correlation
+    first, second = first[joined], second[joined]
+    taken = _taken_by_seeds(first, second, is_seed)
+    dropped = tuple(sorted([*dropped, *((int(keep[a]), int(keep[b])) for a, b in taken.items())]))
+    free = ~is_seed[first] & ~is_seed[second] & ~np.isin(first, list(taken)) & ~np.isin(second, list(taken)) & merge
+    groups = merge_groups(footprints, first[free], second[free], max_pixels=max_pixels)
+    groups = [g for g in groups if g[0] not in taken]
+    seeds = candidates.seeds[keep]
+    groups.sort(key=lambda g: (seeds[g[0]] < 0, seeds[g[0]], g))
     parts = [merge_group(footprints, traces, group) for group in groups]
     empty = csc_matrix((footprints.shape[0], 0), dtype=np.float32)
     return Merged(
@@ -65,7 +80,27 @@ def merge_candidates(
         np.stack([c for _, c in parts]).astype(np.float32) if parts else traces,
         tuple(tuple(int(keep[k]) for k in group) for group in groups),
         dropped,
+        int(np.count_nonzero(is_seed)),
+        number_components(np.array([seeds[g[0]] for g in groups], np.int64), n_masks=n_masks),
     )
+
+
+def _taken_by_seeds(first: FloatArray, second: FloatArray, is_seed: FloatArray) -> dict[int, int]:
+    """Return the components that are not seeds but joined to one, and that seed."""
+    taken: dict[int, int] = {}
+    for a, b in zip(first, second, strict=True):
+        if is_seed[a] != is_seed[b]:
+            seed, other = (a, b) if is_seed[a] else (b, a)
+            taken.setdefault(int(other), int(seed))
+    return taken
+
+
+def number_components(seeds: FloatArray, *, n_masks: int) -> FloatArray:
+    """Return ids (K,): the seeds' own numbers, and for the others (-1) those that follow all masks'."""
+    others = seeds < 0
+    ids = seeds.astype(np.int64)
+    ids[others] = n_masks + np.arange(np.count_nonzero(others))
+    return ids
 
 
 def touching_pairs(footprints: csc_matrix, dims: Dims, *, min_overlap: float) -> tuple[FloatArray, FloatArray]:
@@ -107,6 +142,7 @@ def drop_duplicates(
     """Return the candidates to keep, and pairs (dropped, kept): of two tiles' views the deeper stays."""
     first, second = similar_pairs(candidates.footprints, min_cosine=min_overlap)
     across = candidates.tiles[first] != candidates.tiles[second]
+    across &= (candidates.seeds[first] < 0) & (candidates.seeds[second] < 0)
     first, second = first[across], second[across]
     same = trace_correlations(candidates.traces, first, second) >= 0.75 * min_correlation
     gone: dict[int, int] = {}

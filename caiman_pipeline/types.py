@@ -138,6 +138,8 @@ class Candidates:
     tiles : int64 (K,), the tile each was found in
     depth : float32 (K,), pixels from its centre to the edge of its tile
     frames_per_bin : frames averaged into one column of the traces
+    seeds : int64 (K,), the mask (from 0) that each was made from, -1 where it was searched for
+    shapeless : components were found in a way that leaves their shape open (dendrites, axons)
     """
 
     dims: Dims
@@ -146,10 +148,13 @@ class Candidates:
     tiles: FloatArray
     depth: FloatArray
     frames_per_bin: int
+    seeds: FloatArray
+    shapeless: bool
 
     def __post_init__(self) -> None:
         _require(self.footprints.shape == (prod(self.dims), len(self.traces)), "footprints must be (P, K)")
-        _require(len(self.tiles) == len(self.depth) == len(self.traces), "one tile and depth per component")
+        for name in ("tiles", "depth", "seeds"):
+            _require(len(getattr(self, name)) == len(self.traces), f"{name} must have one row per component")
 
 
 @dataclass(frozen=True)

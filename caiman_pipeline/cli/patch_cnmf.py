@@ -27,6 +27,7 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.io.store import open_movie
         from caiman_pipeline.patches.plan import plan_search
         from caiman_pipeline.patches.run import search_tiles
+        from caiman_pipeline.patches.seeds import assign_seeds, find_seeds
 
         settings, recording = load_stage(PatchSettings, args.settings)
         movie = open_movie(args.movie)
@@ -35,12 +36,20 @@ def run(args: argparse.Namespace) -> None:
             "%d tiles of %s px, bins of %d frames", len(plan.grid.tiles), plan.grid.tiles[0].shape, plan.bin_frames
         )
         noise = load_result(args.images, "images")["noise"]
+        seeds = find_seeds(settings, movie, noise)
+        for number, reason in seeds.dropped:
+            log.warning("mask %d is left out: %s", number, reason)
         candidates = search_tiles(
             movie, plan.grid, batch=parse_share(args.batch), bin_frames=plan.bin_frames, noise=noise,
-            settings=plan.tile, threads=threads, progress=progress("tiles"),
+            seeds=assign_seeds(plan.grid, seeds), shapeless=plan.shapeless, settings=plan.tile, threads=threads,
+            progress=progress("tiles"),
         )  # fmt: skip
         log.info("%d components", len(candidates.traces))
         save_result(
-            args.output, kind="candidates", arrays=candidates_to_arrays(candidates),
+            args.output, kind="candidates",
+            arrays={
+                **candidates_to_arrays(candidates), "n_masks": seeds.n_masks,
+                "dropped_masks": tuple(f"{number}: {reason}" for number, reason in seeds.dropped),
+            },
             settings=settings.model_dump(mode="json"), source={"movie": str(args.movie), "batch": args.batch},
         )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from caiman_pipeline.cli.stage import add_stage_arguments, log, progress, stage_job
@@ -31,17 +32,21 @@ def run(args: argparse.Namespace) -> None:
 
         settings, recording = load_stage(RefineSettings, args.settings)
         movie, merged = open_movie(args.movie), load_result(args.merged, "merged")
-        plan = plan_refine(settings, recording, movie.dims, int(merged["frames_per_bin"]))
+        plan = plan_refine(
+            settings, recording, movie.dims, bin_frames=int(merged["frames_per_bin"]),
+            shapeless=bool(merged["shapeless"]),
+        )  # fmt: skip
         images = load_result(args.images, "images")
         field = prepare_field(
             movie, mean=images["mean"], noise=images["noise"], cell_px=plan.updates.cell_px, threads=threads
         )
         components = refine(
-            field, merged["footprints"], merged["traces"], settings=plan.updates,
+            field, merged["footprints"], merged["traces"], n_seeds=int(merged["n_seeds"]), settings=plan.updates,
             denoise=make_denoiser(
                 frame_rate_hz=plan.frame_rate_hz, decay_time_s=plan.decay_time_s, threads=threads
             ), progress=progress("frames"),
         )  # fmt: skip
+        components = replace(components, ids=merged["ids"][components.ids])
         log.info("%d components", components.n_components)
         save_result(
             args.components, kind="components", arrays=components_to_arrays(components),

@@ -11,14 +11,8 @@ from scipy.sparse import csc_matrix, csr_matrix
 from caiman_pipeline.cnmf.background import NodeGrid, background_map, node_grid
 from caiman_pipeline.cnmf.binning import bin_traces
 from caiman_pipeline.cnmf.products import add_regression_sums, bin_columns, sparse_dense
-from caiman_pipeline.cnmf.spatial import (
-    RegressionSums,
-    SpatialModel,
-    clean_footprints,
-    dilate_supports,
-    normalise,
-    solve_pixels,
-)
+from caiman_pipeline.cnmf.spatial import RegressionSums, SpatialModel, normalise, solve_pixels
+from caiman_pipeline.cnmf.supports import FootprintRules, grow_supports, pattern, shape_footprints
 from caiman_pipeline.cnmf.temporal import Projection, demix, make_projection, node_signals, unexplained
 from caiman_pipeline.io.store import MovieStore
 from caiman_pipeline.parallel import map_ordered, row_slabs
@@ -33,17 +27,15 @@ class RefineSettings:
     ----------
     cell_px : diameter of a cell along each axis
     bin_frames : frames averaged for the spatial update
-    grow : how far a footprint may grow in one update, in cell diameters
-    significance : entries of a footprint below this many standard errors are dropped
-    min_pixels : smallest footprint
+    rules : how footprints grow, are solved for and are cleaned
+    keep_seeds : footprints of seeds stay as their masks
     rounds : rounds of a spatial and a temporal update
     """
 
     cell_px: tuple[float, ...]
     bin_frames: int
-    grow: float
-    significance: float
-    min_pixels: int
+    rules: FootprintRules
+    keep_seeds: bool
     rounds: int
 
 
@@ -104,7 +96,7 @@ def prepare_field(
 
 
 def refine(
-    field: Field, footprints: csc_matrix, traces: FloatArray, *, settings: RefineSettings,
+    field: Field, footprints: csc_matrix, traces: FloatArray, *, n_seeds: int, settings: RefineSettings,
     denoise: Callable[[FloatArray], FloatArray], progress: Callable[[int, int], None],
 ) -> Components:  # fmt: skip
     """Update footprints, background and traces over the whole movie.
@@ -112,6 +104,7 @@ def refine(
     Parameters
     ----------
     footprints : (P, K), unit norm; traces : float32 (K, T // bin_frames), from the search in tiles
+    n_seeds : so many components at the front are seeds, whose support is what is given
     denoise : turns raw traces (K, T) into the model's traces, which neighbours' raw traces are freed from
     progress : called with the frames read and to be read, over all passes
 
@@ -120,9 +113,9 @@ def refine(
     Components whose footprints held; ids count from 0 in the order given.
     """
     counter = _Counter(progress, 2 * settings.rounds * field.movie.n_frames)
-    ids = np.arange(footprints.shape[1])
+    ids, masks = np.arange(footprints.shape[1]), pattern(footprints[:, :n_seeds], field.usable)
     for _ in range(settings.rounds):
-        spatial = update_space(field, footprints, traces, settings=settings, counter=counter)
+        spatial = update_space(field, footprints, traces, masks=masks, settings=settings, counter=counter)
         kept = np.diff(spatial.footprints.indptr) > 0
         ids, (footprints, _) = ids[kept], normalise(spatial.footprints[:, kept])
         bmap = background_map(field.grid, spatial.gain)
@@ -143,15 +136,20 @@ def refine(
 
 
 def update_space(
-    field: Field, footprints: csc_matrix, traces: FloatArray, *, settings: RefineSettings, counter: _Counter
-) -> SpatialModel:
-    """Solve footprints, static background and gain in one pass over the time-binned movie."""
-    reach = tuple(settings.grow * d for d in settings.cell_px)
-    supports = dilate_supports(footprints, field.movie.dims, radius_px=reach, allowed=field.usable)
+    field: Field, footprints: csc_matrix, traces: FloatArray, *,
+    masks: csc_matrix, settings: RefineSettings, counter: _Counter,
+) -> SpatialModel:  # fmt: skip
+    """Solve footprints, static background and gain in one pass over the time-binned movie; masks are the seeds'."""
+    rules, dims = settings.rules, field.movie.dims
+    supports = grow_supports(footprints, dims, rules=rules, allowed=field.usable, masks=masks)
     sums = collect_sums(field, footprints, traces, supports, bin_frames=settings.bin_frames, counter=counter)
-    binned_noise = field.noise / np.sqrt(settings.bin_frames)
-    solved = solve_pixels(sums, noise=binned_noise, significance=settings.significance, threads=field.threads)
-    cleaned = clean_footprints(solved.footprints, field.movie.dims, min_pixels=settings.min_pixels)
+    solved = solve_pixels(
+        sums, noise=field.noise / np.sqrt(settings.bin_frames), significance=rules.solver_significance,
+        regression=rules.regression, threads=field.threads,
+    )  # fmt: skip
+    cleaned = shape_footprints(
+        solved.footprints, dims, rules=rules, allowed=field.usable, masks=masks, keep_masks=settings.keep_seeds
+    )
     return SpatialModel(cleaned, solved.static, solved.gain)
 
 

@@ -80,13 +80,16 @@ class SpatialModel:
     gain: FloatArray
 
 
-def solve_pixels(sums: RegressionSums, *, noise: FloatArray, significance: float, threads: int) -> SpatialModel:
+def solve_pixels(
+    sums: RegressionSums, *, noise: FloatArray, significance: float, regression: str, threads: int
+) -> SpatialModel:
     """Solve every pixel's regression on its traces (a >= 0), its background signal (>= 0) and a constant.
 
     Parameters
     ----------
     noise : float32 (P,), standard deviation of a sample of weight one
     significance : entries of footprints below this many standard errors become zero
+    regression : ``nonnegative``, or ``nnls_l0``: traces enter one by one while each explains more than that
     threads : to solve on
     """
     structure = sums.supports
@@ -100,9 +103,10 @@ def solve_pixels(sums: RegressionSums, *, noise: FloatArray, significance: float
     y_g = yg - y * g / sums.weight
     data = np.zeros(len(structure.indices), np.float32)
     deviation = noise.astype(np.float64)
+    kernel = _solve if regression == "nonnegative" else _solve_few
 
     def solve(pixels: tuple[int, int]) -> None:
-        _solve(
+        kernel(
             *pixels, structure.indptr, structure.indices, with_y, with_g, gram, y_g, local_power, deviation,
             significance, data,
         )  # fmt: skip
@@ -142,6 +146,40 @@ def _solve(
         for i in range(n):
             keep[i] = a[i] * np.sqrt(max(own[i, i], 0.0)) >= significance * noise[p]
         a = _descend(own, target, keep, noise[p])
+        for i in range(n):
+            out[first + i] = a[i]
+
+
+@njit(cache=True, nogil=True)
+def _solve_few(
+    start: int, stop: int, indptr: FloatArray, indices: FloatArray,
+    with_y: FloatArray, with_g: FloatArray, gram: FloatArray,
+    y_g: FloatArray, local_power: FloatArray, noise: FloatArray, significance: float, out: FloatArray,
+) -> None:  # fmt: skip
+    """Solve pixels with an L0 penalty: the trace that explains most enters next, all that entered are solved again."""
+    for p in range(start, stop):
+        first, n = indptr[p], indptr[p + 1] - indptr[p]
+        own = np.empty((n, n))
+        target = np.empty(n)
+        for i in range(n):
+            share = with_g[first + i] / local_power[p] if local_power[p] > 0 else 0.0
+            target[i] = with_y[first + i] - share * y_g[p]
+            for j in range(n):
+                own[i, j] = gram[indices[first + i], indices[first + j]] - share * with_g[first + j]
+        keep = np.zeros(n, np.bool_)
+        a = np.zeros(n)
+        for _ in range(n):
+            best, gain = -1, (significance * noise[p]) ** 2
+            for i in range(n):
+                slope = target[i]
+                for j in range(n):
+                    slope -= own[i, j] * a[j]
+                if not keep[i] and slope > 0 and own[i, i] > 0 and slope * slope / own[i, i] > gain:
+                    best, gain = i, slope * slope / own[i, i]
+            if best < 0:
+                break
+            keep[best] = True
+            a = _descend(own, target, keep, noise[p])
         for i in range(n):
             out[first + i] = a[i]
 

@@ -9,8 +9,10 @@ import numpy as np
 from scipy.sparse import csc_matrix, hstack
 
 from caiman_pipeline.cnmf.background import NodeGrid, background_map, fit_gain, node_grid
-from caiman_pipeline.cnmf.greedy import greedy_search, robust_spread
-from caiman_pipeline.cnmf.spatial import RegressionSums, clean_footprints, dilate_supports, normalise, solve_pixels
+from caiman_pipeline.cnmf.greedy import robust_spread
+from caiman_pipeline.cnmf.initialise import Budget, Initialiser
+from caiman_pipeline.cnmf.spatial import RegressionSums, normalise, solve_pixels
+from caiman_pipeline.cnmf.supports import FootprintRules, grow_supports, pattern, shape_footprints
 from caiman_pipeline.cnmf.temporal import demix, make_projection, node_signals
 from caiman_pipeline.types import Dims, FloatArray
 
@@ -23,21 +25,32 @@ class TileSettings:
     ----------
     cell_px : diameter of a cell along each axis
     baseline_bins : window of the running baseline
-    threshold, min_evidence : see ``greedy_search``
-    significance : entries of a footprint below this many standard errors are dropped
+    initialise : how components are found
+    budget : how many there may be
     searches : searches, each on what the one before left
-    max_components : most components of one search
-    min_pixels : smallest footprint
+    max_components : most components of one search by evidence
+    rules : how footprints grow, are solved for and are cleaned
     """
 
     cell_px: tuple[float, ...]
     baseline_bins: int
-    threshold: float
-    min_evidence: float
-    significance: float
+    initialise: Initialiser
+    budget: Budget
     searches: int
     max_components: int
-    min_pixels: int
+    rules: FootprintRules
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """What stays the same while a tile is worked on: movie (P, T), noise (P,), usable (P,), masks of seeds (P, S)."""
+
+    movie: FloatArray
+    dims: Dims
+    grid: NodeGrid
+    noise: FloatArray
+    usable: FloatArray
+    masks: csc_matrix
 
 
 @dataclass
@@ -52,7 +65,7 @@ class TileModel:
 
 
 def fit_tile(
-    movie: FloatArray, dims: Dims, *, noise: FloatArray, valid: FloatArray, settings: TileSettings
+    movie: FloatArray, dims: Dims, *, noise: FloatArray, valid: FloatArray, seeds: csc_matrix, settings: TileSettings
 ) -> tuple[csc_matrix, FloatArray]:
     """Find the components of a tile.
 
@@ -61,10 +74,11 @@ def fit_tile(
     movie : float32 (P, T), binned
     noise : float32 (P,), standard deviation of a bin
     valid : bool (P,), pixels inside the field of view
+    seeds : sparse (P, S), masks of components that are known to be there; none with S = 0
 
     Returns
     -------
-    footprints : float32 csc (P, K) of unit norm; traces : float32 (K, T)
+    footprints : float32 csc (P, K) of unit norm, the seeds' first; traces : float32 (K, T)
     """
     usable = valid & (noise > 0)
     if not usable.any():
@@ -72,55 +86,63 @@ def fit_tile(
     noise = np.where(usable, noise, np.inf).astype(np.float32)
     movie = movie - movie.mean(1, dtype=np.float64).astype(np.float32)[:, None]
     grid = node_grid(dims, spacing_px=tuple(2 * d for d in settings.cell_px), use=usable)
-    model = _without_components(movie, grid, noise)
+    frame = _Frame(movie, dims, grid, noise, usable, pattern(seeds, usable))
+    model = _without_components(frame)
+    if seeds.shape[1]:
+        model = _grown(frame, model, frame.masks, settings)
+    budget = settings.budget.of(int(np.count_nonzero(usable)))
     for _ in range(settings.searches):
-        found = _search(movie, dims, model, grid, noise=noise, usable=usable, settings=settings)
+        room = settings.max_components if budget is None else budget - model.footprints.shape[1]
+        found = _search(frame, model, settings, room) if room > 0 else frame.masks[:, :0]
         if found.shape[1] == 0:
             break
-        model.footprints = hstack([model.footprints, found]).tocsc()
-        for _ in range(2):
-            model = _update(movie, dims, model, grid, noise=noise, usable=usable, settings=settings)
+        model = _grown(frame, model, found, settings)
     return model.footprints, model.traces
 
 
-def _without_components(movie: FloatArray, grid: NodeGrid, noise: FloatArray) -> TileModel:
+def _grown(frame: _Frame, model: TileModel, found: csc_matrix, settings: TileSettings) -> TileModel:
+    """Add footprints to the model and update it twice."""
+    model.footprints = hstack([model.footprints, found]).tocsc()
+    for _ in range(2):
+        model = _update(frame, model, settings)
+    return model
+
+
+def _without_components(frame: _Frame) -> TileModel:
+    movie, grid = frame.movie, frame.grid
     signals = grid.average(movie)
-    static, gain = fit_gain(movie, grid.interpolation @ signals, noise=noise, clip=2.0)
+    static, gain = fit_gain(movie, grid.interpolation @ signals, noise=frame.noise, clip=2.0)
     n_pixels, n_bins = movie.shape
     nothing = csc_matrix((n_pixels, 0), dtype=np.float32)
     return TileModel(nothing, np.zeros((0, n_bins), np.float32), static, gain, signals)
 
 
-def _search(
-    movie: FloatArray, dims: Dims, model: TileModel, grid: NodeGrid, *,
-    noise: FloatArray, usable: FloatArray, settings: TileSettings,
-) -> csc_matrix:  # fmt: skip
+def _search(frame: _Frame, model: TileModel, settings: TileSettings, limit: int) -> csc_matrix:
     """Search what the model leaves of the movie; returns footprints (P, K) in the movie's unit."""
-    rest = movie - model.static[:, None] - model.gain[:, None] * (grid.interpolation @ model.signals)
+    rest = frame.movie - model.static[:, None] - model.gain[:, None] * (frame.grid.interpolation @ model.signals)
     rest -= model.footprints @ model.traces
     rest -= running_baseline(rest, settings.baseline_bins)
-    rest /= noise[:, None]
-    found = greedy_search(
-        rest, dims, cell_px=settings.cell_px, threshold=settings.threshold, min_evidence=settings.min_evidence,
-        max_components=settings.max_components, allowed=usable,
-    )  # fmt: skip
-    return csc_matrix(found.footprints * np.where(usable, noise, 0)[:, None])
+    rest /= frame.noise[:, None]
+    found = settings.initialise(rest, frame.dims, allowed=frame.usable, limit=limit)
+    return csc_matrix(found.footprints * np.where(frame.usable, frame.noise, 0)[:, None])
 
 
-def _update(
-    movie: FloatArray, dims: Dims, model: TileModel, grid: NodeGrid, *,
-    noise: FloatArray, usable: FloatArray, settings: TileSettings,
-) -> TileModel:  # fmt: skip
+def _update(frame: _Frame, model: TileModel, settings: TileSettings) -> TileModel:
     """Update traces and background signals, then footprints, static background and gain, once."""
+    movie, grid, rules = frame.movie, frame.grid, settings.rules
     footprints, _ = normalise(model.footprints)
-    projection = make_projection(footprints, background_map(grid, model.gain), model.static, grid, noise=noise)
+    projection = make_projection(footprints, background_map(grid, model.gain), model.static, grid, noise=frame.noise)
     seen, nodes = projection.readout.T @ movie, grid.average(movie)
     traces = demix(projection, seen, nodes, rounds=5)
     signals = node_signals(projection, nodes, traces)
-    supports = dilate_supports(footprints, dims, radius_px=tuple(0.2 * d for d in settings.cell_px), allowed=usable)
+    supports = grow_supports(footprints, frame.dims, rules=rules, allowed=frame.usable, masks=frame.masks)
     sums = _regression_sums(movie, traces, grid.interpolation @ signals, supports)
-    solved = solve_pixels(sums, noise=noise, significance=settings.significance, threads=1)
-    cleaned = clean_footprints(solved.footprints, dims, min_pixels=settings.min_pixels)
+    solved = solve_pixels(
+        sums, noise=frame.noise, significance=rules.solver_significance, regression=rules.regression, threads=1
+    )
+    cleaned = shape_footprints(
+        solved.footprints, frame.dims, rules=rules, allowed=frame.usable, masks=frame.masks, keep_masks=False
+    )
     kept = np.diff(cleaned.indptr) > 0
     footprints, norms = normalise(cleaned[:, kept])
     return TileModel(footprints, traces[kept] * norms[:, None], solved.static, solved.gain, signals)

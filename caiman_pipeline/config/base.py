@@ -17,6 +17,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+COUNT_PATTERN = r"^(evidence|\d+(\.\d+)? per (tile|cell|mm2|mm3|px))$"
 LENGTH_PATTERN = r"^\d+(\.\d+)?( ?x ?\d+(\.\d+)?){0,2} (px|um|cells)$"
 
 
@@ -29,6 +30,14 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
     recording_keys: ClassVar[tuple[str, ...]] = ()
+
+    def incomplete(self) -> str:
+        """Return what a recording's settings lack, as the rest of a key's name and why; "" if nothing."""
+        return ""
+
+    def unused(self) -> set[str]:
+        """Return keys that make no difference beside the values of the others: the stage is not handed them."""
+        return set()
 
     @field_validator("*", mode="before")
     @classmethod
@@ -48,7 +57,7 @@ def key(default: Any, unit: str, description: str, **bounds: Any) -> Any:
 
     A length's default is kept as it is written (and validated like one that was given), so that it shows in the schema.
     """
-    default = str(default) if isinstance(default, Length) else default
+    default = str(default) if isinstance(default, Length | Count) else default
     return Field(default, description=description, json_schema_extra={"unit": unit} if unit else None, **bounds)
 
 
@@ -135,3 +144,62 @@ class Length:
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {"type": "string", "pattern": LENGTH_PATTERN}
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many components: ``evidence`` (as many as there is evidence for), ``30 per tile`` or a density.
+
+    Densities are ``0.2 per cell`` (per area or volume of a cell), ``400 per mm2`` or ``20000 per mm3``.
+    """
+
+    number: float
+    per: str
+
+    @classmethod
+    def parse(cls, text: object) -> Count:
+        """Read a count."""
+        if isinstance(text, Count):
+            return text
+        if not isinstance(text, str) or not re.match(COUNT_PATTERN, text.strip()):
+            raise ValueError(
+                f"a count is 'evidence', '30 per tile', '0.2 per cell', '400 per mm2' or '20000 per mm3', got {text!r}"
+            )
+        number, _, per = text.strip().partition(" per ")
+        if not per:
+            return cls(0.0, "evidence")
+        if float(number) <= 0 or (per == "tile" and not float(number).is_integer()):
+            raise ValueError(f"'{text}' is not a possible number of components")
+        return cls(float(number), per)
+
+    def __str__(self) -> str:
+        return self.per if self.per == "evidence" else f"{self.number:.10g} per {self.per}"
+
+    def in_pixels(self, pixel_um: tuple[float, ...] | None, cell: Length | None = None) -> Count:
+        """Convert a density per mm2 or mm3 to one per pixel.
+
+        Raises
+        ------
+        ValueError
+            If the pixel size is not known, or the movie is a volume and the density one per area (or the reverse).
+        """
+        if self.per not in ("mm2", "mm3"):
+            return self
+        if pixel_um is None:
+            raise ValueError(f"'{self}' is a density, but the pixel size is not known: set `pixel_size_um`")
+        if len(pixel_um) != (3 if self.per == "mm3" else 2):
+            raise ValueError(f"'{self}': volumes have densities per mm3 and a `plane_spacing_um`, planes per mm2")
+        volume_mm = 1.0
+        for side in pixel_um:
+            volume_mm *= side / 1000
+        return Count(self.number * volume_mm, "px")
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            cls.parse, serialization=core_schema.plain_serializer_function_ser_schema(str)
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"type": "string", "pattern": COUNT_PATTERN}

@@ -19,7 +19,7 @@ import yaml
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
-from caiman_pipeline.config.base import Length, Section
+from caiman_pipeline.config.base import Count, Length, Section
 from caiman_pipeline.config.root import Config
 
 WIDTH = 118
@@ -48,6 +48,7 @@ BOUNDS = {
 }  # fmt: skip
 KINDS = {
     bool: "true or false", int: "integer", float: "number", str: "text", Length: "length", datetime: "date and time",
+    Count: "evidence, number per tile, or density",
 }  # fmt: skip
 
 

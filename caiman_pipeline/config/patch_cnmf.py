@@ -64,6 +64,10 @@ class PatchSettings(Section):
     pca_ica: PcaIcaSettings = PcaIcaSettings()
     seeded: SeededSettings = SeededSettings()
 
+    def unused(self) -> set[str]:
+        """Return the sections of the ways that were not chosen."""
+        return {"greedy_roi", "corr_pnr", "sparse_nmf", "graph_nmf", "pca_ica", "seeded"} - {self.init}
+
     def incomplete(self) -> str:
         """Return what is missing: `seeded` needs a file."""
         if self.init == "seeded" and not self.seeded.file:

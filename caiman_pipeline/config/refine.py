@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from caiman_pipeline.config.base import Section, key
+from caiman_pipeline.config.footprints import FootprintSettings
 
 
 class RefineSettings(Section):
@@ -20,3 +21,7 @@ class RefineSettings(Section):
     min_size: float = key(
         0.2, "", "Smallest footprint, as a share of the area (volume) of a cell of the given diameter.", gt=0, le=1
     )
+    seeds: Literal["update", "keep"] = key(
+        "update", "", "Footprints of seeds: weighted anew inside their masks, or the masks as they are."
+    )
+    footprints: FootprintSettings = FootprintSettings()

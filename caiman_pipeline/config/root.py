@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError, field_validator
 
-from caiman_pipeline.config.base import Length, Section, key
+from caiman_pipeline.config.base import Count, Length, Section, key
 from caiman_pipeline.config.evaluate import EvaluateSettings
 from caiman_pipeline.config.export import ExportSettings
 from caiman_pipeline.config.inspect import InspectSettings
@@ -161,9 +161,11 @@ def resolve_stage(config: Config, stage: str) -> dict[str, Any]:
     """
     section: Section = getattr(config, stage)
     recording = config.recording
-    values = section.model_dump(mode="json")
+    if problem := section.incomplete():
+        raise PipelineError(f"`{stage}.{problem}")
+    values = section.model_dump(mode="json", exclude=section.unused())
     for name, value in section:
-        if isinstance(value, Length):
+        if name in values and isinstance(value, Length | Count):
             try:
                 values[name] = str(value.in_pixels(recording.pixel_um(), recording.cell_diameter))
             except ValueError as error:

@@ -83,6 +83,8 @@ def candidates_from_result(result: Result) -> Candidates:
         tiles=result["tiles"],
         depth=result["depth"],
         frames_per_bin=int(result["frames_per_bin"]),
+        seeds=result["seeds"],
+        shapeless=bool(result["shapeless"]),
     )
 
 

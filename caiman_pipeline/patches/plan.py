@@ -9,7 +9,7 @@ from caiman_pipeline.cnmf.binning import frames_per_bin
 from caiman_pipeline.cnmf.refine import RefineSettings
 from caiman_pipeline.cnmf.tile import TileSettings
 from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.patches.geometry import min_pixels
+from caiman_pipeline.patches.methods import SHAPELESS, make_budget, make_initialiser, make_rules
 from caiman_pipeline.patches.run import make_grid
 from caiman_pipeline.types import Dims, TileGrid
 
@@ -46,10 +46,11 @@ def needed_facts(recording: RecordingSettings, ndim: int, stage: str) -> Facts:
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """Tiles, frames per bin, and the settings of the search in a tile."""
+    """Tiles, frames per bin, whether components may have any shape, and the settings of the search in a tile."""
 
     grid: TileGrid
     bin_frames: int
+    shapeless: bool
     tile: TileSettings
 
 
@@ -74,17 +75,17 @@ def plan_search(settings: PatchSettings, recording: RecordingSettings, dims: Dim
     grid = make_grid(
         dims, n_bins=n_frames // bin_frames, cell_px=cell_px, tile_px=tile_px, overlap_px=overlap_px
     )  # fmt: skip
+    shapeless = settings.init in SHAPELESS
     tile = TileSettings(
         cell_px=cell_px,
         baseline_bins=max(1, round(settings.baseline_s * rate / bin_frames)),
-        threshold=settings.threshold,
-        min_evidence=settings.min_evidence,
-        significance=settings.significance,
-        searches=settings.searches,
+        initialise=make_initialiser(settings, cell_px, bin_s=bin_frames / rate),
+        budget=make_budget(settings.components, cell_px),
+        searches=0 if settings.init == "seeded" and not settings.seeded.search else settings.searches,
         max_components=settings.max_components,
-        min_pixels=min_pixels(cell_px, settings.min_size),
+        rules=make_rules(settings, cell_px, shapeless=shapeless),
     )
-    return SearchPlan(grid, bin_frames, tile)
+    return SearchPlan(grid, bin_frames, shapeless, tile)
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,15 @@ class RefinePlan:
     decay_time_s: float
 
 
-def plan_refine(settings: RefineSection, recording: RecordingSettings, dims: Dims, bin_frames: int) -> RefinePlan:
+def plan_refine(
+    settings: RefineSection, recording: RecordingSettings, dims: Dims, *, bin_frames: int, shapeless: bool
+) -> RefinePlan:
     """Turn the settings of the refinement into pixels and frames of one movie.
+
+    Parameters
+    ----------
+    bin_frames : frames averaged for the spatial update
+    shapeless : components were found in a way that leaves their shape open
 
     Raises
     ------
@@ -108,9 +116,8 @@ def plan_refine(settings: RefineSection, recording: RecordingSettings, dims: Dim
     updates = RefineSettings(
         cell_px=facts.cell_px,
         bin_frames=bin_frames,
-        grow=settings.grow,
-        significance=settings.significance,
-        min_pixels=min_pixels(facts.cell_px, settings.min_size),
+        rules=make_rules(settings, facts.cell_px, shapeless=shapeless),
+        keep_seeds=settings.seeds == "keep",
         rounds=settings.rounds,
     )
     return RefinePlan(updates, facts.frame_rate_hz, facts.decay_time_s)

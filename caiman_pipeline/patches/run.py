@@ -16,6 +16,7 @@ from caiman_pipeline.io.store import MovieStore
 from caiman_pipeline.parallel import stream_ordered
 from caiman_pipeline.patches.geometry import centroids
 from caiman_pipeline.patches.grid import tile_batch, tile_grid, tile_size
+from caiman_pipeline.patches.seeds import OwnedSeeds, own_seeds, seeds_in_tile
 from caiman_pipeline.types import Candidates, Dims, FloatArray, Tile, TileGrid
 
 TILE_ELEMENTS = 6_000_000
@@ -24,11 +25,15 @@ MIN_TILE_CELLS, MIN_OVERLAP_CELLS = 4, 2
 
 @dataclass(frozen=True)
 class TileFinding:
-    """Components of one tile: footprints (P, K) in the full field, traces (K, bins), depth (K,) inside the tile."""
+    """Components of one tile: footprints (P, K) in the full field, traces (K, bins), depth (K,) inside the tile.
+
+    ``seeds`` (K,) are the numbers of the masks they were made from, -1 for those searched for.
+    """
 
     footprints: csc_matrix
     traces: FloatArray
     depth: FloatArray
+    seeds: FloatArray
 
 
 def make_grid(
@@ -70,6 +75,8 @@ def search_tiles(
     batch: tuple[int, int],
     bin_frames: int,
     noise: FloatArray,
+    seeds: OwnedSeeds,
+    shapeless: bool,
     settings: TileSettings,
     threads: int,
     progress: Callable[[int, int], None],
@@ -80,6 +87,8 @@ def search_tiles(
     ----------
     batch : (number of the batch from 0, number of batches)
     noise : float32 (*dims), standard deviation per frame
+    seeds : masks to start from, none with S = 0
+    shapeless : whether the way of searching leaves the shape of components open
     progress : called with the tiles done and in all
 
     Returns
@@ -89,26 +98,42 @@ def search_tiles(
     tiles = tile_batch(grid, *batch)
 
     def one(tile: Tile) -> TileFinding:
-        binned = bin_tile(movie, tile, bin_frames=bin_frames)
-        return _search_tile(
-            binned, tile, movie, noise=noise[tile.slices].ravel() / np.sqrt(bin_frames), settings=settings
-        )
+        try:
+            binned = bin_tile(movie, tile, bin_frames=bin_frames)
+            own_noise = noise[tile.slices].ravel() / np.sqrt(bin_frames)
+            return _search_tile(binned, tile, movie, noise=own_noise, seeds=seeds, settings=settings)
+        except PipelineError:
+            raise
+        except Exception as error:
+            place = " x ".join(f"{a}-{b}" for a, b in tile.bounds)
+            raise RuntimeError(f"tile {tile.index} of {len(grid.tiles)} (pixels {place}): {error}") from error
 
     findings = []
     for done, finding in enumerate(stream_ordered(one, tiles, threads), 1):
         findings.append(finding)
         progress(done, len(tiles))
-    return _collect(movie, tiles, findings, bin_frames)
+    return _collect(movie, tiles, findings, bin_frames=bin_frames, shapeless=shapeless)
 
 
 def _search_tile(
-    binned: FloatArray, tile: Tile, movie: MovieStore, *, noise: FloatArray, settings: TileSettings
+    binned: FloatArray, tile: Tile, movie: MovieStore, *, noise: FloatArray, seeds: OwnedSeeds, settings: TileSettings
 ) -> TileFinding:
     valid = movie.valid[tile.slices].ravel()
-    footprints, traces = fit_tile(binned, tile.shape, noise=noise, valid=valid, settings=settings)
-    centres = centroids(footprints, tile.shape)
+    inside, local = seeds_in_tile(seeds, tile, movie.dims, usable=valid & (noise > 0))
+    footprints, traces = fit_tile(binned, tile.shape, noise=noise, valid=valid, seeds=local, settings=settings)
+    n_seeds = len(inside)
+    masks, mask_traces, numbers = own_seeds(
+        seeds, tile, inside=inside, local=local, footprints=footprints[:, :n_seeds], traces=traces[:n_seeds]
+    )
+    found, traces = footprints[:, n_seeds:], traces[n_seeds:]
+    centres = centroids(found, tile.shape)
     keep, depth = _ownership(centres, tile, movie.dims, settings.cell_px)
-    return TileFinding(_to_field(footprints[:, keep], tile, movie.dims), traces[keep], depth[keep])
+    return TileFinding(
+        hstack([masks, _to_field(found[:, keep], tile, movie.dims)]).tocsc(),
+        np.concatenate([mask_traces, traces[keep]]),
+        np.concatenate([np.full(len(numbers), 1e6), depth[keep]]),
+        np.concatenate([numbers, np.full(np.count_nonzero(keep), -1, np.int64)]),
+    )
 
 
 def _ownership(
@@ -132,7 +157,9 @@ def _to_field(footprints: csc_matrix, tile: Tile, dims: Dims) -> csc_matrix:
     return csc_matrix((footprints.data, pixels[footprints.indices].astype(np.int32), footprints.indptr), shape=shape)
 
 
-def _collect(movie: MovieStore, tiles: list[Tile], findings: list[TileFinding], bin_frames: int) -> Candidates:
+def _collect(
+    movie: MovieStore, tiles: list[Tile], findings: list[TileFinding], *, bin_frames: int, shapeless: bool
+) -> Candidates:
     n_bins = movie.n_frames // bin_frames
     nothing = csc_matrix((movie.n_pixels, 0), dtype=np.float32)
     return Candidates(
@@ -142,4 +169,6 @@ def _collect(movie: MovieStore, tiles: list[Tile], findings: list[TileFinding], 
         tiles=np.repeat([t.index for t in tiles], [len(f.traces) for f in findings]).astype(np.int64),
         depth=np.concatenate([np.zeros(0), *(f.depth for f in findings)]).astype(np.float32),
         frames_per_bin=bin_frames,
+        seeds=np.concatenate([np.zeros(0, np.int64), *(f.seeds for f in findings)]).astype(np.int64),
+        shapeless=shapeless,
     )

@@ -19,7 +19,8 @@ def stitch(batches: list[Candidates]) -> Candidates:
     """
     first = batches[0]
     for other in batches[1:]:
-        if (other.dims, other.frames_per_bin) != (first.dims, first.frames_per_bin):
+        own, theirs = ((b.dims, b.frames_per_bin, b.shapeless) for b in (first, other))
+        if own != theirs:
             raise PipelineError("the batches of tiles do not belong together. Delete patch_cnmf/ and run again.")
     tiles = np.concatenate([b.tiles for b in batches])
     order = np.argsort(tiles, kind="stable")
@@ -30,4 +31,6 @@ def stitch(batches: list[Candidates]) -> Candidates:
         tiles=tiles[order],
         depth=np.concatenate([b.depth for b in batches])[order],
         frames_per_bin=first.frames_per_bin,
+        seeds=np.concatenate([b.seeds for b in batches])[order],
+        shapeless=first.shapeless,
     )

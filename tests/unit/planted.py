@@ -8,12 +8,16 @@ from pathlib import Path
 import numpy as np
 
 from caiman_pipeline.cnmf.denoise import make_denoiser
+from caiman_pipeline.cnmf.initialise import Budget, Evidence, EvidenceSearch
 from caiman_pipeline.cnmf.refine import RefineSettings, prepare_field, refine
+from caiman_pipeline.cnmf.supports import FootprintRules
 from caiman_pipeline.cnmf.tile import TileSettings
 from caiman_pipeline.io.store import MovieStore, Part, PartWriter, open_movie, part_bounds, part_name, write_index
 from caiman_pipeline.merging import Merged, merge_candidates
 from caiman_pipeline.patches.run import make_grid, search_tiles
+from caiman_pipeline.patches.seeds import assign_seeds
 from caiman_pipeline.patches.stitch import stitch
+from caiman_pipeline.seeding import Seeds, no_seeds
 from caiman_pipeline.types import Candidates, Components
 
 RATE_HZ, DECAY_S, CELL_PX = 10.0, 0.6, 8.0
@@ -79,17 +83,34 @@ def matches(found: np.ndarray, planted: Planted) -> list[tuple[int, int, float]]
     return [(k, int(np.argmax(row)), float(row.max())) for k, row in enumerate(cosine)] if found.shape[1] else []
 
 
+def cell_size(ndim: int) -> tuple[float, ...]:
+    return (2.4, CELL_PX, CELL_PX)[3 - ndim :]
+
+
+def rules(ndim: int = 2, **changes: object) -> FootprintRules:
+    values = {
+        "growth": "dilate", "reach_px": tuple(0.2 * c for c in cell_size(ndim)), "ellipse_factor": 3.0,
+        "regression": "nonnegative", "threshold": "significance", "significance": 2.5, "max_fraction": 0.1,
+        "energy_fraction": 0.9999, "median_px": 0, "closing_px": 0, "connected": True, "min_pixels": 8,
+    }  # fmt: skip
+    return FootprintRules(**{**values, **changes})
+
+
+def evidence_search(ndim: int = 2, *, threshold: float = 2.5, least: float = 25.0) -> EvidenceSearch:
+    return EvidenceSearch(cell_size(ndim), Evidence(threshold, least))
+
+
 def settings(ndim: int = 2, **changes: object) -> TileSettings:
     values = {
-        "cell_px": (2.4, CELL_PX, CELL_PX)[3 - ndim :], "baseline_bins": 100, "threshold": 2.5, "min_evidence": 25.0,
-        "significance": 2.5, "searches": 2, "max_components": 100, "min_pixels": 8,
+        "cell_px": cell_size(ndim), "baseline_bins": 100, "initialise": evidence_search(ndim),
+        "budget": Budget(None, None), "searches": 2, "max_components": 100, "rules": rules(ndim),
     }  # fmt: skip
     return TileSettings(**{**values, **changes})
 
 
 def search(
     movie: MovieStore, noise: float, *, tile_px: float | None = None, batches: int = 1, threads: int = 1,
-    bin_frames: int = 3, tile: TileSettings | None = None,
+    bin_frames: int = 3, tile: TileSettings | None = None, seeds: Seeds | None = None, shapeless: bool = False,
 ) -> Candidates:  # fmt: skip
     tile = tile or settings(len(movie.dims))
     overlap = tuple(2 * c for c in tile.cell_px)
@@ -98,7 +119,8 @@ def search(
     return stitch([
         search_tiles(
             movie, grid, batch=(b, batches), bin_frames=bin_frames, noise=np.full(movie.dims, noise, np.float32),
-            settings=tile, threads=threads, progress=lambda done, total: None,
+            seeds=assign_seeds(grid, seeds or no_seeds(movie.n_pixels)), shapeless=shapeless, settings=tile,
+            threads=threads, progress=lambda done, total: None,
         )
         for b in range(batches)
     ])  # fmt: skip
@@ -107,20 +129,26 @@ def search(
 def merged(candidates: Candidates, **changes: object) -> Merged:
     values = {
         "merge": True, "min_correlation": 0.8, "min_overlap": 0.1, "duplicate_overlap": 0.4, "max_pixels": 150,
+        "n_masks": 0,
     }  # fmt: skip
     return merge_candidates(candidates, **{**values, **changes})
 
 
-def refined(movie: MovieStore, found: Merged, noise: float, *, bin_frames: int = 3, threads: int = 1) -> Components:
+def refined(
+    movie: MovieStore, found: Merged, noise: float, *, bin_frames: int = 3, threads: int = 1, rounds: int = 1,
+    keep_seeds: bool = False, footprints: FootprintRules | None = None,
+) -> Components:  # fmt: skip
     ndim = len(movie.dims)
     plan = RefineSettings(
-        cell_px=settings(ndim).cell_px, bin_frames=bin_frames, grow=0.2, significance=2.5, min_pixels=8, rounds=1
-    )
+        cell_px=cell_size(ndim), bin_frames=bin_frames, rules=footprints or rules(ndim), keep_seeds=keep_seeds,
+        rounds=rounds,
+    )  # fmt: skip
     field = prepare_field(
         movie, mean=movie.parts[0].read().mean(-1), noise=np.full(movie.dims, noise, np.float32),
         cell_px=plan.cell_px, threads=threads,
     )  # fmt: skip
     denoise = make_denoiser(frame_rate_hz=RATE_HZ, decay_time_s=DECAY_S, threads=1)
     return refine(
-        field, found.footprints, found.traces, settings=plan, denoise=denoise, progress=lambda done, total: None
-    )
+        field, found.footprints, found.traces, n_seeds=found.n_seeds, settings=plan, denoise=denoise,
+        progress=lambda done, total: None,
+    )  # fmt: skip

@@ -10,12 +10,23 @@ DIMS = (24, 40)
 
 
 def candidates(
-    footprints: list[np.ndarray], traces: list[np.ndarray], tiles: list[int], depth: list[float]
+    footprints: list[np.ndarray],
+    traces: list[np.ndarray],
+    tiles: list[int],
+    depth: list[float],
+    seeds: list[int] | None = None,
 ) -> Candidates:
     matrix = np.stack(footprints, axis=1).astype(np.float32)
     matrix /= np.linalg.norm(matrix, axis=0)
     return Candidates(
-        DIMS, csc_matrix(matrix), np.stack(traces).astype(np.float32), np.array(tiles), np.array(depth, np.float32), 3
+        DIMS,
+        csc_matrix(matrix),
+        np.stack(traces).astype(np.float32),
+        np.array(tiles),
+        np.array(depth, np.float32),
+        3,
+        np.array(seeds or [-1] * len(tiles)),
+        False,
     )
 
 
@@ -73,7 +84,14 @@ def test_of_one_cell_in_two_tiles_the_deeper_view_stays() -> None:
 
 def test_no_components_merge_to_none() -> None:
     nothing = Candidates(
-        DIMS, csc_matrix((960, 0), dtype=np.float32), np.zeros((0, 7), np.float32), np.zeros(0), np.zeros(0), 3
+        DIMS,
+        csc_matrix((960, 0), dtype=np.float32),
+        np.zeros((0, 7), np.float32),
+        np.zeros(0),
+        np.zeros(0),
+        3,
+        np.zeros(0),
+        False,
     )
     found = merged(nothing)
     assert found.footprints.shape == (960, 0)

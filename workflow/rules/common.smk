@@ -66,6 +66,13 @@ def files_present(wildcards):
     return [f for f in files_as_listed(wildcards) if os.path.exists(f)]
 
 
+def seeds_file(wildcards):
+    """The masks that components start from, if any and if it exists: a missing one must fail its own recording."""
+    config = RECORDINGS[wildcards.recording].config.patch_cnmf
+    wanted = config.seeded.path() if config.init == "seeded" else None
+    return [wanted] if wanted and os.path.exists(wanted) else []
+
+
 def memory_mb(stage):
     """A rule's `mem_mb`: predicted from the recording's size, more with each attempt."""
 

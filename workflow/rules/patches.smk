@@ -25,6 +25,7 @@ rule patch_cnmf:
         movie=MOVIE,
         images=IMAGES,
         parts=BLOCKS,
+        seeds=seeds_file,
     output:
         BATCH,
     log:

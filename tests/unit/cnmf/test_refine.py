@@ -90,6 +90,8 @@ def test_a_component_that_does_not_hold_leaves_every_array_aligned(cells: Plante
         np.concatenate([rng.normal(size=(1, found.traces.shape[1])).astype(np.float32), found.traces]),
         ((0,), *found.parents),
         (),
+        0,
+        np.arange(1 + len(CENTRES)),
     )
     components = refined(movie, with_ghost, cells.noise)
     assert 0 not in components.ids

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from planted import Planted, matches, merged, plant, refined, search, settings, store
+from planted import Planted, evidence_search, matches, merged, plant, refined, search, settings, store
+from scipy.sparse import csc_matrix
 
 CENTRES = [(10.0, 12.0), (13.0, 38.0), (24.0, 24.0), (33.0, 50.0), (38.0, 9.0), (40.0, 33.0)]
 DIMS = (48, 60)
@@ -44,8 +45,9 @@ def test_half_of_the_field_empty_finds_the_cells_of_the_other(tmp_path: Path, ce
 
     binned = movie.reshape(-1, 200, 3).mean(-1)
     footprints, _ = fit_tile(
-        binned, DIMS, noise=noise.ravel() / np.sqrt(3), valid=np.ones(len(binned), bool), settings=settings()
-    )
+        binned, DIMS, noise=noise.ravel() / np.sqrt(3), valid=np.ones(len(binned), bool),
+        seeds=csc_matrix((len(binned), 0)), settings=settings(),
+    )  # fmt: skip
     rows = np.unravel_index(footprints.indices, DIMS)[1]
     assert footprints.shape[1] == 3
     assert rows.max() < 30
@@ -138,8 +140,9 @@ def test_a_dead_pixel_and_a_hot_pixel_are_in_no_component(tmp_path: Path, cells:
 
     binned = movie.reshape(-1, 200, 3).mean(-1)
     footprints, traces = fit_tile(
-        binned, DIMS, noise=noise.ravel() / np.sqrt(3), valid=np.ones(len(binned), bool), settings=settings()
-    )
+        binned, DIMS, noise=noise.ravel() / np.sqrt(3), valid=np.ones(len(binned), bool),
+        seeds=csc_matrix((len(binned), 0)), settings=settings(),
+    )  # fmt: skip
     assert np.isfinite(traces).all()
     assert footprints[10 * DIMS[1] + 12].nnz == 0
     assert footprints.shape[1] == len(CENTRES)
@@ -147,7 +150,7 @@ def test_a_dead_pixel_and_a_hot_pixel_are_in_no_component(tmp_path: Path, cells:
 
 def test_more_evidence_asked_means_fewer_components(tmp_path: Path, cells: Planted) -> None:
     movie = store(tmp_path, cells.movie)
-    strict = search(movie, cells.noise, tile=settings(min_evidence=1e6))
+    strict = search(movie, cells.noise, tile=settings(initialise=evidence_search(least=1e6)))
     assert strict.footprints.shape[1] == 0
 
 
