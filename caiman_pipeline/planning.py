@@ -2,7 +2,7 @@
 
 Memory of a stage is a base (Python and its libraries) plus what it holds at once: parts of the movie, images, traces.
 None of these but the traces grows with the length of the recording. Time is a start plus a cost per pixel and frame,
-per core. The coefficients were measured by ``tests/benchmarks/bench_planning.py``, with a margin for memory.
+per core. The coefficients were measured by ``tests/benchmarks/bench_workflow.py``, with a margin for memory.
 """
 
 from __future__ import annotations
