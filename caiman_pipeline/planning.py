@@ -62,7 +62,7 @@ class StageCost:
     parts, images, traces : parts of the movie, images of frame size, and sets of traces held at once
     raw_chunks : chunks of raw frames (16 MiB) held per thread
     start_s, ns : seconds to start, and nanoseconds per pixel and frame on one core
-    ns_trace : nanoseconds per trace and frame on one core
+    us_pixel, ns_trace : microseconds per pixel of a frame, and nanoseconds per trace and frame, on one core
     """
 
     base_mb: float
@@ -72,6 +72,7 @@ class StageCost:
     raw_chunks: float = 0.0
     start_s: float = 0.5
     ns: float = 0.0
+    us_pixel: float = 0.0
     ns_trace: float = 0.0
 
     def memory_mb(self, size: MovieSize, threads: int) -> float:
@@ -81,24 +82,25 @@ class StageCost:
 
     def core_seconds(self, size: MovieSize) -> float:
         """Return the time of all jobs of the stage together on one core, s."""
-        movie = self.ns * prod(size.dims) * size.n_frames + self.ns_trace * size.n_cells * size.n_frames
-        return movie * 1e-9
+        n_pixels = prod(size.dims)
+        per_frame = self.ns * n_pixels + self.ns_trace * size.n_cells
+        return per_frame * size.n_frames * 1e-9 + self.us_pixel * n_pixels * 1e-6
 
 
 COSTS: dict[str, StageCost] = {
-    "inspect": StageCost(90, raw_chunks=3, ns=2),
-    "motion_template": StageCost(150, images=450, ns=0.5, start_s=1.0),
-    "motion_correct": StageCost(150, parts=4, images=20, ns=20),
-    "memmap_join": StageCost(100, images=6),
-    "summary_images": StageCost(150, parts=4, images=40, ns=10),
-    "patch_cnmf": StageCost(250, parts=4, images=10, traces=6, ns=40, start_s=1.5),
-    "merge": StageCost(200, images=20, traces=6, ns_trace=50),
-    "refine": StageCost(250, parts=4, images=20, traces=8, ns=10, ns_trace=1000, start_s=1.5),
-    "evaluate": StageCost(200, parts=3, images=20, traces=4, ns=4),
-    "traces": StageCost(200, images=4, traces=14, ns_trace=2000),
-    "select": StageCost(100, traces=0),
-    "export_nwb": StageCost(250, images=20, traces=16, start_s=2.5, ns_trace=100),
-    "report": StageCost(250, images=30, traces=16, start_s=3.0, ns_trace=20),
+    "inspect": StageCost(60, raw_chunks=3, ns=3),
+    "motion_template": StageCost(220, images=260, start_s=1.0, ns=12, us_pixel=65),
+    "motion_correct": StageCost(205, parts=2, images=220, raw_chunks=1, start_s=1.0, ns=45),
+    "memmap_join": StageCost(85, images=30, start_s=0.7),
+    "summary_images": StageCost(130, parts=3.5, images=150, start_s=0.7, ns=8),
+    "patch_cnmf": StageCost(250, traces=6, raw_chunks=10.5, start_s=1.5, ns=20),
+    "merge": StageCost(150, traces=3, start_s=0.8, ns_trace=200),
+    "refine": StageCost(235, parts=2, images=40, traces=6, start_s=1.0, ns=6),
+    "evaluate": StageCost(210, parts=2, images=20, traces=2, start_s=0.8, ns=2.5),
+    "traces": StageCost(240, traces=6, start_s=0.8, ns_trace=1100),
+    "select": StageCost(76, start_s=0.4),
+    "export_nwb": StageCost(137, images=16, traces=12, start_s=1.7, ns_trace=100),
+    "report": StageCost(102, images=27, traces=9, start_s=1.2, ns_trace=50),
 }
 # As the rules declare them; a test keeps the two equal.
 THREADS = {
