@@ -61,7 +61,7 @@ class CorrPnr:
             footprint, trace = _extract(search, centre, box, self)
             footprint = footprint * allowed.reshape(dims)[box]
             if footprint.any():
-                _subtract(search, box, footprint, trace, self.noise_sd)
+                _subtract(search, box, footprint, np.maximum(trace, 0), self.noise_sd)
                 whole = np.zeros(dims, np.float32)
                 whole[box] = footprint
                 footprints.append(whole.ravel())
@@ -145,7 +145,7 @@ def _extract(search: _Search, centre: tuple[int, ...], box: Box, settings: CorrP
     norm = float((footprint * footprint).sum())
     if norm > 0:
         trace = np.tensordot(footprint, local, axes=footprint.ndim) / norm
-    return footprint, np.maximum(trace - np.median(trace), 0).astype(np.float32)
+    return footprint, (trace - np.median(trace)).astype(np.float32)
 
 
 def _correlation_with(movie: FloatArray, trace: FloatArray) -> FloatArray:

@@ -56,16 +56,24 @@ class GreedyRoi:
                 break
             box = box_around(centre, search.reach, dims)
             footprint, trace = _rank_one(search, centre, box, allowed.reshape(dims)[box], self.iterations)
-            if footprint.any() and _holds(trace, self.evidence):
-                _subtract(search, box, footprint, trace, window)
+            if footprint.any() and not (by_evidence and self._is_noise(footprint, trace)):
+                _subtract(search, box, footprint, np.maximum(trace, 0), window)
                 whole = np.zeros(dims, np.float32)
                 whole[box] = footprint
                 footprints.append(whole.ravel())
                 traces.append(trace)
-            search.energy[centre] = -1.0
+                search.energy[centre] = -1.0
+            else:
+                search.energy[box_around(centre, (1,) * len(dims), dims)] = -1.0
         if not traces:
             return Found(*_nothing(rest), np.zeros(0, np.float32))
         return with_evidence(np.stack(footprints, axis=1), np.stack(traces), self.evidence, limit=limit)
+
+    def _is_noise(self, footprint: FloatArray, trace: FloatArray) -> bool:
+        """Return whether noise alone could have given this: a box of it has a rank-one part of that size, too."""
+        size = float(np.linalg.norm(footprint) * np.linalg.norm(trace))
+        edge = np.sqrt(footprint.size) + np.sqrt(len(trace))
+        return size < edge or bool(self.evidence.of(trace[None])[0] < self.evidence.least)
 
 
 @dataclass
@@ -84,10 +92,6 @@ class _Search:
 def _nothing(rest: FloatArray) -> tuple[FloatArray, FloatArray]:
     n_pixels, n_bins = rest.shape
     return np.zeros((n_pixels, 0), np.float32), np.zeros((0, n_bins), np.float32)
-
-
-def _holds(trace: FloatArray, evidence: Evidence) -> bool:
-    return bool(evidence.of(trace[None])[0] >= evidence.least)
 
 
 def _start(rest: FloatArray, dims: Dims, settings: GreedyRoi) -> _Search:
@@ -126,20 +130,21 @@ def _best_window(filtered: FloatArray, window: int, out: FloatArray) -> None:
 def _rank_one(
     search: _Search, centre: tuple[int, ...], box: Box, allowed: FloatArray, iterations: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Return a non-negative footprint (*box) and trace (T,) by alternating regression from the filtered trace."""
+    """Return a non-negative footprint (*box) and its trace (T,) by alternating regression from the filtered trace."""
     local = search.rest[box]
     pixels = local.reshape(-1, local.shape[-1])
     inside = allowed.ravel()
     trace = np.maximum(search.filtered[centre], 0)
-    footprint = np.zeros(len(pixels), np.float32)
+    footprint, fluorescence = np.zeros(len(pixels), np.float32), trace
     for _ in range(iterations):
         power = float(trace @ trace)
         footprint = np.maximum(pixels @ trace / power, 0) * inside if power > 0 else np.zeros_like(footprint)
         norm = float(footprint @ footprint)
         if norm <= 0:
             return np.zeros(local.shape[:-1], np.float32), np.zeros_like(trace)
-        trace = np.maximum(footprint @ pixels / norm, 0)
-    return footprint.reshape(local.shape[:-1]).astype(np.float32), trace.astype(np.float32)
+        fluorescence = footprint @ pixels / norm
+        trace = np.maximum(fluorescence, 0)
+    return footprint.reshape(local.shape[:-1]).astype(np.float32), fluorescence.astype(np.float32)
 
 
 def _subtract(search: _Search, box: Box, footprint: FloatArray, trace: FloatArray, window: int) -> None:

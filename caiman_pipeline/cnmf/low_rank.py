@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import qr, svd
+from scipy.linalg import eigh
 
+from caiman_pipeline.parallel import row_slabs
 from caiman_pipeline.types import FloatArray
-
-SPARE, POWER_STEPS = 10, 3
 
 
 @dataclass(frozen=True)
@@ -22,34 +21,35 @@ class LowRank:
 
 
 def leading_part(matrix: FloatArray, *, rank: int) -> LowRank:
-    """Return the leading singular components of a float32 (P, T) matrix.
-
-    Parameters
-    ----------
-    rank : most components
+    """Return the leading singular components of a float32 (P, T) matrix, at most ``rank`` of them.
 
     Notes
     -----
-    Subspace iteration from a fixed random start (seeded here, the global random state is not touched). The same matrix
-    gives the same result.
-
-    References
-    ----------
-    Halko, Martinsson, Tropp 2011, 10.1137/090771806
+    From the eigenvectors of the product of the matrix with itself along its shorter side, in float64.
     """
-    rank = min(rank, *matrix.shape)
+    wide = matrix.shape[0] < matrix.shape[1]
+    tall = matrix.T if wide else matrix
+    n = tall.shape[1]
+    rank = min(rank, n)
     if rank == 0:
         n_rows, n_columns = matrix.shape
         return LowRank(np.zeros((n_rows, 0), np.float32), np.zeros(0), np.zeros((0, n_columns), np.float32))
-    width = min(rank + SPARE, *matrix.shape)
-    start = np.random.default_rng(0).standard_normal((matrix.shape[1], width), dtype=np.float32)
-    basis = qr(matrix @ start, mode="economic")[0]
-    for _ in range(POWER_STEPS):
-        basis = qr(matrix @ (matrix.T @ basis), mode="economic")[0]
-    inner, values, right = svd(basis.T @ matrix, full_matrices=False)
-    return LowRank(
-        (basis @ inner[:, :rank]).astype(np.float32), values[:rank].astype(np.float64), right[:rank].astype(np.float32)
-    )
+    gram = _product(tall)
+    squares, vectors = eigh(gram, subset_by_index=(n - rank, n - 1), overwrite_a=True)
+    values = np.sqrt(np.maximum(squares[::-1], 0))
+    short = vectors[:, ::-1].astype(np.float32)
+    long = tall @ short
+    long *= np.divide(1, values, out=np.zeros_like(values), where=values > 0).astype(np.float32)
+    return LowRank(short, values, np.ascontiguousarray(long.T)) if wide else LowRank(long, values, short.T.copy())
+
+
+def _product(tall: FloatArray) -> FloatArray:
+    """Return ``tall.T @ tall`` in float64, slab by slab."""
+    total = np.zeros((tall.shape[1],) * 2)
+    for start, stop in row_slabs(len(tall)):
+        piece = tall[start:stop].astype(np.float64)
+        total += piece.T @ piece
+    return total
 
 
 def signal_rank(values: FloatArray, shape: tuple[int, int], *, margin: float) -> int:

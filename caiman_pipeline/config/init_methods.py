@@ -34,8 +34,8 @@ class CorrPnrSettings(Section):
         0.12, "cell diameters", "Standard deviation of the Gaussian that the movie is smoothed with.", ge=0, le=2
     )
     box: float = key(1.0, "cell diameters", "Half side of the box in which a component is fitted.", gt=0, le=5)
-    min_corr: float = key(0.6, "", "Least correlation of a seed pixel with its neighbours.", ge=-1, le=1)
-    min_pnr: float = key(8.0, "noise SD", "Least peak-to-noise ratio of a seed pixel.", ge=0)
+    min_corr: float = key(0.4, "", "Least correlation of a seed pixel with its neighbours.", ge=-1, le=1)
+    min_pnr: float = key(5.0, "noise SD", "Least peak-to-noise ratio of a seed pixel.", ge=0)
     noise_sd: float = key(2.0, "noise SD", "Values below this count as zero in the correlation.", ge=0)
     trace_corr: float = key(0.7, "", "Pixels whose correlation with the seed is above this make its trace.", ge=0, le=1)
     footprint_corr: float = key(
@@ -55,7 +55,7 @@ class SparseNmfSettings(Section):
     iterations: int = key(200, "", "Most iterations of the factorisation.", ge=1, le=10000)
     tolerance: float = key(1e-3, "", "Relative change of the footprints at which iterations end.", ge=0, lt=1)
     rank_margin: float = key(
-        1.15, "", "Singular values above noise times this count as signal (when evidence decides).", ge=1
+        1.0, "", "Singular values above those of noise times this count as signal, when evidence decides.", gt=0
     )
 
 
@@ -63,11 +63,11 @@ class GraphNmfSettings(SparseNmfSettings):
     """`init: graph_nmf`: as sparse_nmf, neighbouring pixels that fire together tied to similar weights."""
 
     sparsity: float = key(0.5, "standard errors", "What footprints are shrunk by (L1 penalty).", ge=0)
-    weight: float = key(1.0, "", "Weight of the ties against the data.", ge=0)
+    weight: float = key(0.3, "", "Weight of the ties against the data.", ge=0)
     kernel: Literal["heat", "cosine", "binary"] = key(
         "heat", "", "Strength of a tie: exp(-(1 - r) / width^2) of the traces' correlation r, r itself, or 1."
     )
-    width: float = key(1.0, "", "Width of the heat kernel.", gt=0)
+    width: float = key(0.5, "", "Width of the heat kernel.", gt=0)
 
 
 class PcaIcaSettings(Section):
@@ -80,7 +80,7 @@ class PcaIcaSettings(Section):
     threshold_sd: float = key(2.5, "SD", "Pixels this far above their footprint's median belong to a region.", gt=0)
     split: bool = key(True, "", "Make each connected region a component of its own.")
     rank_margin: float = key(
-        1.15, "", "Singular values above noise times this count as signal (when evidence decides).", ge=1
+        1.0, "", "Singular values above those of noise times this count as signal, when evidence decides.", gt=0
     )
 
 
