@@ -91,7 +91,7 @@ def check_recording(recording: Recording) -> RecordingCheck:
         files = recording.files() or list(recording.patterns)
         size = size_of_files(files, facts.axes, facts.dataset)
         lengths = _lengths(recording, len(size.dims))
-        problems = [*_contradictions(files[0], facts), *(lengths or _tiles(recording, size))]
+        problems = [*_contradictions(files[0], facts), *(lengths or _tiles(recording, size)), *_solver(recording)]
     except PipelineError as error:
         return RecordingCheck(recording.id, "cannot be opened", (str(error),))
     fewest = recording.config.inspect.min_frames
@@ -127,6 +127,18 @@ def _lengths(recording: Recording, ndim: int) -> list[str]:
                 except ValueError as error:
                     problems.append(f"`{stage}.{name}`: {error}.")
     return problems
+
+
+def _solver(recording: Recording) -> list[str]:
+    """Return why the recording could not be deconvolved as it asks for: a solver that is not installed."""
+    from caiman_pipeline.traces.solvers import require_cvxpy
+
+    try:
+        if recording.config.traces.method == "convex":
+            require_cvxpy()
+    except PipelineError as error:
+        return [str(error)]
+    return []
 
 
 def _tiles(recording: Recording, size: MovieSize) -> list[str]:

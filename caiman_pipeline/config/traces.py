@@ -72,7 +72,7 @@ class TraceSettings(Section):
     use_residuals: bool = key(
         False, "", "DF/F of the demixed trace with its noise, or of the model alone (calcium as fluorescence)."
     )
-    f0_window_s: float = key(60.0, "s", "Window of F0's running quantile.", gt=0)
+    f0_window_s: float = key(40.0, "s", "Window of F0's running quantile.", gt=0)
     f0_quantile: float | None = key(
         None, "%", "Quantile of F0; none: found for each trace, where its quiet level lies.", ge=0, le=100
     )

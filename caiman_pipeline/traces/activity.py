@@ -11,7 +11,7 @@ from numba import njit, prange
 from caiman_pipeline.config.traces import TraceSettings
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.traces.ar_model import ar_coefficients, noise_level, nominal_coefficients
-from caiman_pipeline.traces.baseline import running_quantile
+from caiman_pipeline.traces.baseline import running_baseline
 from caiman_pipeline.traces.convex import deconvolve_convex
 from caiman_pipeline.traces.foopsi import Deconvolution, DeconvolutionMethod, deconvolve
 from caiman_pipeline.traces.indicator import combined_coefficients, fluorescence_of, linearise
@@ -143,7 +143,7 @@ def detrend(traces: FloatArray, settings: TraceSettings, timing: Timing) -> Floa
         return traces
     half = max(1, round(timing.frames(settings.detrend_window_s) / 2))
     quantiles = np.full(len(traces), settings.detrend_quantile / 100.0)
-    return traces - running_quantile(traces, half, quantiles, False)
+    return traces - running_baseline(traces, half, quantiles, False)
 
 
 def time_constants(

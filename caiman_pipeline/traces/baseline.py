@@ -11,6 +11,7 @@ FAST_HOPS = 4
 FAST_SAMPLES = 256
 BUCKET = 64
 MODE_BINS = 128
+TREND_PARTS = 8
 LOWEST_QUANTILE, HIGHEST_QUANTILE = 0.02, 0.5
 
 
@@ -164,6 +165,47 @@ def running_quantile(traces: FloatArray, half_frames: int, fractions: FloatArray
             sparse_quantile_row(traces[k], half_frames, fractions[k], result[k])
         else:
             running_quantile_row(traces[k], half_frames, fractions[k], result[k])
+    return result
+
+
+@njit(cache=True, nogil=True)
+def trend_slope(values: FloatArray, fraction: float) -> float:
+    """Return the slope per frame of a quantile: the median over pairs of parts of the trace, 0 if it cannot be told."""
+    n_frames = len(values)
+    if n_frames < 4 * TREND_PARTS:
+        return 0.0
+    levels, slopes, n = np.empty(TREND_PARTS), np.empty(TREND_PARTS * TREND_PARTS), 0
+    length = n_frames // TREND_PARTS
+    for i in range(TREND_PARTS):
+        stride = max(1, length // FAST_SAMPLES)
+        levels[i] = window_quantile(values[i * length : (i + 1) * length : stride], fraction)
+        for j in range(i):
+            slopes[n] = (levels[i] - levels[j]) / ((i - j) * length)
+            n += 1
+    slope = window_quantile(slopes[:n], 0.5)
+    return slope if np.isfinite(slope) else 0.0
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def running_baseline(traces: FloatArray, half_frames: int, fractions: FloatArray, fast: bool) -> FloatArray:
+    """Return float32 (K, T), the running quantile of each trace about its trend.
+
+    Parameters are those of ``running_quantile``. A straight trend is taken off before and put back after, without which
+    the cut-off windows at the ends would see the trend from one side only.
+    """
+    result = np.empty(traces.shape, np.float32)
+    n_frames = traces.shape[1]
+    for k in prange(traces.shape[0]):
+        slope = trend_slope(traces[k], fractions[k])
+        flat, level = np.empty(n_frames), np.empty(n_frames)
+        for t in range(n_frames):
+            flat[t] = traces[k, t] - slope * t
+        if fast:
+            sparse_quantile_row(flat, half_frames, fractions[k], level)
+        else:
+            running_quantile_row(flat, half_frames, fractions[k], level)
+        for t in range(n_frames):
+            result[k, t] = level[t] + slope * t
     return result
 
 

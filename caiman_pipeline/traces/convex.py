@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 import numpy as np
 from scipy.sparse import csr_matrix, lil_matrix
 
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.traces.ar_model import ar_roots
 from caiman_pipeline.traces.foopsi import Deconvolution
+from caiman_pipeline.traces.solvers import require_cvxpy
 from caiman_pipeline.types import FloatArray
-
-
-def require_cvxpy() -> None:
-    """Raise a PipelineError if cvxpy is not installed."""
-    if find_spec("cvxpy") is None:
-        raise PipelineError(
-            "`traces.method: convex` needs cvxpy, which is not installed. Run `pip install 'caiman_pipeline[convex]'`, "
-            "or set `traces.method: oasis`."
-        )
 
 
 def difference_matrix(ar: FloatArray, n_frames: int) -> csr_matrix:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from caiman_pipeline.traces.baseline import baseline_quantile, running_quantile
+from caiman_pipeline.traces.baseline import baseline_quantile, running_baseline
 from caiman_pipeline.types import Background, FloatArray
 
 DffKind = Literal["dff", "detrended", "dff_over_noise"]
@@ -54,8 +54,7 @@ def background_under(background: Background, footprints_t: FloatArray, *, dark_l
     float32 (K, T), in pixel values x footprint norm.
     """
     level = footprints_t @ (background.static.astype(np.float64) - dark_level)
-    weights = footprints_t @ background.spatial
-    moving = weights @ background.temporal if background.temporal.shape[0] else 0.0
+    moving = (footprints_t @ background.spatial) @ background.temporal
     return (level[:, None] + moving).astype(np.float32)
 
 
@@ -91,8 +90,8 @@ def relative_fluorescence(
         quantile = baseline_quantile(traces, method.window_frames)
     else:
         quantile = np.full(len(traces), method.quantile / 100.0)
-    quiet = running_quantile(traces, half, quantile, method.fast)
-    f0 = quiet + running_quantile(background, half, np.full(len(traces), 0.5), method.fast)
+    quiet = running_baseline(traces, half, quantile, method.fast)
+    f0 = quiet + running_baseline(background, half, np.full(len(traces), 0.5), method.fast)
     values, invalid = (traces if model is None else model) - quiet, np.zeros(len(traces), bool)
     if method.kind == "dff":
         usable = f0 > noise[:, None]

@@ -19,8 +19,10 @@ from numba import njit
 
 from caiman_pipeline.types import FloatArray
 
-MAX_PIVOTS = 400
+MAX_PIVOTS = 1000
 PATIENCE = 5
+ROUNDING = 1e-9
+FIRST_REACH = 3
 GAP_WEIGHT = 1e-4
 
 
@@ -176,29 +178,51 @@ def choose_level(
 
 
 @njit(cache=True, nogil=True)
-def exchange(spike: FloatArray, h: FloatArray, lam: float, b: float, local: bool) -> int:
-    """Swap the frames whose condition is violated; with ``local`` only the worst one among near neighbours."""
-    violated, worst, worst_at, last = 0, 0.0, -1, -9
+def _excess(spike: FloatArray, h: FloatArray, t: int, lam: float, b: float) -> float:
+    """Return by how much frame ``t`` violates its condition, spike or multiplier not negative; negative if it holds."""
+    if spike[t]:
+        return -(h[t, 0] - b * h[t, 1] + lam * h[t, 2])
+    return -(h[t, 0] - b * h[t, 1] + lam * (h[t, 2] + 1.0)) - 1e-10 * lam
+
+
+@njit(cache=True, nogil=True)
+def exchange_all(spike: FloatArray, h: FloatArray, lam: float, b: float) -> int:
+    """Swap all frames whose condition is violated; return their number."""
+    violated = 0
     for t in range(len(spike)):
+        if _excess(spike, h, t, lam, b) > 0.0:
+            spike[t] = not spike[t]
+            violated += 1
+    return violated
+
+
+@njit(cache=True, nogil=True)
+def exchange_worst(spike: FloatArray, h: FloatArray, lam: float, b: float, reach: int) -> int:
+    """Swap the worst violated frame of each group no more than ``reach`` frames apart; return how many are violated.
+
+    What is within rounding of its bound does not count as violated.
+    """
+    spikes, multipliers = 0.0, 0.0
+    for t in range(len(spike)):
+        excess = -_excess(spike, h, t, lam, b)
         if spike[t]:
-            excess = -(h[t, 0] - b * h[t, 1] + lam * h[t, 2])
+            spikes = max(spikes, excess)
         else:
-            excess = -(h[t, 0] - b * h[t, 1] + lam * (h[t, 2] + 1.0)) - 1e-10 * lam
-        if excess <= 0.0:
+            multipliers = max(multipliers, excess)
+    violated, worst, at, last = 0, 0.0, -1, 0
+    for t in range(len(spike)):
+        excess = _excess(spike, h, t, lam, b)
+        if excess <= ROUNDING * (spikes if spike[t] else multipliers):
             continue
         violated += 1
-        if not local:
-            spike[t] = not spike[t]
-        elif worst_at >= 0 and t - last <= 3:
-            if excess > worst:
-                worst, worst_at = excess, t
-        else:
-            if worst_at >= 0:
-                spike[worst_at] = not spike[worst_at]
-            worst, worst_at = excess, t
+        if at >= 0 and t - last > reach:
+            spike[at] = not spike[at]
+            at = -1
+        if at < 0 or excess > worst:
+            worst, at = excess, t
         last = t
-    if local and worst_at >= 0:
-        spike[worst_at] = not spike[worst_at]
+    if at >= 0:
+        spike[at] = not spike[at]
     return violated
 
 
@@ -228,26 +252,26 @@ def fit_pivots(
     """Find the spikes' frames, penalty and baseline that meet ``sum w r^2 = target`` (the baseline where target < 0).
 
     ``spike`` (T,) holds the first guess and receives the solution's set. All violated frames change sides at once; when
-    that stops to help, only the worst among near neighbours.
+    that stops to help, only the worst of each neighbourhood, in ever larger ones, then all again.
 
     Returns
     -------
     penalty, baseline, whether the constraint could be met, and the trial sets used.
     """
-    fewest, patience, reached, step = len(spike) + 1, PATIENCE, True, 0
+    fewest, patience, reach, reached, step = len(spike) + 1, PATIENCE, 0, True, 0
     for step in range(MAX_PIVOTS):
         solve_quiet(bands, spike, data, work, h)
         alpha, beta, gamma, epsilon, q = moments(bands, spike, data, h)
         lam, b, reached = choose_level(alpha, beta, gamma, epsilon, q, lam, b, free_b, b_min, target)
         if step + 1 == MAX_PIVOTS:
             break
-        violated = exchange(spike, h, lam, b, patience <= 0)
+        violated = exchange_worst(spike, h, lam, b, reach) if reach else exchange_all(spike, h, lam, b)
         if violated == 0:
             break
-        if violated < fewest:
-            fewest, patience = violated, PATIENCE
-        else:
-            patience -= 1
+        patience = PATIENCE if violated < fewest else patience - 1
+        fewest = min(fewest, violated)
+        if patience == 0:
+            reach, patience = max(2 * reach, FIRST_REACH) if reach < len(spike) else 0, PATIENCE
     return lam, b, reached, step + 1
 
 

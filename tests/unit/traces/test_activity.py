@@ -1,0 +1,172 @@
+"""From fluorescence to activity: what the steps do, and that every setting does something."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from scipy.signal import lfilter
+from spike_trains import simulate, smooth_correlation
+
+from caiman_pipeline.config.traces import TraceSettings
+from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.traces.activity import event_heights, infer_activity, infer_block, timing_from
+
+TIMING = timing_from(30.0, 0.6)
+
+
+def infer(traces, timing=TIMING, **changes):
+    return infer_activity(traces, TraceSettings(**changes), timing, threads=1, progress=lambda done, total: None)
+
+
+def fluorescence(n_traces=3, n_frames=2400, drift=0.0, **options):
+    traces, spikes, calcium = simulate(1, n_traces, n_frames, rate=0.008, level=10.0, **options)
+    return (3 * traces + drift * np.linspace(0, 1, n_frames)).astype(np.float32), spikes, calcium
+
+
+def test_spikes_are_found_with_default_settings():
+    traces, spikes, _ = fluorescence()
+    result = infer(traces)
+    for k in range(3):
+        assert smooth_correlation(result.deconvolved[k], spikes[k], 4) > 0.9
+
+
+def test_slow_drift_does_no_harm_once_detrended():
+    traces, spikes, _ = fluorescence(drift=60.0)
+    with_drift = [smooth_correlation(infer(traces).deconvolved[k], spikes[k], 4) for k in range(3)]
+    without = [smooth_correlation(infer(traces, detrend_window_s=0).deconvolved[k], spikes[k], 4) for k in range(3)]
+    assert min(with_drift) > 0.85
+    assert np.mean(with_drift) > np.mean(without) + 0.05
+
+
+def test_supralinear_bursts_are_weighed_like_spikes():
+    rng = np.random.default_rng(0)
+    spikes = np.zeros((4, 3000))
+    for k in range(4):
+        for start in range(100, 2900, 200):
+            spikes[k, start : start + 2 * rng.integers(1, 9) : 2] = 1
+    calcium = lfilter([1], [1, -0.95], spikes)
+    bright = 6 * calcium**2 + rng.standard_normal(calcium.shape)
+    linear, curved = infer(bright.astype(np.float32), linear_range=0), infer(bright.astype(np.float32))
+    gains = [
+        smooth_correlation(curved.deconvolved[k], spikes[k], 6)
+        - smooth_correlation(linear.deconvolved[k], spikes[k], 6)
+        for k in range(4)
+    ]
+    assert min(gains) > 0.005
+
+
+def test_scaled_traces_have_scaled_activity():
+    traces, _, _ = fluorescence()
+    one, thousand = infer(traces), infer(traces * 1000)
+    np.testing.assert_allclose(thousand.ar, one.ar, rtol=1e-3)
+    np.testing.assert_allclose(thousand.deconvolved, 1000 * one.deconvolved, rtol=0.02, atol=2.0)
+
+
+def test_gaps_zero_and_constant_traces_pass_through():
+    traces, _, _ = fluorescence()
+    traces[0, 500:560] = np.nan
+    traces[1] = 0.0
+    traces[2] = 42.0
+    result = infer(traces)
+    np.testing.assert_array_equal(np.isnan(result.deconvolved), np.isnan(traces))
+    assert "gap" in result.flags[0]
+    assert "zero" in result.flags[1]
+    assert result.flags[2]
+    assert (result.deconvolved[1:] == 0).all()
+
+
+def test_result_of_a_row_does_not_depend_on_the_block(monkeypatch):
+    traces, _, _ = fluorescence(n_traces=5)
+    whole = infer(traces)
+    monkeypatch.setattr("caiman_pipeline.traces.activity.BLOCK_VALUES", 2 * traces.shape[1])
+    blocks = infer(traces)
+    for name in ("denoised", "deconvolved", "baseline", "noise", "ar", "sparsity"):
+        np.testing.assert_array_equal(getattr(whole, name), getattr(blocks, name))
+    assert whole.flags == blocks.flags
+
+
+def test_fluorescence_of_the_model_has_the_traces_size():
+    traces, _, calcium = fluorescence(drift=20.0)
+    model = infer_block(traces, TraceSettings(), TIMING, threads=1).fluorescence
+    for k in range(3):
+        clean = 3 * (calcium[k] + 10.0) + 20.0 * np.linspace(0, 1, traces.shape[1])
+        slope = np.polyfit(clean - np.linspace(0, 20, len(clean)), model[k] - np.linspace(0, 20, len(clean)), 1)[0]
+        assert slope == pytest.approx(1.0, abs=0.12)
+        assert np.abs(model[k] - clean).mean() < 0.6
+
+
+CHANGES = {
+    "order": {"order": 1}, "order without dynamics": {"order": 0}, "penalty": {"penalty": "l0"},
+    "penalty none": {"penalty": "nonnegative"}, "penalty_bounds": {"penalty_bounds": (4.0, 5.0)},
+    "baseline": {"baseline": "fixed"}, "detrend_window_s": {"detrend_window_s": 5.0},
+    "detrend_quantile": {"detrend_quantile": 40.0, "baseline": "fixed"}, "linear_range": {"linear_range": 5.0},
+    "time_constants given": {"time_constants": "given"}, "time_constants estimated": {"time_constants": "estimated"},
+    "rise_time_s": {"rise_time_s": 0.1}, "estimate_share": {"estimate_share": 0.1},
+    "autocovariance_s": {"autocovariance_s": 0.1}, "fudge_factor": {"fudge_factor": 0.95},
+    "optimize_events": {"optimize_events": 5}, "noise_band": {"noise_band": (0.1, 0.5)},
+    "noise_average": {"noise_average": "median"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_every_setting_of_the_deconvolution_changes_its_result(name):
+    traces, _, _ = fluorescence(n_traces=2)
+    assert not np.array_equal(infer(traces).deconvolved, infer(traces, **CHANGES[name]).deconvolved)
+
+
+def test_settings_that_count_only_with_others_count_with_them():
+    traces, _, _ = fluorescence(n_traces=2)
+    small, large = (infer(traces, penalty="l0", s_min=s) for s in (0.5, 2.0))
+    assert (small.deconvolved > 0).sum() > (large.deconvolved > 0).sum()
+    low, high = (infer(traces, baseline="fixed", baseline_level=b) for b in (-1.0, 1.0))
+    np.testing.assert_array_equal(low.baseline, -1.0)
+    assert low.denoised.mean() > high.denoised.mean() + 1
+    traces[0, 3] = -1000.0
+    bounded, free = (infer(traces, detrend_window_s=0, baseline=b) for b in ("nonnegative", "free"))
+    assert not np.array_equal(
+        bounded.baseline, infer(traces - 100, detrend_window_s=0, baseline="nonnegative").baseline
+    )
+    assert (infer(traces - 100, detrend_window_s=0, baseline="nonnegative").baseline >= 0).all()
+    assert (infer(traces - 100, detrend_window_s=0).baseline < 0).all()
+    assert bounded.baseline.shape == free.baseline.shape
+
+
+def test_convex_method_agrees_with_the_default_one():
+    pytest.importorskip("cvxpy")
+    traces, _, _ = fluorescence(n_traces=1, n_frames=500)
+    own, convex = infer(traces, penalty_bounds=(0.0, 1e6)), infer(traces, method="convex", solver="CLARABEL")
+    assert np.corrcoef(own.deconvolved[0], convex.deconvolved[0])[0, 1] > 0.999
+    other = infer(traces, method="convex", solver="SCS")
+    assert np.corrcoef(own.deconvolved[0], other.deconvolved[0])[0, 1] > 0.99
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"noise_band": (0.4, 0.2)}, {"noise_band": (0.1, 0.7)}, {"penalty_bounds": (3.0, 1.0)}, {"order": 3},
+     {"estimate_share": 1.5}, {"f0_quantile": 101}, {"f0_window_s": 0}],
+)  # fmt: skip
+def test_settings_out_of_bounds_are_refused(wrong):
+    with pytest.raises(ValidationError):
+        TraceSettings(**wrong)
+
+
+@pytest.mark.parametrize(("rate", "decay"), [(None, 0.5), (30.0, None), (0.0, 0.5), (30.0, -1.0)])
+def test_unknown_rate_or_decay_is_an_error(rate, decay):
+    with pytest.raises(PipelineError, match="frame_rate_hz"):
+        timing_from(rate, decay)
+
+
+def test_binned_traces_have_a_lower_rate():
+    assert timing_from(30.0, 0.5, frames_per_bin=3).frame_rate_hz == 10.0
+
+
+def test_events_are_rises_of_at_least_three_times_the_noise():
+    calcium = np.zeros((3, 300), np.float32)
+    for start, height in ((50, 4.0), (120, 2.0), (200, 8.0)):
+        calcium[0, start:] += height * np.exp(-np.arange(300 - start) / 8.0)
+    calcium[1] = np.nan
+    counts, heights = event_heights(calcium, np.ones(3, np.float32))
+    np.testing.assert_array_equal(counts, [2, 0, 0])
+    assert heights[0] == pytest.approx(6.0, rel=0.02)
+    assert np.isnan(heights[1:]).all()

@@ -1,0 +1,167 @@
+"""F0 and DF/F: right where there is a baseline, NaN and flagged where there is none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.sparse import csc_matrix, csr_matrix
+
+from caiman_pipeline.traces.dff import DffMethod, background_under, relative_fluorescence
+from caiman_pipeline.types import Background
+
+PLAIN = DffMethod(kind="dff", window_frames=600, quantile=None, fast=False)
+
+
+def transients(n_frames=3000, every=300, decay=20, height=1.0):
+    """Return one transient every so many frames, each decaying from ``height``."""
+    phase = np.arange(n_frames) % every
+    return height * np.exp(-phase / decay)
+
+
+def fluorescence(f0, noise=1.0, seed=0):
+    """Return float32 (1, T): resting level ``f0``, transients of half of it, and noise."""
+    level = f0 * (1 + 0.5 * transients())
+    return (level + noise * np.random.default_rng(seed).standard_normal(len(level)))[None].astype(np.float32)
+
+
+def relate(traces, method=PLAIN, background=None, noise=1.0, model=None):
+    under = np.zeros_like(traces) if background is None else background
+    return relative_fluorescence(traces, under, np.full(len(traces), noise), method, model=model)
+
+
+def test_known_level_and_peak_are_recovered():
+    result = relate(fluorescence(100.0))
+    np.testing.assert_allclose(result.f0, 100.0, rtol=0.05)
+    peaks = result.values[0, ::300]
+    assert peaks.mean() == pytest.approx(0.5, rel=0.05)
+    assert not result.invalid.any()
+
+
+def test_background_under_the_footprint_belongs_to_f0():
+    traces = fluorescence(100.0)
+    result = relate(traces, background=np.full_like(traces, 300.0))
+    np.testing.assert_allclose(result.f0, 400.0, rtol=0.02)
+    assert result.values[0, ::300].mean() == pytest.approx(0.125, rel=0.05)
+
+
+def test_fluctuating_background_enters_f0_by_its_running_median():
+    traces = fluorescence(100.0)
+    fast = 300 + 200 * np.sin(np.arange(3000) * 0.7)[None]
+    result = relate(traces, background=fast.astype(np.float32))
+    np.testing.assert_allclose(result.f0, 400.0, rtol=0.05)
+
+
+@pytest.mark.parametrize("level", [0.0, -50.0])
+def test_level_that_is_not_positive_gives_nan_and_a_mark(level):
+    traces = fluorescence(100.0) - 100.0 + level
+    result = relate(traces.astype(np.float32))
+    assert result.invalid.all()
+    assert np.isnan(result.values).all()
+    assert np.isfinite(result.f0).all()
+
+
+def test_only_the_frames_without_a_level_are_nan():
+    level = np.where(np.arange(4000) < 2000, 100.0, -5.0)
+    traces = (level + np.random.default_rng(0).standard_normal(4000))[None].astype(np.float32)
+    result = relate(traces, replace(PLAIN, window_frames=200))
+    assert np.isfinite(result.values[0, :1800]).all()
+    assert np.isnan(result.values[0, 2200:]).all()
+    assert result.invalid[0]
+
+
+def test_quantile_matters():
+    traces = fluorescence(100.0)
+    low, high = (relate(traces, replace(PLAIN, quantile=q)) for q in (8.0, 50.0))
+    assert (high.f0 > low.f0 + 0.5).all()
+    np.testing.assert_array_equal(low.quantile, 8.0)
+
+
+def test_slow_bleaching_is_followed():
+    bleaching = np.linspace(1.0, 0.5, 3000)
+    traces = (fluorescence(100.0, noise=0.0) * bleaching + np.random.default_rng(0).standard_normal(3000)).astype(
+        np.float32
+    )
+    result = relate(traces)
+    np.testing.assert_allclose(result.f0[0], 100 * bleaching, rtol=0.06)
+    first, last = result.values[0, 300:1200:300].mean(), result.values[0, 2100:3000:300].mean()
+    assert last == pytest.approx(first, rel=0.1)
+
+
+@pytest.mark.parametrize("window", [100_000, 3000, 2])
+def test_any_window_gives_finite_values(window):
+    result = relate(fluorescence(100.0), replace(PLAIN, window_frames=window))
+    assert np.isfinite(result.values).all()
+
+
+def test_bright_first_window_does_not_set_the_level():
+    traces = fluorescence(100.0)
+    traces[0, :600] += 200 + 40 * np.random.default_rng(1).standard_normal(600)
+    result = relate(traces)
+    np.testing.assert_allclose(result.f0[0, 1200:], 100.0, rtol=0.05)
+
+
+def test_one_cell_or_many_give_the_same():
+    traces = np.concatenate([fluorescence(f, seed=i) for i, f in enumerate((100.0, 20.0, 500.0))])
+    together = relate(traces)
+    for k in range(3):
+        alone = relate(traces[k : k + 1])
+        np.testing.assert_array_equal(alone.values[0], together.values[k])
+        np.testing.assert_array_equal(alone.f0[0], together.f0[k])
+
+
+def test_kinds_differ_as_named():
+    traces = fluorescence(100.0, noise=2.0)
+    dff, detrended, over_noise = (
+        relate(traces, replace(PLAIN, kind=k), noise=2.0) for k in ("dff", "detrended", "dff_over_noise")
+    )
+    np.testing.assert_allclose(detrended.values, dff.values * dff.f0, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(over_noise.values, detrended.values / 2.0, rtol=1e-5)
+    for result in (detrended, over_noise):
+        np.testing.assert_array_equal(result.f0, dff.f0)
+
+
+def test_without_background_one_photon_traces_are_detrended_not_divided():
+    traces = fluorescence(100.0) - 100.0
+    detrended = relate(traces, replace(PLAIN, kind="detrended"))
+    assert np.isfinite(detrended.values).all()
+    assert not detrended.invalid.any()
+
+
+def test_model_takes_the_place_of_the_noisy_trace_above_the_same_level():
+    traces, clean = fluorescence(100.0), fluorescence(100.0, noise=0.0)
+    raw, model = relate(traces), relate(traces, model=clean)
+    np.testing.assert_array_equal(raw.f0, model.f0)
+    assert model.values[0, 150:300].std() < 0.3 * raw.values[0, 150:300].std()
+    assert np.corrcoef(raw.values[0], model.values[0])[0, 1] > 0.98
+
+
+def test_gaps_stay_gaps():
+    traces = fluorescence(100.0)
+    traces[0, 700:760] = np.nan
+    result = relate(traces)
+    np.testing.assert_array_equal(np.isnan(result.values[0]), np.isnan(traces[0]))
+    assert not result.invalid.any()
+
+
+def test_fast_level_is_close():
+    exact, fast = relate(fluorescence(100.0)), relate(fluorescence(100.0), replace(PLAIN, fast=True))
+    np.testing.assert_allclose(fast.f0, exact.f0, rtol=0.02)
+    assert not np.array_equal(fast.f0, exact.f0)
+
+
+def test_background_is_seen_through_the_footprint():
+    rng = np.random.default_rng(0)
+    footprints = csc_matrix((rng.random((30, 4)) * (rng.random((30, 4)) < 0.4)).astype(np.float32))
+    background = Background(
+        rng.random(30).astype(np.float32) + 50, csc_matrix(rng.random((30, 2)).astype(np.float32)),
+        rng.random((2, 70)).astype(np.float32),
+    )  # fmt: skip
+    movie = background.static[:, None] + background.spatial @ background.temporal
+    under = background_under(background, csr_matrix(footprints.T), dark_level=40.0)
+    np.testing.assert_allclose(under, footprints.T @ (movie - 40.0), rtol=1e-4)
+    still = Background(background.static, csc_matrix((30, 0), dtype=np.float32), np.zeros((0, 70), np.float32))
+    seen = background_under(still, csr_matrix(footprints.T), dark_level=0.0)
+    assert seen.shape == (4, 70)
+    np.testing.assert_allclose(seen, np.tile((footprints.T @ background.static)[:, None], 70), rtol=1e-4)

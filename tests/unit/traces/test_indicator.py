@@ -1,0 +1,98 @@
+"""The indicator's response and the time constants of each trace."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.signal import lfilter
+
+from caiman_pipeline.traces.indicator import combined_coefficients, decay_frames_of, fluorescence_of, linearise
+
+
+def test_small_signals_are_kept_and_large_ones_compressed():
+    traces = np.array([[-5.0, 0.0, 0.01, 1.0, 20.0, 400.0]], np.float32)
+    linear = linearise(traces, np.array([1.0]), 20.0)
+    np.testing.assert_array_equal(linear[0, :2], [-5.0, 0.0])
+    assert linear[0, 2] == pytest.approx(0.01, rel=1e-3)
+    assert linear[0, 4] == pytest.approx(20 * np.log(2), rel=1e-5)
+    assert (np.diff(linear[0]) > 0).all()
+
+
+def test_range_zero_or_trace_without_noise_is_left_alone():
+    traces = np.random.default_rng(0).standard_normal((2, 50)).astype(np.float32)
+    np.testing.assert_array_equal(linearise(traces, np.ones(2), 0.0), traces)
+    np.testing.assert_array_equal(linearise(traces, np.zeros(2), 20.0), traces)
+
+
+def test_linearising_goes_with_the_unit():
+    traces = 30 * np.random.default_rng(0).random((1, 50)).astype(np.float32)
+    one, thousand = linearise(traces, np.array([1.0]), 20.0), linearise(traces * 1000, np.array([1000.0]), 20.0)
+    np.testing.assert_allclose(thousand, 1000 * one, rtol=1e-5)
+
+
+def test_fluorescence_is_what_was_linearised():
+    rng = np.random.default_rng(0)
+    traces = (50 * rng.random((2, 400))).astype(np.float32)
+    traces[0, 30:40] = np.nan
+    noise = np.array([1.0, 2.0])
+    linear = linearise(traces, noise, 20.0)
+    back = fluorescence_of(linear, noise, 20.0, traces)
+    np.testing.assert_allclose(back, traces, rtol=1e-3)
+    shrunk = fluorescence_of(0.8 * linearise(traces, noise, 0.0) - 3, noise, 0.0, traces)
+    np.testing.assert_allclose(shrunk, traces, rtol=1e-3)
+
+
+def test_silent_calcium_stands_for_the_mean():
+    traces = np.random.default_rng(0).standard_normal((1, 100)).astype(np.float32) + 7
+    np.testing.assert_allclose(
+        fluorescence_of(np.zeros_like(traces), np.ones(1), 20.0, traces), traces.mean(), rtol=1e-5
+    )
+
+
+def decaying(frames, n_frames=40_000, seed=0):
+    """Return a noisy AR(1) trace that decays in so many frames, and its noise."""
+    rng = np.random.default_rng(seed)
+    calcium = lfilter([1], [1, -np.exp(-1 / frames)], (rng.random((1, n_frames)) < 0.01) * 5.0)
+    return (calcium + rng.standard_normal(calcium.shape)).astype(np.float32), np.ones(1)
+
+
+@pytest.mark.parametrize("frames", [5.0, 20.0])
+def test_own_decay_is_estimated(frames):
+    traces, noise = decaying(frames)
+    assert decay_frames_of(traces, noise, lags=15, fudge_factor=1.0)[0] == pytest.approx(frames, rel=0.15)
+
+
+def combine(traces, noise, **changes):
+    options = {"order": 1, "decay_frames": 10.0, "rise_frames": 2.0, "lags": 15, "share": 0.5, "fudge_factor": 1.0}
+    return combined_coefficients(traces, noise, **{**options, **changes})
+
+
+def frames_of(coefficients):
+    return -1 / np.log(coefficients[0, 0])
+
+
+def test_combined_decay_lies_between_the_given_and_the_own():
+    traces, noise = decaying(20.0)
+    own = decay_frames_of(traces, noise, lags=15, fudge_factor=1.0)[0]
+    assert frames_of(combine(traces, noise, share=0.0)[0]) == pytest.approx(10.0)
+    assert frames_of(combine(traces, noise, share=1.0)[0]) == pytest.approx(own)
+    assert frames_of(combine(traces, noise, share=0.5)[0]) == pytest.approx(np.sqrt(10 * own))
+
+
+def test_absurd_own_decay_counts_up_to_a_factor():
+    drifting = np.linspace(0, 1000, 5000)[None].astype(np.float32)
+    coefficients, _ = combine(drifting, np.ones(1), share=1.0)
+    assert frames_of(coefficients) <= 80.01
+
+
+def test_without_an_own_decay_the_given_one_is_used_and_said():
+    white = np.tile([1.0, -1.0], 500)[None].astype(np.float32)
+    coefficients, missing = combine(white, np.full(1, 0.1))
+    assert missing[0]
+    assert frames_of(coefficients) == pytest.approx(10.0)
+
+
+def test_order_two_keeps_the_given_rise():
+    traces, noise = decaying(20.0)
+    roots = np.sort(np.roots([1, *(-combine(traces, noise, order=2)[0][0])]))
+    assert roots[0] == pytest.approx(np.exp(-0.5))

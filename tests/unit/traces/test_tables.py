@@ -1,0 +1,160 @@
+"""Tables of traces, and the verb that deconvolves them without a movie."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from spike_trains import simulate, smooth_correlation
+
+from caiman_pipeline.cli.deconvolve import add_arguments, run
+from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.io.results import load_result
+from caiman_pipeline.traces.tables import read_table
+
+
+def read(path, transposed=False, series=None):
+    return read_table(path, transposed=transposed, series=series)
+
+
+def deconvolve(*arguments):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    run(parser.parse_args([*map(str, arguments), "--threads", "1"]))
+
+
+@pytest.fixture
+def traces():
+    made, spikes, _ = simulate(1, 3, 900, rate=0.01, level=10.0)
+    return 3 * made, spikes
+
+
+def save_nwb(path, table, rate, names=("RoiResponseSeries",)):
+    from pynwb import NWBHDF5IO, NWBFile
+    from pynwb.ophys import Fluorescence, ImageSegmentation, OpticalChannel
+
+    file = NWBFile("made", "id", datetime(2024, 1, 1, tzinfo=UTC))
+    device = file.create_device("scope")
+    channel = OpticalChannel(name="green", description="green", emission_lambda=520.0)
+    plane = file.create_imaging_plane(
+        name="plane", optical_channel=channel, description="", device=device, excitation_lambda=920.0,
+        indicator="GCaMP", location="V1",
+    )  # fmt: skip
+    segmentation = ImageSegmentation()
+    module = file.create_processing_module("ophys", "ophys")
+    module.add(segmentation)
+    cells = segmentation.create_plane_segmentation("cells", plane)
+    for k in range(len(table)):
+        mask = np.zeros((4, 5))
+        mask[0, k] = 1
+        cells.add_roi(image_mask=mask, id=10 + k)
+    rois = cells.create_roi_table_region("all", region=list(range(len(table))))
+    fluorescence = Fluorescence()
+    module.add(fluorescence)
+    for name in names:
+        fluorescence.create_roi_response_series(name=name, data=table.T, rois=rois, unit="a.u.", rate=rate)
+    with NWBHDF5IO(str(path), "w") as io:
+        io.write(file)
+
+
+def test_csv_with_header_and_time(tmp_path):
+    (tmp_path / "a.csv").write_text("time_s,first,second\n0.0,1,5\n0.1,2,\n0.2,3,7\n")
+    table = read(tmp_path / "a.csv")
+    assert table.names == ("first", "second")
+    assert table.frame_rate_hz == pytest.approx(10.0)
+    np.testing.assert_array_equal(table.traces, [[1, 2, 3], [5, np.nan, 7]])
+
+
+def test_csv_without_header_either_way_round(tmp_path):
+    (tmp_path / "a.csv").write_text("1,2,3\n4,5,6\n")
+    assert read(tmp_path / "a.csv").traces.shape == (3, 2)
+    np.testing.assert_array_equal(read(tmp_path / "a.csv", transposed=True).traces, [[1, 2, 3], [4, 5, 6]])
+
+
+def test_npy_of_one_trace_or_many(tmp_path):
+    np.save(tmp_path / "one.npy", np.arange(50))
+    np.save(tmp_path / "many.npy", np.arange(20.0).reshape(2, 10))
+    assert read(tmp_path / "one.npy").traces.shape == (1, 50)
+    assert read(tmp_path / "many.npy").traces.shape == (2, 10)
+    assert read(tmp_path / "many.npy", transposed=True).traces.shape == (10, 2)
+
+
+def test_nwb_series_with_its_rate_and_ids(tmp_path, traces):
+    table, _ = traces
+    save_nwb(tmp_path / "a.nwb", table, 20.0)
+    found = read(tmp_path / "a.nwb")
+    np.testing.assert_array_equal(found.traces, table)
+    assert found.frame_rate_hz == 20.0
+    assert found.names == ("10", "11", "12")
+
+
+def test_nwb_with_several_series_asks_which(tmp_path, traces):
+    save_nwb(tmp_path / "a.nwb", traces[0], 20.0, names=("Raw", "Neuropil"))
+    with pytest.raises(PipelineError, match=r"--series.*Neuropil, Raw"):
+        read(tmp_path / "a.nwb")
+    assert read(tmp_path / "a.nwb", series="Raw").traces.shape == (3, 900)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [("a.csv", "a,b\n1,2\n3\n", "not a table"), ("a.csv", "a,b\n1,x\n", "'x' is not a number"),
+     ("a.csv", "a,b\n", "no numbers"), ("a.csv", "1,2,3\n", "transposed"), ("a.csv", "", "not a table"),
+     ("a.csv", "t,a\n0,1\n2,1\n2.1,1\n", "even steps"), ("a.npy", "no array", "npy"), ("a.nwb", "no file", "NWB"),
+     ("a.xlsx", "", r"\.csv, \.tsv, \.npy or \.nwb")],
+)  # fmt: skip
+def test_file_that_is_no_table_is_explained(tmp_path, name, content, message):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(PipelineError, match=message):
+        read(tmp_path / name)
+
+
+def test_missing_file_is_explained(tmp_path):
+    for name in ("a.csv", "a.npy", "a.nwb"):
+        with pytest.raises(PipelineError, match=name):
+            read(tmp_path / name)
+
+
+def test_object_arrays_are_not_read(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([{}, 1], dtype=object), allow_pickle=True)
+    with pytest.raises(PipelineError):
+        read(tmp_path / "a.npy")
+
+
+def test_verb_writes_everything_to_hdf5(tmp_path, traces):
+    table, spikes = traces
+    np.save(tmp_path / "a.npy", table)
+    deconvolve(tmp_path / "a.npy", "--output", tmp_path / "out.h5", "--frame-rate-hz", 30, "--decay-time-s", 0.6)
+    result = load_result(tmp_path / "out.h5", "deconvolution")
+    for k in range(3):
+        assert smooth_correlation(result["deconvolved"][k], spikes[k], 4) > 0.85
+    assert {"denoised", "baseline", "noise", "ar", "sparsity", "flags", "names"} <= set(result.arrays)
+    assert result.settings["decay_time_s"] == 0.6
+    assert result.settings["order"] == 2
+
+
+def test_verb_gives_the_same_from_csv_and_nwb_and_takes_settings(tmp_path, traces):
+    table, _ = traces
+    np.savetxt(tmp_path / "a.csv", table.T, delimiter=",", header="x,y,z", comments="", fmt="%.9g")
+    save_nwb(tmp_path / "a.nwb", table, 30.0)
+    settings = ("--decay-time-s", 0.6, "--settings", '{"order": 1}')
+    deconvolve(tmp_path / "a.csv", "--output", tmp_path / "c.npy", "--frame-rate-hz", 30, *settings)
+    deconvolve(tmp_path / "a.nwb", "--output", tmp_path / "n.csv", *settings)
+    from_csv = np.load(tmp_path / "c.npy")
+    from_nwb = np.loadtxt(tmp_path / "n.csv", delimiter=",", skiprows=1).T
+    assert (tmp_path / "n.csv").read_text().startswith("10,11,12\n")
+    np.testing.assert_allclose(from_nwb, from_csv, rtol=1e-4, atol=1e-4)
+
+
+def test_verb_needs_a_rate_and_a_known_ending(tmp_path, traces):
+    np.save(tmp_path / "a.npy", traces[0])
+    with pytest.raises(PipelineError, match="frame_rate_hz"):
+        deconvolve(tmp_path / "a.npy", "--output", tmp_path / "out.h5", "--decay-time-s", 0.6)
+    with pytest.raises(PipelineError, match=r"out\.txt"):
+        deconvolve(tmp_path / "a.npy", "--output", tmp_path / "out.txt", "--decay-time-s", 0.6, "--frame-rate-hz", 30)
+    with pytest.raises(PipelineError, match="ordr"):
+        deconvolve(
+            tmp_path / "a.npy", "--output", tmp_path / "o.h5", "--decay-time-s", 0.6, "--frame-rate-hz", 30,
+            "--settings", '{"ordr": 1}',
+        )  # fmt: skip
