@@ -52,7 +52,8 @@ def assign_seeds(grid: TileGrid, seeds: Seeds) -> OwnedSeeds:
     for tile in grid.tiles:
         owner[tuple(slice(a, b) for a, b in tile.core)] = tile.index
     masks, n_masks = seeds.masks, seeds.masks.shape[1]
-    pixels = csc_matrix((masks.data, owner.ravel()[masks.indices], masks.indptr), shape=(len(grid.tiles), n_masks))
+    pixels = masks.copy()
+    pixels = csc_matrix((pixels.data, owner.ravel()[masks.indices], pixels.indptr), shape=(len(grid.tiles), n_masks))
     pixels.sum_duplicates()
     owners = np.asarray(pixels.argmax(axis=0)).ravel() if n_masks else np.zeros(0, np.int64)
     return OwnedSeeds(masks, seeds.numbers, owners)
