@@ -66,7 +66,8 @@ def draw_traces(axes: Axes, components: Result, traces: Result, shown: np.ndarra
         base = len(shown) - i
         axes.plot(time, (raw - np.percentile(raw, 20)) / scale + base, color="0.75", lw=0.6)
         smooth = traces["denoised"][k, :n_frames]
-        axes.plot(time, (smooth - np.percentile(smooth, 20)) / scale + base, color=COLOURS[i % len(COLOURS)], lw=1.0)
+        slope, offset = np.polyfit(smooth, raw - np.percentile(raw, 20), 1)
+        axes.plot(time, (slope * smooth + offset) / scale + base, color=COLOURS[i % len(COLOURS)], lw=1.0)
         events = traces["deconvolved"][k, :n_frames]
         at = np.flatnonzero(events > 0.2 * max(events.max(), 1e-9))
         axes.vlines(time[at], base - 0.08, base - 0.02, color="0.2", lw=0.5)
