@@ -19,6 +19,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "doctor": ("doctor", "print versions, threads, linear algebra library and free disk"),
     "simulate": ("simulate", "simulate a two-photon recording with known cells"),
     "score": ("score", "compare a result with the truth of a simulated recording"),
+    "extract-masks": ("extract_masks", "find cells in a structural channel, as masks to start from"),
     "inspect": ("inspect", "stage: look at a recording's files"),
     "motion-template": ("motion_template", "stage: build the template that frames are registered to"),
     "motion-correct": ("motion_correct", "stage: register one block of frames"),

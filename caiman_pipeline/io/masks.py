@@ -14,9 +14,10 @@ from typing import Any
 
 import h5py
 import numpy as np
-from scipy.sparse import csc_matrix, load_npz
+from scipy.sparse import csc_matrix, load_npz, save_npz
 
 from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.io.atomic import whole_file
 from caiman_pipeline.io.results import load_result
 from caiman_pipeline.types import Dims, FloatArray
 
@@ -163,3 +164,32 @@ READERS: dict[str, Callable[[Path, Dims, str], csc_matrix]] = {
     ".tif": _read_tiff, ".tiff": _read_tiff, ".npz": _read_npz, ".npy": _read_npy, ".h5": _read_result,
     ".hdf5": _read_result, ".nwb": _read_nwb,
 }  # fmt: skip
+
+
+def check_masks_name(path: Path) -> None:
+    """Raise a PipelineError unless masks can be written under that name."""
+    if path.suffix.lower() not in (".tif", ".tiff", ".npz"):
+        raise PipelineError(f"{path}: masks are written as .tif (labels) or .npz (sparse matrix).")
+
+
+def write_masks(path: Path, masks: csc_matrix, dims: Dims) -> None:
+    """Write masks (P, S) that do not overlap as a label image, or any as a sparse matrix, by the file's name.
+
+    Raises
+    ------
+    PipelineError
+        If the name is another, or masks for a label image overlap.
+    """
+    import tifffile
+
+    check_masks_name(path)
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        if path.suffix.lower() == ".npz":
+            save_npz(file, masks.tocsc())
+            return
+        rows, columns = masks.nonzero()
+        if len(np.unique(rows)) < len(rows):
+            raise PipelineError(f"{path}: masks overlap, which a label image cannot hold. Name the file .npz.")
+        labels = np.zeros(prod(dims), np.uint16 if masks.shape[1] < 65536 else np.uint32)
+        labels[rows] = columns + 1
+        tifffile.imwrite(file, labels.reshape(dims), photometric="minisblack")
