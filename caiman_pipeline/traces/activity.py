@@ -14,7 +14,7 @@ from caiman_pipeline.traces.ar_model import ar_coefficients, noise_level, nomina
 from caiman_pipeline.traces.baseline import running_baseline
 from caiman_pipeline.traces.convex import deconvolve_convex
 from caiman_pipeline.traces.foopsi import Deconvolution, DeconvolutionMethod, deconvolve
-from caiman_pipeline.traces.indicator import combined_coefficients, fluorescence_of, linearise
+from caiman_pipeline.traces.indicator import combined_coefficients, fit_to_trace, fluorescence_of, linearise
 from caiman_pipeline.traces.isolated import optimise_on_events
 from caiman_pipeline.types import FloatArray
 
@@ -94,7 +94,8 @@ def infer_activity(
     Returns
     -------
     Deconvolution
-        Of the detrended, linearised traces: ``denoised`` is calcium in the traces' unit of small signals.
+        Of the detrended, linearised traces. Linearised calcium and its activity are scaled to the trace; the baseline
+        contains the mean of the running quantile.
 
     Notes
     -----
@@ -127,14 +128,30 @@ def infer_block(traces: FloatArray, settings: TraceSettings, timing: Timing, *, 
     detrended = detrend(traces, settings, timing)
     ar, fallback = time_constants(detrended, noise, settings, timing)
     linear = linearise(detrended, noise, settings.linear_range)
-    result = _solve(linear, noise, ar, method, settings, threads)
+    result = _solve(linear, noise, ar, method, settings=settings, threads=threads)
     if settings.optimize_events and settings.order:
         ar, _ = optimise_on_events(linear, result.denoised, result.baseline, ar, n_events=settings.optimize_events)
-        result = _solve(linear, noise, ar, method, settings, threads)
+        result = _solve(linear, noise, ar, method, settings=settings, threads=threads)
     notes = ("ar_fallback" if failed else "" for failed in fallback)
     flags = tuple(" ".join(filter(None, pair)) for pair in zip(result.flags, notes, strict=True))
-    fluorescence = fluorescence_of(result.denoised, noise, settings.linear_range, detrended) + (traces - detrended)
-    return Inference(replace(result, flags=flags), fluorescence)
+    return _describe(replace(result, flags=flags), traces, detrended, settings)
+
+
+def _describe(result: Deconvolution, traces: FloatArray, detrended: FloatArray, settings: TraceSettings) -> Inference:
+    """Scale linearised calcium to the trace, put the mean of what was subtracted into the baseline, add the model."""
+    response = fluorescence_of(result.denoised, result.noise, settings.linear_range)
+    gain, offset = fit_to_trace(response, detrended)
+    fluorescence = gain[:, None] * response + offset[:, None] + (traces - detrended)
+    baseline = result.baseline.astype(np.float64)
+    if settings.linear_range:
+        gain, baseline = fit_to_trace(result.denoised, detrended)
+        result = replace(
+            result, denoised=(gain[:, None] * result.denoised).astype(np.float32),
+            deconvolved=(gain[:, None] * result.deconvolved).astype(np.float32),
+        )  # fmt: skip
+    taken_off = np.where(np.isfinite(traces), traces - detrended, 0.0)
+    baseline = baseline + taken_off.sum(1) / np.maximum(np.isfinite(traces).sum(1), 1)
+    return Inference(replace(result, baseline=baseline.astype(np.float32)), fluorescence.astype(np.float32))
 
 
 def detrend(traces: FloatArray, settings: TraceSettings, timing: Timing) -> FloatArray:
@@ -166,7 +183,7 @@ def time_constants(
 
 
 def _solve(
-    traces: FloatArray, noise: FloatArray, ar: FloatArray, method: DeconvolutionMethod, settings: TraceSettings,
+    traces: FloatArray, noise: FloatArray, ar: FloatArray, method: DeconvolutionMethod, *, settings: TraceSettings,
     threads: int,
 ) -> Deconvolution:  # fmt: skip
     if settings.method == "convex":

@@ -45,7 +45,10 @@ def deconvolve_convex(
         If cvxpy or the solver is missing, or fails on a trace.
     """
     require_cvxpy()
-    rows = [_solve_one(y, float(sd), g, baseline, level, solver) for y, sd, g in zip(traces, noise, ar, strict=True)]
+    rows = [
+        _solve_one(y, float(sd), g, baseline=baseline, level=level, solver=solver)
+        for y, sd, g in zip(traces, noise, ar, strict=True)
+    ]
     calcium, activity, levels, penalties, flags = zip(*rows, strict=True)
     return Deconvolution(
         np.array(calcium, np.float32), np.array(activity, np.float32), np.array(levels, np.float32),
@@ -54,7 +57,7 @@ def deconvolve_convex(
 
 
 def _solve_one(
-    y: FloatArray, noise: float, ar: FloatArray, baseline: str, level: float, solver: str
+    y: FloatArray, noise: float, ar: FloatArray, *, baseline: str, level: float, solver: str
 ) -> tuple[FloatArray, FloatArray, float, float, str]:
     import cvxpy as cp
 

@@ -40,29 +40,29 @@ def linearise(traces: FloatArray, noise: FloatArray, linear_range: float) -> Flo
     return result
 
 
-def fluorescence_of(calcium: FloatArray, noise: FloatArray, linear_range: float, traces: FloatArray) -> FloatArray:
-    """Turn calcium back into fluorescence, and scale each row to the trace that it was inferred from.
-
-    Parameters
-    ----------
-    calcium : float32 (K, T), of linearised traces; ``traces`` : float32 (K, T), the traces before linearising
-
-    Returns
-    -------
-    float32 (K, T), offset + gain x response(calcium) by least squares, which takes back what the penalty took off.
-    """
+def fluorescence_of(calcium: FloatArray, noise: FloatArray, linear_range: float) -> FloatArray:
+    """Undo ``linearise``: return the fluorescence, float32 (K, T), that calcium stands for."""
     scale = linear_range * noise[:, None]
     usable = scale > 0
     scale = np.where(usable, scale, 1.0)
     response = np.where(usable, scale * np.expm1(np.where(usable, calcium / scale, 0.0)), calcium)
-    present = np.isfinite(response) & np.isfinite(traces)
-    count = np.maximum(present.sum(1, keepdims=True), 1)
-    x, y = np.where(present, response, 0.0), np.where(present, traces, 0.0)
-    x_mean, y_mean = (v.sum(1, keepdims=True, dtype=np.float64) / count for v in (x, y))
-    centred = np.where(present, x - x_mean, 0.0)
-    power = np.square(centred).sum(1, keepdims=True)
-    gain = np.divide((centred * y).sum(1, keepdims=True), power, out=np.zeros_like(power), where=power > 0)
-    return (y_mean + gain * (response - x_mean)).astype(np.float32)
+    return response.astype(np.float32)
+
+
+def fit_to_trace(model: FloatArray, traces: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return gain and offset, float64 (K,), with which gain x model + offset fits each trace in the least squares.
+
+    This takes back what a penalty took off the model's size. The gain of a flat or opposed model is 1.
+    """
+    present = np.isfinite(model) & np.isfinite(traces)
+    count = np.maximum(present.sum(1), 1)
+    x, y = np.where(present, model, 0.0), np.where(present, traces, 0.0)
+    x_mean, y_mean = (v.sum(1, dtype=np.float64) / count for v in (x, y))
+    centred = np.where(present, x - x_mean[:, None], 0.0)
+    power, shared = np.square(centred).sum(1), (centred * y).sum(1)
+    usable = (power > 0) & (shared > 0)
+    gain = np.where(usable, shared / np.where(usable, power, 1.0), 1.0)
+    return gain, y_mean - gain * x_mean
 
 
 def decay_frames_of(traces: FloatArray, noise: FloatArray, *, lags: int, fudge_factor: float) -> FloatArray:

@@ -63,6 +63,22 @@ def test_scaled_traces_have_scaled_activity():
     np.testing.assert_allclose(thousand.deconvolved, 1000 * one.deconvolved, rtol=0.02, atol=2.0)
 
 
+def test_linearised_calcium_keeps_its_dynamics_and_has_the_traces_size():
+    traces, _, calcium = fluorescence()
+    result = infer(traces)
+    entered = (
+        result.denoised[:, 2:]
+        - result.ar[:, :1] * result.denoised[:, 1:-1]
+        - result.ar[:, 1:] * result.denoised[:, :-2]
+    )
+    np.testing.assert_allclose(result.deconvolved[:, 2:], entered, atol=1e-3)
+    assert (result.deconvolved >= 0).all()
+    np.testing.assert_allclose((result.denoised + result.baseline[:, None]).mean(1), traces.mean(1), rtol=1e-3)
+    for k in range(3):
+        assert np.polyfit(result.denoised[k], traces[k], 1)[0] == pytest.approx(1.0, abs=0.03)
+        assert np.polyfit(3 * calcium[k], result.denoised[k], 1)[0] == pytest.approx(1.0, abs=0.2)
+
+
 def test_gaps_zero_and_constant_traces_pass_through():
     traces, _, _ = fluorescence()
     traces[0, 500:560] = np.nan
@@ -119,17 +135,14 @@ def test_settings_that_count_only_with_others_count_with_them():
     traces, _, _ = fluorescence(n_traces=2)
     small, large = (infer(traces, penalty="l0", s_min=s) for s in (0.5, 2.0))
     assert (small.deconvolved > 0).sum() > (large.deconvolved > 0).sum()
-    low, high = (infer(traces, baseline="fixed", baseline_level=b) for b in (-1.0, 1.0))
+    low, high = (
+        infer(traces, baseline="fixed", baseline_level=b, detrend_window_s=0, linear_range=0) for b in (-1.0, 1.0)
+    )
     np.testing.assert_array_equal(low.baseline, -1.0)
     assert low.denoised.mean() > high.denoised.mean() + 1
-    traces[0, 3] = -1000.0
-    bounded, free = (infer(traces, detrend_window_s=0, baseline=b) for b in ("nonnegative", "free"))
-    assert not np.array_equal(
-        bounded.baseline, infer(traces - 100, detrend_window_s=0, baseline="nonnegative").baseline
-    )
-    assert (infer(traces - 100, detrend_window_s=0, baseline="nonnegative").baseline >= 0).all()
-    assert (infer(traces - 100, detrend_window_s=0).baseline < 0).all()
-    assert bounded.baseline.shape == free.baseline.shape
+    plain = {"detrend_window_s": 0, "linear_range": 0}
+    np.testing.assert_array_equal(infer(traces - 100, baseline="nonnegative", **plain).baseline, 0.0)
+    assert (infer(traces - 100, **plain).baseline < -50).all()
 
 
 def test_convex_method_agrees_with_the_default_one():

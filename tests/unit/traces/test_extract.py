@@ -143,7 +143,7 @@ def test_verb_reads_components_and_writes_traces(tmp_path):
     run(
         parser.parse_args(
             ["--components", str(tmp_path / "components.h5"), "--traces", str(tmp_path / "traces.h5"),
-             "--settings", json.dumps(settings), "--threads", "1"]
+             "--settings", json.dumps(settings)]
         )
     )  # fmt: skip
     result = load_result(tmp_path / "traces.h5", "traces")

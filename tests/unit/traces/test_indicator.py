@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from caiman_pipeline.traces.indicator import combined_coefficients, decay_frames_of, fluorescence_of, linearise
+from caiman_pipeline.traces.indicator import (
+    combined_coefficients,
+    decay_frames_of,
+    fit_to_trace,
+    fluorescence_of,
+    linearise,
+)
 
 
 def test_small_signals_are_kept_and_large_ones_compressed():
@@ -31,22 +37,27 @@ def test_linearising_goes_with_the_unit():
 
 
 def test_fluorescence_is_what_was_linearised():
-    rng = np.random.default_rng(0)
-    traces = (50 * rng.random((2, 400))).astype(np.float32)
+    traces = (50 * np.random.default_rng(0).random((3, 400))).astype(np.float32)
     traces[0, 30:40] = np.nan
-    noise = np.array([1.0, 2.0])
-    linear = linearise(traces, noise, 20.0)
-    back = fluorescence_of(linear, noise, 20.0, traces)
-    np.testing.assert_allclose(back, traces, rtol=1e-3)
-    shrunk = fluorescence_of(0.8 * linearise(traces, noise, 0.0) - 3, noise, 0.0, traces)
-    np.testing.assert_allclose(shrunk, traces, rtol=1e-3)
+    noise = np.array([1.0, 2.0, 0.0])
+    np.testing.assert_allclose(fluorescence_of(linearise(traces, noise, 20.0), noise, 20.0), traces, rtol=1e-4)
 
 
-def test_silent_calcium_stands_for_the_mean():
-    traces = np.random.default_rng(0).standard_normal((1, 100)).astype(np.float32) + 7
-    np.testing.assert_allclose(
-        fluorescence_of(np.zeros_like(traces), np.ones(1), 20.0, traces), traces.mean(), rtol=1e-5
-    )
+def test_model_is_fitted_to_the_trace_by_gain_and_offset():
+    rng = np.random.default_rng(0)
+    model = rng.random((3, 400))
+    traces = 2.5 * model + np.array([[1.0], [-4.0], [7.0]])
+    model[0, 50:90] = np.nan
+    gain, offset = fit_to_trace(model, traces)
+    np.testing.assert_allclose(gain, 2.5)
+    np.testing.assert_allclose(offset, [1.0, -4.0, 7.0])
+
+
+def test_flat_or_opposed_model_keeps_its_size():
+    traces = np.random.default_rng(0).random((2, 100))
+    gain, offset = fit_to_trace(np.stack([np.zeros(100), -traces[1]]), traces)
+    np.testing.assert_array_equal(gain, 1.0)
+    assert offset[0] == pytest.approx(traces[0].mean())
 
 
 def decaying(frames, n_frames=40_000, seed=0):

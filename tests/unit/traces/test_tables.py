@@ -22,7 +22,7 @@ def read(path, transposed=False, series=None):
 def deconvolve(*arguments):
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    run(parser.parse_args([*map(str, arguments), "--threads", "1"]))
+    run(parser.parse_args([*map(str, arguments)]))
 
 
 @pytest.fixture
