@@ -97,7 +97,7 @@ COSTS: dict[str, StageCost] = {
     "merge": StageCost(150, traces=3, start_s=0.8, ns_trace=200),
     "refine": StageCost(235, parts=2, images=40, traces=6, start_s=1.0, ns=6),
     "evaluate": StageCost(210, parts=2, images=20, traces=2, start_s=0.8, ns=2.5),
-    "traces": StageCost(240, traces=6, start_s=0.8, ns_trace=1100),
+    "traces": StageCost(300, traces=6, start_s=0.8, ns_trace=1100),
     "select": StageCost(76, start_s=0.4),
     "export_nwb": StageCost(137, images=16, traces=12, start_s=1.7, ns_trace=100),
     "report": StageCost(102, images=27, traces=9, start_s=1.2, ns_trace=50),
