@@ -1,0 +1,154 @@
+"""Examples for the classifier: simulated recordings run through this very pipeline, held to the truth."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.io.results import load_result
+from caiman_pipeline.quality.crops import crop_footprints
+from caiman_pipeline.quality.training import Labelled
+from caiman_pipeline.scoring import binarise
+from caiman_pipeline.synthetic.planted import PlantedFootprints
+from caiman_pipeline.synthetic.recording import simulate
+from caiman_pipeline.synthetic.settings import SimulationSettings
+from caiman_pipeline.types import Dims, FloatArray
+
+SOMA_IOU, OTHER_IOU = 0.4, 0.2
+
+# A search that lets through what the classifier is to tell from somata.
+PERMISSIVE = {
+    "patch_cnmf": {"min_evidence": 12.0, "min_size": 0.08, "significance": 2.0},
+    "refine": {"min_size": 0.05, "significance": 2.0},
+    "motion": {"keep_better": False},
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One recording of the set: what to simulate, whether real footprints are planted, how motion is corrected."""
+
+    name: str
+    settings: SimulationSettings
+    planted: PlantedFootprints | None
+    motion_method: str
+
+
+def draw_recipe(index: int, rng: np.random.Generator, planted: list[PlantedFootprints]) -> Recipe:
+    """Draw one recording's settings from wide ranges: sizes, densities, noise, neuropil, dendrites, vessels, motion."""
+    diameter = float(rng.uniform(7, 16))
+    dims = (int(rng.integers(96, 193)), int(rng.integers(96, 193)))
+    shapes = planted[int(rng.integers(len(planted)))] if planted and rng.random() < 0.25 else None
+    rate = float(rng.choice([7.5, 15.0, 30.0]))
+    settings = SimulationSettings(
+        frames=int(rng.integers(500, 1300)),
+        dims=dims if shapes is None else shapes.dims,
+        n_cells=int(dims[0] * dims[1] / diameter**2 * rng.uniform(0.03, 0.25)),
+        n_dendrites=int(rng.integers(0, 9)),
+        frame_rate_hz=rate,
+        decay_time_s=float(rng.uniform(0.3, 1.2)),
+        rise_time_s=float(rng.uniform(0.02, 0.12)),
+        spike_rate_hz=float(rng.lognormal(np.log(0.2), 0.5)),
+        dff_per_spike=float(rng.lognormal(np.log(0.35), 0.35)),
+        cell_diameter_px=diameter,
+        neuropil=float(rng.uniform(0.15, 0.9)),
+        vessels=int(rng.integers(0, 7)),
+        rigid_px=float(rng.uniform(0, 8)),
+        nonrigid_px=float(rng.uniform(0, 4)),
+        bleach=float(rng.uniform(0, 0.4)),
+        photons=float(rng.lognormal(np.log(14), 0.6)),
+        saturated=float(rng.choice([0.0, 0.0, 0.002])),
+        seed=int(rng.integers(2**31)),
+    )
+    return Recipe(f"sim{index:04d}", settings, shapes, str(rng.choice(["piecewise", "piecewise", "rigid"])))
+
+
+def make_recordings(folder: Path, recipes: list[Recipe], *, threads: int, progress: Callable[[int, int], None]) -> None:
+    """Simulate the recordings that are not there yet, and write the sheet and config to run on them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for done, recipe in enumerate(recipes, 1):
+        movie = folder / "movies" / f"{recipe.name}.npy"
+        movie.parent.mkdir(exist_ok=True)
+        if not movie.exists():
+            simulate(movie, recipe.settings, truth=_truth(folder, recipe), planted=recipe.planted, threads=threads)
+        rows.append({
+            "recording": recipe.name, "files": f"movies/{movie.name}",
+            "frame_rate_hz": f"{recipe.settings.frame_rate_hz:g}",
+            "decay_time_s": f"{recipe.settings.decay_time_s:g}",
+            "cell_diameter": f"{recipe.settings.cell_diameter_px:g} px", "motion.method": recipe.motion_method,
+        })  # fmt: skip
+        progress(done, len(recipes))
+    with (folder / "recordings.tsv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]), delimiter="\t")
+        writer.writeheader()
+        writer.writerows(rows)
+    config = {"paths": {"recordings": "recordings.tsv"}, **PERMISSIVE}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+
+
+def _truth(folder: Path, recipe: Recipe) -> Path:
+    return folder / "movies" / f"{recipe.name}_truth.h5"
+
+
+def run_workflow(folder: Path, snakefile: Path, *, cores: int) -> None:
+    """Run the workflow up to the refined components of every recording.
+
+    Raises
+    ------
+    PipelineError
+        If Snakemake is missing or a recording fails.
+    """
+    program = shutil.which("snakemake")
+    if program is None:
+        raise PipelineError("snakemake is not on the PATH; activate the environment of the pipeline.")
+    command = [
+        program, "--snakefile", str(snakefile.resolve()), "--directory", str(folder), "--configfile",
+        str((folder / "config.yaml").resolve()), "--cores", str(cores), "--until", "refine", "--quiet",
+    ]  # fmt: skip
+    if subprocess.run(command, check=False).returncode:
+        raise PipelineError(f"{folder}: the workflow failed; its log says why.")
+
+
+def collect(folder: Path, recipes: list[Recipe]) -> Labelled:
+    """Read the components of all recordings and label them: a soma, something else, or left out as neither."""
+    crops, labels, owners = [], [], []
+    for number, recipe in enumerate(recipes):
+        components = load_result(folder / "results" / recipe.name / "refine" / "components.h5", "components")
+        truth = load_result(_truth(folder, recipe), "truth")
+        dims: Dims = tuple(int(n) for n in components["dims"])
+        label = label_components(components["footprints"], truth["footprints"], truth["is_dendrite"], dims)
+        sure = label >= 0
+        diameter = recipe.settings.cell_diameter_px
+        crops.append(crop_footprints(components["footprints"][:, sure], dims, cell_px=(diameter, diameter)))
+        labels.append(label[sure] == 1)
+        owners.append(np.full(int(sure.sum()), number))
+    return Labelled(np.concatenate(crops), np.concatenate(labels), np.concatenate(owners))
+
+
+def label_components(found: FloatArray, true: FloatArray, is_dendrite: FloatArray, dims: Dims) -> FloatArray:
+    """Return 1 for components that are a soma, 0 for others, -1 for what is neither clearly, int (K,).
+
+    Notes
+    -----
+    A soma shares at least 0.4 of intersection over union with a true one that no other component shares more with;
+    anything else shares at most 0.2 with any.
+    """
+    masks, somata = binarise(found, dims, level=0.3), binarise(true[:, ~is_dendrite.astype(bool)], dims, level=0.15)
+    overlap = (masks.T @ somata).toarray()
+    sizes = (np.asarray(masks.sum(0)).ravel()[:, None], np.asarray(somata.sum(0)).ravel()[None])
+    iou = overlap / np.maximum(sizes[0] + sizes[1] - overlap, 1)
+    if iou.shape[1] == 0:
+        return np.zeros(iou.shape[0], int)
+    best = iou.max(1)
+    mine = iou.argmax(1)
+    first = np.isclose(best, iou.max(0)[mine]) if len(best) else np.zeros(0, bool)
+    return np.where((best >= SOMA_IOU) & first, 1, np.where(best <= OTHER_IOU, 0, -1))
