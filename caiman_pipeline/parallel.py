@@ -27,6 +27,8 @@ def limit_library_threads(threads: int) -> None:
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
         os.environ[name] = "1"
     os.environ["NUMBA_NUM_THREADS"] = str(threads)
+    # Threads that wait for others sleep: spinning takes the cores from whoever else runs on the machine.
+    os.environ["OMP_WAIT_POLICY"] = "passive"
 
 
 def map_ordered(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> list[Result]:

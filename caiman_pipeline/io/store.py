@@ -61,9 +61,14 @@ class PartWriter:
 
     def write(self, index: int, frames: FloatArray) -> None:
         """Queue one part, float32 (*dims, T_part); blocks while the part before it is still being written."""
+        self.wait()
+        self._waiting = self._pool.submit(self._save, self._folder / part_name(index), frames)
+
+    def wait(self) -> None:
+        """Return when the queued part is on disk, so that its memory can be given to the next."""
         if self._waiting is not None:
             self._waiting.result()
-        self._waiting = self._pool.submit(self._save, self._folder / part_name(index), frames)
+            self._waiting = None
 
     @staticmethod
     def _save(path: Path, frames: FloatArray) -> None:

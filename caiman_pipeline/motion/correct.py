@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from caiman_pipeline.motion.results import BlockResult, join_shifts, slice_shift
 from caiman_pipeline.motion.source import Source, chunk_length, read_ahead
 from caiman_pipeline.motion.sums import Likeness
 from caiman_pipeline.motion.warp import WarpPlan, warp
-from caiman_pipeline.types import FloatArray, Shifts
+from caiman_pipeline.types import Dims, FloatArray, Shifts
 
 Parts = list[tuple[int, int, int]]
 
@@ -48,44 +48,72 @@ class Correction:
     scale: float
 
 
+@dataclass(frozen=True)
+class Chunk:
+    """A few neighbouring frames, float32 (T, *dims), with their shifts."""
+
+    start: int
+    stop: int
+    frames: FloatArray
+    shifts: Shifts
+    at_limit: FloatArray
+
+
+class _Tally:
+    """What a block adds up while its chunks and parts go by."""
+
+    def __init__(self, dims: Dims) -> None:
+        self.sums = np.zeros((2, *dims), np.int64)
+        self.outside = np.zeros(dims, np.int32)
+        self.shifts: list[Shifts] = []
+        self.at_limit: list[FloatArray] = [np.zeros(0, bool)]
+        self.before: list[FloatArray] = [np.zeros(0, np.float32)]
+        self.after: list[FloatArray] = [np.zeros(0, np.float32)]
+        self.residual: list[FloatArray] = [np.zeros((0, 2), np.float32)]
+
+
 def correct_block(
     source: Source, parts: Parts, folder: Path, *, correction: Correction, progress: Callable[[int, int], None]
 ) -> BlockResult:
-    """Correct the frames of ``parts`` and write them into ``folder``; no frame elsewhere changes the result."""
-    sums = np.zeros((2, *source.dims), np.int64)
-    valid = np.zeros(source.dims, np.int32)
-    rows: list[tuple[Shifts, FloatArray, FloatArray, FloatArray, FloatArray]] = []
-    total = sum(stop - start for _, start, stop in parts)
+    """Correct the frames of ``parts`` and write them into ``folder``; how frames are split changes no result."""
+    tally = _Tally(source.dims)
+    chunks = _found_chunks(source, parts, correction)
     with PartWriter(folder) as writer:
-        for (index, start, stop), shifts, at_limit, chunks in _found(source, parts, correction):
-            earlier = sums.copy()
+        for index, start, stop in parts:
+            earlier = tally.sums.copy()
+            writer.wait()
             part = np.empty((*source.dims, stop - start), np.float32)
-            before = _resample(source, chunks, shifts, start, correction, part, sums[0], valid)
+            for chunk in _up_to(chunks, stop):
+                _correct_chunk(source, chunk, correction, part, chunk.start - start, tally)
             good = source.good(start, stop)
-            after = correction.after.of_part(part, good, sums[1])
+            tally.after.append(correction.after.of_part(part, good, tally.sums[1]))
             writer.write(index, part)
-            means = (sums - earlier) / (correction.scale * max(good.sum(), 1))
-            flow = correction.flow
-            residual = residual_motion(means.astype(np.float32), flow) if flow else np.zeros((1, 2), np.float32)
-            rows.append((shifts, at_limit, before, after, residual))
-            progress(sum(r[0].n_frames for r in rows), total)
-    return _gather(rows, valid, sums, source, correction)
+            means = (tally.sums - earlier) / (correction.scale * max(good.sum(), 1))
+            tally.residual.append(_residual(means.astype(np.float32), correction))
+            del part
+            progress(stop - parts[0][1], parts[-1][2] - parts[0][1])
+    residual = np.concatenate(tally.residual)
+    shifts = join_shifts([_no_shifts(source, correction), *tally.shifts])
+    return BlockResult(
+        shifts, np.concatenate(tally.at_limit), tally.outside, tally.sums[0], tally.sums[1],
+        np.concatenate(tally.before), np.concatenate(tally.after), residual[:, 0], residual[:, 1],
+    )  # fmt: skip
 
 
-def _gather(
-    rows: list[tuple[Shifts, FloatArray, FloatArray, FloatArray, FloatArray]],
-    valid: FloatArray, sums: FloatArray, source: Source, correction: Correction,
-) -> BlockResult:  # fmt: skip
-    none = np.zeros(0, np.float32)
-    at_limit, before, after, residual = (
-        np.concatenate([empty, *(r[k] for r in rows)])
-        for k, empty in enumerate((none.astype(bool), none, none, np.zeros((0, 2), np.float32)), start=1)
-    )
-    shifts = join_shifts([r[0] for r in rows]) if rows else _no_shifts(source, correction)
-    return BlockResult(shifts, at_limit, valid, sums[0], sums[1], before, after, residual[:, 0], residual[:, 1])
+def _up_to(chunks: Iterator[Chunk], stop: int) -> Iterator[Chunk]:
+    """Yield chunks up to the one that ends at ``stop``."""
+    for chunk in chunks:
+        yield chunk
+        if chunk.stop == stop:
+            return
+
+
+def _residual(means: FloatArray, correction: Correction) -> FloatArray:
+    return residual_motion(means, correction.flow) if correction.flow else np.zeros((1, 2), np.float32)
 
 
 def _no_shifts(source: Source, correction: Correction) -> Shifts:
+    """Return shifts of no frame, of the kind that the correction gives."""
     rigid = np.zeros((0, len(source.dims)), np.float32)
     grid = correction.registration.grid if correction.registration else None
     if correction.given is not None:
@@ -95,12 +123,30 @@ def _no_shifts(source: Source, correction: Correction) -> Shifts:
     return Shifts(rigid, np.zeros((0, *grid.node_shape, len(grid.dims)), np.float32), grid.nodes)
 
 
-Chunk = tuple[int, int, FloatArray]
-Found = tuple[tuple[int, int, int], Shifts, FloatArray, list[Chunk]]
+def _correct_chunk(
+    source: Source, chunk: Chunk, correction: Correction, part: FloatArray, position: int, tally: _Tally
+) -> None:
+    """Write a chunk's frames, corrected, into ``part``, and add to the tally."""
+    good, frames, shifts = source.good(chunk.start, chunk.stop), chunk.frames, chunk.shifts
+    tally.shifts.append(shifts)
+    tally.at_limit.append(chunk.at_limit)
+    tally.before.append(correction.before.of_frames(frames, good, tally.sums[0]))
+    if correction.fourier:
+        rest = shifts.rigid - np.rint(shifts.rigid)
+        frames = fourier_shift(frames, rest)
+        shifts = _less(shifts, rest)
+    warp(frames, shifts, correction.warping, good=good, position=position, out=part, outside=tally.outside)
 
 
-def _found(source: Source, parts: Parts, correction: Correction) -> Iterator[Found]:
-    """Yield each part with its shifts, which frames are at the limit, and its raw frames in chunks."""
+def _less(shifts: Shifts, rigid: FloatArray) -> Shifts:
+    """Return shifts from which a rigid part, (T, ndim), is taken away."""
+    spread = rigid.reshape(len(rigid), *(1,) * rigid.shape[1], -1)
+    field = None if shifts.field is None else shifts.field - spread
+    return Shifts(shifts.rigid - rigid, field, shifts.grid)
+
+
+def _found_chunks(source: Source, parts: Parts, correction: Correction) -> Iterator[Chunk]:
+    """Yield the chunks of all parts with their shifts, estimating a little beyond each for the smoothing over time."""
     if not parts:
         return
     length, first, last = chunk_length(source.dims), parts[0][1], parts[-1][2]
@@ -108,46 +154,45 @@ def _found(source: Source, parts: Parts, correction: Correction) -> Iterator[Fou
     reach = registration.modes.kernel.shape[1] // 2 if registration else 0
     begin = max(first - reach, 0) // length * length
     ranges = [(a, min(a + length, source.n_frames)) for a in range(begin, min(last + reach, source.n_frames), length)]
-    waiting, kept, estimates = deque(parts), deque[Chunk](), deque[tuple[int, Estimate]]()
-    for a, b, raw in read_ahead(source, ranges):
+    waiting: deque[tuple[int, int, FloatArray]] = deque()
+    estimates: deque[tuple[int, Estimate]] = deque()
+    for a, b, frames in read_ahead(source, ranges):
+        _fill_blank(frames, source.good(a, b), correction.blank)
         if registration:
-            estimates.append((a, estimate(_finite(source, raw, a, correction), registration)))
+            estimates.append((a, estimate(frames, registration)))
         if first <= a < last:
-            kept.append((a, b, raw))
-        while waiting and (b >= waiting[0][2] + reach or b == ranges[-1][1]):
-            part = waiting.popleft()
-            shifts, at_limit = _part_shifts(source, part, estimates, correction)
-            yield part, shifts, at_limit, [kept.popleft() for _ in range(part[1], part[2], length)]
-            while estimates and estimates[0][0] + length <= part[2] - reach:
+            waiting.append((a, b, frames))
+        del frames
+        while waiting and (b >= waiting[0][1] + reach or b == ranges[-1][1]):
+            start, stop, ready = waiting.popleft()
+            yield Chunk(start, stop, ready, *_chunk_shifts(source, start, stop, estimates, correction))
+            while estimates and estimates[0][0] + length <= stop - reach:
                 estimates.popleft()
 
 
-def _finite(source: Source, raw: FloatArray, start: int, correction: Correction) -> FloatArray:
-    frames = source.ready(raw)
-    if np.dtype(raw.dtype).kind == "f":
-        for t in np.flatnonzero(~source.good(start, start + len(raw))):
-            if not np.isfinite(frames[t]).all():
-                frames[t] = correction.blank
-    return frames
+def _fill_blank(frames: FloatArray, good: FloatArray, blank: FloatArray) -> None:
+    """Put the mean image in place of bad frames that are not finite."""
+    for t in np.flatnonzero(~good):
+        if not np.isfinite(frames[t]).all():
+            frames[t] = blank
 
 
-def _part_shifts(
-    source: Source, part: tuple[int, int, int], estimates: deque[tuple[int, Estimate]], correction: Correction
+def _chunk_shifts(
+    source: Source, start: int, stop: int, estimates: deque[tuple[int, Estimate]], correction: Correction
 ) -> tuple[Shifts, FloatArray]:
-    _, start, stop = part
-    if correction.given is not None:
-        return slice_shifts(correction.given, start, stop), np.zeros(stop - start, bool)
+    """Return the shifts of frames ``start`` to ``stop``, smoothed over time, and which of them are at the limit."""
     registration = correction.registration
-    if registration is None:
-        return Shifts(np.zeros((stop - start, len(source.dims)), np.float32)), np.zeros(stop - start, bool)
-    reach = registration.modes.kernel.shape[1] // 2
-    begin = estimates[0][0]
+    if registration is None or correction.given is not None:
+        still = Shifts(np.zeros((stop - start, len(source.dims)), np.float32))
+        given = correction.given
+        return still if given is None else slice_shifts(given, start, stop), np.zeros(stop - start, bool)
+    reach, begin = registration.modes.kernel.shape[1] // 2, estimates[0][0]
     values = np.concatenate([e.values for _, e in estimates])
     low, high = max(start - reach, 0), min(stop + reach, source.n_frames)
     missing = (low - (start - reach), (stop + reach) - high)
     padded = np.pad(values[low - begin : high - begin], (missing, (0, 0)), mode="symmetric")
-    good = source.good(low, high)
-    smooth = smooth_values(padded, np.pad(good, missing, mode="symmetric"), registration.modes)
+    good = np.pad(source.good(low, high), missing, mode="symmetric")
+    smooth = smooth_values(padded, good, registration.modes)
     inside = slice(start - begin, stop - begin)
     whole = np.concatenate([e.whole for _, e in estimates])[inside]
     at_limit = np.concatenate([e.at_limit for _, e in estimates])[inside]
@@ -163,22 +208,3 @@ def _still(shifts: Shifts, frames: FloatArray) -> Shifts:
     field = shifts.field.copy()
     field[frames] = 0.0
     return Shifts(rigid, field, shifts.grid)
-
-
-def _resample(
-    source: Source, chunks: list[Chunk], shifts: Shifts, start: int, correction: Correction, part: FloatArray,
-    total: FloatArray, valid: FloatArray,
-) -> FloatArray:  # fmt: skip
-    """Fill ``part`` with the frames of ``chunks`` corrected, and return the raw frames' likeness to their mean."""
-    likeness = []
-    for a, b, raw in chunks:
-        frames, good = _finite(source, raw, a, correction), source.good(a, b)
-        likeness.append(correction.before.of_frames(frames, good, total))
-        here = slice_shifts(shifts, a - start, b - start)
-        if correction.fourier:
-            rest = here.rigid - np.rint(here.rigid)
-            frames = fourier_shift(frames, rest)
-            spread = rest.reshape(len(rest), *(1,) * len(source.dims), -1)
-            here = replace(here, rigid=here.rigid - rest, field=None if here.field is None else here.field - spread)
-        warp(frames, here, correction.warping, good=good, position=a - start, out=part, valid=valid)
-    return np.concatenate(likeness)

@@ -1,4 +1,4 @@
-"""Estimate the displacement of frames: whole frame first, then everywhere in it."""
+"""Estimate the displacement of frames: of the whole frame, of windows of it, and at last everywhere in it."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
+from numba import njit, prange
 
-from caiman_pipeline.motion.field import to_template
 from caiman_pipeline.motion.filters import band_pass
 from caiman_pipeline.motion.grid import Grid, interpolation_weights, make_grid, mean_of_nodes
 from caiman_pipeline.motion.modes import Modes, make_modes
 from caiman_pipeline.motion.peaks import frame_gain, linearise, patch_peaks
 from caiman_pipeline.motion.plan import MotionPlan
-from caiman_pipeline.motion.rigid import CoarseTemplate, coarse_shifts, prepare_coarse
+from caiman_pipeline.motion.rigid import CoarseTemplate, bin_frames, choose_bins, coarse_shifts, prepare_coarse
 from caiman_pipeline.motion.surfaces import CellTemplate, cell_agreement, prepare_cells
 from caiman_pipeline.types import FloatArray, Shifts
 
-ROUNDS = 5
-RIGID_REACH_PX = 3
+ROUNDS = 4
+FINE_REACH_PX = 3
+SMOOTH_SHARE = 0.25
 UNLIKELY = 6.0
+ROWS_TOGETHER = 8
 
 
 @dataclass(frozen=True)
@@ -30,15 +32,19 @@ class Registration:
     ----------
     template : float32 dims, as registration sees it (high-passed if the plan says so)
     weight : float32 dims, inverse variance of the noise per pixel
-    members : int64 (patches, most), cells of each search window, filled up with -1
-    spread : float32 (cells, patches), from search windows to cells
+    bins : pixels per bin along each axis, for the first two steps
+    coarse, wide, cells : the template prepared for the whole frame, for windows of it (both binned), and for cells
+    members : int64 (windows, most), cells of each window, filled up with -1
+    spread : float32 (cells, windows), from windows to cells
     """
 
     plan: MotionPlan
     grid: Grid
     template: FloatArray
     weight: FloatArray
+    bins: tuple[int, ...]
     coarse: CoarseTemplate
+    wide: CellTemplate
     cells: CellTemplate
     modes: Modes
     members: FloatArray
@@ -55,32 +61,37 @@ class Estimate:
     whole : int64 (T, ndim), first rigid shift, whole pixels
     values : float32 (T, modes), what remains, mode by mode, neither shrunk nor smoothed
     at_limit : bool (T,), the rigid shift may be larger than allowed
-    agreement : float32 (T,), log-likelihood gained per pixel against a featureless frame
     """
 
     whole: FloatArray
     values: FloatArray
     at_limit: FloatArray
-    agreement: FloatArray
 
 
 def prepare_registration(
     template: FloatArray, weight: FloatArray, plan: MotionPlan, *, modes: Modes | None, threads: int
 ) -> Registration:
-    """Prepare for registering frames to ``template`` (float32 dims, in raw pixel values); modes are made if not given."""
-    grid = make_grid(plan.dims, spacing=plan.spacing)
+    """Prepare for registering frames to ``template`` (float32 dims, raw pixel values); modes are made if not given."""
+    local, bins = plan.spacing is not None, choose_bins(plan.dims)
+    grid = make_grid(plan.dims, spacing=plan.patch_spacing, local=local, bins=bins)
     seen = band_pass(template[None], plan.high_pass, threads=threads)[0]
-    reach = tuple(
-        0 if limit == 0 else max(RIGID_REACH_PX, deviation + 1 if plan.spacing else 0)
-        for limit, deviation in zip(plan.max_shift, plan.max_deviation, strict=True)
+    small, small_weight = (bin_frames(i[None], bins)[0] for i in (seen, weight))
+    limits = [-(-limit // b) for limit, b in zip(plan.max_shift, bins, strict=True)]
+    deviations = [-(-d // b) + 1 if local else 1 for d, b in zip(plan.max_deviation, bins, strict=True)]
+    wide_reach = tuple(min(d, r) for d, r in zip(deviations, limits, strict=True))
+    fine_reach = tuple(FINE_REACH_PX if limit else 0 for limit in plan.max_shift)
+    cells = prepare_cells(seen, weight, grid, lags=fine_reach)
+    small_grid = grid.binned(bins)
+    wide = prepare_cells(
+        small.reshape(small_grid.dims), small_weight.reshape(small_grid.dims), small_grid, lags=wide_reach
     )
-    cells = prepare_cells(seen, weight, grid, lags=reach)
-    members, spread = _search_windows(grid, plan.patch_size if plan.spacing else None)
-    smooth = (plan.spacing or (32.0,))[-1] / 4
+    limits3 = (0, limits[0], limits[1]) if len(limits) == 2 else (limits[0], limits[1], limits[2])
+    smooth = SMOOTH_SHARE * plan.patch_spacing[-1] / bins[-1]
+    coarse = prepare_coarse(small, small_weight, limits=limits3, smooth=smooth)
+    members, spread = _search_windows(grid, plan.patch_size if local else None)
     return Registration(
-        plan, grid, seen, weight, prepare_coarse(seen, weight, max_shift=plan.max_shift, smooth_px=smooth), cells,
-        modes or make_modes(cells, grid), members, spread, threads,
-    )  # fmt: skip
+        plan, grid, seen, weight, bins, coarse, wide, cells, modes or make_modes(cells, grid), members, spread, threads
+    )
 
 
 def _search_windows(grid: Grid, size: tuple[float, ...] | None) -> tuple[FloatArray, FloatArray]:
@@ -101,34 +112,68 @@ def _search_windows(grid: Grid, size: tuple[float, ...] | None) -> tuple[FloatAr
     return members, reduce(np.kron, lines).astype(np.float32)
 
 
+def window_shifts(seen: FloatArray, registration: Registration) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the displacement of each window, float32 (T, windows, 3), of the whole frame, (T, 3), and if at the limit.
+
+    Displacements are in pixels. ``seen`` are frames as registration sees them, float32 (T, *dims).
+    """
+    small = bin_frames(seen, registration.bins)
+    rigid, at_limit = coarse_shifts(small, registration.coarse, threads=registration.threads)
+    whole, wide = np.rint(rigid).astype(np.int64), registration.wide
+    offsets = np.repeat(whole[:, None], wide.n_cells, axis=1)
+    surfaces = cell_agreement(small, offsets, wide)
+    windows = patch_peaks(surfaces, wide, registration.members, frame_gain(surfaces, wide))
+    scale = np.ones(3, np.float32)
+    scale[3 - len(registration.bins) :] = registration.bins
+    return (windows + whole[:, None]) * scale, rigid * scale, at_limit
+
+
 def estimate(frames: FloatArray, registration: Registration) -> Estimate:
     """Estimate the motion of frames, float32 (T, *dims), finite."""
     seen = band_pass(frames, registration.plan.high_pass, threads=registration.threads)
-    shifts, at_limit = coarse_shifts(seen, registration.coarse, threads=registration.threads)
-    whole = np.rint(shifts).astype(np.int64)
     cells, modes = registration.cells, registration.modes
-    surfaces = cell_agreement(seen, whole, cells)
+    windows, rigid, at_limit = window_shifts(seen, registration)
+    whole = np.rint(rigid)
+    start = np.einsum("cp,tpa->tca", registration.spread, windows, optimize=True)
+    offsets = np.rint(start)
+    surfaces = cell_agreement(seen, offsets, cells)
     gain = frame_gain(surfaces, cells)
-    windows = patch_peaks(surfaces, cells, registration.members, gain)
-    at = np.einsum("cp,tpa->tca", registration.spread, windows, optimize=True)
+    at, moved = start - whole[:, None], offsets - whole[:, None]
     for _ in range(ROUNDS):
-        found = linearise(surfaces, cells, at, gain)
-        values = mode_values(found[..., 1:], at, modes)
+        slopes = linearise(surfaces, cells, at - moved, gain)[..., 1:]
+        values = mode_values(slopes, at, modes)
         at = modes_at_cells(values * modes.gain, modes)
-    agreement = linearise(surfaces, cells, at, gain)[..., 0].sum(1, dtype=np.float64) / registration.template.size
-    return Estimate(whole, values, at_limit, agreement.astype(np.float32))
+    ndim = len(registration.plan.dims)
+    return Estimate(whole[:, 3 - ndim :].astype(np.int64), values, at_limit)
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _rows_times(rows: FloatArray, matrix: FloatArray, out: FloatArray) -> None:
+    blocks = (len(rows) + ROWS_TOGETHER - 1) // ROWS_TOGETHER
+    for block in prange(blocks):
+        start, stop = block * ROWS_TOGETHER, min((block + 1) * ROWS_TOGETHER, len(rows))
+        out[start:stop] = np.dot(rows[start:stop], matrix)
+
+
+def times(rows: FloatArray, matrix: FloatArray) -> FloatArray:
+    """Return ``rows @ matrix``, float32, a few rows at a time on all threads."""
+    out = np.empty((len(rows), matrix.shape[1]), np.float32)
+    _rows_times(np.ascontiguousarray(rows, np.float32), np.ascontiguousarray(matrix, np.float32), out)
+    return out
 
 
 def mode_values(slopes: FloatArray, at: FloatArray, modes: Modes) -> FloatArray:
     """Return the value of each mode, float32 (T, modes), from the slopes (T, cells, 3) of the likelihood at ``at``."""
     axes = list(modes.axes)
-    wanted = slopes[..., axes] + np.einsum("cab,tcb->tca", modes.information, at[..., axes])
-    return wanted.reshape(len(at), -1) @ modes.to_cells
+    place, wanted = at[..., axes], slopes[..., axes].copy()
+    for b in range(len(axes)):
+        wanted += modes.information[:, :, b] * place[..., b, None]
+    return times(wanted.reshape(len(at), -1), modes.to_cells)
 
 
 def modes_at_cells(values: FloatArray, modes: Modes) -> FloatArray:
     """Return displacement at the cells, float32 (T, cells, 3), from mode values (T, modes)."""
-    flat = values @ modes.to_cells.T
+    flat = times(values, modes.to_cells.T)
     at = np.zeros((len(values), flat.shape[1] // len(modes.axes), 3), np.float32)
     at[..., list(modes.axes)] = flat.reshape(len(values), -1, len(modes.axes))
     return at
@@ -172,13 +217,12 @@ def shifts_of(whole: FloatArray, values: FloatArray, registration: Registration)
     plan, modes, grid = registration.plan, registration.modes, registration.grid
     ndim, nodes = len(plan.dims), int(np.prod(grid.node_shape))
     local = np.zeros((len(values), nodes, 3), np.float32)
-    local[..., list(modes.axes)] = (values @ modes.to_nodes.T).reshape(len(values), nodes, len(modes.axes))
+    local[..., list(modes.axes)] = times(values, modes.to_nodes.T).reshape(len(values), nodes, len(modes.axes))
     local = local[..., 3 - ndim :]
     mean = np.einsum("n,tna->ta", mean_of_nodes(grid).astype(np.float32), local)
     rigid = (whole + mean).astype(np.float32)
     if nodes == 1:
         return Shifts(rigid)
-    limit = np.float32(plan.max_deviation)
-    seen = whole[:, None] + mean[:, None] + np.clip(local - mean[:, None], -limit, limit)
-    seen = seen.reshape(len(values), *grid.node_shape, ndim).astype(np.float32)
-    return Shifts(rigid, to_template(seen, grid.nodes, whole), grid.nodes)
+    limit = np.array(plan.max_deviation, np.float32)
+    field = rigid[:, None] + np.clip(local - mean[:, None], -limit, limit)
+    return Shifts(rigid, field.reshape(len(values), *grid.node_shape, ndim).astype(np.float32), grid.nodes)

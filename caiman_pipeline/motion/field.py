@@ -43,18 +43,12 @@ def _cubic(f: float, weights: FloatArray) -> None:
 def _evaluate(
     extended: FloatArray, first: FloatArray, step: FloatArray, point: FloatArray, weights: FloatArray, out: FloatArray
 ) -> None:
-    """Write the field of one frame (extended nodes) at ``point`` (3,), pixels."""
-    b0, b1, b2 = 0, 0, 0
+    """Write the field of one frame (extended nodes) at ``point`` (3,), pixels; axes with one node have no step."""
+    base = np.zeros(3, np.int64)
     for axis in range(3):
-        position = (point[axis] - first[axis]) / step[axis]
-        base = min(max(int(np.floor(position)), 0), extended.shape[axis] - 4)
-        _cubic(position - base if extended.shape[axis] > 4 or step[axis] < 1e8 else 0.0, weights[axis])
-        if axis == 0:
-            b0 = base
-        elif axis == 1:
-            b1 = base
-        else:
-            b2 = base
+        position = (point[axis] - first[axis]) / step[axis] if step[axis] > 0 else 0.0
+        base[axis] = min(max(int(np.floor(position)), 0), extended.shape[axis] - 4)
+        _cubic(position - base[axis], weights[axis])
     out[:] = 0.0
     for i in range(4):
         for j in range(4):
@@ -62,56 +56,24 @@ def _evaluate(
                 w = weights[0, i] * weights[1, j] * weights[2, k]
                 if w != 0.0:
                     for a in range(3):
-                        out[a] += w * extended[b0 + i, b1 + j, b2 + k, a]
+                        out[a] += w * extended[base[0] + i, base[1] + j, base[2] + k, a]
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _solve(
-    extended: FloatArray, first: FloatArray, step: FloatArray, points: FloatArray, offsets: FloatArray, sign: float,
-    rounds: int, out: FloatArray,
-) -> None:  # fmt: skip
-    """Write the displacement ``d`` that the field has at ``point + sign x (d - offset)``, for each frame and point."""
+def _displacement(
+    extended: FloatArray, first: FloatArray, step: FloatArray, points: FloatArray, rounds: int, out: FloatArray
+) -> None:
+    """Write ``d`` with ``d = u(point - d)`` for the field ``u`` of each frame, by fixed-point iteration."""
     for t in prange(len(extended)):
         weights, place, found = np.zeros((3, 4)), np.zeros(3), np.zeros(3)
         for p in range(len(points)):
-            found[:] = offsets[t]
+            found[:] = 0.0
             for _ in range(rounds):
                 for a in range(3):
-                    place[a] = points[p, a] + sign * (found[a] - offsets[t, a])
+                    place[a] = points[p, a] - found[a]
                 _evaluate(extended[t], first, step, place, weights, found)
             for a in range(3):
                 out[t, p, a] = found[a]
-
-
-def _solve_field(
-    field: FloatArray, nodes: tuple[FloatArray, ...], points: FloatArray, offsets: FloatArray, sign: float
-) -> FloatArray:
-    ndim = field.shape[-1]
-    lead = 3 - ndim
-    full_points, full_offsets = np.zeros((len(points), 3)), np.zeros((len(field), 3))
-    full_points[:, lead:], full_offsets[:, lead:] = points, offsets
-    first, step = np.zeros(3), np.full(3, 1e9)
-    for axis, n in enumerate(nodes, start=lead):
-        first[axis] = n[0]
-        step[axis] = (n[-1] - n[0]) / (len(n) - 1) if len(n) > 1 else 1e9
-    out = np.empty((len(field), len(points), 3), np.float32)
-    _solve(extend_field(field), first, step, full_points, full_offsets, sign, FIXED_POINT_ROUNDS, out)
-    return out[..., lead:]
-
-
-def _mesh(axes: tuple[FloatArray, ...]) -> FloatArray:
-    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes)).astype(np.float64)
-
-
-def to_template(field: FloatArray, nodes: tuple[FloatArray, ...], whole: FloatArray) -> FloatArray:
-    """Return the field by place in the template from the field by place in frames moved back by whole pixels.
-
-    Parameters
-    ----------
-    field : float32 (T, *nodes, ndim), total displacement at the nodes of frames moved back by ``whole``
-    whole : (T, ndim), pixels
-    """
-    return _solve_field(field, nodes, _mesh(nodes), np.asarray(whole, np.float64), 1.0).reshape(field.shape)
 
 
 def displacement_at(shifts: Shifts, *points: FloatArray) -> FloatArray:
@@ -125,5 +87,13 @@ def displacement_at(shifts: Shifts, *points: FloatArray) -> FloatArray:
     shape = (shifts.n_frames, *(len(p) for p in points), ndim)
     if shifts.field is None:
         return np.broadcast_to(shifts.rigid.reshape(-1, *(1,) * ndim, ndim), shape).astype(np.float32)
-    still = np.zeros_like(shifts.rigid)
-    return _solve_field(shifts.field, shifts.grid, _mesh(points), still, -1.0).reshape(shape)
+    lead = 3 - ndim
+    mesh = np.stack(np.meshgrid(*points, indexing="ij"), axis=-1).reshape(-1, ndim)
+    full, first, step = np.zeros((len(mesh), 3)), np.zeros(3), np.zeros(3)
+    full[:, lead:] = mesh
+    for axis, n in enumerate(shifts.grid, start=lead):
+        first[axis] = n[0]
+        step[axis] = (n[-1] - n[0]) / (len(n) - 1) if len(n) > 1 else 0.0
+    out = np.empty((shifts.n_frames, len(full), 3), np.float32)
+    _displacement(extend_field(shifts.field), first, step, full, FIXED_POINT_ROUNDS, out)
+    return out[..., lead:].reshape(shape)

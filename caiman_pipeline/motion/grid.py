@@ -1,7 +1,7 @@
 """Where displacement may change and where it is measured: the nodes and cells of a field of view, over any axes.
 
-The displacement field is given by its values at the nodes of a regular grid and interpolated between them. It is measured
-in cells about half as large as the distance between nodes.
+The displacement field is given by its values at the nodes of a regular grid and interpolated between them. It is
+measured in cells about half as large as the distance between nodes.
 """
 
 from __future__ import annotations
@@ -47,29 +47,42 @@ class Grid:
         """Pixel coordinates of the cells' centres along each axis."""
         return tuple((e[1:] + e[:-1] - 1) / 2 for e in self.edges)
 
+    def binned(self, bins: tuple[int, ...]) -> Grid:
+        """Return the same cells in frames binned by ``bins`` pixels along each axis, what fills no bin left out."""
+        dims = tuple(n // b for n, b in zip(self.dims, bins, strict=True))
+        return Grid(dims, self.nodes, tuple(e // b for e, b in zip(self.edges, bins, strict=True)))
 
-def make_grid(dims: Dims, *, spacing: tuple[float, ...] | None) -> Grid:
+
+def make_grid(dims: Dims, *, spacing: tuple[float, ...], local: bool, bins: tuple[int, ...]) -> Grid:
     """Lay out nodes about ``spacing`` pixels apart along each axis, or a single one where the axis is short.
 
-    Without ``spacing`` there is a single node: the field is the same everywhere.
+    Parameters
+    ----------
+    local : whether the field may vary; otherwise there is a single node
+    bins : cells begin at multiples of so many pixels along each axis
     """
-    if spacing is None:
-        counts, step = [1] * len(dims), [LARGEST_CELL_PX] * len(dims)
-    else:
-        factor = 1.0
-        while np.prod(counts := _node_counts(dims, spacing, factor)) > MAX_NODES:
-            factor *= 1.05
-        step = [s * factor / 2 for s in spacing]
-    cells = [
-        np.clip(min(s, n / FEWEST_CELLS), SMALLEST_CELL_PX, LARGEST_CELL_PX) for s, n in zip(step, dims, strict=True)
-    ]
+    factor = 1.0
+    while np.prod(counts := _node_counts(dims, spacing, factor)) > MAX_NODES:
+        factor *= 1.05
+    sizes = [np.clip(min(s * factor / 2, n / FEWEST_CELLS), SMALLEST_CELL_PX, LARGEST_CELL_PX)
+             for s, n in zip(spacing, dims, strict=True)]  # fmt: skip
     return Grid(
         dims=tuple(dims),
-        nodes=tuple(np.linspace(0, n - 1, k, dtype=np.float32) if k > 1 else np.float32([(n - 1) / 2])
-                    for n, k in zip(dims, counts, strict=True)),
-        edges=tuple(np.linspace(0, n, max(1, round(n / c)) + 1).round().astype(np.int64)
-                    for n, c in zip(dims, cells, strict=True)),
-    )  # fmt: skip
+        nodes=tuple(_line_of_nodes(n, k if local else 1) for n, k in zip(dims, counts, strict=True)),
+        edges=tuple(_line_of_edges(n, s, b) for n, s, b in zip(dims, sizes, bins, strict=True)),
+    )
+
+
+def _line_of_nodes(size: int, count: int) -> FloatArray:
+    if count == 1:
+        return np.array([(size - 1) / 2], np.float32)
+    return np.linspace(0, size - 1, count, dtype=np.float32)
+
+
+def _line_of_edges(size: int, cell: float, multiple: int) -> FloatArray:
+    edges = np.linspace(0, size / multiple, max(1, round(size / cell)) + 1).round() * multiple
+    edges[-1] = size
+    return edges.astype(np.int64)
 
 
 def _node_counts(dims: Dims, spacing: tuple[float, ...], factor: float) -> list[int]:

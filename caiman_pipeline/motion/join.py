@@ -94,9 +94,9 @@ def join_blocks(
     deviations : how many robust standard deviations less alike than the median a frame must be to be flagged
     """
     shifts = join_shifts([b.shifts for b in blocks])
-    count = np.sum([b.valid_count for b in blocks], axis=0)
     number = max(int(good.sum()), 1)
-    valid = count >= (1 - max_outside_fraction) * number
+    outside = np.sum([b.outside for b in blocks], axis=0) / number
+    valid = outside <= max_outside_fraction
     means = [np.sum([getattr(b, n) for b in blocks], axis=0) / (scale * number) for n in ("sum_before", "sum_after")]
     before, after = (m.astype(np.float32) for m in means)
     correlation = np.concatenate([b.correlation_after for b in blocks])
@@ -106,7 +106,7 @@ def join_blocks(
     beyond = frames_beyond(shifts.rigid, widths) & good
     arrays = {
         **shifts_to_arrays(shifts), "method": template.method, "method_scores": template.scores,
-        "template": template.template, "mean_before": before, "mean_after": after, "valid": valid,
+        "template": template.template, "mean_before": before, "mean_after": after, "valid": valid, "outside_fraction": outside.astype(np.float32),
         "border": widths, "correlation_before": np.concatenate([b.correlation_before for b in blocks]),
         "correlation_after": correlation, "crispness_before": crispness(before, valid),
         "crispness_after": crispness(after, valid),

@@ -19,7 +19,7 @@ from caiman_pipeline.motion.results import TemplateResult, load_shifts, slice_sh
 from caiman_pipeline.motion.saved import check_template, modes_to_arrays, open_source
 from caiman_pipeline.motion.scan import find_scan_offset
 from caiman_pipeline.motion.source import Source, read_ahead
-from caiman_pipeline.motion.template import VALID_SHARE, choose_stretches, refine_template, start_image, weight_of
+from caiman_pipeline.motion.template import OUTSIDE_SHARE, choose_stretches, refine_template, start_image, weight_of
 from caiman_pipeline.motion.warp import plan_warp, warp
 from caiman_pipeline.types import FloatArray, MovieInfo, Shifts
 
@@ -97,10 +97,9 @@ def make_given(source: Source, given: Shifts, *, count: int) -> TemplateResult:
         )
     stretches = choose_stretches(source, count=count, reach=0)
     mean, _ = sample_mean(source, stretches, None)
-    template, valid = sample_mean(source, stretches, given)
-    used = sum(int(source.good(a, b).sum()) for a, b in stretches)
+    template, outside = sample_mean(source, stretches, given)
     result = _unregistered(source, template, mean, stretches)
-    return replace(result, method="given", given=given, mask=valid >= VALID_SHARE * used)
+    return replace(result, method="given", given=given, mask=result.mask & (outside <= OUTSIDE_SHARE))
 
 
 def _unregistered(
@@ -116,22 +115,21 @@ def _unregistered(
 def sample_mean(
     source: Source, stretches: list[tuple[int, int]], given: Shifts | None
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the mean of the sample's good frames, raw or moved back by given shifts, float32 dims, and valid counts."""
-    total, used, valid = np.zeros(source.dims), 0, np.zeros(source.dims, np.int32)
+    """Return the mean of the sample's good frames, raw or moved back by given shifts, and the share outside."""
+    total, used, outside = np.zeros(source.dims), 0, np.zeros(source.dims, np.int32)
     nodes = given.grid if given and given.grid else tuple(np.float32([(n - 1) / 2]) for n in source.dims)
     warping = plan_warp(source.dims, nodes, finite=source.finite, border="nearest", minimum=0.0)
-    for start, stop, raw in read_ahead(source, stretches):
+    for start, stop, frames in read_ahead(source, stretches):
         good = source.good(start, stop)
-        frames = source.ready(raw)
         frames[~good] = 0.0
         if given is None:
             total += frames.sum(0, dtype=np.float64)
         else:
             moved = np.empty((*source.dims, len(frames)), np.float32)
-            warp(frames, slice_shifts(given, start, stop), warping, good=good, position=0, out=moved, valid=valid)
+            warp(frames, slice_shifts(given, start, stop), warping, good=good, position=0, out=moved, outside=outside)
             total += moved @ good.astype(np.float32)
         used += int(good.sum())
-    return (total / max(used, 1)).astype(np.float32), valid
+    return (total / max(used, 1)).astype(np.float32), outside / max(used, 1)
 
 
 def build(

@@ -134,7 +134,7 @@ def linearise(agreement: FloatArray, cells: CellTemplate, at: FloatArray, gain: 
     Parameters
     ----------
     agreement : float32 (T, cells, displacements), of ``cell_agreement``
-    at : float32 (T, cells, 3), pixels
+    at : float32 (T, cells, 3), pixels from the offset at which the agreement was computed
     gain : float32 (T,), brightness of each frame relative to the template
     """
     out = np.empty((*at.shape[:2], 4), np.float32)

@@ -23,7 +23,7 @@ class BlockResult:
     Attributes
     ----------
     at_limit : bool (T,), frames whose shift may be larger than allowed
-    valid_count : int32 dims, good frames in which a pixel lies inside the field of view
+    outside : int32 dims, good frames in which a pixel comes from outside the field of view
     sum_before, sum_after : int64 dims, sums over the good frames, in units of 1 / scale
     correlation_before, correlation_after : float32 (T,), each frame's likeness to its mean image
     residual_before, residual_after : float32 (parts,), pixels, motion left between each part's mean and the template
@@ -31,7 +31,7 @@ class BlockResult:
 
     shifts: Shifts
     at_limit: FloatArray
-    valid_count: FloatArray
+    outside: FloatArray
     sum_before: FloatArray
     sum_after: FloatArray
     correlation_before: FloatArray

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import scipy.fft as fft
@@ -12,56 +13,64 @@ from scipy.ndimage import gaussian_filter1d
 from caiman_pipeline.motion.surfaces import as_volume
 from caiman_pipeline.types import Dims, FloatArray
 
-BIN_FROM_PX = (256, 1024)
+BIN_FROM_PX = 64
 
 
 @dataclass(frozen=True)
 class CoarseTemplate:
-    """A template prepared for cross-correlation; arrays have three spatial axes.
+    """A template prepared for cross-correlation with binned frames; arrays have three spatial axes.
 
     Attributes
     ----------
-    spectrum : complex64, conjugate spectrum of the filtered, binned template
-    shape : size of the padded, binned frame
-    bins : pixels per bin along each axis
-    limits : largest shift looked for along each axis, bins
+    spectrum : complex64, half of the conjugate spectrum of the filtered template
+    shape : size of the padded frame, bins
+    back : complex64 matrices (2 limit + 1, frequencies) per axis, the inverse transform at the shifts that are allowed
     level : subtracted from frames before anything else
     """
 
     spectrum: FloatArray
     shape: tuple[int, int, int]
-    bins: tuple[int, int, int]
-    limits: tuple[int, int, int]
+    back: tuple[FloatArray, FloatArray, FloatArray]
     level: float
 
 
+def choose_bins(dims: Dims) -> tuple[int, ...]:
+    """Return pixels per bin along each axis: two along rows and columns of more than a few cells."""
+    large = min(dims[-2:]) >= BIN_FROM_PX
+    return (1,) * (len(dims) - 2) + ((2, 2) if large else (1, 1))
+
+
 def prepare_coarse(
-    template: FloatArray, weight: FloatArray, *, max_shift: tuple[int, ...], smooth_px: float
+    template: FloatArray, weight: FloatArray, *, limits: tuple[int, int, int], smooth: float
 ) -> CoarseTemplate:
-    """Prepare a template (float32 dims) for shifts of up to ``max_shift`` pixels along each axis.
+    """Prepare a binned template and weight (float32 (D, H, W)) for shifts of up to ``limits`` bins along each axis.
 
-    Structure wider than ``smooth_px`` does not count, nor what a shift may carry across the border.
+    Structure wider than ``smooth`` bins does not count, nor what a shift may carry across the border.
     """
-    lead = 3 - template.ndim
-    dims = as_volume(template.shape)
-    bins = tuple(2 ** sum(n >= limit for limit in BIN_FROM_PX) if a else 1 for a, n in enumerate(dims))
-    reach = (0,) * lead + tuple(max_shift)
-    limits = tuple(-(-r // b) for r, b in zip(reach, bins, strict=True))
-    image = bin_frames(template.reshape(1, *dims), bins)[0]
-    shape = tuple(
-        fft.next_fast_len(n + r if n < 64 else n, real=True) for n, r in zip(image.shape, limits, strict=True)
-    )
-    level = float(image.mean())
-    flat = _remove_slow(image - level, [smooth_px / b for b in bins])
-    counts = bin_frames(weight.reshape(1, *dims), bins)[0]
-    matched = _remove_slow(flat * counts * _inner(image.shape, limits), [smooth_px / b for b in bins])
-    return CoarseTemplate(np.conj(fft.rfftn(matched, shape)).astype(np.complex64), shape, bins, limits, level)
+    sizes = [fft.next_fast_len(n + r if n < 64 else n, real=True) for n, r in zip(template.shape, limits, strict=True)]
+    shape = (sizes[0], sizes[1], sizes[2])
+    level = float(template.mean())
+    flat = _remove_slow(template - level, smooth)
+    matched = _remove_slow(flat * weight * _inner(template.shape, limits), smooth)
+    spectrum = np.conj(fft.rfftn(matched, shape)).astype(np.complex64)
+    return CoarseTemplate(spectrum, shape, _inverse(shape, limits), level)
 
 
-def _remove_slow(image: FloatArray, width: list[float]) -> FloatArray:
+def _inverse(shape: tuple[int, int, int], limits: tuple[int, int, int]) -> tuple[FloatArray, FloatArray, FloatArray]:
+    matrices = []
+    for axis, (size, limit) in enumerate(zip(shape, limits, strict=True)):
+        count = size // 2 + 1 if axis == 2 else size
+        waves = np.exp(2j * np.pi * np.outer(np.arange(-limit, limit + 1), np.arange(count)) / size) / size
+        if axis == 2:
+            waves[:, 1 : (size + 1) // 2] *= 2
+        matrices.append(waves.astype(np.complex64))
+    return matrices[0], matrices[1], matrices[2]
+
+
+def _remove_slow(image: FloatArray, width: float) -> FloatArray:
     slow = image.astype(np.float64)
     for axis in (1, 2):
-        slow = gaussian_filter1d(slow, width[axis], axis=axis, mode="nearest")
+        slow = gaussian_filter1d(slow, width, axis=axis, mode="nearest")
     return image - slow
 
 
@@ -77,45 +86,64 @@ def _inner(shape: Dims, limits: tuple[int, ...]) -> FloatArray:
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _bin(frames: FloatArray, by: int, bx: int, out: FloatArray) -> None:
+def _bin_pairs(frames: FloatArray, out: FloatArray) -> None:
     n, depth, rows, columns = out.shape
     for item in prange(n * depth):
         t, z = item // depth, item % depth
+        both = np.empty(2 * columns, np.float32)
         for y in range(rows):
-            for x in range(columns):
-                total = np.float32(0.0)
-                for i in range(by):
-                    for j in range(bx):
-                        total += frames[t, z, y * by + i, x * bx + j]
-                out[t, z, y, x] = total * np.float32(1.0 / (by * bx))
+            upper, lower, target = frames[t, z, 2 * y], frames[t, z, 2 * y + 1], out[t, z, y]
+            for x in range(len(both)):
+                both[x] = upper[x] + lower[x]
+            for x in range(len(target)):
+                target[x] = np.float32(0.25) * (both[2 * x] + both[2 * x + 1])
 
 
 def bin_frames(frames: FloatArray, bins: tuple[int, ...]) -> FloatArray:
-    """Return frames (T, D, H, W) averaged over bins of rows and columns, float32; what fills no bin is left out."""
-    size = (*frames.shape[:2], frames.shape[2] // bins[1], frames.shape[3] // bins[2])
-    out = np.empty(size, np.float32)
-    _bin(np.ascontiguousarray(frames, np.float32), bins[1], bins[2], out)
-    return out
+    """Return frames (T, *dims) averaged over bins, float32 (T, D, H, W); rows and columns that fill no bin are left out."""
+    volume = frames.reshape(len(frames), *as_volume(frames.shape[1:]))
+    if max(bins) == 1:
+        return np.ascontiguousarray(volume, np.float32)
+    if bins[-2:] == (2, 2):
+        out = np.empty((*volume.shape[:2], volume.shape[2] // 2, volume.shape[3] // 2), np.float32)
+        _bin_pairs(np.ascontiguousarray(volume, np.float32), out)
+        return out
+    rows, columns = (n // b for n, b in zip(volume.shape[2:], bins[-2:], strict=True))
+    cut = volume[:, :, : rows * bins[-2], : columns * bins[-1]]
+    return cut.reshape(*volume.shape[:2], rows, bins[-2], columns, bins[-1]).mean((3, 5), dtype=np.float32)
 
 
-def coarse_shifts(frames: FloatArray, template: CoarseTemplate, *, threads: int) -> tuple[FloatArray, FloatArray]:
-    """Return the displacement of each frame, float32 (T, ndim) in pixels, and whether it is at the limit, bool (T,).
+@njit(cache=True, nogil=True, parallel=True)
+def _correlate(
+    spectra: FloatArray, template: FloatArray, bz: FloatArray, by: FloatArray, bx: FloatArray, out: FloatArray
+) -> None:
+    for t in prange(len(spectra)):
+        depth = spectra.shape[1]
+        planes = np.empty((depth, len(by) * len(bx)), np.complex64)
+        for z in range(depth):
+            product = spectra[t, z] * template[z]
+            planes[z] = np.dot(np.dot(by, product), bx.T).reshape(-1)
+        out[t] = np.dot(bz, planes).real.copy().reshape(out.shape[1:])
+
+
+def coarse_shifts(small: FloatArray, template: CoarseTemplate, *, threads: int) -> tuple[FloatArray, FloatArray]:
+    """Return the displacement of binned frames, float32 (T, 3) in bins, and whether it is at the limit, bool (T,).
 
     Parameters
     ----------
-    frames : float32 (T, *dims)
+    small : float32 (T, D, H, W), of ``bin_frames``
     """
-    volume = frames.reshape(len(frames), *as_volume(frames.shape[1:]))
-    small = bin_frames(volume, template.bins) - np.float32(template.level)
-    spectra = fft.rfftn(small, template.shape, axes=(1, 2, 3), workers=threads)
-    spectra *= template.spectrum
-    surface = fft.irfftn(spectra, template.shape, axes=(1, 2, 3), workers=threads, overwrite_x=True)
-    for axis, limit in enumerate(template.limits, start=1):
-        surface = np.take(surface, np.arange(-limit, limit + 1), axis=axis)
-    position, at_limit = np.zeros((len(frames), 3)), np.zeros(len(frames), bool)
-    for t, one in enumerate(surface):
+    axes = tuple(a for a in (1, 2, 3) if template.shape[a - 1] > 1)
+    level = np.float32(template.level)
+    spectra = fft.rfftn(small - level, [template.shape[a - 1] for a in axes], axes=axes, workers=threads)
+    sizes = tuple(len(b) for b in template.back)
+    surface = np.empty((len(small), *sizes), np.float32)
+    spectra = np.ascontiguousarray(spectra, np.complex64)
+    _correlate(spectra, template.spectrum, *template.back, surface)
+    position, at_limit = np.zeros((len(small), 3), np.float32), np.zeros(len(small), bool)
+    for t, one in enumerate(surface if prod(sizes) > 1 else ()):
         position[t], at_limit[t] = peak_position(one)
-    return (position * template.bins).astype(np.float32)[:, 4 - frames.ndim :], at_limit
+    return position, at_limit
 
 
 def peak_position(surface: FloatArray) -> tuple[FloatArray, bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from math import log2, prod
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from caiman_pipeline.io.store import part_length
 from caiman_pipeline.motion.scan import shift_odd_rows
 from caiman_pipeline.types import Bounds, Dims, FloatArray
 
-LONGEST_CHUNK = 64
+LONGEST_CHUNK, CHUNK_BYTES = 64, 32 * 2**20
 
 
 @dataclass(frozen=True)
@@ -47,18 +48,17 @@ class Source:
 
     def read(self, start: int, stop: int) -> FloatArray:
         """Return frames ``start`` to ``stop`` as float32 (t, *dims); a frame without a finite pixel is all NaN."""
-        return self.ready(self.movie.read(start, stop))
+        return self._ready(self.movie.read(start, stop))
 
     def read_frames(self, indices: FloatArray) -> FloatArray:
         """Return chosen frames, ascending ``indices``, as float32 (t, *dims)."""
-        return self.ready(self.movie.read_frames(indices))
+        return self._ready(self.movie.read_frames(indices))
 
     def good(self, start: int, stop: int) -> FloatArray:
         """Return which of the frames ``start`` to ``stop`` hold something, bool (t,)."""
         return ~np.isin(np.arange(start, stop), self.bad_frames)
 
-    def ready(self, raw: FloatArray) -> FloatArray:
-        """Return raw frames of the movie as float32 (t, *dims)."""
+    def _ready(self, raw: FloatArray) -> FloatArray:
         frames = raw[(slice(None), *(slice(a, b) for a, b in self.region))].astype(np.float32)
         if np.dtype(raw.dtype).kind == "f":
             frames = _fill_border(frames, self.finite)
@@ -84,16 +84,17 @@ def finite_bounds(border_px: Bounds, dims: Dims, region: Bounds) -> Bounds:
 
 def chunk_length(dims: Dims) -> int:
     """Return the frames estimated together: fixed by the size of a frame, and a divisor of a part's length."""
-    return min(part_length(dims), LONGEST_CHUNK)
+    frames = max(1, CHUNK_BYTES // (4 * prod(dims)))
+    return min(part_length(dims), LONGEST_CHUNK, 2 ** int(log2(frames)))
 
 
 def read_ahead(source: Source, ranges: list[tuple[int, int]]) -> Iterator[tuple[int, int, FloatArray]]:
-    """Yield (start, stop, raw frames) of each range, reading the next one in the background."""
+    """Yield (start, stop, frames) of each range, reading the next one in the background."""
     with ThreadPoolExecutor(1) as pool:
-        waiting = [(a, b, pool.submit(source.movie.read, a, b)) for a, b in ranges[:1]]
+        waiting = [(a, b, pool.submit(source.read, a, b)) for a, b in ranges[:1]]
         for following in [*ranges[1:], None]:
             start, stop, frames = waiting.pop()
             ready = frames.result()
             if following is not None:
-                waiting.append((*following, pool.submit(source.movie.read, *following)))
+                waiting.append((*following, pool.submit(source.read, *following)))
             yield start, stop, ready

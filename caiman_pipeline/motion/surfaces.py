@@ -1,9 +1,9 @@
 """How well each cell of a frame agrees with the template at every small displacement.
 
-A frame, moved back by whole pixels, is modelled in each cell as the displaced template, an unknown offset and slope, and
-noise of known variance: ``f = T(x - d) + N b + e``. With ``P`` the inverse variance from which offset and slope are
-projected out, the log-likelihood of a displacement is ``f'P T_d - T_d'P T_d / 2``, up to a constant. Its first term is one
-matrix product per cell, over all frames and displacements.
+A frame, moved back by whole pixels, is modelled in each cell as the displaced template, an unknown offset and slope,
+and noise of known variance: ``f = T(x - d) + N b + e``. With ``P`` the inverse variance from which offset and slope are
+projected out, the log-likelihood of a displacement is ``f'P T_d - T_d'P T_d / 2``, up to a constant. Its first term is
+one matrix product per cell, over all frames and displacements.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from numba import njit, prange
 
 from caiman_pipeline.motion.grid import Grid
 from caiman_pipeline.types import Dims, FloatArray
+
+U = np.uint64
 
 
 def as_volume(dims: Dims) -> tuple[int, int, int]:
@@ -62,18 +64,19 @@ def prepare_cells(template: FloatArray, weight: FloatArray, grid: Grid, *, lags:
     shape = as_volume(grid.dims)
     image = np.ascontiguousarray(template.reshape(shape), np.float32)
     lead = 3 - len(grid.dims)
-    edges = (np.array([0, 1]),) * lead + grid.edges
-    reach = (0,) * lead + tuple(lags)
+    ez, ey, ex = (np.array([0, 1]),) * lead + grid.edges
+    rz, ry, rx = (0,) * lead + tuple(lags)
     weights = np.ascontiguousarray(weight.reshape(shape), np.float32)
-    cells, displacements = int(np.prod(grid.cell_shape)), int(np.prod([2 * r + 1 for r in reach]))
+    cells, displacements = int(np.prod(grid.cell_shape)), int(np.prod([2 * r + 1 for r in (rz, ry, rx)]))
     basis = np.zeros((3, *shape), np.float32)
     projection = np.zeros((cells, 3, displacements), np.float32)
     own, energy = np.zeros((2, cells, displacements))
     information = np.zeros((cells, 3, 3))
-    _prepare(image, _slopes(image), weights, *edges, *reach, basis, projection, own, energy, information)
+    _prepare(image, _slopes(image), weights, ez, ey, ex, rz, ry, rx, basis, projection, own, energy, information)
     return CellTemplate(
-        image, weights, basis, edges, reach, projection, own.astype(np.float32), energy.astype(np.float32), information
-    )
+        image, weights, basis, (ez, ey, ex), (rz, ry, rx), projection, own.astype(np.float32), energy.astype(np.float32),
+        information,
+    )  # fmt: skip
 
 
 def _slopes(image: FloatArray) -> FloatArray:
@@ -92,19 +95,33 @@ def _gather_template(
 ) -> None:
     """Fill ``out`` (displacements, pixels) with a cell of the template at each displacement, edges repeated."""
     depth, height, width = image.shape
+    size = high[2] - low[2]
     row = 0
     for dz in range(-lz, lz + 1):
         for dy in range(-ly, ly + 1):
             for dx in range(-lx, lx + 1):
                 column = 0
+                inside = low[2] - dx >= 0 and high[2] - dx <= width
                 for z in range(low[0], high[0]):
                     sz = min(max(z - dz, 0), depth - 1)
                     for y in range(low[1], high[1]):
                         sy = min(max(y - dy, 0), height - 1)
-                        for x in range(low[2], high[2]):
-                            out[row, column] = image[sz, sy, min(max(x - dx, 0), width - 1)]
-                            column += 1
+                        if inside:
+                            _copy(image, U(sz), U(sy), U(low[2] - dx), U(size), U(row), U(column), out)
+                        else:
+                            for x in range(size):
+                                out[row, column + x] = image[sz, sy, min(max(low[2] + x - dx, 0), width - 1)]
+                        column += size
                 row += 1
+
+
+@njit(cache=True, nogil=True)
+def _copy(
+    image: FloatArray, z: int, y: int, first: int, size: int, row: int, column: int, out: FloatArray
+) -> None:
+    """Copy part of a line; unsigned numbers spare the check for indices from the end."""
+    for x in range(size):
+        out[row, column + x] = image[z, y, first + x]
 
 
 @njit(cache=True, nogil=True)
@@ -159,26 +176,40 @@ def _prepare(
 
 @njit(cache=True, nogil=True)
 def _gather_frames(
-    frames: FloatArray, shifts: FloatArray, image: FloatArray, weight: FloatArray, low: FloatArray, high: FloatArray,
-    out: FloatArray,
-) -> None:  # fmt: skip
-    """Fill ``out`` (T, pixels) with weight x (frame moved back - template) in one cell, edges of the frame repeated."""
-    depth, height, width = image.shape
+    frames: FloatArray, offsets: FloatArray, low: FloatArray, high: FloatArray, out: FloatArray
+) -> None:
+    """Fill ``out`` (T, pixels) with one cell of each frame, moved back by its offset, edges of the frame repeated."""
+    _, depth, height, width = frames.shape
+    size = high[2] - low[2]
     for t in range(len(frames)):
+        frame = frames[t]
+        first = low[2] + offsets[t, 2]
+        inside = first >= 0 and first + size <= width
         column = 0
         for z in range(low[0], high[0]):
-            sz = min(max(z + shifts[t, 0], 0), depth - 1)
+            sz = min(max(z + offsets[t, 0], 0), depth - 1)
             for y in range(low[1], high[1]):
-                sy = min(max(y + shifts[t, 1], 0), height - 1)
-                for x in range(low[2], high[2]):
-                    sx = min(max(x + shifts[t, 2], 0), width - 1)
-                    out[t, column] = weight[z, y, x] * (frames[t, sz, sy, sx] - image[z, y, x])
-                    column += 1
+                sy = min(max(y + offsets[t, 1], 0), height - 1)
+                if inside:
+                    _copy(frame, U(sz), U(sy), U(first), U(size), U(t), U(column), out)
+                else:
+                    for x in range(size):
+                        out[t, column + x] = frame[sz, sy, min(max(first + x, 0), width - 1)]
+                column += size
+
+
+@njit(cache=True, nogil=True)
+def _weigh(still: FloatArray, weight: FloatArray, out: FloatArray) -> None:
+    """Turn rows of pixels (T, pixels) into weight x (pixel - template)."""
+    for t in range(len(out)):
+        row = out[t]
+        for p in range(len(still)):
+            row[p] = weight[p] * (row[p] - still[p])
 
 
 @njit(cache=True, nogil=True, parallel=True)
 def _agreement(
-    frames: FloatArray, shifts: FloatArray, image: FloatArray, weight: FloatArray, basis: FloatArray,
+    frames: FloatArray, offsets: FloatArray, image: FloatArray, weight: FloatArray, basis: FloatArray,
     ez: FloatArray, ey: FloatArray, ex: FloatArray, lz: int, ly: int, lx: int, projection: FloatArray,
     own: FloatArray, out: FloatArray,
 ) -> None:  # fmt: skip
@@ -189,9 +220,10 @@ def _agreement(
         pixels = (high[0] - low[0]) * (high[1] - low[1]) * (high[2] - low[2])
         lagged = np.empty((own.shape[1], pixels), np.float32)
         _gather_template(image, low, high, lz, ly, lx, lagged)
-        residual = np.empty((len(frames), pixels), np.float32)
-        _gather_frames(frames, shifts, image, weight, low, high, residual)
         box = (slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2]))
+        residual = np.empty((len(frames), pixels), np.float32)
+        _gather_frames(frames, offsets[cell], low, high, residual)
+        _weigh(image[box].copy().reshape(-1), weight[box].copy().reshape(-1), residual)
         u = np.empty((3, pixels), np.float32)
         for m in range(3):
             u[m] = basis[m][box].copy().reshape(-1)
@@ -201,28 +233,18 @@ def _agreement(
             out[t, cell] = score[t] + own[cell]
 
 
-def cell_agreement(frames: FloatArray, shifts: FloatArray, cells: CellTemplate) -> FloatArray:
+def cell_agreement(frames: FloatArray, offsets: FloatArray, cells: CellTemplate) -> FloatArray:
     """Return ``f'P T_d`` of every cell and displacement, float32 (T, cells, displacements).
 
     Parameters
     ----------
     frames : float32 (T, *dims)
-    shifts : int64 (T, ndim), whole pixels by which each frame is moved back first
+    offsets : int64 (T, cells, 3), whole pixels by which each cell of each frame is moved back first
     """
     volume = np.ascontiguousarray(frames.reshape(len(frames), *cells.image.shape))
-    whole = np.zeros((len(frames), 3), np.int64)
-    whole[:, 3 - shifts.shape[1] :] = shifts
+    by_cell = np.ascontiguousarray(np.swapaxes(np.asarray(offsets, np.int64), 0, 1))
     out = np.empty((len(frames), *cells.own.shape), np.float32)
     _agreement(
-        volume,
-        whole,
-        cells.image,
-        cells.weight,
-        cells.basis,
-        *cells.edges,
-        *cells.lags,
-        cells.projection,
-        cells.own,
-        out,
+        volume, by_cell, cells.image, cells.weight, cells.basis, *cells.edges, *cells.lags, cells.projection, cells.own, out
     )
     return out

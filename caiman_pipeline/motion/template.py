@@ -36,7 +36,8 @@ START_SIZE_PX = 128
 WEIGHT_SMOOTHING_PX = 2.0
 LEAST_VARIANCE = 0.02
 LOCAL_ROUNDS = 2
-VALID_SHARE = 0.95
+OUTSIDE_SHARE = 0.05
+FEWEST_STRETCHES = 6
 Ranges = list[tuple[int, int]]
 
 
@@ -48,13 +49,13 @@ class Sweep:
     ----------
     mean : float32 dims, average of the frames moved back
     variance : float32 dims, mean square difference between template and frames moved back by whole pixels
-    valid : int32 dims, frames in which each pixel lies inside the field of view
+    outside : float64 dims, share of frames in which each pixel lies outside the field of view
     values : mode values of each stretch of frames
     """
 
     mean: FloatArray
     variance: FloatArray
-    valid: FloatArray
+    outside: FloatArray
     values: list[FloatArray]
 
 
@@ -81,11 +82,11 @@ def start_image(source: Source, stretches: Ranges, *, high_pass: tuple[float, ..
     """Return the mean, float32 dims, of the frames of the sample that are most alike."""
     frames = np.concatenate([np.arange(a, b)[source.good(a, b)] for a, b in stretches])
     chosen = frames[np.unique(np.linspace(0, len(frames) - 1, min(START_FRAMES, len(frames))).round().astype(int))]
-    bins = tuple(max(1, n // START_SIZE_PX) for n in as_volume(source.dims))
+    bins = tuple(max(1, n // START_SIZE_PX) for n in source.dims)
     small = []
     for part in np.array_split(chosen, max(1, len(chosen) // 16)):
         seen = band_pass(source.read_frames(part), high_pass, threads=threads)
-        small.append(bin_frames(seen.reshape(len(part), *as_volume(source.dims)), bins))
+        small.append(bin_frames(seen, bins))
     views = np.concatenate(small)
     for axis in (2, 3):
         views = views - gaussian_filter1d(views, 8.0, axis=axis, mode="nearest")
@@ -128,19 +129,20 @@ def sweep(source: Source, stretches: Ranges, registration: Registration) -> Swee
     plan = registration.plan
     warping = plan_warp(plan.dims, registration.grid.nodes, finite=source.finite, border="nearest", minimum=0.0)
     total, power = np.zeros(plan.dims), np.zeros(plan.dims)
-    valid, values, used = np.zeros(plan.dims, np.int32), [], 0
-    for start, stop, raw in read_ahead(source, stretches):
-        frames, good = source.ready(raw), source.good(start, stop)
+    outside, values, used = np.zeros(plan.dims, np.int32), [], 0
+    for start, stop, frames in read_ahead(source, stretches):
+        good = source.good(start, stop)
         frames[~good] = 0.0
         found = estimate(frames, registration)
         moved = np.empty((*plan.dims, len(frames)), np.float32)
-        warp(frames, _smoothed(found, good, registration), warping, good=good, position=0, out=moved, valid=valid)
+        warp(frames, _smoothed(found, good, registration), warping, good=good, position=0, out=moved, outside=outside)
         total += moved @ good.astype(np.float32)
         seen = band_pass(frames, plan.high_pass, threads=registration.threads)
         _add_residual(seen, found.whole, good, registration.template, power)
         values.append(found.values[good])
         used += int(good.sum())
-    return Sweep((total / max(used, 1)).astype(np.float32), (power / max(used, 1)).astype(np.float32), valid, values)
+    used = max(used, 1)
+    return Sweep((total / used).astype(np.float32), (power / used).astype(np.float32), outside / used, values)
 
 
 def _smoothed(found: Estimate, good: FloatArray, registration: Registration) -> Shifts:
@@ -184,7 +186,8 @@ def refine_template(
         registration = prepare_registration(image, weight, current, modes=None, threads=threads)
         if modes is not None and current.spacing:
             registration = replace(registration, modes=inherit(registration.modes, modes))
-        result = sweep(source, stretches, registration)
+        used = stretches if current.spacing == plan.spacing else stretches[:: max(1, min(2, len(stretches) // FEWEST_STRETCHES))]
+        result = sweep(source, used, registration)
         weight = weight_of(result.variance, source)
         image = image if fixed else result.mean
         if current.spacing:
@@ -193,8 +196,7 @@ def refine_template(
     registration = prepare_registration(image, weight, plan, modes=None, threads=threads)
     if modes is not None:
         registration = replace(registration, modes=inherit(registration.modes, modes))
-    used = sum(len(v) for v in result.values)
-    return Refined(registration, image, result.valid >= VALID_SHARE * used)
+    return Refined(registration, image, (result.outside <= OUTSIDE_SHARE) & (weight > 0))
 
 
 def inherit(fresh: Modes, learned: Modes) -> Modes:

@@ -1,7 +1,8 @@
 """Resample frames so that the scene stands still: bicubic between pixels, written with time last.
 
-A row of the corrected frame reads runs of neighbouring pixels of the raw frame: where the displacement's whole part does
-not change, the sixteen taps of each pixel are contiguous in memory, and the loop over the run is plain vector code.
+Pixels are taken in blocks of a row. Where the displacement's whole part does not change within a block, the sixteen taps
+of each pixel are contiguous in memory, and the loop over the block is plain vector code; where it does, the block is
+passed once for each value.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ import numpy as np
 from numba import njit, prange
 
 from caiman_pipeline.motion.field import extend_field
-from caiman_pipeline.motion.grid import cubic_weights, interpolation_weights
+from caiman_pipeline.motion.grid import cubic_weights
 from caiman_pipeline.motion.surfaces import as_volume
 from caiman_pipeline.types import Bounds, Dims, FloatArray, Shifts
 
 Border = Literal["nearest", "min", "nan"]
 OUTSIDE_TOLERANCE_PX = 0.5
-BLOCK, PADDING = 16, 16
+U = np.uint64
+LANES, FIELD_OVERSHOOT = 16, 1.25
 
 
 @dataclass(frozen=True)
@@ -28,18 +30,16 @@ class WarpPlan:
 
     Attributes
     ----------
-    across : float64 (planes, nodes), (rows, nodes), interpolation of the field along the first two axes
-    base : int64 (W,), first extended node that matters at each column
-    taps : float32 (4, W), weights of four nodes at each column
+    base : int64 (D,), (H,), (W,), first extended node that matters at each plane, row and column
+    taps : float32 (4, D), (4, H), (4, W), weights of four nodes there
     box : int64 (3, 2), pixels of the raw frame that may be read, (start, stop) per axis
     fill : value for pixels from outside, ignored if ``replace`` is False
     """
 
     dims: tuple[int, int, int]
     ndim: int
-    across: tuple[FloatArray, FloatArray]
-    base: FloatArray
-    taps: FloatArray
+    base: tuple[FloatArray, FloatArray, FloatArray]
+    taps: tuple[FloatArray, FloatArray, FloatArray]
     box: FloatArray
     fill: float
     replace: bool
@@ -56,51 +56,44 @@ def plan_warp(dims: Dims, nodes: tuple[FloatArray, ...], *, finite: Bounds, bord
     lead = 3 - len(dims)
     shape = as_volume(dims)
     full = (np.zeros(1, np.float32),) * lead + tuple(nodes)
-    across = tuple(_extended_weights(np.arange(n), k) for n, k in zip(shape[:2], full[:2], strict=True))
-    base, taps = _column_taps(shape[2], full[2])
+    (bz, tz), (by, ty), (bx, tx) = (_taps_along(n, k) for n, k in zip(shape, full, strict=True))
     box = np.array(((0, 1),) * lead + tuple(finite), np.int64)
     fill = {"nearest": 0.0, "min": minimum, "nan": np.nan}[border]
-    return WarpPlan(shape, len(dims), (across[0], across[1]), base, taps, box, fill, border != "nearest")
+    return WarpPlan(shape, len(dims), (bz, by, bx), (tz, ty, tx), box, fill, border != "nearest")
 
 
-def _extended_weights(points: FloatArray, nodes: FloatArray) -> FloatArray:
-    """Return float32 (points, extended nodes): a node more at each end has no weight of its own."""
-    weights = interpolation_weights(points, nodes)
-    extra = (0, 3) if len(nodes) == 1 else (1, 1)
-    return np.pad(weights, ((0, 0), extra)).astype(np.float32)
-
-
-def _column_taps(width: int, nodes: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _taps_along(size: int, nodes: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return for each pixel of an axis the first of four extended nodes, and their weights."""
     if len(nodes) == 1:
-        return np.zeros(width, np.int64), np.repeat(np.float32([[1], [0], [0], [0]]), width, axis=1)
-    position = np.arange(width) / (width - 1) * (len(nodes) - 1)
+        return np.zeros(size, np.int64), np.repeat(np.array([[1], [0], [0], [0]], np.float32), size, axis=1)
+    position = np.arange(size) / (size - 1) * (len(nodes) - 1)
     base = np.clip(np.floor(position), 0, len(nodes) - 2).astype(np.int64)
     return base, cubic_weights(position - base).astype(np.float32)
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz"})
 def _row_displacement(
-    field: FloatArray, wz: FloatArray, wy: FloatArray, base: FloatArray, taps: FloatArray, line: FloatArray,
-    out: FloatArray,
+    field: FloatArray, z: int, wz: FloatArray, y: int, wy: FloatArray, base: FloatArray, taps: FloatArray,
+    lead: int, line: FloatArray, out: FloatArray,
 ) -> None:  # fmt: skip
-    """Fill ``out`` (3, W) with the displacement along one row, from one frame's extended nodes, columns last."""
+    """Fill ``out`` (3, W) with the displacement along one row, axes from ``lead`` on, from one frame's extended nodes."""
     line[:] = 0.0
-    for i in range(len(wz)):
-        for j in range(len(wy)):
+    for i in range(4):
+        for j in range(4):
             w = wz[i] * wy[j]
             if w != 0.0:
-                for a in range(3):
-                    source, target = field[i, j, a], line[a]
+                for a in range(lead, 3):
+                    source, target = field[z + i, y + j, a], line[a]
                     for k in range(len(target)):
                         target[k] += w * source[k]
-    start, width = 0, out.shape[1]
+    start, width = 0, len(base)
     while start < width:
         b = base[start]
         stop = start + 1
         while stop < width and base[stop] == b:
             stop += 1
         t0, t1, t2, t3 = taps[0][start:stop], taps[1][start:stop], taps[2][start:stop], taps[3][start:stop]
-        for a in range(3):
+        for a in range(lead, 3):
             v0, v1, v2, v3 = line[a, b], line[a, b + 1], line[a, b + 2], line[a, b + 3]
             target = out[a][start:stop]
             for x in range(len(target)):
@@ -121,127 +114,195 @@ def _split(displacement: FloatArray, whole: FloatArray, weights: FloatArray) -> 
         weights[3, x] = (np.float32(0.5) * f - np.float32(0.5)) * f * f
 
 
+@njit(cache=True, nogil=True, parallel=True)
+def _pad(frames: FloatArray, low: int, high: int, padding: int, out: FloatArray) -> None:
+    """Copy frames into the middle of wider ones, columns before ``low`` and from ``high`` on repeating the nearest."""
+    count, depth, height, width = frames.shape
+    for item in prange(count * depth):
+        t, z = item // depth, item % depth
+        for y in range(height):
+            row, target = frames[t, z, y], out[t, z, y]
+            target[: padding + low] = row[low]
+            target[padding + low : padding + high] = row[low:high]
+            target[padding + high :] = row[high - 1]
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, inline="always")
+def _tap(plane, row, first, x, p, q, r, s):  # type: ignore[no-untyped-def]  # inlined: numba infers
+    at = first + x
+    return p * plane[row, at] + q * plane[row, at + U(1)] + r * plane[row, at + U(2)] + s * plane[row, at + U(3)]
+
+
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz"})
-def _run(
-    source: FloatArray, wx: FloatArray, wy: FloatArray, wz: FloatArray, start: int, stop: int, out: FloatArray
-) -> None:
-    """Add one row's four taps to pixels ``start`` to ``stop``; ``source`` starts at the first tap of the first pixel."""
-    s0, s1, s2, s3 = source, source[1:], source[2:], source[3:]
-    w0, w1, w2, w3 = wx[0][start:stop], wx[1][start:stop], wx[2][start:stop], wx[3][start:stop]
-    across, over, target = wy[start:stop], wz[start:stop], out[start:stop]
-    for x in range(len(target)):
-        target[x] += over[x] * across[x] * (w0[x] * s0[x] + w1[x] * s1[x] + w2[x] * s2[x] + w3[x] * s3[x])
-
-
-@njit(cache=True, nogil=True)
-def _edges(
-    source: FloatArray, offset: int, low: int, high: int, wx: FloatArray, wy: FloatArray, wz: FloatArray, start: int,
-    stop: int, out: FloatArray,
+def _span(
+    plane: FloatArray, rows: tuple[int, int, int, int], first: int, start: int, count: int, wx: FloatArray,
+    wy: FloatArray, wz: FloatArray, out: FloatArray,
 ) -> None:  # fmt: skip
-    """As ``_run``, with the nearest pixel repeated beyond ``low`` and ``high``."""
-    for x in range(start, stop):
-        value = np.float32(0.0)
-        for k in range(4):
-            value += wx[k, x] * source[min(max(x + offset + k - 1, low), high - 1)]
-        out[x] += wz[x] * wy[x] * value
+    """Add the taps of four rows to ``count`` pixels from ``start`` on; the first one's first tap is at ``first``.
+
+    All numbers are unsigned, which spares the check for indices from the end and lets the loop run on vectors.
+    """
+    r0, r1, r2, r3 = rows
+    for x in range(count):
+        at = start + x
+        p, q, r, s = wx[U(0), at], wx[U(1), at], wx[U(2), at], wx[U(3), at]
+        value = wy[U(0), at] * _tap(plane, r0, first, x, p, q, r, s)
+        value += wy[U(1), at] * _tap(plane, r1, first, x, p, q, r, s)
+        value += wy[U(2), at] * _tap(plane, r2, first, x, p, q, r, s)
+        value += wy[U(3), at] * _tap(plane, r3, first, x, p, q, r, s)
+        out[at] += wz[at] * value
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "nsz"})
+def _lanes(
+    plane: FloatArray, rows: tuple[int, int, int, int], first: int, start: int, begin: int, end: int, wx: FloatArray,
+    wy: FloatArray, wz: FloatArray, out: FloatArray,
+) -> None:  # fmt: skip
+    """As ``_span``, for the pixels from ``begin`` to ``end`` of one block."""
+    r0, r1, r2, r3 = rows
+    for x in range(U(LANES)):
+        at = start + x
+        p, q, r, s = wx[U(0), at], wx[U(1), at], wx[U(2), at], wx[U(3), at]
+        value = wy[U(0), at] * _tap(plane, r0, first, x, p, q, r, s)
+        value += wy[U(1), at] * _tap(plane, r1, first, x, p, q, r, s)
+        value += wy[U(2), at] * _tap(plane, r2, first, x, p, q, r, s)
+        value += wy[U(3), at] * _tap(plane, r3, first, x, p, q, r, s)
+        out[at] += wz[at] * value if (x >= begin) & (x < end) else np.float32(0)
 
 
 @njit(cache=True, nogil=True)
-def _same(whole: FloatArray, start: int, stop: int, bz: int, by: int, bx: int) -> bool:
+def _four_rows(y: int, top: int, bottom: int) -> tuple[int, int, int, int]:
+    """Return four neighbouring rows, kept between ``top`` and ``bottom``."""
+    return (
+        U(min(max(y - 1, top), bottom)), U(min(max(y, top), bottom)), U(min(max(y + 1, top), bottom)),
+        U(min(max(y + 2, top), bottom)),
+    )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def _row(
+    frame: FloatArray, z: int, y: int, box: FloatArray, padding: int, whole: FloatArray, wz: FloatArray,
+    wy: FloatArray, wx: FloatArray, out: FloatArray,
+) -> None:  # fmt: skip
+    """Fill ``out`` with one row of the corrected frame.
+
+    Pixels whose displacement has the same whole part read from neighbouring memory and are taken together; a block in
+    which it changes is passed once for each stretch.
+    """
+    out[:] = 0.0
+    planes = range(4) if box[0, 1] - box[0, 0] > 1 else range(1, 2)
+    start, width = 0, len(out)
+    while start < width:
+        begin, stop = start, start + LANES
+        while begin < start + LANES:
+            bz, by, bx = whole[0, begin], whole[1, begin], whole[2, begin]
+            end = begin + 1
+            while end < stop and whole[0, end] == bz and whole[1, end] == by and whole[2, end] == bx:
+                end += 1
+            alone = end - begin == LANES
+            while alone and stop < width and _same(whole, stop, bz, by, bx):
+                stop += LANES
+            first = U(start + bx - 1 + padding)
+            rows = _four_rows(y + by, box[1, 0], box[1, 1] - 1)
+            for i in planes:
+                plane = frame[min(max(z + bz + i - 1, box[0, 0]), box[0, 1] - 1)]
+                if alone:
+                    _span(plane, rows, first, U(start), U(stop - start), wx, wy, wz[i], out)
+                else:
+                    _lanes(plane, rows, first, U(start), U(begin - start), U(end - start), wx, wy, wz[i], out)
+            begin = end
+        start = stop
+
+
+@njit(cache=True, nogil=True)
+def _same(whole: FloatArray, start: int, bz: int, by: int, bx: int) -> bool:
     """Return whether the whole part of the displacement is the same for a block of pixels."""
-    first, second, third = whole[0][start:stop], whole[1][start:stop], whole[2][start:stop]
+    first, second, third = whole[0][start:], whole[1][start:], whole[2][start:]
     different = 0
-    for x in range(len(first)):
+    for x in range(LANES):
         different |= (first[x] ^ bz) | (second[x] ^ by) | (third[x] ^ bx)
     return different == 0
 
 
 @njit(cache=True, nogil=True)
-def _row(
-    frame: FloatArray, z: int, y: int, box: FloatArray, whole: FloatArray, wz: FloatArray, wy: FloatArray,
-    wx: FloatArray, out: FloatArray,
-) -> None:  # fmt: skip
-    """Fill ``out`` (W,) with one row of the corrected frame."""
-    width = len(out)
-    out[:] = 0.0
-    planes = range(4) if box[0, 1] - box[0, 0] > 1 else range(1, 2)
-    low, high = box[2, 0], box[2, 1]
-    start = 0
-    while start < width:
-        bz, by, bx = whole[0, start], whole[1, start], whole[2, start]
-        stop = start
-        while stop < width and _same(whole, stop, min(stop + BLOCK, width), bz, by, bx):
-            stop = min(stop + BLOCK, width)
-        while stop < width and whole[0, stop] == bz and whole[1, stop] == by and whole[2, stop] == bx:
-            stop += 1
-        inner = min(max(start, low + 1 - bx), stop)
-        outer = max(min(stop, high - 2 - bx), inner)
-        for i in planes:
-            sz = min(max(z + bz + i - 1, box[0, 0]), box[0, 1] - 1)
-            for j in range(4):
-                source = frame[sz, min(max(y + by + j - 1, box[1, 0]), box[1, 1] - 1)]
-                _edges(source, bx, low, high, wx, wy[j], wz[i], start, inner, out)
-                if outer > inner:
-                    _run(source[inner + bx - 1 :], wx, wy[j], wz[i], inner, outer, out)
-                _edges(source, bx, low, high, wx, wy[j], wz[i], outer, stop, out)
-        start = stop
+def _all_inside(displacement: FloatArray, place: float, low: float, high: float) -> bool:
+    """Return whether ``place`` + displacement stays between ``low`` and ``high`` along a row."""
+    least, most = displacement[0], displacement[0]
+    for x in range(len(displacement)):
+        least = min(least, displacement[x])
+        most = max(most, displacement[x])
+    return place + least >= low and place + most <= high
 
 
 @njit(cache=True, nogil=True)
 def _mark_outside(
     displacement: FloatArray, z: int, y: int, box: FloatArray, fill: float, replace: bool, counts: int,
-    out: FloatArray, valid: FloatArray,
+    out: FloatArray, outside: FloatArray,
 ) -> None:  # fmt: skip
-    """Add ``counts`` to ``valid`` (W,) for pixels of a row from inside the box, and fill the others if asked."""
+    """Add ``counts`` to ``outside`` (W,) for pixels of a row from outside the box, and fill them if asked."""
     tolerance = np.float32(OUTSIDE_TOLERANCE_PX)
-    for x in range(len(out)):
+    low, high = box[:, 0] - tolerance, box[:, 1] - 1 + tolerance
+    across = _all_inside(displacement[0], z, low[0], high[0]) and _all_inside(displacement[1], y, low[1], high[1])
+    width = len(out)
+    first, last = width, width
+    if across:
+        first = 0
+        while first < width and first + displacement[2, first] < low[2]:
+            first += 1
+        last = width
+        while last > first and last - 1 + displacement[2, last - 1] > high[2]:
+            last -= 1
+    for item in range(first + width - last):
+        x = item if item < first else item + last - first
         pz, py, px = z + displacement[0, x], y + displacement[1, x], x + displacement[2, x]
-        inside = (
-            (pz >= box[0, 0] - tolerance) & (pz <= box[0, 1] - 1 + tolerance)
-            & (py >= box[1, 0] - tolerance) & (py <= box[1, 1] - 1 + tolerance)
-            & (px >= box[2, 0] - tolerance) & (px <= box[2, 1] - 1 + tolerance)
-        )  # fmt: skip
-        valid[x] += counts * inside
-        if replace and not inside:
-            out[x] = fill
+        if not (low[0] <= pz <= high[0] and low[1] <= py <= high[1] and low[2] <= px <= high[2]):
+            outside[x] += counts
+            if replace:
+                out[x] = fill
 
 
 @njit(cache=True, nogil=True)
 def _transpose(rows: FloatArray, position: int, out: FloatArray) -> None:
-    """Write ``rows`` (T, W + padding) into ``out`` (W, part), a few pixels at a time so that both stay in the cache."""
+    """Write ``rows`` (T, W + more) into ``out`` (W, part), a few pixels at a time so that both stay in the cache."""
     width, count = len(out), len(rows)
-    for first in range(0, width, BLOCK):
+    for first in range(0, width, LANES):
         for t in range(count):
-            for x in range(first, min(first + BLOCK, width)):
+            for x in range(first, min(first + LANES, width)):
                 out[x, position + t] = rows[t, x]
 
 
 @njit(cache=True, nogil=True, parallel=True)
 def _warp(
-    frames: FloatArray, fields: FloatArray, across_z: FloatArray, across_y: FloatArray, base: FloatArray,
-    taps: FloatArray, box: FloatArray, fill: float, replace: bool, counts: FloatArray, position: int,
-    out: FloatArray, valid: FloatArray,
+    frames: FloatArray, padding: int, fields: FloatArray, base_z: FloatArray, base_y: FloatArray, base_x: FloatArray,
+    taps_z: FloatArray, taps_y: FloatArray, taps_x: FloatArray, box: FloatArray, fill: float, replace: bool,
+    counts: FloatArray, position: int, out: FloatArray, outside: FloatArray,
 ) -> None:  # fmt: skip
-    count, depth, height, width = frames.shape
+    depth, height, width, _ = out.shape
+    count, lead = len(frames), 0 if depth > 1 else 1
+    full = (width + LANES - 1) // LANES * LANES
     for item in prange(depth * height):
         z, y = item // height, item % height
-        line = np.empty((3, fields.shape[4]), np.float32)
-        displacement = np.empty((3, width), np.float32)
-        whole = np.empty((3, width), np.int32)
-        wz, wy, wx = (
-            np.empty((4, width), np.float32),
-            np.empty((4, width), np.float32),
-            np.empty((4, width), np.float32),
-        )
-        result = np.empty((count, width + PADDING), np.float32)
+        line, displacement = np.empty((3, fields.shape[4]), np.float32), np.zeros((3, full), np.float32)
+        whole = np.zeros((3, full), np.int32)
+        wz, wy, wx = np.ones((4, full), np.float32), np.empty((4, full), np.float32), np.empty((4, full), np.float32)
+        result = np.empty((count, full + LANES), np.float32)
+        along_z, along_y = taps_z[:, z].copy(), taps_y[:, y].copy()
         for t in range(count):
-            _row_displacement(fields[t], across_z[z], across_y[y], base, taps, line, displacement)
-            _split(displacement[0], whole[0], wz)
+            _row_displacement(fields[t], base_z[z], along_z, base_y[y], along_y, base_x, taps_x, lead, line, displacement)
+            _limit(displacement[2], np.float32(padding - LANES - 4))
+            if lead == 0:
+                _split(displacement[0], whole[0], wz)
             _split(displacement[1], whole[1], wy)
             _split(displacement[2], whole[2], wx)
-            _row(frames[t], z, y, box, whole, wz, wy, wx, result[t][:width])
-            _mark_outside(displacement, z, y, box, fill, replace, counts[t], result[t][:width], valid[z, y])
+            _row(frames[t], z, y, box, padding, whole, wz, wy, wx, result[t][:full])
+            _mark_outside(displacement, z, y, box, fill, replace, counts[t], result[t][:width], outside[z, y])
         _transpose(result, position, out[z, y])
+
+
+@njit(cache=True, nogil=True)
+def _limit(values: FloatArray, most: float) -> None:
+    for x in range(len(values)):
+        values[x] = min(max(values[x], -most), most)
 
 
 def warp(
@@ -252,23 +313,25 @@ def warp(
     good: FloatArray,
     position: int,
     out: FloatArray,
-    valid: FloatArray,
+    outside: FloatArray,
 ) -> None:
     """Write frames with their displacement undone.
 
     Parameters
     ----------
     frames : float32 (T, *dims)
-    good : bool (T,), frames that count in ``valid``
+    good : bool (T,), frames that count in ``outside``
     position : where in ``out`` the first frame goes
     out : float32 (*dims, T_part)
-    valid : int32 dims, raised by one wherever a pixel of a good corrected frame comes from inside
+    outside : int32 dims, raised by one wherever a pixel of a good corrected frame comes from outside
     """
-    ndim = plan.ndim
+    ndim, (depth, height, width) = plan.ndim, plan.dims
     field = shifts.field if shifts.field is not None else shifts.rigid.reshape(-1, *(1,) * ndim, ndim)
+    reach = float(np.abs(field[..., -1]).max(initial=0.0)) * FIELD_OVERSHOOT
+    padding = int(min(reach, width)) + 2 * LANES
+    wide = np.empty((len(frames), depth, height, width + 2 * padding), np.float32)
+    _pad(np.ascontiguousarray(frames, np.float32).reshape(-1, *plan.dims), *plan.box[2], padding, wide)
     _warp(
-        np.ascontiguousarray(frames, np.float32).reshape(len(frames), *plan.dims),
-        np.ascontiguousarray(np.moveaxis(extend_field(field), -1, -2)), *plan.across, plan.base,
-        plan.taps, plan.box, plan.fill, plan.replace, good.astype(np.int32), position,
-        out.reshape(*plan.dims, -1), valid.reshape(plan.dims),
+        wide, padding, np.ascontiguousarray(np.moveaxis(extend_field(field), -1, -2)), *plan.base, *plan.taps, plan.box,
+        plan.fill, plan.replace, good.astype(np.int32), position, out.reshape(*plan.dims, -1), outside.reshape(plan.dims),
     )  # fmt: skip
