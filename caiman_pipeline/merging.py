@@ -182,11 +182,22 @@ def merge_group(footprints: csc_matrix, traces: FloatArray, group: tuple[int, ..
     part, own = footprints[:, members], traces[members].astype(np.float64)
     if len(members) == 1:
         return part, traces[members[0]]
-    gram = (part.T @ part).toarray()
-    weights = np.linalg.norm(own, axis=1)
-    for _ in range(10):
-        trace = weights @ gram @ own / max(weights @ gram @ weights, 1e-30)
-        weights = np.maximum(own @ trace / max(trace @ trace, 1e-30), 0)
+    readout, weights = rank_one((part.T @ part).toarray(), own)
     footprint = csc_matrix(part @ weights.reshape(-1, 1)).astype(np.float32)
     norm = np.sqrt(float(footprint.multiply(footprint).sum())) or 1.0
-    return footprint / norm, (trace * norm).astype(np.float32)
+    return footprint / norm, (readout @ own * norm).astype(np.float32)
+
+
+def rank_one(gram: FloatArray, traces: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the best one component for a sum of several, whose footprints have the products ``gram`` (K, K).
+
+    Returns
+    -------
+    readout : (K,), its trace is ``readout @ traces``; weights : (K,), its footprint is ``footprints @ weights``
+    """
+    weights = np.linalg.norm(traces, axis=1)
+    for _ in range(10):
+        readout = weights @ gram / max(weights @ gram @ weights, 1e-30)
+        trace = readout @ traces
+        weights = np.maximum(traces @ trace / max(trace @ trace, 1e-30), 0)
+    return readout, weights

@@ -217,6 +217,20 @@ class Components:
 
 
 @dataclass(frozen=True)
+class Curated:
+    """Components that are there, those that were removed (same field, background and noise), and what was done.
+
+    Attributes
+    ----------
+    history : one line per edit, the oldest first, like ``merge 3 5 -> 41``
+    """
+
+    present: Components
+    removed: Components
+    history: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Traces:
     """Deconvolution and DF/F of every component, row-aligned with ``ids``.
 

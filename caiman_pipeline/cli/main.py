@@ -22,6 +22,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "extract-masks": ("extract_masks", "find cells in a structural channel, as masks to start from"),
     "train-classifier": ("train_classifier", "train the network that tells somata by their footprints"),
     "edit-components": ("edit_components", "select, remove, restore and merge components of a result by hand"),
+    "hals": ("hals", "update footprints and traces of a result by alternating least squares"),
     "inspect": ("inspect", "stage: look at a recording's files"),
     "motion-template": ("motion_template", "stage: build the template that frames are registered to"),
     "motion-correct": ("motion_correct", "stage: register one block of frames"),

@@ -44,9 +44,9 @@ def run(args: argparse.Namespace) -> None:
             args.components, kind="merged",
             arrays={
                 "footprints": merged.footprints, "traces": merged.traces, "dims": candidates.dims,
-                "frames_per_bin": candidates.frames_per_bin,
+                "bin_frames": candidates.frames_per_bin,
                 "parents": tuple(" ".join(map(str, p)) for p in merged.parents),
-                "dropped": [list(pair) for pair in merged.dropped], "ids": merged.ids, "n_seeds": merged.n_seeds,
+                "dropped": [list(pair) for pair in merged.dropped], "ids": merged.ids, "n_masks": batches[0]["n_masks"],
                 "shapeless": candidates.shapeless, "dropped_masks": batches[0]["dropped_masks"],
             },
             settings=settings.model_dump(mode="json"), source={"batches": [str(b) for b in args.batches]},

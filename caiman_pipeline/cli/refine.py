@@ -29,26 +29,31 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.io.results import load_result, save_result
         from caiman_pipeline.io.store import open_movie
         from caiman_pipeline.patches.plan import plan_refine
+        from caiman_pipeline.refit import load_start
 
         settings, recording = load_stage(RefineSettings, args.settings)
-        movie, merged = open_movie(args.movie), load_result(args.merged, "merged")
+        movie = open_movie(args.movie)
+        start = load_start(settings.start or args.merged, movie)
         plan = plan_refine(
-            settings, recording, movie.dims, bin_frames=int(merged["frames_per_bin"]),
-            shapeless=bool(merged["shapeless"]),
+            settings, recording, movie.dims, bin_frames=start.bin_frames, shapeless=start.shapeless
         )  # fmt: skip
         images = load_result(args.images, "images")
         field = prepare_field(
             movie, mean=images["mean"], noise=images["noise"], cell_px=plan.updates.cell_px, threads=threads
         )
         components = refine(
-            field, merged["footprints"], merged["traces"], n_seeds=int(merged["n_seeds"]), settings=plan.updates,
+            field, start.footprints, start.traces, n_seeds=start.n_seeds, settings=plan.updates,
             denoise=make_denoiser(
                 frame_rate_hz=plan.frame_rate_hz, decay_time_s=plan.decay_time_s, threads=threads
             ), progress=progress("frames"),
         )  # fmt: skip
-        components = replace(components, ids=merged["ids"][components.ids])
+        components = replace(components, ids=start.ids[components.ids])
         log.info("%d components", components.n_components)
         save_result(
-            args.components, kind="components", arrays=components_to_arrays(components),
+            args.components, kind="components",
+            arrays={
+                **components_to_arrays(components), "bin_frames": start.bin_frames, "n_masks": start.n_masks,
+                "shapeless": start.shapeless,
+            },
             settings=settings.model_dump(mode="json"), source={"movie": str(args.movie)},
         )  # fmt: skip

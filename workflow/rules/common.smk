@@ -73,16 +73,49 @@ def seeds_file(wildcards):
     return [wanted] if wanted and os.path.exists(wanted) else []
 
 
+def refine_start(wildcards):
+    """What is refined: the components found, or those that the settings name."""
+    start = RECORDINGS[wildcards.recording].config.refine.start
+    found = MERGED.format(recording=wildcards.recording)
+    return start if start and os.path.exists(start) else found
+
+
 def memory_mb(stage):
     """A rule's `mem_mb`: predicted from the recording's size, more with each attempt."""
 
     def predict(wildcards, threads, attempt):
-        from caiman_pipeline.planning import predict_memory_mb
+        from caiman_pipeline.planning import SNAKEMAKE_MB, predict_memory_mb
 
         info = MOVIE_INFO.format(recording=wildcards.recording)
-        return predict_memory_mb(stage, info, threads) * attempt
+        beside = SNAKEMAKE_MB if workflow.non_local_exec else 0
+        return predict_memory_mb(stage, info, threads) * attempt + beside
 
     return predict
+
+
+def minutes(stage):
+    """A rule's `runtime`: predicted from the recording's size with much to spare, more with each attempt."""
+
+    def predict(wildcards, threads, attempt):
+        from caiman_pipeline.planning import predict_minutes
+
+        info = MOVIE_INFO.format(recording=wildcards.recording)
+        item = wildcards.get("scatteritem", "1-of-1")
+        return predict_minutes(stage, info, threads, jobs=int(item.split("-of-")[1])) * attempt
+
+    return predict
+
+
+def clear_the_way():
+    """Before the first job: end what an earlier run, killed, has left running on the cluster."""
+    if workflow.is_main_process and workflow.executor_plugin.name == "slurm":
+        from caiman_pipeline.orphans import cancel_orphans
+
+        if orphans := cancel_orphans(Path.cwd()):
+            print(
+                f"Cancelled {len(orphans)} SLURM jobs of an earlier run: {' '.join(orphans)}",
+                file=sys.stderr,
+            )
 
 
 def write_summary():

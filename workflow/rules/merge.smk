@@ -11,6 +11,7 @@ rule merge:
         ENVIRONMENT
     resources:
         mem_mb=memory_mb("merge"),
+        runtime=minutes("merge"),
     params:
         settings=settings("merge"),
     shell:
@@ -22,7 +23,7 @@ rule refine:
     input:
         movie=MOVIE,
         images=IMAGES,
-        merged=MERGED,
+        merged=refine_start,
         parts=BLOCKS,
     output:
         COMPONENTS,
@@ -35,6 +36,7 @@ rule refine:
     threads: 4
     resources:
         mem_mb=memory_mb("refine"),
+        runtime=minutes("refine"),
     params:
         settings=settings("refine"),
     shell:

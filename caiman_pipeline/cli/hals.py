@@ -1,0 +1,49 @@
+"""Update footprints and traces of a components file by hierarchical alternating least squares."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from caiman_pipeline.cli.stage import add_stage_arguments, log, progress, stage_job
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("components", type=Path, help="a recording's refine/components.h5, or one edited before")
+    parser.add_argument("--movie", type=Path, required=True, help="movie.json of the corrected movie")
+    parser.add_argument("--images", type=Path, required=True, help="HDF5 file of the summary images")
+    parser.add_argument("--output", type=Path, required=True, help="file to write; may be the same")
+    parser.add_argument("--rounds", type=int, default=1, help="rounds of a pass for footprints and one for traces")
+    parser.add_argument("--footprint-iterations", type=int, default=2, help="sweeps over footprints; 0 leaves them")
+    parser.add_argument("--trace-iterations", type=int, default=5, help="sweeps over traces; 0 leaves them")
+    parser.add_argument("--nonnegative", action="store_true", help="keep traces above their lowest value")
+    parser.add_argument("--keep-background", action="store_true", help="leave the background as it is")
+    add_stage_arguments(parser, settings=False)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Update one file."""
+    with stage_job("hals", args) as threads:
+        from caiman_pipeline.cnmf.hals import HalsSettings, hals
+        from caiman_pipeline.cnmf.refine import prepare_field
+        from caiman_pipeline.io.curated import load_curated, save_curated
+        from caiman_pipeline.io.results import load_result
+        from caiman_pipeline.io.store import open_movie
+        from caiman_pipeline.refit import check_movie
+
+        movie, images = open_movie(args.movie), load_result(args.images, "images")
+        result, curated = load_curated(args.components)
+        check_movie(args.components, curated.present.dims, curated.present.denoised.shape[1], movie)
+        # The file's own background is updated, so that one node is enough.
+        whole = tuple(map(float, movie.dims))
+        field = prepare_field(movie, mean=images["mean"], noise=images["noise"], cell_px=whole, threads=threads)
+        settings = HalsSettings(
+            rounds=max(args.rounds, 1), footprint_iterations=max(args.footprint_iterations, 0),
+            trace_iterations=max(args.trace_iterations, 0), nonnegative=args.nonnegative,
+            update_background=not args.keep_background,
+        )  # fmt: skip
+        present = hals(field, curated.present, settings=settings, progress=progress("frames"))
+        log.info("%d components", present.n_components)
+        save_curated(args.output, replace(curated, present=present), result)

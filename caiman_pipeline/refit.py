@@ -1,0 +1,81 @@
+"""Where a refinement starts: merged candidates, or the components of an earlier refinement, edited or not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from scipy.sparse import csc_matrix
+
+from caiman_pipeline.cnmf.binning import bin_traces
+from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.io.results import load_result
+from caiman_pipeline.io.store import MovieStore
+from caiman_pipeline.types import Dims, FloatArray
+
+
+@dataclass(frozen=True)
+class Start:
+    """Components to refine.
+
+    Attributes
+    ----------
+    footprints : (P, K); traces : float32 (K, T // bin_frames); ids : int64 (K,)
+    n_seeds : so many at the front are seeds; n_masks : ids below this are seeds' numbers
+    shapeless : they were found in a way that leaves their shape open
+    """
+
+    footprints: csc_matrix
+    traces: FloatArray
+    ids: FloatArray
+    bin_frames: int
+    n_seeds: int
+    n_masks: int
+    shapeless: bool
+
+
+def load_start(path: Path | str, movie: MovieStore) -> Start:
+    """Read merged candidates or components.
+
+    Raises
+    ------
+    PipelineError
+        If the file is missing, damaged, of another kind, or of another movie.
+    """
+    kind = _kind(path)
+    result = load_result(path, kind)
+    bin_frames, n_masks = int(result["bin_frames"]), int(result["n_masks"])
+    traces = result["traces"] if kind == "merged" else _binned(result.arrays, bin_frames)
+    dims = tuple(int(n) for n in result["dims"])
+    check_movie(path, dims, traces.shape[1], movie, bin_frames=bin_frames)
+    ids = result["ids"]
+    return Start(
+        result["footprints"].tocsc(), traces, ids, bin_frames, int(np.count_nonzero(ids < n_masks)), n_masks,
+        bool(result["shapeless"]),
+    )  # fmt: skip
+
+
+def check_movie(
+    path: Path | str, dims: Dims, n_samples: int, movie: MovieStore, *, bin_frames: int | None = None
+) -> None:
+    """Raise a PipelineError unless frames and traces (``n_samples`` of ``bin_frames`` frames) fit the movie."""
+    if dims != movie.dims:
+        raise PipelineError(f"{path}: components of {dims}, but the movie's frames are {movie.dims}.")
+    if n_samples != movie.n_frames // (bin_frames or 1):
+        raise PipelineError(f"{path}: traces of {n_samples} samples do not fit the movie of {movie.n_frames} frames.")
+
+
+def _kind(path: Path | str) -> str:
+    try:
+        with h5py.File(path, "r") as file:
+            found = str(file.attrs.get("kind"))
+    except OSError as error:
+        raise PipelineError(f"{path}: not a readable result file ({error}).") from error
+    return "components" if found == "components" else "merged"
+
+
+def _binned(arrays: dict[str, FloatArray], bin_frames: int) -> FloatArray:
+    raw = arrays["denoised"] + arrays["residual"]
+    return bin_traces(raw, bin_frames=bin_frames).astype(np.float32)
