@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from caiman_pipeline.config.traces import TraceSettings
 from caiman_pipeline.errors import PipelineError
@@ -18,7 +18,7 @@ from caiman_pipeline.traces.indicator import combined_coefficients, fit_to_trace
 from caiman_pipeline.traces.isolated import optimise_on_events
 from caiman_pipeline.types import FloatArray
 
-BLOCK_VALUES = 2**23
+BLOCK_VALUES = 2**22
 EVENT_SNR = 3.0
 
 
@@ -125,7 +125,7 @@ def infer_block(traces: FloatArray, settings: TraceSettings, timing: Timing, *, 
     method = method_from(settings, timing)
     traces = np.ascontiguousarray(traces, np.float32)
     noise = noise_level(traces, band=method.noise_band, average=method.noise_average, threads=threads)
-    detrended = detrend(traces, settings, timing)
+    detrended = detrend(traces, settings, timing, threads=threads)
     ar, fallback = time_constants(detrended, noise, settings, timing)
     linear = linearise(detrended, noise, settings.linear_range)
     result = _solve(linear, noise, ar, method, settings=settings, threads=threads)
@@ -154,13 +154,13 @@ def _describe(result: Deconvolution, traces: FloatArray, detrended: FloatArray, 
     return Inference(replace(result, baseline=baseline.astype(np.float32)), fluorescence.astype(np.float32))
 
 
-def detrend(traces: FloatArray, settings: TraceSettings, timing: Timing) -> FloatArray:
+def detrend(traces: FloatArray, settings: TraceSettings, timing: Timing, *, threads: int) -> FloatArray:
     """Subtract the running quantile of each trace, float32 (K, T)."""
     if settings.detrend_window_s == 0:
         return traces
     half = max(1, round(timing.frames(settings.detrend_window_s) / 2))
     quantiles = np.full(len(traces), settings.detrend_quantile / 100.0)
-    return traces - running_baseline(traces, half, quantiles, False)
+    return traces - running_baseline(traces, quantiles, half_frames=half, fast=False, threads=threads)
 
 
 def time_constants(
@@ -217,17 +217,15 @@ def _rises(calcium: FloatArray, smallest: float, heights: FloatArray) -> int:
     return n
 
 
-@njit(cache=True, nogil=True, parallel=True)
 def event_heights(denoised: FloatArray, noise: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return each trace's number of events, int64 (K,), and their median height over noise, float32 (K,), or NaN.
 
     An event is a rise of the calcium from a minimum to the next maximum by at least three times the noise.
     """
     counts, medians = np.zeros(len(denoised), np.int64), np.full(len(denoised), np.nan, np.float32)
-    for k in prange(len(denoised)):
-        if noise[k] > 0.0:
-            heights = np.empty(denoised.shape[1] // 2 + 1)
-            counts[k] = _rises(denoised[k], EVENT_SNR * noise[k], heights)
-            if counts[k]:
-                medians[k] = np.median(heights[: counts[k]]) / noise[k]
+    heights = np.empty(denoised.shape[1] // 2 + 1)
+    for k in np.flatnonzero(noise > 0):
+        counts[k] = _rises(denoised[k], EVENT_SNR * float(noise[k]), heights)
+        if counts[k]:
+            medians[k] = np.median(heights[: counts[k]]) / noise[k]
     return counts, medians

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from scipy.fft import rfft, rfftfreq
 from scipy.special import digamma
 
@@ -117,12 +117,12 @@ def _lagged_product(centred: FloatArray, lag: int) -> float:
     return product
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True)
 def autocovariance(traces: FloatArray, finite: FloatArray, lags: int) -> FloatArray:
     """Return float64 (K, lags + 1), the autocovariance of each trace, missing frames left out."""
     n_traces, n_frames = traces.shape
     cov = np.zeros((n_traces, lags + 1))
-    for k in prange(n_traces):
+    for k in range(n_traces):
         centred = np.empty(n_frames)
         count = _centre(traces[k], finite[k], centred)
         for lag in range(min(lags, n_frames - 1) + 1):

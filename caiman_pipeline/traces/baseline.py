@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
+from caiman_pipeline.parallel import map_ordered
 from caiman_pipeline.types import FloatArray
 
 FAST_HOPS = 4
@@ -15,30 +16,46 @@ TREND_PARTS = 8
 LOWEST_QUANTILE, HIGHEST_QUANTILE = 0.02, 0.5
 
 
-@njit(cache=True, nogil=True)
-def window_quantile(values: FloatArray, fraction: float) -> float:
-    """Return a quantile of finite values, linear between order statistics; NaN if there are none."""
-    kept = np.sort(values[np.isfinite(values)])
-    if len(kept) == 0:
-        return np.nan
-    position = fraction * (len(kept) - 1)
-    low = int(position)
-    high = min(low + 1, len(kept) - 1)
-    return kept[low] + (kept[high] - kept[low]) * (position - low)
+def running_quantile(
+    traces: FloatArray, fractions: FloatArray, *, half_frames: int, fast: bool, threads: int
+) -> FloatArray:
+    """Return float32 (K, T), the running quantile of each trace.
+
+    Parameters
+    ----------
+    traces : (K, T); frames that are not finite are left out
+    fractions : (K,), each trace's quantile, 0 to 1
+    half_frames : the window is this many frames on either side, cut off at the ends
+    fast : approximate: thinned windows at intervals, straight lines between
+    threads : traces to work on at a time
+    """
+    row = _sparse_quantile if fast else _exact_quantile
+    result = np.empty(traces.shape, np.float32)
+
+    def fill(k: int) -> None:
+        values = np.where(np.isfinite(traces[k]), traces[k], np.nan).astype(np.float64)
+        row(values, half_frames, float(fractions[k]), result[k])
+
+    map_ordered(fill, range(len(traces)), threads)
+    return result
 
 
-@njit(cache=True, nogil=True)
-def _rank(values: FloatArray, ranks: FloatArray, ordered: FloatArray) -> int:
-    """Write each frame's place in ascending order (-1 where not finite) and the ordered values; return their number."""
-    n = 0
-    for t in np.argsort(values, kind="mergesort"):
-        if np.isfinite(values[t]):
-            ranks[t] = n
-            ordered[n] = values[t]
-            n += 1
-        else:
-            ranks[t] = -1
-    return n
+def running_baseline(
+    traces: FloatArray, fractions: FloatArray, *, half_frames: int, fast: bool, threads: int
+) -> FloatArray:
+    """Return float32 (K, T), the running quantile of each trace about its trend.
+
+    Parameters are those of ``running_quantile``. A straight trend is taken off before and put back after, without which
+    the cut-off windows at the ends would see the trend from one side only.
+    """
+    trend = trend_slopes(traces, fractions)[:, None] * np.arange(traces.shape[1])
+    level = running_quantile(traces - trend, fractions, half_frames=half_frames, fast=fast, threads=threads)
+    return (level + trend).astype(np.float32)
+
+
+def _exact_quantile(values: FloatArray, half: int, fraction: float, out: FloatArray) -> None:
+    order = np.argsort(values)
+    running_quantile_row(values, order, int(np.isfinite(values).sum()), half, fraction, out)
 
 
 @njit(cache=True, nogil=True)
@@ -86,7 +103,7 @@ def _leave(present: FloatArray, buckets: FloatArray, rank: int, state: FloatArra
 
 @njit(cache=True, nogil=True)
 def _read_quantile(
-    present: FloatArray, buckets: FloatArray, ordered: FloatArray, state: FloatArray, fraction: float
+    present: FloatArray, buckets: FloatArray, values: FloatArray, order: FloatArray, state: FloatArray, fraction: float
 ) -> float:
     """Move the pointer to the quantile and return its value; NaN for an empty window."""
     if state[0] == 0:
@@ -99,146 +116,112 @@ def _read_quantile(
     while state[2] < low:
         state[1] = _step(present, buckets, state[1], 1)
         state[2] += 1
-    value = ordered[state[1]]
+    value = values[order[state[1]]]
     if position > low:
-        value += (ordered[_step(present, buckets, state[1], 1)] - value) * (position - low)
+        value += (values[order[_step(present, buckets, state[1], 1)]] - value) * (position - low)
     return value
 
 
 @njit(cache=True, nogil=True)
-def running_quantile_row(values: FloatArray, half: int, fraction: float, out: FloatArray) -> None:
+def running_quantile_row(
+    values: FloatArray, order: FloatArray, n_finite: int, half: int, fraction: float, out: FloatArray
+) -> None:
     """Write the quantile over frames t - half to t + half, as far as they exist and are finite.
 
-    The frames of the window are marked in a table ordered by value, in which a pointer follows the quantile: the cost
-    does not depend on the window.
+    ``order`` sorts the values, those that are not finite last. The frames of the window are marked in a table ordered
+    by value, in which a pointer follows the quantile: the cost does not depend on the window.
     """
     n_frames = len(values)
-    ranks, ordered = np.empty(n_frames, np.int64), np.empty(n_frames, np.float64)
-    n = _rank(values, ranks, ordered)
-    present, buckets = np.zeros(n + 2 * BUCKET, np.uint8), np.zeros(n // BUCKET + 3, np.int64)
-    state = np.array([0, -1, 0])
-    for t in range(min(half, n_frames)):
-        if ranks[t] >= 0:
-            _enter(present, buckets, ranks[t], state)
-    for t in range(n_frames):
-        if t + half < n_frames and ranks[t + half] >= 0:
+    ranks = np.empty(n_frames, np.int64)
+    for rank in range(n_frames):
+        ranks[order[rank]] = rank if rank < n_finite else -1
+    present, buckets = np.zeros(n_finite + 2 * BUCKET, np.uint8), np.zeros(n_finite // BUCKET + 3, np.int64)
+    state = np.zeros(3, np.int64)
+    state[1] = -1
+    for t in range(-half, n_frames):
+        if 0 <= t + half < n_frames and ranks[t + half] >= 0:
             _enter(present, buckets, ranks[t + half], state)
         if t - half - 1 >= 0 and ranks[t - half - 1] >= 0:
             _leave(present, buckets, ranks[t - half - 1], state)
-        out[t] = _read_quantile(present, buckets, ordered, state, fraction)
+        if t >= 0:
+            out[t] = _read_quantile(present, buckets, values, order, state, fraction)
 
 
-@njit(cache=True, nogil=True)
-def sparse_quantile_row(values: FloatArray, half: int, fraction: float, out: FloatArray) -> None:
-    """Write an approximation: quantiles of thinned windows a fraction of a window apart, joined by straight lines."""
-    n_frames = len(values)
-    hop = max(1, (2 * half + 1) // FAST_HOPS)
-    stride = max(1, (2 * half + 1) // FAST_SAMPLES)
-    before, level_before = -1, np.nan
-    for knot in range(0, n_frames + hop, hop):
-        t = min(knot, n_frames - 1)
-        level = window_quantile(values[max(0, t - half) : t + half + 1 : stride], fraction)
-        if before < 0:
-            out[0] = level
-        for u in range(before + 1, t + 1):
-            share = (u - before) / (t - before) if before >= 0 else 1.0
-            out[u] = level if np.isnan(level_before) else level_before + share * (level - level_before)
-        before, level_before = t, level
-        if t == n_frames - 1:
-            break
+def _sparse_quantile(values: FloatArray, half: int, fraction: float, out: FloatArray) -> None:
+    """Write quantiles of thinned windows a fraction of a window apart, joined by straight lines."""
+    n_frames, window = len(values), 2 * half + 1
+    stride = max(1, window // FAST_SAMPLES)
+    knots = np.append(np.arange(0, n_frames - 1, max(1, window // FAST_HOPS)), n_frames - 1)
+    windows = [np.sort(values[max(0, t - half) : t + half + 1 : stride])[None] for t in knots]
+    levels = np.array([float(sorted_quantile(w, fraction)[0]) for w in windows])
+    known = np.isfinite(levels)
+    out[:] = np.interp(np.arange(n_frames), knots[known], levels[known]) if known.any() else np.nan
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def running_quantile(traces: FloatArray, half_frames: int, fractions: FloatArray, fast: bool) -> FloatArray:
-    """Return float32 (K, T), the running quantile of each trace.
+def sorted_quantile(ascending: FloatArray, fraction: FloatArray | float) -> FloatArray:
+    """Return the quantile along the last axis of sorted values, NaN last and left out; NaN where nothing is left."""
+    count = np.isfinite(ascending).sum(-1)
+    position = fraction * np.maximum(count - 1, 0)
+    low = position.astype(np.int64)
+    high = np.minimum(low + 1, np.maximum(count - 1, 0))
+    below, above = (np.take_along_axis(ascending, i[..., None], -1)[..., 0] for i in (low, high))
+    return np.where(count > 0, below + (above - below) * (position - low), np.nan)
 
-    Parameters
-    ----------
-    traces : (K, T); frames that are not finite are left out
-    half_frames : the window is this many frames on either side, cut off at the ends
-    fractions : (K,), each trace's quantile, 0 to 1
-    fast : approximate: thinned windows at intervals, straight lines between
+
+def _parts(traces: FloatArray, n_parts: int, stride: int) -> FloatArray:
+    """Cut traces (K, T) into equal parts, each thinned and sorted: (K, parts, n), the rest of T left out."""
+    length = traces.shape[1] // n_parts
+    cut = traces[:, : n_parts * length].reshape(len(traces), n_parts, length)[:, :, ::stride]
+    return np.sort(np.where(np.isfinite(cut), cut, np.nan), axis=-1)
+
+
+def trend_slopes(traces: FloatArray, fractions: FloatArray) -> FloatArray:
+    """Return float64 (K,), the slope per frame of each trace's quantile: the median over pairs of parts of the trace.
+
+    It is 0 for traces that are too short or have fewer than two parts with a finite frame.
     """
-    result = np.empty(traces.shape, np.float32)
-    for k in prange(traces.shape[0]):
-        if fast:
-            sparse_quantile_row(traces[k], half_frames, fractions[k], result[k])
-        else:
-            running_quantile_row(traces[k], half_frames, fractions[k], result[k])
-    return result
+    length = traces.shape[1] // TREND_PARTS
+    if length < 4:
+        return np.zeros(len(traces))
+    levels = sorted_quantile(_parts(traces, TREND_PARTS, max(1, length // FAST_SAMPLES)), fractions[:, None])
+    later, earlier = np.tril_indices(TREND_PARTS, -1)
+    slopes = np.sort((levels[:, later] - levels[:, earlier]) / ((later - earlier) * length), axis=1)
+    return np.nan_to_num(sorted_quantile(slopes, 0.5))
 
 
 @njit(cache=True, nogil=True)
-def trend_slope(values: FloatArray, fraction: float) -> float:
-    """Return the slope per frame of a quantile: the median over pairs of parts of the trace, 0 if it cannot be told."""
-    n_frames = len(values)
-    if n_frames < 4 * TREND_PARTS:
-        return 0.0
-    levels, slopes, n = np.empty(TREND_PARTS), np.empty(TREND_PARTS * TREND_PARTS), 0
-    length = n_frames // TREND_PARTS
-    for i in range(TREND_PARTS):
-        stride = max(1, length // FAST_SAMPLES)
-        levels[i] = window_quantile(values[i * length : (i + 1) * length : stride], fraction)
-        for j in range(i):
-            slopes[n] = (levels[i] - levels[j]) / ((i - j) * length)
-            n += 1
-    slope = window_quantile(slopes[:n], 0.5)
-    return slope if np.isfinite(slope) else 0.0
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def running_baseline(traces: FloatArray, half_frames: int, fractions: FloatArray, fast: bool) -> FloatArray:
-    """Return float32 (K, T), the running quantile of each trace about its trend.
-
-    Parameters are those of ``running_quantile``. A straight trend is taken off before and put back after, without which
-    the cut-off windows at the ends would see the trend from one side only.
-    """
-    result = np.empty(traces.shape, np.float32)
-    n_frames = traces.shape[1]
-    for k in prange(traces.shape[0]):
-        slope = trend_slope(traces[k], fractions[k])
-        flat, level = np.empty(n_frames), np.empty(n_frames)
-        for t in range(n_frames):
-            flat[t] = traces[k, t] - slope * t
-        if fast:
-            sparse_quantile_row(flat, half_frames, fractions[k], level)
-        else:
-            running_quantile_row(flat, half_frames, fractions[k], level)
-        for t in range(n_frames):
-            result[k, t] = level[t] + slope * t
-    return result
-
-
-@njit(cache=True, nogil=True)
-def mode_fraction(values: FloatArray) -> float:
-    """Return the share of values below the mode of their smoothed histogram; NaN for too few or constant values."""
-    kept = np.sort(values[np.isfinite(values)])
-    n = len(kept)
-    if n < 8 or kept[0] == kept[-1]:
+def mode_fraction(ascending: FloatArray, n: int) -> float:
+    """Return the share of the first ``n`` sorted values below the mode of their smoothed histogram; NaN if too few."""
+    if n < 8 or ascending[0] == ascending[n - 1]:
         return np.nan
-    low, high = kept[0], kept[int(0.98 * (n - 1))]
-    spread = min(np.std(kept), (kept[3 * n // 4] - kept[n // 4]) / 1.34)
+    low, high = ascending[0], ascending[int(0.98 * (n - 1))]
+    total, square = 0.0, 0.0
+    for i in range(n):
+        total += ascending[i] - low
+        square += (ascending[i] - low) ** 2
+    deviation = np.sqrt(max(square / n - (total / n) ** 2, 0.0))
+    spread = min(deviation, (ascending[3 * n // 4] - ascending[n // 4]) / 1.34)
     if high <= low or spread <= 0.0:
         return np.nan
     width = (high - low) / MODE_BINS
-    histogram = np.zeros(MODE_BINS)
-    for value in kept:
-        if value <= high:
-            histogram[min(int((value - low) / width), MODE_BINS - 1)] += 1.0
-    bandwidth = max(0.9 * spread * n ** (-0.2) / width, 0.5)
-    reach = int(3.0 * bandwidth) + 1
-    best, at = -1.0, 0
+    histogram, bandwidth = np.zeros(MODE_BINS), max(0.9 * spread * n ** (-0.2) / width, 0.5)
+    for i in range(n):
+        if ascending[i] <= high:
+            histogram[min(int((ascending[i] - low) / width), MODE_BINS - 1)] += 1.0
+    reach, best, at = int(3.0 * bandwidth) + 1, -1.0, 0
     for i in range(MODE_BINS):
         density = 0.0
         for j in range(max(0, i - reach), min(MODE_BINS, i + reach + 1)):
             density += histogram[j] * np.exp(-0.5 * ((i - j) / bandwidth) ** 2)
         if density > best:
             best, at = density, i
-    return np.searchsorted(kept, low + (at + 0.5) * width) / n
+    below, level = 0, low + (at + 0.5) * width
+    while below < n and ascending[below] < level:
+        below += 1
+    return below / n
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def baseline_quantile(traces: FloatArray, window_frames: int) -> FloatArray:
+def baseline_quantile(traces: FloatArray, window_frames: int, *, threads: int) -> FloatArray:
     """Return float64 (K,), for each trace the quantile (0 to 1) at which its quiet level lies.
 
     Notes
@@ -246,14 +229,12 @@ def baseline_quantile(traces: FloatArray, window_frames: int) -> FloatArray:
     The quiet level is the most frequent value. It is looked for in each of the windows that the trace is cut into, and
     the median over windows is taken, so that one active window (the first, say) does not decide.
     """
-    n_frames = traces.shape[1]
-    n_windows = max(1, n_frames // max(window_frames, 1))
-    result = np.full(traces.shape[0], 0.5)
-    for k in prange(traces.shape[0]):
-        shares = np.empty(n_windows)
-        for i in range(n_windows):
-            shares[i] = mode_fraction(traces[k, i * n_frames // n_windows : (i + 1) * n_frames // n_windows])
-        share = window_quantile(shares, 0.5)
-        if np.isfinite(share):
-            result[k] = min(max(share, LOWEST_QUANTILE), HIGHEST_QUANTILE)
-    return result
+    parts = _parts(traces, max(1, traces.shape[1] // max(window_frames, 1)), 1).astype(np.float64)
+    counts = np.isfinite(parts).sum(-1)
+
+    def shares(k: int) -> list[float]:
+        return [mode_fraction(part, int(n)) for part, n in zip(parts[k], counts[k], strict=True)]
+
+    found = np.array(map_ordered(shares, range(len(traces)), threads)).reshape(counts.shape)
+    middle = sorted_quantile(np.sort(found, axis=1), 0.5)
+    return np.clip(np.where(np.isfinite(middle), middle, 0.5), LOWEST_QUANTILE, HIGHEST_QUANTILE)

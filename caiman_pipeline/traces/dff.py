@@ -59,7 +59,13 @@ def background_under(background: Background, footprints_t: FloatArray, *, dark_l
 
 
 def relative_fluorescence(
-    traces: FloatArray, background: FloatArray, noise: FloatArray, method: DffMethod, *, model: FloatArray | None
+    traces: FloatArray,
+    background: FloatArray,
+    noise: FloatArray,
+    method: DffMethod,
+    *,
+    model: FloatArray | None,
+    threads: int,
 ) -> Dff:
     """Return DF/F (or the kind asked for) of demixed traces, and their F0.
 
@@ -69,6 +75,7 @@ def relative_fluorescence(
     background : float32 (K, T), background under each footprint, in the same unit
     noise : (K,), standard deviation per frame
     model : float32 (K, T), the traces without their noise, to relate to F0 in their place
+    threads : traces to work on at a time
 
     Returns
     -------
@@ -87,11 +94,15 @@ def relative_fluorescence(
     """
     half = method.window_frames // 2
     if method.quantile is None:
-        quantile = baseline_quantile(traces, method.window_frames)
+        quantile = baseline_quantile(traces, method.window_frames, threads=threads)
     else:
         quantile = np.full(len(traces), method.quantile / 100.0)
-    quiet = running_baseline(traces, half, quantile, method.fast)
-    f0 = quiet + running_baseline(background, half, np.full(len(traces), 0.5), method.fast)
+    middle = np.full(len(traces), 0.5)
+    quiet, under = (
+        running_baseline(t, q, half_frames=half, fast=method.fast, threads=threads)
+        for t, q in ((traces, quantile), (background, middle))
+    )
+    f0 = quiet + under
     values, invalid = (traces if model is None else model) - quiet, np.zeros(len(traces), bool)
     if method.kind == "dff":
         usable = f0 > noise[:, None]

@@ -76,7 +76,12 @@ def _extract_block(
         components.background, components.footprints[:, rows].T.tocsr(), dark_level=settings.dark_level
     )
     relative = relative_fluorescence(
-        raw, under, inferred.activity.noise, method, model=None if settings.use_residuals else inferred.fluorescence
+        raw,
+        under,
+        inferred.activity.noise,
+        method,
+        model=None if settings.use_residuals else inferred.fluorescence,
+        threads=threads,
     )
     return _Block(inferred.activity, relative)
 

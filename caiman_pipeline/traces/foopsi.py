@@ -7,22 +7,12 @@ from typing import Literal
 
 import numpy as np
 
+from caiman_pipeline.parallel import map_ordered, row_slabs
 from caiman_pipeline.traces.ar_model import ar_coefficients, fill_gaps, noise_level
-from caiman_pipeline.traces.rows import (
-    AR_FALLBACK,
-    FIXED,
-    FLAG_NAMES,
-    FREE,
-    L0,
-    L1,
-    NONNEGATIVE,
-    NONNEGATIVE_LEVEL,
-    solve_rows,
-)
+from caiman_pipeline.traces.rows import AR_FALLBACK, FLAG_NAMES, Problem, solve_row
 from caiman_pipeline.types import FloatArray
 
-PENALTIES = {"l1": L1, "l0": L0, "nonnegative": NONNEGATIVE}
-BASELINES = {"free": FREE, "nonnegative": NONNEGATIVE_LEVEL, "fixed": FIXED}
+SLAB_ROWS = 16
 
 
 @dataclass(frozen=True)
@@ -101,7 +91,7 @@ def deconvolve(
     baseline : (K,), the level where ``method.baseline`` is ``fixed``
     sparsity : (K,), the penalty where it is known and the noise constraint is not to set it
     start : an earlier result for about the same traces, from which the search begins; it does not change the solution
-    threads : for the Fourier transforms; the kernels use numba's
+    threads : traces to work on at a time
 
     Returns
     -------
@@ -111,7 +101,7 @@ def deconvolve(
     -----
     Each row's result depends on that row alone. Missing frames are NaN in ``denoised`` and ``deconvolved``; what
     rises in a gap counts as activity of the first frame after it. The first frame's calcium is a starting value that
-    decays from there, and its activity is 0. Call from the main thread only (numba's thread pool).
+    decays from there, and its activity is 0.
     """
     filled, finite = fill_gaps(traces)
     if noise is None:
@@ -131,12 +121,22 @@ def deconvolve(
         lam[:] = 0.0
     else:
         denoised, deconvolved = np.empty_like(filled), np.empty_like(filled)
-        guess = np.zeros((0, 0), np.float32) if start is None else np.nan_to_num(start.deconvolved)
-        solve_rows(
-            filled, finite, noise, ar, lam, level, guess, denoised, deconvolved, codes,
-            PENALTIES[method.penalty], tuple(map(float, method.penalty_bounds)), float(method.s_min),
-            BASELINES[method.baseline],
-        )  # fmt: skip
+        guesses = None if start is None else np.nan_to_num(start.deconvolved)
+
+        def solve(rows: tuple[int, int]) -> None:
+            for k in range(*rows):
+                problem = Problem(
+                    ar=tuple(ar[k].tolist()), noise=float(noise[k]), penalty=method.penalty, s_min=method.s_min,
+                    bounds=method.penalty_bounds, baseline=method.baseline, level=float(level[k]),
+                    sparsity=float(lam[k]), guess=None if guesses is None else guesses[k],
+                )  # fmt: skip
+                row = solve_row(filled[k], finite[k], problem)
+                denoised[k], deconvolved[k] = row.calcium, row.activity
+                lam[k], level[k] = row.sparsity, row.baseline
+                codes[k] |= row.flags
+
+        map_ordered(solve, row_slabs(len(filled), SLAB_ROWS), threads)
+        denoised[~finite] = deconvolved[~finite] = np.nan
     return Deconvolution(
         denoised, deconvolved, level.astype(np.float32), noise.astype(np.float32), ar.astype(np.float32),
         lam.astype(np.float32), tuple(_name_flags(int(code)) for code in codes),

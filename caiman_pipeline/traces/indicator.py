@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
 
 from caiman_pipeline.traces.ar_model import autocovariance, fill_gaps, fit_ar1, nominal_coefficients
 from caiman_pipeline.types import FloatArray
@@ -11,7 +10,6 @@ from caiman_pipeline.types import FloatArray
 SEARCH_RANGE = 8.0
 
 
-@njit(cache=True, nogil=True, parallel=True)
 def linearise(traces: FloatArray, noise: FloatArray, linear_range: float) -> FloatArray:
     """Undo the indicator's supralinear response: F becomes R log(1 + F / R), with R = ``linear_range`` x noise.
 
@@ -31,13 +29,11 @@ def linearise(traces: FloatArray, noise: FloatArray, linear_range: float) -> Flo
     photon noise grows with brightness as well. The logarithm stands for both, and has no parameter that depends on the
     unit of the trace.
     """
-    result = np.empty(traces.shape, np.float32)
-    for k in prange(traces.shape[0]):
-        scale = linear_range * noise[k]
-        for t in range(traces.shape[1]):
-            value = float(traces[k, t])
-            result[k, t] = scale * np.log1p(value / scale) if value > 0.0 and scale > 0.0 else value
-    return result
+    scale = (linear_range * noise[:, None]).astype(np.float32)
+    usable = scale > 0
+    scale = np.where(usable, scale, np.float32(1))
+    compressed = scale * np.log1p(np.maximum(traces, 0) / scale)
+    return np.where(usable & (traces > 0), compressed, traces).astype(np.float32)
 
 
 def fluorescence_of(calcium: FloatArray, noise: FloatArray, linear_range: float) -> FloatArray:

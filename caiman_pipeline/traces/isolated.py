@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from caiman_pipeline.traces.ar_model import ar_roots, fill_gaps
 from caiman_pipeline.types import FloatArray
@@ -13,6 +13,7 @@ SEARCH_STEPS = 24
 SEARCH_FACTOR = 4.0
 EVENT_DECAYS = 3.0
 ROUNDS = 3
+SHORTEST_RISE = 1e-6
 APART = 0.98
 LEAD_FRAMES = 5
 MINOR = 0.15
@@ -107,35 +108,24 @@ def _search(
     return np.exp(-1.0 / np.exp(0.5 * (low + high)))
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def _optimise_rows(
-    traces: FloatArray,
-    finite: FloatArray,
-    calcium: FloatArray,
-    baseline: FloatArray,
-    ar: FloatArray,
-    n_events: int,
-    used: FloatArray,
-) -> None:
-    for k in prange(len(traces)):
-        order = ar.shape[1]
-        first_decay, first_rise = ar_roots(ar[k, 0], ar[k, 1]) if order == 2 else (ar[k, 0], 0.0)
-        if not 0.0 < first_decay < 1.0:
-            continue
-        span = max(4, int(EVENT_DECAYS * -1.0 / np.log(first_decay)))
-        found = np.empty(n_events, np.int64)
-        used[k] = find_isolated(calcium[k], finite[k], span, found)
-        if used[k] == 0:
-            continue
-        starts, y, b = found[: used[k]], traces[k], float(baseline[k])
-        decay, rise = first_decay, first_rise
-        for _ in range(ROUNDS if rise > 1e-6 else 1):
-            decay = _search(y, b, starts, span, decay, rise, first_decay, False)
-            if rise > 1e-6:
-                rise = min(_search(y, b, starts, span, decay, rise, first_rise, True), APART * decay)
-        ar[k, 0] = decay + rise
-        if order == 2:
-            ar[k, 1] = -decay * rise
+def _optimise(
+    trace: FloatArray, calcium: FloatArray, finite: FloatArray, *, baseline: float, ar: FloatArray, n_events: int
+) -> tuple[FloatArray, int]:
+    """Return one trace's coefficients and the number of events that they were fitted to."""
+    first_decay, first_rise = ar_roots(*ar) if len(ar) == 2 else (float(ar[0]), 0.0)
+    if not 0.0 < first_decay < 1.0:
+        return ar, 0
+    span = max(4, int(-EVENT_DECAYS / np.log(first_decay)))
+    starts = np.empty(n_events, np.int64)
+    used = find_isolated(calcium, finite, span, starts)
+    if used == 0:
+        return ar, 0
+    decay, rise, fits_rise = first_decay, first_rise, first_rise > SHORTEST_RISE
+    for _ in range(ROUNDS if fits_rise else 1):
+        decay = _search(trace, baseline, starts[:used], span, decay, rise, first_decay, False)
+        if fits_rise:
+            rise = min(_search(trace, baseline, starts[:used], span, decay, rise, first_rise, True), APART * decay)
+    return np.array([decay] if len(ar) == 1 else [decay + rise, -decay * rise]), used
 
 
 def optimise_on_events(
@@ -154,7 +144,10 @@ def optimise_on_events(
     float64 (K, order), unchanged where there is no isolated event, and int64 (K,), the events used.
     """
     filled, finite = fill_gaps(traces)
+    calcium = np.nan_to_num(calcium).astype(np.float32)
     coefficients, used = np.array(ar, np.float64), np.zeros(len(traces), np.int64)
-    if coefficients.shape[1]:
-        _optimise_rows(filled, finite, np.nan_to_num(calcium), baseline, coefficients, n_events, used)
+    for k in range(len(traces) if coefficients.shape[1] else 0):
+        coefficients[k], used[k] = _optimise(
+            filled[k], calcium[k], finite[k], baseline=float(baseline[k]), ar=coefficients[k], n_events=n_events
+        )
     return coefficients, used

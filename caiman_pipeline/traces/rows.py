@@ -1,251 +1,207 @@
-"""Deconvolution of each row of a table, in parallel: the compiled part of ``foopsi.deconvolve``."""
+"""One trace at a time: from its samples to penalty, baseline, calcium and activity."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
-from numba import njit, prange
+from scipy.signal import lfilter
 
 from caiman_pipeline.traces.ar_model import ar_roots
-from caiman_pipeline.traces.events import threshold_pivots, threshold_pools
 from caiman_pipeline.traces.oasis_ar1 import decay_powers, fit_pools, write_pools
 from caiman_pipeline.traces.oasis_ar2 import GAP_WEIGHT, MAX_PIVOTS, fit_pivots, gram_bands, prepare, write_calcium
 from caiman_pipeline.types import FloatArray
 
-L1, L0, NONNEGATIVE = 0, 1, 2
-FREE, NONNEGATIVE_LEVEL, FIXED = 0, 1, 2
 ZERO, CONSTANT, NO_DATA, GAP, AR_FALLBACK, UNREACHABLE, NO_ACTIVITY, NOT_CONVERGED = 1, 2, 4, 8, 16, 32, 64, 128
 FLAG_NAMES = ("zero", "constant", "no_data", "gap", "ar_fallback", "noise_unreachable", "no_activity", "not_converged")
+FIRST_LEVEL = 0.2
+LEVEL_SAMPLES = 300
 
 
-@njit(cache=True, nogil=True)
-def largest_penalty(y: FloatArray, w: FloatArray, b: float, g1: float, g2: float) -> float:
-    """Return the smallest penalty for which no calcium at all is optimal."""
-    ahead, ahead2, best = 0.0, 0.0, 0.0
-    for t in range(len(y) - 1, -1, -1):
-        gradient = w[t] * (y[t] - b) + g1 * ahead + g2 * ahead2
-        best = max(best, gradient)
-        ahead2, ahead = ahead, gradient
-    return best
+@dataclass(frozen=True)
+class Problem:
+    """What is to be solved for a trace.
+
+    Attributes
+    ----------
+    ar : (1,) or (2,) coefficients; ``noise`` : standard deviation
+    penalty : l1, l0 or nonnegative; ``s_min`` : smallest event with l0, see ``foopsi.DeconvolutionMethod``
+    bounds : smallest and largest penalty that the noise constraint may set
+    baseline : free, nonnegative or fixed; ``level`` : where it is fixed
+    sparsity : the penalty where it is given, else negative
+    guess : (T,) activity to begin from, or None
+    """
+
+    ar: tuple[float, ...]
+    noise: float
+    penalty: str
+    s_min: float
+    bounds: tuple[float, float]
+    baseline: str
+    level: float
+    sparsity: float
+    guess: FloatArray | None
+
+    @property
+    def decay(self) -> float:
+        """Slow decay per frame."""
+        return float(ar_roots(*self.ar)[0]) if len(self.ar) == 2 else self.ar[0]
+
+    @property
+    def threshold(self) -> float:
+        """Smallest event in the trace's unit; a negative ``s_min`` is in units of noise x sqrt(1 - decay)."""
+        return self.s_min if self.s_min >= 0 else -self.s_min * self.noise * np.sqrt(1 - self.decay)
+
+    @property
+    def transient_norm(self) -> float:
+        """Euclidean norm of the calcium that one unit of activity leaves."""
+        g1, g2 = (*self.ar, 0.0)[:2]
+        square = (1 - g2) / ((1 + g2) * ((1 - g2) ** 2 - g1 * g1))
+        return float(np.sqrt(square)) if square > 0 else np.inf
+
+    @property
+    def penalty_limits(self) -> tuple[float, float]:
+        """Smallest and largest penalty, in the trace's unit."""
+        unit = self.noise * self.transient_norm
+        return self.bounds[0] * unit, self.bounds[1] * unit
 
 
-@njit(cache=True, nogil=True)
-def silent_residual(y: FloatArray, w: FloatArray, b: float) -> float:
-    """Return the squared residual of the baseline alone."""
-    total = 0.0
-    for t in range(len(y)):
-        total += w[t] * (y[t] - b) ** 2
-    return total
+@dataclass(frozen=True)
+class Samples:
+    """A trace without its mean, weights of its frames (0 or tiny where missing), and what the baseline may be.
+
+    Attributes
+    ----------
+    y, w : float64 (T,)
+    lowest : the baseline's lower bound; ``start`` : where the search for it begins; both without the mean
+    target : squared residual that the noise allows, negative where it sets nothing
+    """
+
+    y: FloatArray
+    w: FloatArray
+    lowest: float
+    start: float
+    target: float
 
 
-@njit(cache=True, nogil=True)
-def low_level(y: FloatArray, w: FloatArray) -> float:
-    """Return a low quantile of up to 301 evenly spaced present frames: where the search for the baseline begins."""
-    step = max(1, len(y) // 301)
-    sample = np.empty(len(y) // step + 1)
-    n = 0
-    for t in range(0, len(y), step):
-        if w[t] > 0.5:
-            sample[n] = y[t]
-            n += 1
-    if n == 0:
-        return 0.0
-    return np.sort(sample[:n])[n // 5]
+@dataclass(frozen=True)
+class Solution:
+    """Penalty, baseline, flags (bits), and float64 (T,) calcium and activity."""
+
+    sparsity: float
+    baseline: float
+    flags: int
+    calcium: FloatArray
+    activity: FloatArray
 
 
-@njit(cache=True, nogil=True)
-def threshold_of(s_min: float, noise: float, decay: float) -> float:
-    """Return the smallest event in the trace's unit; a negative one is in units of noise x sqrt(1 - decay)."""
-    return s_min if s_min >= 0.0 else -s_min * noise * np.sqrt(1.0 - decay)
+def solve_row(trace: FloatArray, finite: FloatArray, problem: Problem) -> Solution:
+    """Deconvolve one trace, gaps bridged, with ``finite`` (T,) marking the frames that are present."""
+    zeros, count = np.zeros(len(trace)), int(finite.sum())
+    flags = 0 if count == len(trace) else GAP
+    if count == 0:
+        return Solution(np.nan, np.nan, NO_DATA, zeros, zeros)
+    values = trace[finite].astype(np.float64) if flags else trace.astype(np.float64)
+    mean, low = float(values.mean()), float(values.min())
+    if low == values.max():
+        level = {"fixed": problem.level, "nonnegative": max(low, 0.0), "free": low}[problem.baseline]
+        return Solution(0.0, level, flags | (ZERO if low == 0 else CONSTANT), zeros, zeros)
+    samples = _prepare(trace, finite, values, problem)
+    silent = samples.start if problem.baseline == "fixed" else max(0.0, samples.lowest)
+    silencing = _silencing_penalty(samples, silent, problem)
+    if silencing is not None and silencing <= problem.penalty_limits[1]:
+        return Solution(silencing, silent + mean, flags | NO_ACTIVITY, zeros, zeros)
+    if silencing is not None:
+        samples = Samples(samples.y, samples.w, samples.lowest, samples.start, -1.0)
+    given = problem.penalty_limits[1] if silencing is not None else max(problem.sparsity, 0.0)
+    solve = _solve_ar1 if len(problem.ar) == 1 else _solve_ar2
+    sparsity, baseline, more = solve(samples, problem, given, zeros, activity := np.zeros(len(trace)))
+    return Solution(sparsity, baseline + mean, flags | more, zeros, activity)
 
 
-@njit(cache=True, nogil=True)
-def transient_norm(g1: float, g2: float) -> float:
-    """Return the Euclidean norm of the calcium that one unit of activity leaves."""
-    square = (1.0 - g2) / ((1.0 + g2) * ((1.0 - g2) ** 2 - g1 * g1))
-    return np.sqrt(square) if square > 0.0 else np.inf
+def _prepare(trace: FloatArray, finite: FloatArray, values: FloatArray, problem: Problem) -> Samples:
+    mean = values.mean()
+    missing = GAP_WEIGHT if len(problem.ar) == 2 else 0.0
+    w = np.ones(len(trace)) if len(values) == len(trace) else np.where(finite, 1.0, missing)
+    lowest = -mean if problem.baseline == "nonnegative" else values.min() - mean
+    if problem.baseline == "fixed":
+        start = problem.level - mean
+    else:
+        sample = np.sort(values[:: max(1, len(values) // LEVEL_SAMPLES)])
+        start = max(sample[int(FIRST_LEVEL * len(sample))] - mean, lowest)
+    set_by_noise = problem.sparsity < 0 and not (problem.penalty == "nonnegative" and problem.baseline == "fixed")
+    target = problem.noise**2 * len(values) if set_by_noise else -1.0
+    return Samples(trace.astype(np.float64) - mean, w, float(lowest), float(start), float(target))
 
 
-@njit(cache=True, nogil=True)
-def solve_ar1(
-    y: FloatArray,
-    w: FloatArray,
-    g: float,
-    lam: float,
-    b: float,
-    penalty: int,
-    threshold: float,
-    free_b: bool,
-    b_min: float,
-    target: float,
-    lowest: float,
-    highest: float,
-    c: FloatArray,
-    s: FloatArray,
+def _silencing_penalty(samples: Samples, silent: float, problem: Problem) -> float | None:
+    """Return the smallest penalty without any calcium, where the noise allows that; else None."""
+    silence_allowed = problem.penalty == "l1" or (problem.penalty == "l0" and problem.threshold == 0)
+    if samples.target < 0 or not silence_allowed:
+        return None
+    residual = samples.w * (samples.y - silent)
+    if residual @ (samples.y - silent) > samples.target:
+        return None
+    gradient = lfilter([1.0], [1.0, *(-g for g in problem.ar)], residual[::-1])
+    return max(0.0, float(gradient.max()))
+
+
+def _within(problem: Problem, samples: Samples, sparsity: float) -> float | None:
+    """Return the bounded penalty where the one that the noise set is out of bounds, else None."""
+    low, high = problem.penalty_limits
+    if samples.target < 0 or low <= sparsity <= high:
+        return None
+    return min(max(sparsity, low), high)
+
+
+def _solve_ar1(
+    samples: Samples, problem: Problem, sparsity: float, calcium: FloatArray, activity: FloatArray
 ) -> tuple[float, float, int]:
-    """Solve one AR(1) trace; return penalty, baseline (of the L1 problem, refitted for L0) and flags."""
+    """Solve an AR(1) trace; return penalty, baseline (of the l1 problem, refitted for l0) and flags."""
+    y, w, g, free = samples.y, samples.w, problem.ar[0], problem.baseline != "fixed"
     first, sums = np.empty(len(y) + 1, np.int64), np.empty((4, len(y)))
-    count, lam, b, reached = fit_pools(y, w, g, b, lam, free_b, b_min, target, first, sums)
-    if target >= 0.0 and not lowest <= lam <= highest:
-        reached, lam = True, min(max(lam, lowest), highest)
-        count, lam, b, _ = fit_pools(y, w, g, b, lam, free_b, b_min, -1.0, first, sums)
-    if penalty == NONNEGATIVE:
+    count, lam, b, reached = fit_pools(
+        y, w, g, samples.start, sparsity, free, samples.lowest, samples.target, first, sums
+    )
+    bounded = _within(problem, samples, lam)
+    if bounded is not None:
+        count, lam, b, _ = fit_pools(y, w, g, b, bounded, free, samples.lowest, -1.0, first, sums)
+        reached = True
+    if problem.penalty == "nonnegative":
+        count, lam, b, _ = fit_pools(y, w, g, b, 0.0, False, samples.lowest, -1.0, first, sums)
+    elif problem.penalty == "l0":
+        from caiman_pipeline.traces.events import threshold_pools
+
+        target = samples.target if problem.threshold == 0 else -1.0
+        count, b = threshold_pools(y, w, g, b, problem.threshold, free, samples.lowest, target, first, sums)
         lam = 0.0
-        count, _, _, _ = fit_pools(y, w, g, b, 0.0, False, b_min, -1.0, first, sums)
-    elif penalty == L0:
-        lam = 0.0
-        count, b = threshold_pools(
-            y, w, g, b, threshold, free_b, b_min, target if threshold == 0.0 else -1.0, first, sums
-        )
-    write_pools(first, sums, count, decay_powers(g, len(y)), c, s)
+    write_pools(first, sums, count, decay_powers(g, len(y)), calcium, activity)
     return lam, b, 0 if reached else UNREACHABLE
 
 
-@njit(cache=True, nogil=True)
-def solve_ar2(
-    y: FloatArray,
-    w: FloatArray,
-    g1: float,
-    g2: float,
-    lam: float,
-    b: float,
-    penalty: int,
-    threshold: float,
-    free_b: bool,
-    b_min: float,
-    target: float,
-    lowest: float,
-    highest: float,
-    spike: FloatArray,
-    c: FloatArray,
-    s: FloatArray,
+def _solve_ar2(
+    samples: Samples, problem: Problem, sparsity: float, calcium: FloatArray, activity: FloatArray
 ) -> tuple[float, float, int]:
-    """Solve one AR(2) trace from a first guess of the frames with spikes; return penalty, baseline and flags."""
-    n, d = len(y), ar_roots(g1, g2)[0]
-    bands, data, work, h = np.empty((n, 3)), np.empty((n, 2)), np.empty((n, 3)), np.empty((n, 3))
-    gram_bands(w, g1, g2, d, bands)
-    prepare(y, g1, g2, d, data)
-    lam, b, reached, steps = fit_pivots(bands, spike, data, lam, b, free_b, b_min, target, work, h)
-    if target >= 0.0 and not lowest <= lam <= highest:
-        reached, lam = True, min(max(lam, lowest), highest)
-        lam, b, _, steps = fit_pivots(bands, spike, data, lam, b, free_b, b_min, -1.0, work, h)
-    if penalty != L1:
-        lam = 0.0
-        _, _, _, more = fit_pivots(bands, spike, data, 0.0, b, False, b_min, -1.0, work, h)
+    """Solve an AR(2) trace; return penalty, baseline (of the l1 problem, refitted for l0) and flags."""
+    n, (g1, g2), d, free = len(samples.y), problem.ar, problem.decay, problem.baseline != "fixed"
+    bands, data, work, h = (np.empty((n, columns)) for columns in (3, 2, 3, 3))
+    spike = np.zeros(n, bool) if problem.guess is None else problem.guess > 0
+    gram_bands(samples.w, g1, g2, d, bands)
+    prepare(samples.y, g1, g2, d, data)
+    lam, b, reached, steps = fit_pivots(
+        bands, spike, data, sparsity, samples.start, free, samples.lowest, samples.target, work, h
+    )
+    bounded = _within(problem, samples, lam)
+    if bounded is not None:
+        lam, b, _, steps = fit_pivots(bands, spike, data, bounded, b, free, samples.lowest, -1.0, work, h)
+        reached = True
+    if problem.penalty != "l1":
+        lam, b, _, more = fit_pivots(bands, spike, data, 0.0, b, False, samples.lowest, -1.0, work, h)
         steps = max(steps, more)
-    if penalty == L0:
-        b = threshold_pivots(
-            bands, spike, b, threshold, free_b, b_min, target if threshold == 0.0 else -1.0, data, work, h
-        )
-    write_calcium(spike, h, lam, b, g1, g2, d, c, s)
+    if problem.penalty == "l0":
+        from caiman_pipeline.traces.events import threshold_pivots
+
+        target = samples.target if problem.threshold == 0 else -1.0
+        b = threshold_pivots(bands, spike, b, problem.threshold, free, samples.lowest, target, data, work, h)
+    write_calcium(spike, h, lam, b, g1, g2, d, calcium, activity)
     return lam, b, (0 if reached else UNREACHABLE) | (NOT_CONVERGED if steps >= MAX_PIVOTS else 0)
-
-
-@njit(cache=True, nogil=True)
-def prepare_row(
-    trace: FloatArray, finite: FloatArray, gap_weight: float, y: FloatArray, w: FloatArray
-) -> tuple[float, int, float, float]:
-    """Copy one trace without its mean; return mean, finite frames, smallest and largest value."""
-    total, count, low, high = 0.0, 0, np.inf, -np.inf
-    for t in range(len(trace)):
-        if finite[t]:
-            value = float(trace[t])
-            total += value
-            count += 1
-            low, high = min(low, value), max(high, value)
-    mean = total / max(count, 1)
-    for t in range(len(trace)):
-        y[t] = trace[t] - mean
-        w[t] = 1.0 if finite[t] else gap_weight
-    return mean, count, low, high
-
-
-@njit(cache=True, nogil=True)
-def solve_row(
-    trace: FloatArray,
-    finite: FloatArray,
-    noise: float,
-    ar: FloatArray,
-    lam: float,
-    level: float,
-    guess: FloatArray,
-    c: FloatArray,
-    s: FloatArray,
-    penalty: int,
-    bounds: tuple[float, float],
-    s_min: float,
-    baseline: int,
-) -> tuple[float, float, int]:
-    """Deconvolve one trace; return penalty, baseline and flags.
-
-    ``lam`` is the penalty where it is given, negative where the noise constraint sets it, within ``bounds`` (in units
-    of noise times the norm of a transient); ``level`` the baseline where it is fixed; ``guess`` the activity to begin
-    from (AR(2)).
-    """
-    n, order = len(trace), len(ar)
-    y, w = np.empty(n), np.empty(n)
-    mean, count, low, high = prepare_row(trace, finite, GAP_WEIGHT if order == 2 else 0.0, y, w)
-    flags = 0 if count == n else GAP
-    c[:] = 0.0
-    s[:] = 0.0
-    b_min = -mean if baseline == NONNEGATIVE_LEVEL else low - mean
-    if count == 0:
-        return np.nan, np.nan, NO_DATA
-    if low == high:
-        b = level if baseline == FIXED else (max(mean, 0.0) if baseline == NONNEGATIVE_LEVEL else mean)
-        return 0.0, b, flags | (ZERO if low == 0.0 else CONSTANT)
-    g1, g2 = ar[0], ar[1] if order == 2 else 0.0
-    threshold = threshold_of(s_min, noise, ar_roots(g1, g2)[0])
-    free_b = baseline != FIXED
-    silent = max(0.0, b_min) if free_b else level - mean
-    if penalty == NONNEGATIVE and not free_b:
-        lam = 0.0
-    target = noise * noise * count if lam < 0.0 else -1.0
-    unit = noise * transient_norm(g1, g2)
-    lowest, highest = bounds[0] * unit, bounds[1] * unit
-    silence_allowed = penalty == L1 or (penalty == L0 and threshold == 0.0)
-    if target >= 0.0 and silence_allowed and silent_residual(y, w, silent) <= target:
-        silencing = largest_penalty(y, w, silent, g1, g2)
-        if silencing <= highest:
-            return silencing, silent + mean, flags | NO_ACTIVITY
-        target, lam = -1.0, highest
-    b = max(low_level(y, w), b_min) if free_b else silent
-    lam = max(lam, 0.0)
-    if order == 1:
-        lam, b, more = solve_ar1(y, w, g1, lam, b, penalty, threshold, free_b, b_min, target, lowest, highest, c, s)
-    else:
-        lam, b, more = solve_ar2(
-            y, w, g1, g2, lam, b, penalty, threshold, free_b, b_min, target, lowest, highest, guess > 0.0, c, s
-        )
-    return lam, b + mean, flags | more
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def solve_rows(
-    traces: FloatArray,
-    finite: FloatArray,
-    noise: FloatArray,
-    ar: FloatArray,
-    lam: FloatArray,
-    level: FloatArray,
-    guess: FloatArray,
-    denoised: FloatArray,
-    deconvolved: FloatArray,
-    codes: FloatArray,
-    penalty: int,
-    bounds: tuple[float, float],
-    s_min: float,
-    baseline: int,
-) -> None:
-    """Deconvolve each row; ``lam``, ``level`` and ``codes`` are read and overwritten."""
-    n_traces, n_frames = traces.shape
-    warm = guess.shape[0] == n_traces and n_traces > 0
-    for k in prange(n_traces):
-        c, s = np.zeros(n_frames), np.zeros(n_frames)
-        first_guess = guess[k] if warm else np.zeros(n_frames, np.float32)
-        lam[k], level[k], flags = solve_row(
-            traces[k], finite[k], noise[k], ar[k], lam[k], level[k], first_guess, c, s, penalty, bounds, s_min, baseline
-        )
-        codes[k] |= flags
-        for t in range(n_frames):
-            denoised[k, t] = c[t] if finite[k, t] else np.nan
-            deconvolved[k, t] = s[t] if finite[k, t] else np.nan

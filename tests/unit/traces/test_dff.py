@@ -28,7 +28,7 @@ def fluorescence(f0, noise=1.0, seed=0):
 
 def relate(traces, method=PLAIN, background=None, noise=1.0, model=None):
     under = np.zeros_like(traces) if background is None else background
-    return relative_fluorescence(traces, under, np.full(len(traces), noise), method, model=model)
+    return relative_fluorescence(traces, under, np.full(len(traces), noise), method, model=model, threads=1)
 
 
 def test_known_level_and_peak_are_recovered():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 
-import numba
 import numpy as np
 import pytest
 from scipy.sparse import csc_matrix
@@ -41,9 +40,9 @@ def components(n_cells=4, n_frames=1500, frames_per_bin=1, static=LEVEL, seed=0)
     ), spikes, calcium  # fmt: skip
 
 
-def extract(given, **changes):
+def extract(given, threads=1, **changes):
     return extract_traces(
-        given, TraceSettings(**changes), timing_from(30.0, 0.6), threads=1, progress=lambda done, total: None
+        given, TraceSettings(**changes), timing_from(30.0, 0.6), threads=threads, progress=lambda done, total: None
     )
 
 
@@ -114,12 +113,7 @@ def test_nothing_depends_on_blocks_or_threads(monkeypatch):
     given, _, _ = components()
     whole = extract(given)
     monkeypatch.setattr("caiman_pipeline.traces.activity.BLOCK_VALUES", 1500)
-    threads = numba.get_num_threads()
-    numba.set_num_threads(1)
-    try:
-        split = extract(given)
-    finally:
-        numba.set_num_threads(threads)
+    split = extract(given, threads=2)
     for name in ("denoised", "deconvolved", "baseline", "f0", "dff", "noise", "ar", "sparsity", "event_rate_hz"):
         np.testing.assert_array_equal(getattr(whole, name), getattr(split, name))
 
