@@ -215,20 +215,10 @@ def _update_footprints(
     structure = model.footprints
     n_frames = field.movie.n_frames
     pixels, products = np.zeros((structure.shape[0], 4)), np.zeros(structure.nnz)
-    nothing, none = np.zeros(structure.nnz), csr_matrix((structure.shape[0], 0), dtype=np.float32)
     for start, stop, frames in field.movie.read_parts():
         movie = bin_columns(frames, np.arange(stop - start + 1), level=field.level, threads=field.threads)
         here = np.ascontiguousarray(model.traces[:, start:stop])
-        weights, silent = np.ones(stop - start, np.float32), np.zeros((0, stop - start), np.float32)
-
-        def add(rows: tuple[int, int], movie: FloatArray = movie, here: FloatArray = here,
-                weights: FloatArray = weights, silent: FloatArray = silent) -> None:  # fmt: skip
-            add_regression_sums(
-                *rows, movie, weights, here, silent, none.data, none.indices, none.indptr,
-                structure.indices, structure.indptr, pixels, products, nothing,
-            )  # fmt: skip
-
-        map_ordered(add, row_slabs(len(movie)), field.threads)
+        _add_products(movie, here, structure, pixels=pixels, products=products, threads=field.threads)
         count(stop - start)
     means, average = model.traces.mean(1, dtype=np.float64), pixels[:, 0] / n_frames
     rows = np.repeat(np.arange(structure.shape[0]), np.diff(structure.indptr))
@@ -238,6 +228,23 @@ def _update_footprints(
         structure, centred, gram, iterations=settings.footprint_iterations, frozen=frozen, threads=field.threads
     )
     return _Model(footprints, model.traces, (average - footprints @ means).astype(np.float32))
+
+
+def _add_products(
+    movie: FloatArray, traces: FloatArray, structure: csr_matrix, *,
+    pixels: FloatArray, products: FloatArray, threads: int,
+) -> None:  # fmt: skip
+    """Add the sums over one piece of the movie (P, t), and of its products with the traces (K, t), in place."""
+    weights, silent = np.ones(movie.shape[1], np.float32), np.zeros((0, movie.shape[1]), np.float32)
+    unmixed, unused = csr_matrix((len(movie), 0), dtype=np.float32), np.zeros(structure.nnz)
+
+    def add(rows: tuple[int, int]) -> None:
+        add_regression_sums(
+            *rows, movie, weights, traces, silent, unmixed.data, unmixed.indices, unmixed.indptr,
+            structure.indices, structure.indptr, pixels, products, unused,
+        )  # fmt: skip
+
+    map_ordered(add, row_slabs(len(movie)), threads)
 
 
 def _see(field: Field, model: _Model, count: Callable[[int], None]) -> tuple[FloatArray, csr_matrix]:
