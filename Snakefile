@@ -41,6 +41,10 @@ rule all:
         expand(NWB, recording=RECORDINGS),
 
 
+onstart:
+    clear_the_way()
+
+
 onsuccess:
     write_summary()
 

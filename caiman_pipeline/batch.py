@@ -17,7 +17,9 @@ from caiman_pipeline.io.atomic import whole_file
 from caiman_pipeline.joblogs import STAGE_ORDER, JobLog, failure_logs, in_order, read_benchmark, read_failure, read_logs
 
 STATES = ("ok", "ok_empty", "failed", "waiting")
-SILENT = "the job ended without a word: killed (out of memory?), or still running"
+SILENT = "the job was killed without a word"
+# A job that had come so close to the memory that it was granted was most likely killed for it; the last step is unseen.
+CLOSE = 0.5
 END_STAGES = ("export_nwb", "report")
 NOT_NEEDED_BY = {"evaluate": ("traces",), "select": ("traces",)}
 
@@ -80,7 +82,7 @@ def recording_state(folder: Path, recording: str) -> RecordingState:
 def _first_failure(folder: Path, logs: list[JobLog]) -> tuple[str, str, str] | None:
     """Return stage, reason and log of the earliest failure that no later success has overtaken."""
     recorded = failure_logs(folder)
-    silent = {log.path for log in logs if not log.finished} - set(recorded)
+    silent = {log.path: log for log in logs if not log.finished and log.path not in recorded and not log.is_running()}
     places = {path.name: path for path in (*recorded, *silent)}
     for name in in_order(places):
         path = places[name]
@@ -88,9 +90,22 @@ def _first_failure(folder: Path, logs: list[JobLog]) -> tuple[str, str, str] | N
         source = recorded.get(path, path)
         if _overtaken(stage, source.stat().st_mtime_ns, logs):
             continue
-        found = read_failure(source) if path in recorded else {}
-        return stage, found.get("reason", SILENT), str(path)
+        reason = read_failure(source).get("reason", SILENT) if path in recorded else _why_silent(silent[path])
+        return stage, reason, str(path)
     return None
+
+
+def _why_silent(log: JobLog) -> str:
+    """Say what a job had that was killed without a word, and what it needs if that was memory."""
+    if not log.granted_mb or log.memory_mb < CLOSE * log.granted_mb:
+        return (
+            f"{SILENT}, at {log.memory_mb:.0f} MB: by hand, by the machine or for memory" if log.memory_mb else SILENT
+        )
+    return (
+        f"{SILENT}, probably out of memory: it was granted {log.granted_mb:.0f} MB and had reached "
+        f"{log.memory_mb:.0f} MB. Give it {2 * log.granted_mb:.0f} MB: run again with `--set-resources "
+        f"{log.stage}:mem_mb={2 * log.granted_mb:.0f}`, or with `--retries 2`, which does so by itself"
+    )
 
 
 def _overtaken(stage: str, since_ns: int, logs: list[JobLog]) -> bool:
@@ -109,6 +124,8 @@ def _what_is_missing(folder: Path, recording: str, logs: list[JobLog]) -> tuple[
         folder / "export_nwb" / f"{recording}.nwb",
     )
     gone = [path for path in expected if not path.exists()]
+    if running := [log.stage for log in logs if log.is_running()]:
+        return running[-1], "is running"
     finished = {log.stage for log in logs if log.finished}
     todo = [stage for stage in STAGE_ORDER if stage not in finished]
     if gone:

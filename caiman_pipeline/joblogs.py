@@ -6,7 +6,10 @@ Standard library only, since the summary reads them for a thousand recordings.
 from __future__ import annotations
 
 import json
+import os
 import re
+import socket
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +21,13 @@ STAGE_ORDER = (
 )  # fmt: skip
 LINE = re.compile(r"^\S+ \S+ (?P<level>[A-Z]+) (?P<text>.*)$")
 STARTED = re.compile(r"^(?P<stage>\w+): caiman_pipeline (?P<version>\S+), (?P<threads>\d+) threads$")
+JOB = re.compile(
+    r"^job: process (?P<process>\d+) on (?P<host>\S+), (?:(?P<granted>\d+) MB granted|no memory limit known)"
+    r"(?:, SLURM job (?P<slurm>\S+))?$"
+)
+MEMORY = re.compile(r"^memory: (?P<memory>\d+) MB$")
+# A job renews its log's time stamp more often than that, see watch.py.
+SILENCE_S = 120.0
 DONE = re.compile(r"^\w+: done in (?P<seconds>[\d.]+) s, peak memory (?P<memory>\d+) MB$")
 
 
@@ -29,6 +39,8 @@ class JobLog:
     ----------
     job : name of the log, the stage and for scattered jobs the item, like ``patch_cnmf.1-of-4``
     finished : whether the job came to its end
+    memory_mb : peak memory; of a job that did not come to its end, what it had reached when it was last looked at
+    process, host, slurm_job, granted_mb : where it runs or ran, and the memory that it was granted
     """
 
     job: str
@@ -39,11 +51,33 @@ class JobLog:
     memory_mb: float = 0.0
     settings: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    process: int = 0
+    host: str = ""
+    slurm_job: str = ""
+    granted_mb: float = 0.0
+
+    def is_running(self) -> bool:
+        """Tell whether the job still lives: by its process on this machine, elsewhere by its log's time stamp."""
+        if self.finished:
+            return False
+        if self.host == socket.gethostname() and self.process:
+            return _exists(self.process)
+        return time.time() - self.path.stat().st_mtime < SILENCE_S
 
     @property
     def stage(self) -> str:
         """Stage that the job belongs to."""
         return self.job.split(".", 1)[0]
+
+
+def _exists(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 @dataclass(frozen=True)
@@ -81,6 +115,11 @@ def read_log(path: Path) -> JobLog:
             found["version"] = started["version"]
         elif text.startswith("settings {"):
             found["settings"] = _json_object(text.removeprefix("settings "))
+        elif job := JOB.match(text):
+            found |= {"process": int(job["process"]), "host": job["host"], "slurm_job": job["slurm"] or ""}
+            found["granted_mb"] = float(job["granted"] or 0)
+        elif reached := MEMORY.match(text):
+            found["memory_mb"] = float(reached["memory"])
         elif done := DONE.match(text):
             found |= {"finished": True, "seconds": float(done["seconds"]), "memory_mb": float(done["memory"])}
     return JobLog(job=path.name.removesuffix(".log"), path=path, warnings=tuple(warnings), **found)

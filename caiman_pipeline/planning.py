@@ -19,6 +19,10 @@ from caiman_pipeline.types import Dims
 
 PIXELS_PER_CELL = 500
 MARGIN = 1.25
+# On a cluster each job has two Snakemake processes beside the stage's own; measured 146 and 138 MB.
+SNAKEMAKE_MB = 300
+# A job may take so much longer than predicted, and never has less than some minutes, before a scheduler ends it.
+SLOWER, LEAST_MINUTES = 5, 10
 
 
 @dataclass(frozen=True)
@@ -127,13 +131,23 @@ def predict_memory_mb(stage: str, movie_info: Path | str, threads: int) -> int:
 
     Before the recording was inspected, that of a field of 512 x 512 pixels is assumed.
     """
+    return math.ceil(COSTS[stage].memory_mb(_known_size(movie_info), threads))
+
+
+def _known_size(movie_info: Path | str) -> MovieSize:
     from caiman_pipeline.io.records import load_movie_info
 
-    size = UNKNOWN_SIZE
-    if os.path.exists(movie_info):
-        info = load_movie_info(movie_info)
-        size = MovieSize(info.n_frames, info.dims, 4)
-    return math.ceil(COSTS[stage].memory_mb(size, threads))
+    if not os.path.exists(movie_info):
+        return UNKNOWN_SIZE
+    info = load_movie_info(movie_info)
+    return MovieSize(info.n_frames, info.dims, 4)
+
+
+def predict_minutes(stage: str, movie_info: Path | str, threads: int, *, jobs: int) -> int:
+    """Return the time to ask a scheduler for, for one of ``jobs`` jobs of ``stage``, min; with much to spare."""
+    size = _known_size(movie_info)
+    seconds = COSTS[stage].start_s + COSTS[stage].core_seconds(size) / (threads * jobs)
+    return LEAST_MINUTES + math.ceil(SLOWER * seconds / 60)
 
 
 def disk_mb(size: MovieSize) -> dict[str, float]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,8 +14,10 @@ from pathlib import Path
 from caiman_pipeline import __version__
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.parallel import available_cores, limit_library_threads
+from caiman_pipeline.watch import StoppedError, peak_memory_mb, watched
 
 log = logging.getLogger("caiman_pipeline")
+STOPPED_STATUS = 143
 
 
 def add_stage_arguments(parser: argparse.ArgumentParser, *, settings: bool = True) -> None:
@@ -24,6 +25,7 @@ def add_stage_arguments(parser: argparse.ArgumentParser, *, settings: bool = Tru
     if settings:
         parser.add_argument("--settings", required=True, help="the stage's resolved settings, as JSON")
     parser.add_argument("--threads", type=int, default=0, help="threads to use (default: all cores granted)")
+    parser.add_argument("--memory-mb", type=int, default=0, help="memory granted, MB: to be told where it did not do")
     parser.add_argument("--log", type=Path, help="write the log to this file instead of standard error")
 
 
@@ -43,7 +45,17 @@ def stage_job(stage: str, args: argparse.Namespace) -> Iterator[int]:
         log.info("settings %s", args.settings)
     started = time.perf_counter()
     try:
-        yield threads
+        with watched(args.log, granted_mb=getattr(args, "memory_mb", 0)):
+            yield threads
+    except (StoppedError, KeyboardInterrupt) as error:
+        reason = f"stopped before it was done ({error or 'interrupted'}): cancelled, or its time limit was reached"
+        log.error("%s", reason)
+        _record_failure(stage, reason, args)
+        sys.exit(STOPPED_STATUS)
+    except MemoryError as error:
+        log.exception("%s failed", stage)
+        _record_failure(stage, f"no memory left ({error}) at {peak_memory_mb():.0f} MB", args)
+        raise
     except PipelineError as error:
         log.error("%s", error)
         _record_failure(stage, str(error), args)
@@ -82,19 +94,6 @@ def _record_failure(stage: str, reason: str, args: argparse.Namespace) -> None:
         failure_record(args.log).write_text(json.dumps(record, indent=1), encoding="utf-8")
     except OSError as error:
         log.error("the reason could not be recorded (%s)", error.strerror)
-
-
-def peak_memory_mb() -> float:
-    """Return the process's peak resident memory, MB.
-
-    Linux hands ``ru_maxrss`` of the process that started this one down to it, so its own high-water mark is read there.
-    """
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-        return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
-    except (OSError, IndexError):
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 
 def progress(what: str) -> Callable[[int, int], None]:

@@ -101,7 +101,10 @@ def minutes(stage):
 
         info = MOVIE_INFO.format(recording=wildcards.recording)
         item = wildcards.get("scatteritem", "1-of-1")
-        return predict_minutes(stage, info, threads, jobs=int(item.split("-of-")[1])) * attempt
+        return (
+            predict_minutes(stage, info, threads, jobs=int(item.split("-of-")[1]))
+            * attempt
+        )
 
     return predict
 

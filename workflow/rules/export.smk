@@ -18,10 +18,11 @@ rule export_nwb:
         ENVIRONMENT
     resources:
         mem_mb=memory_mb("export_nwb"),
+        runtime=minutes("export_nwb"),
     params:
         settings=settings("export_nwb"),
     shell:
         "caiman-pipeline export-nwb --movie-info {input.info:q} --motion {input.motion:q} --images {input.images:q} "
         "--components {input.components:q} --traces {input.traces:q} --quality {input.quality:q} "
         "--selection {input.selection:q} --nwb {output.nwb:q} --table {output.table:q} "
-        "--settings {params.settings:q} --threads {threads} --log {log:q}"
+        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log:q}"

@@ -16,7 +16,7 @@ rule merge:
         settings=settings("merge"),
     shell:
         "caiman-pipeline merge --batches {input.batches:q} --components {output:q} "
-        "--settings {params.settings:q} --threads {threads} --log {log:q}"
+        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log:q}"
 
 
 rule refine:
@@ -42,4 +42,4 @@ rule refine:
     shell:
         "caiman-pipeline refine --movie {input.movie:q} --images {input.images:q} --merged {input.merged:q} "
         "--components {output:q} "
-        "--settings {params.settings:q} --threads {threads} --log {log:q}"
+        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log:q}"

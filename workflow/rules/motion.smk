@@ -13,13 +13,14 @@ rule inspect:
     threads: 2
     resources:
         mem_mb=memory_mb("inspect"),
+        runtime=minutes("inspect"),
     params:
         files=files_as_listed,
         settings=settings("inspect"),
     shell:
         "caiman-pipeline inspect --recording {wildcards.recording} --files {params.files:q} "
         "--movie-info {output.info:q} --frames {output.frames:q} "
-        "--settings {params.settings:q} --threads {threads} --log {log:q}"
+        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log:q}"
 
 
 rule motion_template:
@@ -36,11 +37,12 @@ rule motion_template:
     threads: 4
     resources:
         mem_mb=memory_mb("motion_template"),
+        runtime=minutes("motion_template"),
     params:
         settings=settings("motion"),
     shell:
         "caiman-pipeline motion-template --movie-info {input.info:q} --template {output:q} "
-        "--settings {params.settings:q} --threads {threads} --log {log:q}"
+        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log:q}"
 
 
 rule motion_correct:
@@ -58,12 +60,13 @@ rule motion_correct:
     threads: 4
     resources:
         mem_mb=memory_mb("motion_correct"),
+        runtime=minutes("motion_correct"),
     params:
         settings=settings("motion"),
     shell:
         "caiman-pipeline motion-correct --movie-info {input.info:q} --template {input.template:q} "
         "--block {wildcards.scatteritem} --output {output:q} "
-        "--settings {params.settings:q} --threads {threads} --log {log:q}"
+        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log:q}"
 
 
 rule memmap_join:
@@ -82,9 +85,10 @@ rule memmap_join:
         ENVIRONMENT
     resources:
         mem_mb=memory_mb("memmap_join"),
+        runtime=minutes("memmap_join"),
     params:
         settings=settings("motion"),
     shell:
         "caiman-pipeline memmap-join --movie-info {input.info:q} --template {input.template:q} --blocks {input.blocks:q} "
         "--movie {output.movie:q} --motion {output.motion:q} "
-        "--settings {params.settings:q} --threads {threads} --log {log:q}"
+        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log:q}"

@@ -13,11 +13,12 @@ rule summary_images:
     threads: 4
     resources:
         mem_mb=memory_mb("summary_images"),
+        runtime=minutes("summary_images"),
     params:
         settings=settings("summary_images"),
     shell:
         "caiman-pipeline summary-images --movie {input.movie:q} --images {output:q} "
-        "--settings {params.settings:q} --threads {threads} --log {log:q}"
+        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log:q}"
 
 
 rule patch_cnmf:
@@ -37,9 +38,10 @@ rule patch_cnmf:
     threads: 4
     resources:
         mem_mb=memory_mb("patch_cnmf"),
+        runtime=minutes("patch_cnmf"),
     params:
         settings=settings("patch_cnmf"),
     shell:
         "caiman-pipeline patch-cnmf --movie {input.movie:q} --images {input.images:q} "
         "--batch {wildcards.scatteritem} --output {output:q} "
-        "--settings {params.settings:q} --threads {threads} --log {log:q}"
+        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log:q}"

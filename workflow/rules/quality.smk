@@ -14,11 +14,12 @@ rule evaluate:
     threads: 2
     resources:
         mem_mb=memory_mb("evaluate"),
+        runtime=minutes("evaluate"),
     params:
         settings=settings("evaluate"),
     shell:
         "caiman-pipeline evaluate --movie {input.movie:q} --components {input.components:q} --quality {output:q} "
-        "--settings {params.settings:q} --threads {threads} --log {log:q}"
+        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log:q}"
 
 
 rule select:
@@ -35,8 +36,9 @@ rule select:
         ENVIRONMENT
     resources:
         mem_mb=memory_mb("select"),
+        runtime=minutes("select"),
     params:
         settings=settings("select"),
     shell:
         "caiman-pipeline select --movie-info {input.info:q} --quality {input.quality:q} --selection {output:q} "
-        "--settings {params.settings:q} --threads {threads} --log {log:q}"
+        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log:q}"

@@ -20,6 +20,7 @@ rule report:
         ENVIRONMENT
     resources:
         mem_mb=memory_mb("report"),
+        runtime=minutes("report"),
     params:
         settings=settings("report"),
         benchmarks=BENCHMARKS,
@@ -29,4 +30,4 @@ rule report:
         "--images {input.images:q} --components {input.components:q} --traces {input.traces:q} "
         "--quality {input.quality:q} --selection {input.selection:q} --benchmarks {params.benchmarks:q} "
         "--logs {params.logs:q} --report {output.report:q} --thumbnail {output.thumbnail:q} "
-        "--overview {output.overview:q} --settings {params.settings:q} --threads {threads} --log {log:q}"
+        "--overview {output.overview:q} --settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log:q}"

@@ -12,8 +12,9 @@ rule traces:
     threads: 2
     resources:
         mem_mb=memory_mb("traces"),
+        runtime=minutes("traces"),
     params:
         settings=settings("traces"),
     shell:
         "caiman-pipeline traces --components {input.components:q} --traces {output:q} "
-        "--settings {params.settings:q} --threads {threads} --log {log:q}"
+        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log:q}"
