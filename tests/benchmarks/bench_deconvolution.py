@@ -9,19 +9,16 @@ is better. With --threads only the time for one and more threads is printed.
 from __future__ import annotations
 
 import os
-import sys
 
-if "--threads" not in sys.argv:
-    os.environ["NUMBA_NUM_THREADS"] = "1"
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import argparse
 import time
 import warnings
 
-import numba
 import numpy as np
 
+from caiman_pipeline.parallel import available_cores
 from caiman_pipeline.traces.foopsi import DeconvolutionMethod, deconvolve
 
 AR = {1: (0.95,), 2: (1.7, -0.712)}
@@ -111,10 +108,9 @@ def compare(order, penalty, known, traces):
 
 
 def scaling(order, traces):
-    """Print wall time for one and more threads."""
-    for threads in sorted({1, numba.config.NUMBA_NUM_THREADS}):
-        numba.set_num_threads(threads)
-        deconvolve(traces[:4], method(order, "l1"))
+    """Print wall time for one thread and for all cores."""
+    deconvolve(traces[:4], method(order, "l1"))
+    for threads in sorted({1, available_cores()}):
         started = time.perf_counter()
         deconvolve(traces, method(order, "l1"), threads=threads)
         wall_us = (time.perf_counter() - started) / traces.size * 1e6
