@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Update one file."""
     with stage_job("hals", args) as threads:
+        from caiman_pipeline.cnmf.background import BackgroundRules
         from caiman_pipeline.cnmf.hals import HalsSettings, hals
         from caiman_pipeline.cnmf.refine import prepare_field
         from caiman_pipeline.io.curated import load_curated, save_curated
@@ -36,9 +37,9 @@ def run(args: argparse.Namespace) -> None:
         movie, images = open_movie(args.movie), load_result(args.images, "images")
         result, curated = load_curated(args.components)
         check_movie(args.components, curated.present.dims, curated.present.denoised.shape[1], movie)
-        # The file's own background is updated, so that one node is enough.
-        whole = tuple(map(float, movie.dims))
-        field = prepare_field(movie, mean=images["mean"], noise=images["noise"], cell_px=whole, threads=threads)
+        # The file's own background is updated: the field needs none.
+        none = BackgroundRules("static", (), 0, False)
+        field = prepare_field(movie, mean=images["mean"], noise=images["noise"], background=none, threads=threads)
         settings = HalsSettings(
             rounds=max(args.rounds, 1), footprint_iterations=max(args.footprint_iterations, 0),
             trace_iterations=max(args.trace_iterations, 0), nonnegative=args.nonnegative,

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
         )  # fmt: skip
         images = load_result(args.images, "images")
         field = prepare_field(
-            movie, mean=images["mean"], noise=images["noise"], cell_px=plan.updates.cell_px, threads=threads
+            movie, mean=images["mean"], noise=images["noise"], background=plan.background, threads=threads
         )
         components = refine(
             field, start.footprints, start.traces, n_seeds=start.n_seeds, settings=plan.updates,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import reduce
+from typing import Literal
 
 import numpy as np
 from scipy.sparse import csc_matrix, csr_matrix, diags, kron
@@ -39,6 +40,39 @@ class NodeGrid:
     def averaging(self) -> csr_matrix:
         """The whole map (B, P) from pixels to nodes."""
         return self.spread @ self.blocks
+
+
+@dataclass(frozen=True)
+class BackgroundRules:
+    """How the background is modelled.
+
+    Attributes
+    ----------
+    model : ``nodes``, ``low_rank`` or ``static`` (constant in time)
+    spacing_px : about the distance of nodes along each axis
+    components : components of a low-rank background
+    update : a low-rank background's maps are solved for with the footprints; otherwise they stay as they start
+    """
+
+    model: Literal["nodes", "low_rank", "static"]
+    spacing_px: tuple[float, ...]
+    components: int
+    update: bool
+
+    @property
+    def n_maps(self) -> int:
+        """Background components that take part in the updates as seeds do."""
+        return self.components if self.model == "low_rank" else 0
+
+
+def background_grid(dims: Dims, rules: BackgroundRules, *, use: FloatArray) -> NodeGrid:
+    """Return the background's nodes: none unless the model is ``nodes``; ``use`` is bool (P,)."""
+    if rules.model == "nodes":
+        return node_grid(dims, spacing_px=rules.spacing_px, use=use)
+    n_pixels, kind = len(use), np.float32
+    return NodeGrid(
+        csr_matrix((0, n_pixels), dtype=kind), csr_matrix((0, 0), dtype=kind), csr_matrix((n_pixels, 0), dtype=kind)
+    )
 
 
 def node_grid(dims: Dims, *, spacing_px: tuple[float, ...], use: FloatArray) -> NodeGrid:

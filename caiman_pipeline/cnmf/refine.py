@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csc_matrix, csr_matrix
+from scipy.sparse import csc_matrix, csr_matrix, hstack
 
-from caiman_pipeline.cnmf.background import NodeGrid, background_map, node_grid
+from caiman_pipeline.cnmf.background import BackgroundRules, NodeGrid, background_grid, background_map, node_grid
 from caiman_pipeline.cnmf.binning import bin_traces
+from caiman_pipeline.cnmf.low_rank_background import shared_maps, whole_field
 from caiman_pipeline.cnmf.products import add_regression_sums, bin_columns, sparse_dense
 from caiman_pipeline.cnmf.spatial import RegressionSums, SpatialModel, normalise, solve_pixels
 from caiman_pipeline.cnmf.supports import FootprintRules, grow_supports, pattern, shape_footprints
@@ -49,6 +50,7 @@ class Field:
     noise : float32 (P,), standard deviation per frame, infinite where a pixel does not count
     usable : bool (P,), pixels that count
     grid : the background's nodes
+    background : how the background is modelled
     """
 
     movie: MovieStore
@@ -56,6 +58,7 @@ class Field:
     noise: FloatArray
     usable: FloatArray
     grid: NodeGrid
+    background: BackgroundRules
     threads: int
 
 
@@ -79,7 +82,7 @@ class _Counter:
 
 
 def prepare_field(
-    movie: MovieStore, *, mean: FloatArray, noise: FloatArray, cell_px: tuple[float, ...], threads: int
+    movie: MovieStore, *, mean: FloatArray, noise: FloatArray, background: BackgroundRules, threads: int
 ) -> Field:
     """Lay out the background's nodes and mark the pixels that count.
 
@@ -90,9 +93,9 @@ def prepare_field(
     """
     flat = noise.ravel()
     usable = movie.valid.ravel() & (flat > 0)
-    grid = node_grid(movie.dims, spacing_px=tuple(2 * d for d in cell_px), use=usable)
+    grid = background_grid(movie.dims, background, use=usable)
     level = mean.ravel().astype(np.float32)
-    return Field(movie, level, np.where(usable, flat, np.inf).astype(np.float32), usable, grid, threads)
+    return Field(movie, level, np.where(usable, flat, np.inf).astype(np.float32), usable, grid, background, threads)
 
 
 def refine(
@@ -112,27 +115,69 @@ def refine(
     -------
     Components whose footprints held; ids count from 0 in the order given.
     """
-    counter = _Counter(progress, 2 * settings.rounds * field.movie.n_frames)
+    low_rank = field.background.n_maps > 0
+    counter = _Counter(progress, (2 * settings.rounds + low_rank) * field.movie.n_frames)
     ids, masks = np.arange(footprints.shape[1]), pattern(footprints[:, :n_seeds], field.usable)
+    maps = footprints[:, :0]
+    if low_rank:
+        maps, signals = start_low_rank(field, footprints, traces, bin_frames=settings.bin_frames, counter=counter)
+        footprints, traces = hstack([maps, footprints]).tocsc(), np.concatenate([signals, traces])
+        masks = hstack([whole_field(field.usable, maps.shape[1]), masks]).tocsc()
+    n_maps = maps.shape[1]
+    ids = np.concatenate([np.full(n_maps, -1), ids])
     for _ in range(settings.rounds):
         spatial = update_space(field, footprints, traces, masks=masks, settings=settings, counter=counter)
-        kept = np.diff(spatial.footprints.indptr) > 0
-        ids, (footprints, _) = ids[kept], normalise(spatial.footprints[:, kept])
+        fresh = spatial.footprints
+        if not field.background.update:
+            fresh = hstack([maps, fresh[:, n_maps:]]).tocsc()
+        kept = np.diff(fresh.indptr) > 0
+        ids, (footprints, _) = ids[kept], normalise(fresh[:, kept])
         bmap = background_map(field.grid, spatial.gain)
         projection = make_projection(footprints, bmap, spatial.static, field.grid, noise=field.noise)
         view = project(field, projection, counter=counter)
-        raw = demix(projection, view.seen, view.nodes, rounds=8, threads=field.threads)
+        raw = demix(projection, view.seen, view.nodes, rounds=40 if low_rank else 8, threads=field.threads)
         traces = bin_traces(raw, bin_frames=settings.bin_frames)
-    denoised = denoise(raw)
+    denoised = np.concatenate([raw[:n_maps], denoise(raw[n_maps:])]) if low_rank else denoise(raw)
+    residual = unexplained(projection, view.seen, view.nodes, denoised)
+    if not low_rank:
+        background = Background(field.level + spatial.static, bmap, node_signals(projection, view.nodes, denoised))
+    else:
+        background = Background(field.level + spatial.static, footprints[:, :n_maps], denoised[:n_maps])
     return Components(
         dims=field.movie.dims,
-        ids=ids.astype(np.int64),
-        footprints=footprints,
-        denoised=denoised,
-        residual=unexplained(projection, view.seen, view.nodes, denoised),
-        background=Background(field.level + spatial.static, bmap, node_signals(projection, view.nodes, denoised)),
+        ids=ids[n_maps:].astype(np.int64),
+        footprints=footprints[:, n_maps:],
+        denoised=denoised[n_maps:],
+        residual=residual[n_maps:],
+        background=background,
         noise=np.where(field.usable, field.noise, 0).astype(np.float32),
     )
+
+
+def start_low_rank(
+    field: Field, footprints: csc_matrix, traces: FloatArray, *, bin_frames: int, counter: _Counter
+) -> tuple[csc_matrix, FloatArray]:
+    """Return maps (P, B) of unit norm and binned signals (B, bins) to start a low-rank background from.
+
+    In one pass, averages over the neighbourhood of nodes are collected, freed from the components; what these have in
+    common is the background.
+    """
+    grid = node_grid(field.movie.dims, spacing_px=field.background.spacing_px, use=field.usable)
+    nodes = np.zeros((grid.spread.shape[0], traces.shape[1]), np.float32)
+    averaging, silent = grid.averaging, np.zeros_like(field.level)
+    for start, _, frames in field.movie.read_parts():
+        edges, owners = _cut_bins(start, frames.shape[1], bin_frames, traces.shape[1])
+        if len(owners):
+            binned = bin_columns(frames, edges, level=field.level, threads=field.threads)
+            nodes[:, owners] += sparse_dense(averaging, binned, level=silent, threads=field.threads) * (
+                np.diff(edges) / bin_frames
+            ).astype(np.float32)
+        counter.add(frames.shape[1])
+    nodes -= (averaging @ footprints) @ traces
+    shares = shared_maps(nodes, count=field.background.components)
+    signals = np.linalg.lstsq(shares.astype(np.float64), nodes.astype(np.float64), rcond=None)[0]
+    maps, norms = normalise(csc_matrix((grid.interpolation @ shares) * field.usable[:, None]).astype(np.float32))
+    return maps, (signals * norms[:, None]).astype(np.float32)
 
 
 def update_space(

@@ -8,9 +8,10 @@ from itertools import pairwise
 import numpy as np
 from scipy.sparse import csc_matrix, hstack
 
-from caiman_pipeline.cnmf.background import NodeGrid, background_map, fit_gain, node_grid
+from caiman_pipeline.cnmf.background import BackgroundRules, NodeGrid, background_grid, background_map, fit_gain
 from caiman_pipeline.cnmf.greedy import robust_spread
 from caiman_pipeline.cnmf.initialise import Budget, Initialiser
+from caiman_pipeline.cnmf.low_rank_background import tile_maps, whole_field
 from caiman_pipeline.cnmf.spatial import RegressionSums, normalise, solve_pixels
 from caiman_pipeline.cnmf.supports import FootprintRules, grow_supports, pattern, shape_footprints
 from caiman_pipeline.cnmf.temporal import demix, make_projection, node_signals
@@ -30,6 +31,7 @@ class TileSettings:
     searches : searches, each on what the one before left
     max_components : most components of one search by evidence
     rules : how footprints grow, are solved for and are cleaned
+    background : how the background is modelled
     """
 
     cell_px: tuple[float, ...]
@@ -39,11 +41,15 @@ class TileSettings:
     searches: int
     max_components: int
     rules: FootprintRules
+    background: BackgroundRules
 
 
 @dataclass(frozen=True)
 class _Frame:
-    """What stays the same while a tile is worked on: movie (P, T), noise (P,), usable (P,), masks of seeds (P, S)."""
+    """What stays the same while a tile is worked on: movie (P, T), noise (P,), usable (P,), masks of seeds (P, S).
+
+    The first seeds are ``maps`` (P, B), those of a low-rank background at its start.
+    """
 
     movie: FloatArray
     dims: Dims
@@ -51,6 +57,7 @@ class _Frame:
     noise: FloatArray
     usable: FloatArray
     masks: csc_matrix
+    maps: csc_matrix
 
 
 @dataclass
@@ -85,19 +92,32 @@ def fit_tile(
         return csc_matrix((len(movie), 0), dtype=np.float32), np.zeros((0, movie.shape[1]), np.float32)
     noise = np.where(usable, noise, np.inf).astype(np.float32)
     movie = movie - movie.mean(1, dtype=np.float64).astype(np.float32)[:, None]
-    grid = node_grid(dims, spacing_px=tuple(2 * d for d in settings.cell_px), use=usable)
-    frame = _Frame(movie, dims, grid, noise, usable, pattern(seeds, usable))
-    model = _without_components(frame)
+    frame = _make_frame(movie, dims, noise, usable, seeds=seeds, settings=settings)
+    model, n_maps = _without_components(frame), frame.maps.shape[1]
+    if n_maps:
+        model = _grown(frame, model, frame.maps, settings)
     if seeds.shape[1]:
-        model = _grown(frame, model, frame.masks, settings)
+        model = _grown(frame, model, frame.masks[:, n_maps:], settings)
     budget = settings.budget.of(int(np.count_nonzero(usable)))
     for _ in range(settings.searches):
-        room = settings.max_components if budget is None else budget - model.footprints.shape[1]
+        room = settings.max_components if budget is None else budget + n_maps - model.footprints.shape[1]
         found = _search(frame, model, settings, room) if room > 0 else frame.masks[:, :0]
         if found.shape[1] == 0:
             break
         model = _grown(frame, model, found, settings)
-    return model.footprints, model.traces
+    return model.footprints[:, n_maps:], model.traces[n_maps:]
+
+
+def _make_frame(
+    movie: FloatArray, dims: Dims, noise: FloatArray, usable: FloatArray, *, seeds: csc_matrix, settings: TileSettings
+) -> _Frame:
+    rules, masks = settings.background, pattern(seeds, usable)
+    grid = background_grid(dims, rules, use=usable)
+    if not rules.n_maps:
+        return _Frame(movie, dims, grid, noise, usable, masks, masks[:, :0])
+    maps = tile_maps(movie, dims, noise=noise, cell_px=settings.cell_px, clip=2.0, count=rules.n_maps)
+    masks = hstack([whole_field(usable, maps.shape[1]), masks]).tocsc()
+    return _Frame(movie, dims, grid, noise, usable, masks, maps)
 
 
 def _grown(frame: _Frame, model: TileModel, found: csc_matrix, settings: TileSettings) -> TileModel:
@@ -135,14 +155,18 @@ def _update(frame: _Frame, model: TileModel, settings: TileSettings) -> TileMode
     seen, nodes = projection.readout.T @ movie, grid.average(movie)
     traces = demix(projection, seen, nodes, rounds=5)
     signals = node_signals(projection, nodes, traces)
-    supports = grow_supports(footprints, frame.dims, rules=rules, allowed=frame.usable, masks=frame.masks)
+    masks = frame.masks[:, : len(traces)]
+    supports = grow_supports(footprints, frame.dims, rules=rules, allowed=frame.usable, masks=masks)
     sums = _regression_sums(movie, traces, grid.interpolation @ signals, supports)
     solved = solve_pixels(
         sums, noise=frame.noise, significance=rules.solver_significance, regression=rules.regression, threads=1
     )
     cleaned = shape_footprints(
-        solved.footprints, frame.dims, rules=rules, allowed=frame.usable, masks=frame.masks, keep_masks=False
-    )
+        solved.footprints, frame.dims, rules=rules, allowed=frame.usable, masks=masks,
+        keep_masks=False,
+    )  # fmt: skip
+    if not settings.background.update:
+        cleaned = hstack([frame.maps, cleaned[:, frame.maps.shape[1] :]]).tocsc()
     kept = np.diff(cleaned.indptr) > 0
     footprints, norms = normalise(cleaned[:, kept])
     return TileModel(footprints, traces[kept] * norms[:, None], solved.static, solved.gain, signals)

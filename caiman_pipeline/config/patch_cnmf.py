@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from caiman_pipeline.config.background import BackgroundSettings
 from caiman_pipeline.config.base import Count, Length, Section, key
 from caiman_pipeline.config.footprints import FootprintSettings
 from caiman_pipeline.config.init_methods import (
@@ -57,6 +58,7 @@ class PatchSettings(Section):
     )
     grow: float = key(0.2, "cell diameters", "How far a footprint may grow in one spatial update.", ge=0, le=2)
     footprints: FootprintSettings = FootprintSettings()
+    background: BackgroundSettings = BackgroundSettings()
     greedy_roi: GreedyRoiSettings = GreedyRoiSettings()
     corr_pnr: CorrPnrSettings = CorrPnrSettings()
     sparse_nmf: SparseNmfSettings = SparseNmfSettings()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from caiman_pipeline.config.background import BackgroundSettings
 from caiman_pipeline.config.base import Section, key
 from caiman_pipeline.config.footprints import FootprintSettings
 
@@ -28,3 +29,4 @@ class RefineSettings(Section):
         "update", "", "Footprints of seeds: weighted anew inside their masks, or the masks as they are."
     )
     footprints: FootprintSettings = FootprintSettings()
+    background: BackgroundSettings = BackgroundSettings()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from caiman_pipeline.cnmf.background import BackgroundRules
 from caiman_pipeline.cnmf.init_corr_pnr import CorrPnr
 from caiman_pipeline.cnmf.init_greedy_roi import GreedyRoi
 from caiman_pipeline.cnmf.init_nmf import NonNegativeFactors, PixelGraph, Smoothing
@@ -14,6 +15,7 @@ from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.patches.geometry import cell_pixels, min_pixels
 
 if TYPE_CHECKING:
+    from caiman_pipeline.config.background import BackgroundSettings
     from caiman_pipeline.config.base import Count
     from caiman_pipeline.config.footprints import FootprintSettings
     from caiman_pipeline.config.init_methods import SparseNmfSettings
@@ -114,3 +116,8 @@ def make_rules(
         closing_px=own.closing_px, connected=not shapeless if own.connected is None else own.connected,
         min_pixels=min_pixels(cell_px, settings.min_size),
     )  # fmt: skip
+
+
+def make_background(own: BackgroundSettings, cell_px: tuple[float, ...]) -> BackgroundRules:
+    """Return how the background is modelled."""
+    return BackgroundRules(own.model, tuple(own.spacing * d for d in cell_px), own.components, own.update)

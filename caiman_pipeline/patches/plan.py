@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from caiman_pipeline.cnmf.background import BackgroundRules
 from caiman_pipeline.cnmf.binning import frames_per_bin
 from caiman_pipeline.cnmf.refine import RefineSettings
 from caiman_pipeline.cnmf.tile import TileSettings
 from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.patches.methods import SHAPELESS, make_budget, make_initialiser, make_rules
+from caiman_pipeline.patches.methods import SHAPELESS, make_background, make_budget, make_initialiser, make_rules
 from caiman_pipeline.patches.run import make_grid
 from caiman_pipeline.types import Dims, TileGrid
 
@@ -84,15 +85,17 @@ def plan_search(settings: PatchSettings, recording: RecordingSettings, dims: Dim
         searches=0 if settings.init == "seeded" and not settings.seeded.search else settings.searches,
         max_components=settings.max_components,
         rules=make_rules(settings, cell_px, shapeless=shapeless),
+        background=make_background(settings.background, cell_px),
     )
     return SearchPlan(grid, bin_frames, shapeless, tile)
 
 
 @dataclass(frozen=True)
 class RefinePlan:
-    """Settings of the updates, and the facts for the traces' model."""
+    """Settings of the updates and of the background, and the facts for the traces' model."""
 
     updates: RefineSettings
+    background: BackgroundRules
     frame_rate_hz: float
     decay_time_s: float
 
@@ -120,4 +123,5 @@ def plan_refine(
         keep_seeds=settings.seeds == "keep",
         rounds=settings.rounds,
     )
-    return RefinePlan(updates, facts.frame_rate_hz, facts.decay_time_s)
+    background = make_background(settings.background, facts.cell_px)
+    return RefinePlan(updates, background, facts.frame_rate_hz, facts.decay_time_s)

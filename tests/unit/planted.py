@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from caiman_pipeline.cnmf.background import BackgroundRules
 from caiman_pipeline.cnmf.denoise import make_denoiser
 from caiman_pipeline.cnmf.initialise import Budget, Evidence, EvidenceSearch
 from caiman_pipeline.cnmf.refine import RefineSettings, prepare_field, refine
@@ -96,6 +97,11 @@ def rules(ndim: int = 2, **changes: object) -> FootprintRules:
     return FootprintRules(**{**values, **changes})
 
 
+def background(ndim: int = 2, **changes: object) -> BackgroundRules:
+    values = {"model": "nodes", "spacing_px": tuple(2 * c for c in cell_size(ndim)), "components": 2, "update": True}
+    return BackgroundRules(**{**values, **changes})
+
+
 def evidence_search(ndim: int = 2, *, threshold: float = 2.5, least: float = 25.0) -> EvidenceSearch:
     return EvidenceSearch(cell_size(ndim), Evidence(threshold, least))
 
@@ -104,6 +110,7 @@ def settings(ndim: int = 2, **changes: object) -> TileSettings:
     values = {
         "cell_px": cell_size(ndim), "baseline_bins": 100, "initialise": evidence_search(ndim),
         "budget": Budget(None, None), "searches": 2, "max_components": 100, "rules": rules(ndim),
+        "background": background(ndim),
     }  # fmt: skip
     return TileSettings(**{**values, **changes})
 
@@ -136,7 +143,7 @@ def merged(candidates: Candidates, **changes: object) -> Merged:
 
 def refined(
     movie: MovieStore, found: Merged, noise: float, *, bin_frames: int = 3, threads: int = 1, rounds: int = 1,
-    keep_seeds: bool = False, footprints: FootprintRules | None = None,
+    keep_seeds: bool = False, footprints: FootprintRules | None = None, model: BackgroundRules | None = None,
 ) -> Components:  # fmt: skip
     ndim = len(movie.dims)
     plan = RefineSettings(
@@ -145,7 +152,7 @@ def refined(
     )  # fmt: skip
     field = prepare_field(
         movie, mean=movie.parts[0].read().mean(-1), noise=np.full(movie.dims, noise, np.float32),
-        cell_px=plan.cell_px, threads=threads,
+        background=model or background(ndim), threads=threads,
     )  # fmt: skip
     denoise = make_denoiser(frame_rate_hz=RATE_HZ, decay_time_s=DECAY_S, threads=1)
     return refine(

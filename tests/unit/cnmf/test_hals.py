@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from planted import CELL_PX, Planted, matches, merged, plant, refined, search, store
+from planted import Planted, background, matches, merged, plant, refined, search, store
 from scipy.sparse import csc_matrix, csr_matrix
 
 from caiman_pipeline.cnmf.hals import HalsSettings, hals, hals_footprints, hals_traces
@@ -67,7 +67,7 @@ def cells() -> Planted:
 def field(cells: Planted, tmp_path_factory: pytest.TempPathFactory) -> Field:
     movie = store(tmp_path_factory.mktemp("movie"), cells.movie)
     noise = np.full(DIMS, cells.noise, np.float32)
-    return prepare_field(movie, mean=cells.movie.mean(-1), noise=noise, cell_px=(CELL_PX, CELL_PX), threads=2)
+    return prepare_field(movie, mean=cells.movie.mean(-1), noise=noise, background=background(), threads=2)
 
 
 @pytest.fixture(scope="module")
