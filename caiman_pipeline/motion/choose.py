@@ -58,7 +58,8 @@ def _gains(frames: FloatArray, lengths: list[int], registration: Registration, s
     """Return the gain of (no, rigid, local) correction on the unseen cells in each stretch, float64 (stretches, 3)."""
     plan, weight = registration.plan, registration.weight * _pixels_of(registration, seen)
     places = [np.zeros((len(frames), registration.cells.n_cells, 3), np.float32)]
-    places.append(_at_cells(frames, _half(registration, weight, local=False)))
+    rigid = _at_cells(frames, _half(registration, weight, local=False))
+    places.append(np.repeat(rigid[:, :1], registration.cells.n_cells, axis=1))
     if plan.spacing:
         half = _half(registration, weight, local=True)
         modes = learn(half.modes, [estimate(frames, half).values], reach=0)

@@ -16,7 +16,7 @@ from caiman_pipeline.motion.flow import residual_motion
 from caiman_pipeline.motion.results import BlockResult, join_shifts, slice_shifts
 from caiman_pipeline.motion.source import Source, chunk_length, read_ahead
 from caiman_pipeline.motion.sums import Likeness
-from caiman_pipeline.motion.warp import WarpPlan, warp
+from caiman_pipeline.motion.warp import Scratch, WarpPlan, warp
 from caiman_pipeline.types import Dims, FloatArray, Shifts
 
 Parts = list[tuple[int, int, int]]
@@ -65,6 +65,7 @@ class _Tally:
     def __init__(self, dims: Dims) -> None:
         self.sums = np.zeros((2, *dims), np.int64)
         self.outside = np.zeros(dims, np.int32)
+        self.scratch = Scratch()
         self.shifts: list[Shifts] = []
         self.at_limit: list[FloatArray] = [np.zeros(0, bool)]
         self.before: list[FloatArray] = [np.zeros(0, np.float32)]
@@ -82,7 +83,7 @@ def correct_block(
         for index, start, stop in parts:
             earlier = tally.sums.copy()
             writer.wait()
-            part = np.empty((*source.dims, stop - start), np.float32)
+            part = tally.scratch.array("part", (*source.dims, stop - start))
             for chunk in _up_to(chunks, stop):
                 _correct_chunk(source, chunk, correction, part, chunk.start - start, tally)
             good = source.good(start, stop)
@@ -90,7 +91,6 @@ def correct_block(
             writer.write(index, part)
             means = (tally.sums - earlier) / (correction.scale * max(good.sum(), 1))
             tally.residual.append(_residual(means.astype(np.float32), correction))
-            del part
             progress(stop - parts[0][1], parts[-1][2] - parts[0][1])
     residual = np.concatenate(tally.residual)
     shifts = join_shifts([_no_shifts(source, correction), *tally.shifts])
@@ -135,7 +135,10 @@ def _correct_chunk(
         rest = shifts.rigid - np.rint(shifts.rigid)
         frames = fourier_shift(frames, rest)
         shifts = _less(shifts, rest)
-    warp(frames, shifts, correction.warping, good=good, position=position, out=part, outside=tally.outside)
+    warp(
+        frames, shifts, correction.warping, good=good, position=position, out=part, outside=tally.outside,
+        scratch=tally.scratch,
+    )  # fmt: skip
 
 
 def _less(shifts: Shifts, rigid: FloatArray) -> Shifts:

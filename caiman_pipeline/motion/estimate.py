@@ -17,7 +17,7 @@ from caiman_pipeline.motion.rigid import CoarseTemplate, bin_frames, choose_bins
 from caiman_pipeline.motion.surfaces import CellTemplate, cell_agreement, prepare_cells
 from caiman_pipeline.types import FloatArray, Shifts
 
-ROUNDS = 4
+ROUNDS = 3
 FINE_REACH_PX = 3
 SMOOTH_SHARE = 0.25
 UNLIKELY = 6.0
@@ -34,7 +34,7 @@ class Registration:
     weight : float32 dims, inverse variance of the noise per pixel
     bins : pixels per bin along each axis, for the first two steps
     coarse, wide, cells : the template prepared for the whole frame, for windows of it (both binned), and for cells
-    members : int64 (windows, most), cells of each window, filled up with -1
+    members : int64 (windows, most), cells of ``wide`` in each window, filled up with -1
     spread : float32 (cells, windows), from windows to cells
     """
 
@@ -81,27 +81,30 @@ def prepare_registration(
     wide_reach = tuple(min(d, r) for d, r in zip(deviations, limits, strict=True))
     fine_reach = tuple(FINE_REACH_PX if limit else 0 for limit in plan.max_shift)
     cells = prepare_cells(seen, weight, grid, lags=fine_reach)
-    small_grid = grid.binned(bins)
+    windows = make_grid(plan.dims, spacing=plan.patch_size, local=local, bins=bins)
+    small_grid = windows.binned(bins)
     wide = prepare_cells(
         small.reshape(small_grid.dims), small_weight.reshape(small_grid.dims), small_grid, lags=wide_reach
     )
     limits3 = (0, limits[0], limits[1]) if len(limits) == 2 else (limits[0], limits[1], limits[2])
     smooth = SMOOTH_SHARE * plan.patch_spacing[-1] / bins[-1]
     coarse = prepare_coarse(small, small_weight, limits=limits3, smooth=smooth)
-    members, spread = _search_windows(grid, plan.patch_size if local else None)
+    members, spread = _search_windows(windows, grid, plan.patch_size if local else None)
     return Registration(
         plan, grid, seen, weight, bins, coarse, wide, cells, modes or make_modes(cells, grid), members, spread, threads
     )
 
 
-def _search_windows(grid: Grid, size: tuple[float, ...] | None) -> tuple[FloatArray, FloatArray]:
-    """Return the cells of windows half overlapping each other, and how cells follow from windows."""
+def _search_windows(
+    blocks: Grid, grid: Grid, size: tuple[float, ...] | None
+) -> tuple[FloatArray, FloatArray]:
+    """Return the blocks of windows half overlapping each other, and how the cells of ``grid`` follow from windows."""
     lines, inside = [], []
-    for axis, (n, centres) in enumerate(zip(grid.dims, grid.cell_centres, strict=True)):
+    for axis, (n, places, centres) in enumerate(zip(grid.dims, blocks.cell_centres, grid.cell_centres, strict=True)):
         width = n if size is None else min(size[axis], n)
         count = max(1, round(2 * n / width) - 1)
         middles = np.linspace(width / 2, n - width / 2, count) - 0.5 if count > 1 else np.array([(n - 1) / 2])
-        near = np.abs(centres[None] - middles[:, None])
+        near = np.abs(places[None] - middles[:, None])
         inside.append((near <= width / 2) | (near == near.min(axis=1, keepdims=True)))
         lines.append(interpolation_weights(np.clip(centres, middles[0], middles[-1]), middles))
     flags = reduce(np.kron, [i.astype(np.int64) for i in inside])

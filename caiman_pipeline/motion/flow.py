@@ -16,7 +16,7 @@ def residual_motion(images: FloatArray, registration: Registration) -> FloatArra
     """
     seen = band_pass(images, registration.plan.high_pass, threads=registration.threads)
     windows, _, _ = window_shifts(seen, registration)
-    told = np.trace(registration.cells.information, axis1=1, axis2=2)
+    told = np.trace(registration.wide.information, axis1=1, axis2=2)
     weight = np.where(registration.members >= 0, told[registration.members], 0.0).sum(1)
     square = (windows.astype(np.float64) ** 2).sum(-1) @ weight / max(weight.sum(), 1e-30)
     return np.sqrt(square).astype(np.float32)[None]

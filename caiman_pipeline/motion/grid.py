@@ -61,7 +61,7 @@ def make_grid(dims: Dims, *, spacing: tuple[float, ...], local: bool, bins: tupl
     local : whether the field may vary; otherwise there is a single node
     bins : cells begin at multiples of so many pixels along each axis
     """
-    factor = 1.0
+    factor = 1.0 if local else np.inf
     while np.prod(counts := _node_counts(dims, spacing, factor)) > MAX_NODES:
         factor *= 1.05
     sizes = [np.clip(min(s * factor / 2, n / FEWEST_CELLS), SMALLEST_CELL_PX, LARGEST_CELL_PX)

@@ -20,7 +20,7 @@ from caiman_pipeline.motion.saved import check_template, modes_to_arrays, open_s
 from caiman_pipeline.motion.scan import find_scan_offset
 from caiman_pipeline.motion.source import Source, read_ahead
 from caiman_pipeline.motion.template import OUTSIDE_SHARE, choose_stretches, refine_template, start_image, weight_of
-from caiman_pipeline.motion.warp import plan_warp, warp
+from caiman_pipeline.motion.warp import Scratch, plan_warp, warp
 from caiman_pipeline.types import FloatArray, MovieInfo, Shifts
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def sample_mean(
     source: Source, stretches: list[tuple[int, int]], given: Shifts | None
 ) -> tuple[FloatArray, FloatArray]:
     """Return the mean of the sample's good frames, raw or moved back by given shifts, and the share outside."""
-    total, used, outside = np.zeros(source.dims), 0, np.zeros(source.dims, np.int32)
+    total, used, outside, scratch = np.zeros(source.dims), 0, np.zeros(source.dims, np.int32), Scratch()
     nodes = given.grid if given and given.grid else tuple(np.float32([(n - 1) / 2]) for n in source.dims)
     warping = plan_warp(source.dims, nodes, finite=source.finite, border="nearest", minimum=0.0)
     for start, stop, frames in read_ahead(source, stretches):
@@ -125,8 +125,9 @@ def sample_mean(
         if given is None:
             total += frames.sum(0, dtype=np.float64)
         else:
-            moved = np.empty((*source.dims, len(frames)), np.float32)
-            warp(frames, slice_shifts(given, start, stop), warping, good=good, position=0, out=moved, outside=outside)
+            moved = scratch.array("moved", (*source.dims, len(frames)))
+            shifts = slice_shifts(given, start, stop)
+            warp(frames, shifts, warping, good=good, position=0, out=moved, outside=outside, scratch=scratch)
             total += moved @ good.astype(np.float32)
         used += int(good.sum())
     return (total / max(used, 1)).astype(np.float32), outside / max(used, 1)

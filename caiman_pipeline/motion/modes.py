@@ -107,6 +107,15 @@ def learn(modes: Modes, segments: list[FloatArray], *, reach: int) -> Modes:
     return replace(modes, signal=signal, noise=noise, kernel=kernel)
 
 
+def prune(modes: Modes) -> Modes:
+    """Return modes without those of which nothing is believed."""
+    keep = ~(modes.signal <= WEAKEST * modes.noise)
+    return replace(
+        modes, to_nodes=modes.to_nodes[:, keep], to_cells=modes.to_cells[:, keep], signal=modes.signal[keep],
+        kernel=modes.kernel[keep],
+    )  # fmt: skip
+
+
 def _time_course(segments: list[FloatArray], lags: int) -> FloatArray:
     """Return the correlation over time (lags + 1,) of what is not noise: the Matern curve that fits lags above zero best."""
     usable = [s for s in segments if len(s) > 1 and s.shape[1]]

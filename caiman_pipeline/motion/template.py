@@ -23,12 +23,12 @@ from caiman_pipeline.motion.estimate import (
     smooth_values,
 )
 from caiman_pipeline.motion.filters import band_pass, smooth_image
-from caiman_pipeline.motion.modes import Modes, learn
+from caiman_pipeline.motion.modes import Modes, learn, prune
 from caiman_pipeline.motion.plan import MotionPlan
 from caiman_pipeline.motion.rigid import bin_frames
 from caiman_pipeline.motion.source import LONGEST_CHUNK, Source, read_ahead
 from caiman_pipeline.motion.surfaces import as_volume
-from caiman_pipeline.motion.warp import plan_warp, warp
+from caiman_pipeline.motion.warp import Scratch, plan_warp, warp
 from caiman_pipeline.types import FloatArray, Shifts
 
 START_FRAMES, GROUP = 128, 24
@@ -129,13 +129,14 @@ def sweep(source: Source, stretches: Ranges, registration: Registration) -> Swee
     plan = registration.plan
     warping = plan_warp(plan.dims, registration.grid.nodes, finite=source.finite, border="nearest", minimum=0.0)
     total, power = np.zeros(plan.dims), np.zeros(plan.dims)
-    outside, values, used = np.zeros(plan.dims, np.int32), [], 0
+    outside, values, used, scratch = np.zeros(plan.dims, np.int32), [], 0, Scratch()
     for start, stop, frames in read_ahead(source, stretches):
         good = source.good(start, stop)
         frames[~good] = 0.0
         found = estimate(frames, registration)
-        moved = np.empty((*plan.dims, len(frames)), np.float32)
-        warp(frames, _smoothed(found, good, registration), warping, good=good, position=0, out=moved, outside=outside)
+        moved = scratch.array("moved", (*plan.dims, len(frames)))
+        shifts = _smoothed(found, good, registration)
+        warp(frames, shifts, warping, good=good, position=0, out=moved, outside=outside, scratch=scratch)
         total += moved @ good.astype(np.float32)
         seen = band_pass(frames, plan.high_pass, threads=registration.threads)
         _add_residual(seen, found.whole, good, registration.template, power)
@@ -195,7 +196,7 @@ def refine_template(
         progress(step + 1, len(schedule))
     registration = prepare_registration(image, weight, plan, modes=None, threads=threads)
     if modes is not None:
-        registration = replace(registration, modes=inherit(registration.modes, modes))
+        registration = replace(registration, modes=prune(inherit(registration.modes, modes)))
     return Refined(registration, image, (result.outside <= OUTSIDE_SHARE) & (weight > 0))
 
 

@@ -8,6 +8,7 @@ passed once for each value.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Literal
 
 import numpy as np
@@ -22,6 +23,21 @@ Border = Literal["nearest", "min", "nan"]
 OUTSIDE_TOLERANCE_PX = 0.5
 U = np.uint64
 LANES, FIELD_OVERSHOOT = 16, 1.25
+
+
+class Scratch:
+    """Arrays that are used again: giving memory back and asking for it anew costs as much as filling it."""
+
+    def __init__(self) -> None:
+        self._flat: dict[str, FloatArray] = {}
+
+    def array(self, name: str, shape: tuple[int, ...]) -> FloatArray:
+        """Return a float32 array of ``shape``, with whatever it held before."""
+        size = prod(shape)
+        if name not in self._flat or self._flat[name].size < size:
+            self._flat.pop(name, None)
+            self._flat[name] = np.empty(size, np.float32)
+        return self._flat[name][:size].reshape(shape)
 
 
 @dataclass(frozen=True)
@@ -92,13 +108,20 @@ def _row_displacement(
         stop = start + 1
         while stop < width and base[stop] == b:
             stop += 1
-        t0, t1, t2, t3 = taps[0][start:stop], taps[1][start:stop], taps[2][start:stop], taps[3][start:stop]
         for a in range(lead, 3):
-            v0, v1, v2, v3 = line[a, b], line[a, b + 1], line[a, b + 2], line[a, b + 3]
-            target = out[a][start:stop]
-            for x in range(len(target)):
-                target[x] = t0[x] * v0 + t1[x] * v1 + t2[x] * v2 + t3[x] * v3
+            _between_nodes(taps, line, U(a), U(b), U(start), U(stop - start), out)
         start = stop
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "nsz"})
+def _between_nodes(
+    taps: FloatArray, line: FloatArray, axis: int, node: int, start: int, count: int, out: FloatArray
+) -> None:
+    """Interpolate one axis of the displacement between two nodes of a row."""
+    v0, v1, v2, v3 = line[axis, node], line[axis, node + U(1)], line[axis, node + U(2)], line[axis, node + U(3)]
+    for x in range(count):
+        at = start + x
+        out[axis, at] = taps[U(0), at] * v0 + taps[U(1), at] * v1 + taps[U(2), at] * v2 + taps[U(3), at] * v3
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz"})
@@ -314,6 +337,7 @@ def warp(
     position: int,
     out: FloatArray,
     outside: FloatArray,
+    scratch: Scratch,
 ) -> None:
     """Write frames with their displacement undone.
 
@@ -324,12 +348,13 @@ def warp(
     position : where in ``out`` the first frame goes
     out : float32 (*dims, T_part)
     outside : int32 dims, raised by one wherever a pixel of a good corrected frame comes from outside
+    scratch : memory that is used again from call to call
     """
     ndim, (depth, height, width) = plan.ndim, plan.dims
     field = shifts.field if shifts.field is not None else shifts.rigid.reshape(-1, *(1,) * ndim, ndim)
     reach = float(np.abs(field[..., -1]).max(initial=0.0)) * FIELD_OVERSHOOT
     padding = int(min(reach, width)) + 2 * LANES
-    wide = np.empty((len(frames), depth, height, width + 2 * padding), np.float32)
+    wide = scratch.array("wide", (len(frames), depth, height, width + 2 * padding))
     _pad(np.ascontiguousarray(frames, np.float32).reshape(-1, *plan.dims), *plan.box[2], padding, wide)
     _warp(
         wide, padding, np.ascontiguousarray(np.moveaxis(extend_field(field), -1, -2)), *plan.base, *plan.taps, plan.box,
