@@ -22,6 +22,7 @@ from scipy.ndimage import gaussian_filter1d
 from caiman_pipeline.config.traces import TraceSettings
 from caiman_pipeline.traces.activity import infer_activity, timing_from
 
+DATA = Path(os.environ.get("PATCH_CLAMP_DATA", Path(__file__).parents[3] / "shared/data/traces"))
 SMOOTH_S = 0.2
 # Decay (1/e, s) of a transient in cells at physiological temperature: the one thing given for each indicator.
 DECAY_S = {
@@ -91,9 +92,7 @@ def score(sets, infer):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("changes", nargs="*", metavar="NAME=VALUE")
-    parser.add_argument(
-        "--data", type=Path, default=Path(os.environ.get("PATCH_CLAMP_DATA", "/work/shared/data/traces"))
-    )
+    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--ablation", action="store_true", help="also leave out or add one step at a time")
     parser.add_argument("--peer", action="store_true", help="also run oasis-deconv")
     args = parser.parse_args()

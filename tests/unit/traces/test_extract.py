@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 
 import numpy as np
 import pytest
@@ -20,6 +21,14 @@ from caiman_pipeline.types import Background, Components
 
 DIMS = (17, 29)
 LEVEL = 80.0
+
+
+@pytest.fixture(autouse=True)
+def _restore_environment(monkeypatch):
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+        monkeypatch.setenv(name, os.environ.get(name, "1"))
+    for name in ("NUMBA_NUM_THREADS", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, os.environ.get(name, str(os.cpu_count()) if "NUMBA" in name else "passive"))
 
 
 def components(n_cells=4, n_frames=1500, frames_per_bin=1, static=LEVEL, seed=0):

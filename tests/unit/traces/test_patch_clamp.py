@@ -11,7 +11,6 @@ import pytest
 from caiman_pipeline.config.traces import TraceSettings
 
 ROOT = Path(__file__).parents[3]
-DATA = Path("/work/shared/data/traces")
 
 
 def _benchmark():
@@ -29,10 +28,10 @@ def _benchmark():
     [("DS02-OGB1-2-m-V1", 0.83), ("DS17-GCaMP5k-m-V1", 0.89), ("DS14-GCaMP6s-m-V1", 0.92), ("DS20-jGECO1a-m-V1", 0.90)],
 )
 def test_default_settings_recover_spike_rates(name, least):
-    if not (DATA / f"{name}.npz").exists():
-        pytest.skip(f"{DATA} is not there")
     bench = _benchmark()
-    recordings = bench.read_set(DATA / f"{name}.npz")
+    if not (bench.DATA / f"{name}.npz").exists():
+        pytest.skip(f"{bench.DATA} is not there")
+    recordings = bench.read_set(bench.DATA / f"{name}.npz")
     assert bench.score({name: recordings}, bench.ours(TraceSettings()))[0] > least
 
 

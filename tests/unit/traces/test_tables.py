@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from datetime import UTC, datetime
 
 import numpy as np
@@ -13,6 +14,14 @@ from caiman_pipeline.cli.deconvolve import add_arguments, run
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.results import load_result
 from caiman_pipeline.traces.tables import read_table
+
+
+@pytest.fixture(autouse=True)
+def _restore_environment(monkeypatch):
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+        monkeypatch.setenv(name, os.environ.get(name, "1"))
+    for name in ("NUMBA_NUM_THREADS", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, os.environ.get(name, str(os.cpu_count()) if "NUMBA" in name else "passive"))
 
 
 def read(path, transposed=False, series=None):
