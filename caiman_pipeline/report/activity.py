@@ -23,17 +23,12 @@ def relative_traces(outcome: Outcome, rows: FloatArray) -> tuple[FloatArray, Flo
     Where there is no DF/F (of another kind, or F0 is nowhere positive) the unit is the noise's standard deviation.
     """
     traces = outcome.traces
-    scale = np.maximum(traces.noise[rows], 1e-12)[:, None]
-    raw = (
-        outcome.components.denoised[rows] + outcome.components.residual[rows] - traces.baseline[rows][:, None]
-    ) / scale
-    denoised = traces.denoised[rows] / scale
+    unit = np.broadcast_to(np.maximum(traces.noise[rows], 1e-12)[:, None], traces.f0[rows].shape).copy()
     is_dff = np.isfinite(traces.dff[rows]).any(1) & (traces.dff_kind == "dff")
-    if is_dff.any():
-        f0 = traces.f0[rows[is_dff]]
-        raw[is_dff] = traces.dff[rows[is_dff]]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            denoised[is_dff] = np.where(f0 > 0, traces.denoised[rows[is_dff]] / f0, np.nan)
+    f0 = traces.f0[rows[is_dff]]
+    unit[is_dff] = np.where(f0 > 0, f0, np.nan)
+    raw = outcome.components.denoised[rows] + outcome.components.residual[rows] - traces.baseline[rows][:, None]
+    raw, denoised = raw / unit, traces.denoised[rows] / unit
     return raw, denoised, is_dff
 
 
