@@ -26,7 +26,7 @@ def relative_traces(outcome: Outcome, rows: FloatArray) -> tuple[FloatArray, Flo
     unit = np.broadcast_to(np.maximum(traces.noise[rows], 1e-12)[:, None], traces.f0[rows].shape).copy()
     is_dff = np.isfinite(traces.dff[rows]).any(1) & (traces.dff_kind == "dff")
     f0 = traces.f0[rows[is_dff]]
-    unit[is_dff] = np.where(f0 > 0, f0, np.nan)
+    unit[is_dff] = np.where((f0 > 0) & np.isfinite(traces.dff[rows[is_dff]]), f0, np.nan)
     raw = outcome.components.denoised[rows] + outcome.components.residual[rows] - traces.baseline[rows][:, None]
     raw, denoised = raw / unit, traces.denoised[rows] / unit
     return raw, denoised, is_dff
