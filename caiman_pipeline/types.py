@@ -26,12 +26,13 @@ def _require(condition: bool, message: str) -> None:
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One raw file as it was when inspected."""
+    """One raw file as it was when inspected; its SHA-256 if that was asked for."""
 
     path: str
     n_frames: int
     size_bytes: int
     modified_ns: int
+    sha256: str = ""
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "motion-template": ("motion_template", "stage: build the template that frames are registered to"),
     "motion-correct": ("motion_correct", "stage: register one block of frames"),
     "memmap-join": ("memmap_join", "stage: list the blocks' parts as one movie"),
+    "apply-shifts": ("apply_shifts", "correct another channel by the shifts of a recording"),
     "summary-images": ("summary_images", "stage: mean, deviation, maximum, correlation and peak-to-noise images"),
     "patch-cnmf": ("patch_cnmf", "stage: find components in a batch of tiles"),
     "merge": ("merge", "stage: stitch tiles and merge what belongs together"),
@@ -38,6 +39,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "report": ("report", "stage: write a recording's HTML report"),
     "deconvolve": ("deconvolve", "deconvolve a table of traces (CSV, NPY, NWB) without a movie"),
     "summary": ("summary", "write summary.tsv and the batch page of a results folder"),
+    "status": ("status", "say what of a batch is done, running, failed or waiting, and when it will be done"),
+    "verify": ("verify", "hold results against what made them: content, settings, raw files"),
 }
 
 

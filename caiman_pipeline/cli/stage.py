@@ -14,6 +14,7 @@ from pathlib import Path
 from caiman_pipeline import __version__
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.parallel import available_cores, limit_library_threads
+from caiman_pipeline.provenance import kept_ledger
 from caiman_pipeline.watch import StoppedError, peak_memory_mb, watched
 
 log = logging.getLogger("caiman_pipeline")
@@ -45,7 +46,7 @@ def stage_job(stage: str, args: argparse.Namespace) -> Iterator[int]:
         log.info("settings %s", args.settings)
     started = time.perf_counter()
     try:
-        with watched(args.log, granted_mb=getattr(args, "memory_mb", 0)):
+        with watched(args.log, granted_mb=getattr(args, "memory_mb", 0)), kept_ledger():
             yield threads
     except (StoppedError, KeyboardInterrupt) as error:
         reason = f"stopped before it was done ({error or 'interrupted'}): cancelled, or its time limit was reached"

@@ -13,6 +13,7 @@ import numpy as np
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.atomic import write_text
 from caiman_pipeline.io.results import Result
+from caiman_pipeline.provenance import describe, note_raw, note_result, text_digest
 from caiman_pipeline.types import Background, Candidates, Components, MovieInfo, Quality, Shifts, SourceFile, Traces
 
 INFO_SCHEMA = 1
@@ -20,7 +21,9 @@ INFO_SCHEMA = 1
 
 def save_movie_info(path: Path | str, info: MovieInfo) -> None:
     """Write what ``inspect`` found as JSON."""
-    write_text(path, json.dumps({"schema": INFO_SCHEMA, **asdict(info)}, indent=1))
+    note_raw(info.files)
+    record = {"schema": INFO_SCHEMA, **asdict(info)}
+    write_text(path, json.dumps({**record, "digest": text_digest(record), "provenance": describe()}, indent=1))
 
 
 def load_movie_info(path: Path | str) -> MovieInfo:
@@ -35,7 +38,10 @@ def load_movie_info(path: Path | str) -> MovieInfo:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
         if record.pop("schema") != INFO_SCHEMA:
             raise PipelineError(f"{path}: written by another version. Delete it and run again.")
+        provenance, digest = record.pop("provenance", {}), record.pop("digest", "")
         files = tuple(SourceFile(**f) for f in record.pop("files"))
+        note_result(Path(path), digest, provenance)
+        note_raw(files)
         for name in ("dims", "bad_frames", "warnings"):
             record[name] = tuple(record[name])
         record["border_px"] = tuple(tuple(b) for b in record["border_px"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from scipy.sparse import csc_matrix, issparse
 from caiman_pipeline import __version__
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.atomic import whole_file
+from caiman_pipeline.provenance import describe, note_result
 
 SCHEMA = 1
 
@@ -56,8 +58,26 @@ def save_result(
         file.attrs["version"] = __version__
         file.attrs["settings"] = json.dumps(settings, sort_keys=True)
         file.attrs["source"] = json.dumps(source, sort_keys=True)
+        file.attrs["provenance"] = json.dumps(describe(), sort_keys=True)
         for name, value in arrays.items():
             _write(file, name, value)
+        file.attrs["digest"] = content_digest(file)
+
+
+def content_digest(file: h5py.File) -> str:
+    """Return the digest of a result's content: names, types, shapes and bytes of its arrays, and its settings."""
+    found = hashlib.sha256(f"{file.attrs['kind']} {file.attrs['settings']}".encode())
+
+    def add(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Group):
+            found.update(f"{name} {tuple(item.attrs['shape'])}".encode())
+            return
+        found.update(f"{name} {item.dtype.str} {item.shape}".encode())
+        text = h5py.check_string_dtype(item.dtype)
+        found.update(repr(_read(item)).encode() if text else np.ascontiguousarray(item[()]).tobytes())
+
+    file.visititems(add)
+    return found.hexdigest()[:32]
 
 
 def _write(file: h5py.File, name: str, value: Any) -> None:
@@ -109,6 +129,7 @@ def load_result(path: Path | str, kind: str) -> Result:
                     "Delete it and run the workflow again."
                 )
             arrays = {name: _read(item) for name, item in file.items()}
+            note_result(Path(path), file.attrs.get("digest", ""), json.loads(file.attrs.get("provenance", "{}")))
             return Result(kind, arrays, json.loads(file.attrs["settings"]), json.loads(file.attrs["source"]))
     except OSError as error:
         raise PipelineError(f"{path}: not a readable result file ({error}). Delete it and run again.") from error

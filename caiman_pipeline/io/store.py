@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from pathlib import Path
 from types import TracebackType
@@ -19,10 +21,12 @@ import numpy as np
 
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.atomic import flush_to_disk, whole_file, write_text
+from caiman_pipeline.provenance import describe, note_result, text_digest
 from caiman_pipeline.types import Bounds, Dims, FloatArray, Tile
 
 PART_BYTES = 64 * 2**20
 SCHEMA = 1
+CHECKSUMS = "checksums.json"
 REDO_PART = "Delete it and run motion_correct again."
 REJOIN = "Delete it and run memmap_join again."
 
@@ -58,6 +62,7 @@ class PartWriter:
         self._folder = folder
         self._pool = ThreadPoolExecutor(1)
         self._waiting: Future[None] | None = None
+        self._checksums: dict[str, int] = {}
 
     def write(self, index: int, frames: FloatArray) -> None:
         """Queue one part, float32 (*dims, T_part); blocks while the part before it is still being written."""
@@ -70,9 +75,10 @@ class PartWriter:
             self._waiting.result()
             self._waiting = None
 
-    @staticmethod
-    def _save(path: Path, frames: FloatArray) -> None:
-        np.save(path, np.ascontiguousarray(frames, dtype=np.float32), allow_pickle=False)
+    def _save(self, path: Path, frames: FloatArray) -> None:
+        frames = np.ascontiguousarray(frames, dtype=np.float32)
+        np.save(path, frames, allow_pickle=False)
+        self._checksums[path.name] = zlib.crc32(frames.data.cast("B"))
         flush_to_disk(path)
 
     def __enter__(self) -> PartWriter:
@@ -82,8 +88,9 @@ class PartWriter:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._pool.shutdown(wait=True)
-        if self._waiting is not None and kind is None:
-            self._waiting.result()
+        if kind is None:
+            self.wait()
+            write_text(self._folder / CHECKSUMS, json.dumps(self._checksums))
 
 
 @dataclass(frozen=True)
@@ -171,7 +178,7 @@ def write_index(
     listed = [
         {
             "path": _relative(p.path, path.parent), "start": int(p.start), "stop": int(p.stop),
-            "bytes": p.path.stat().st_size,
+            "bytes": p.path.stat().st_size, "crc32": _checksums(p.path.parent).get(p.path.name),
         }
         for p in parts
     ]  # fmt: skip
@@ -179,7 +186,13 @@ def write_index(
         "schema": SCHEMA, "dims": [int(n) for n in dims], "frame_rate_hz": frame_rate_hz, "parts": listed,
         "valid": "valid.npy", "source": source,
     }  # fmt: skip
-    write_text(path, json.dumps(index, indent=1))
+    write_text(path, json.dumps({**index, "digest": text_digest(index), "provenance": describe()}, indent=1))
+
+
+@cache
+def _checksums(folder: Path) -> dict[str, int]:
+    path = folder / CHECKSUMS
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def _relative(target: Path, folder: Path) -> str:
@@ -201,6 +214,7 @@ def open_movie(path: Path | str) -> MovieStore:
             raise PipelineError(
                 f"{path}: movie index of schema {index['schema']}, this version reads {SCHEMA}. {REJOIN}"
             )
+        note_result(path, index.get("digest", ""), index.get("provenance", {}))
         parts = [Part(path.parent / p["path"], p["start"], p["stop"]) for p in index["parts"]]
         sizes = [p["bytes"] for p in index["parts"]]
         valid = np.load(path.parent / index["valid"], allow_pickle=False)

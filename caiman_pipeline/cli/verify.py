@@ -1,0 +1,32 @@
+"""Hold results against what made them: content, raw files, and each other; status 2 if something does not fit."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("results", type=Path, nargs="?", default=Path("results"), help="results folder (%(default)s)")
+    parser.add_argument("--recordings", nargs="*", metavar="ID", help="only these (default: all that are there)")
+    parser.add_argument("--checksums", action="store_true", help="read the movie's parts and the raw files too (slow)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Verify recordings and print one line for each, and each problem."""
+    from caiman_pipeline.errors import PipelineError
+    from caiman_pipeline.verifying import verify_recording
+
+    there = sorted(p.name for p in args.results.glob("*") if (p / "logs").is_dir()) if args.results.is_dir() else []
+    names = args.recordings or there
+    if not names:
+        raise PipelineError(f"{args.results}: no recordings there. Name the results folder.")
+    verified = [verify_recording(args.results / name, checksums=args.checksums) for name in names]
+    for one in verified:
+        state = f"{len(one.findings)} problem(s)" if one.findings else "ok"
+        print(f"{one.recording}: {state}, {one.n_files} results by version {', '.join(one.versions) or 'unknown'}")
+        for finding in one.findings:
+            print(f"  {finding.path}: {finding.problem}")
+    if problems := sum(len(one.findings) for one in verified):
+        raise PipelineError(f"{problems} problem(s), see above.")
