@@ -1,7 +1,7 @@
 """What made a result: version, commit, environment, settings, and the identity of everything that was read for it.
 
-A job keeps a ledger of the results and raw files that it opens. Each result that it writes gets the ledger, and a digest
-of its own content: whoever reads it later can be held against what it was made from (`verify`).
+A job keeps a ledger of the results and raw files that it opens. Each result that it writes gets the ledger, and a
+digest of its own content: it can be held against what it was made from later (`verify`).
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def environment() -> dict[str, str]:
 
 @cache
 def commit() -> str:
-    """Return the commit of the checkout that the package runs from, with a + if files were changed since; "" if none."""
+    """Return the commit of the checkout that the package runs from, a + where files were changed since; "" if none."""
     root = Path(__file__).parents[1]
     if not (root / ".git").exists():
         return ""

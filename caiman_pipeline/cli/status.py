@@ -1,4 +1,4 @@
-"""Say what of a batch is done, running, failed or waiting, and when it will be done; run it beside a running workflow."""
+"""Say what of a batch is done, running, failed or waiting, and when it will be done; beside a running workflow."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def _differences(expected: Path, found: Path) -> list[str]:
 
 
 def test_twelve_recordings_survive_a_bad_day(batch: Batch, cluster, movies, locally):
-    """Two broken recordings, a cancelled job, one killed for memory, a lost node, a killed Snakemake: ten right results."""
+    """Two broken recordings, a job cancelled, one killed for memory, a node lost, Snakemake killed: ten right results."""
     batch.write_sheet(movies)
     # The first attempt at this stage is given less memory than it takes.
     starved = ("--set-resources", "refine:mem_mb=120*attempt*attempt*attempt")
