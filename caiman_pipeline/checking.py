@@ -91,7 +91,12 @@ def check_recording(recording: Recording) -> RecordingCheck:
         files = recording.files() or list(recording.patterns)
         size = size_of_files(files, facts.axes, facts.dataset)
         lengths = _lengths(recording, len(size.dims))
-        problems = [*_contradictions(files[0], facts), *(lengths or _tiles(recording, size)), *_solver(recording)]
+        problems = [
+            *_contradictions(files[0], facts),
+            *(lengths or _tiles(recording, size)),
+            *_solver(recording),
+            *_classifier(recording),
+        ]
     except PipelineError as error:
         return RecordingCheck(recording.id, "cannot be opened", (str(error),))
     fewest = recording.config.inspect.min_frames
@@ -127,6 +132,18 @@ def _lengths(recording: Recording, ndim: int) -> list[str]:
                 except ValueError as error:
                     problems.append(f"`{stage}.{name}`: {error}.")
     return problems
+
+
+def _classifier(recording: Recording) -> list[str]:
+    """Return why footprints could not be scored as the recording asks for: a model that is missing or damaged."""
+    from caiman_pipeline.quality.classifier import load_network
+
+    try:
+        if recording.config.evaluate.classifier:
+            load_network()
+    except PipelineError as error:
+        return [str(error)]
+    return []
 
 
 def _solver(recording: Recording) -> list[str]:

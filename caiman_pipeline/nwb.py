@@ -55,6 +55,7 @@ COLUMN_TEXT = {
     "reason": "why the component was accepted or rejected",
     "snr": "peak of a transient's length over the noise",
     "r_value": "correlation of the footprint with the movie around its transients",
+    "soma_score": "probability that the footprint is a soma's, by its shape; NaN where the classifier was not run",
     "size_px": "pixels above half the footprint's peak",
     "x_um": "centre of mass along x, micrometres",
     "y_um": "centre of mass along y, micrometres",

@@ -165,6 +165,7 @@ def component_table(
         "reason": np.array(selection.reasons, dtype=object),
         "snr": quality.snr,
         "r_value": quality.r_value,
+        "soma_score": quality.soma_score,
         "size_px": quality.size_px,
     }
     centre = centroids(outcome.components)[:, ::-1]

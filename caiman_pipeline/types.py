@@ -275,13 +275,15 @@ class Quality:
     snr : float32 (K,), peak of a transient's length over noise
     r_value : float32 (K,), correlation of the footprint with the movie around its transients
     size_px : float32 (K,), pixels above half the peak
+    soma_score : float32 (K,), probability that the footprint is a soma's; NaN where it was not asked
     """
 
     ids: FloatArray
     snr: FloatArray
     r_value: FloatArray
     size_px: FloatArray
+    soma_score: FloatArray
 
     def __post_init__(self) -> None:
-        for name in ("snr", "r_value", "size_px"):
+        for name in ("snr", "r_value", "size_px", "soma_score"):
             _require(len(getattr(self, name)) == len(self.ids), f"{name} must have one row per component")

@@ -27,6 +27,7 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.io.results import load_result, save_result
         from caiman_pipeline.io.store import open_movie
         from caiman_pipeline.patches.plan import needed_facts
+        from caiman_pipeline.quality.classifier import load_network
         from caiman_pipeline.quality.evaluate import evaluate
 
         settings, recording = load_stage(EvaluateSettings, args.settings)
@@ -35,7 +36,9 @@ def run(args: argparse.Namespace) -> None:
         quality = evaluate(
             movie, components_from_result(load_result(args.components, "components")),
             transient_frames=ceil(facts.frame_rate_hz * facts.decay_time_s), transients=settings.transients,
-            margin_px=settings.margin.per_axis(len(movie.dims)), threads=threads, progress=progress("frames"),
+            margin_px=settings.margin.per_axis(len(movie.dims)),
+            network=load_network() if settings.classifier else None, cell_px=facts.cell_px, threads=threads,
+            progress=progress("frames"),
         )  # fmt: skip
         save_result(
             args.quality, kind="quality", arrays=quality_to_arrays(quality),

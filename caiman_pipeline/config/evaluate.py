@@ -13,6 +13,7 @@ class EvaluateSettings(Section):
     recording_keys: ClassVar[tuple[str, ...]] = ("frame_rate_hz", "decay_time_s", "cell_diameter")
 
     transients: int = key(5, "", "Most transients, the largest, that the spatial correlation looks at.", ge=1)
+    classifier: bool = key(False, "", "Score how much each footprint looks like a soma (planes only, not volumes).")
     margin: Length = key(
         Length((0.3,), "cells"), "px, um or cells", "How far around a footprint the spatial correlation looks."
     )

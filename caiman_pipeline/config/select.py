@@ -18,6 +18,9 @@ class SelectSettings(Section):
     snr_lowest: float = key(0.5, "", "Components with a lower trace SNR are rejected.", ge=0)
     min_r_value: float = key(0.8, "", "Spatial correlation from which a component is accepted.", ge=-1, le=1)
     r_value_lowest: float = key(0.3, "", "Components with a lower spatial correlation are rejected.", ge=-1, le=1)
+    use_classifier: bool = key(True, "", "Let the soma score decide as well, where there is one.")
+    min_soma_score: float = key(0.9, "", "Soma score from which a component is accepted.", ge=0, le=1)
+    soma_score_lowest: float = key(0.1, "", "Components with a lower soma score are rejected.", ge=0, le=1)
     min_size: float | None = key(
         0.1,
         "",
@@ -30,6 +33,7 @@ class SelectSettings(Section):
 
     @model_validator(mode="after")
     def _ordered(self) -> SelectSettings:
-        if self.snr_lowest > self.min_snr or self.r_value_lowest > self.min_r_value:
+        lowest = (self.snr_lowest, self.r_value_lowest, self.soma_score_lowest)
+        if any(a > b for a, b in zip(lowest, (self.min_snr, self.min_r_value, self.min_soma_score), strict=True)):
             raise ValueError("a lower threshold lies above its upper one, so nothing could be accepted by it")
         return self

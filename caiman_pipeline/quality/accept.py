@@ -11,12 +11,14 @@ from caiman_pipeline.types import FloatArray, Quality
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Upper thresholds accept, lower ones reject; sizes in pixels, None for no limit."""
+    """Upper thresholds accept, lower ones reject; sizes in pixels. None: the measure does not count."""
 
     min_snr: float
     snr_lowest: float
     min_r_value: float
     r_value_lowest: float
+    min_soma_score: float | None
+    soma_score_lowest: float
     min_size_px: float | None
     max_size_px: float | None
 
@@ -30,36 +32,51 @@ class Selection:
     reasons: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class _Measure:
+    """One measure of one component, with the value that accepts and the one below which it rejects."""
+
+    name: str
+    value: float
+    upper: float
+    lower: float
+
+
 def select(quality: Quality, thresholds: Thresholds) -> Selection:
     """Accept a component if any measure reaches its upper threshold and none is below its lower one.
 
     Notes
     -----
     A measure that is not a number rejects, with that as the reason. At or above an upper threshold accepts, below a
-    lower threshold rejects.
+    lower threshold rejects. Soma scores count where the classifier was run (it is not for volumes).
     """
-    verdicts = [
-        _judge(float(snr), float(r), float(size), thresholds)
-        for snr, r, size in zip(quality.snr, quality.r_value, quality.size_px, strict=True)
-    ]
+    scored = thresholds.min_soma_score is not None and bool(np.isfinite(quality.soma_score).any())
+    verdicts = []
+    for snr, r_value, soma, size in zip(quality.snr, quality.r_value, quality.soma_score, quality.size_px, strict=True):
+        measures = [
+            _Measure("snr", float(snr), thresholds.min_snr, thresholds.snr_lowest),
+            _Measure("r_value", float(r_value), thresholds.min_r_value, thresholds.r_value_lowest),
+        ]
+        if scored:
+            upper = float(thresholds.min_soma_score or 0.0)
+            measures.append(_Measure("soma score", float(soma), upper, thresholds.soma_score_lowest))
+        verdicts.append(_judge(measures, float(size), thresholds))
     accepted = np.array([ok for ok, _ in verdicts], bool)
     return Selection(quality.ids, accepted, tuple(reason for _, reason in verdicts))
 
 
-def _judge(snr: float, r_value: float, size_px: float, limits: Thresholds) -> tuple[bool, str]:
-    for name, value in (("snr", snr), ("r_value", r_value), ("size", size_px)):
-        if not np.isfinite(value) and not (name == "snr" and value == np.inf):
-            return False, f"{name} is not a number"
-    if snr < limits.snr_lowest:
-        return False, f"snr below {limits.snr_lowest:g}"
-    if r_value < limits.r_value_lowest:
-        return False, f"r_value below {limits.r_value_lowest:g}"
-    if limits.min_size_px is not None and size_px < limits.min_size_px:
-        return False, f"smaller than {limits.min_size_px:g} px"
-    if limits.max_size_px is not None and size_px > limits.max_size_px:
-        return False, f"larger than {limits.max_size_px:g} px"
-    if snr >= limits.min_snr:
-        return True, f"snr at least {limits.min_snr:g}"
-    if r_value >= limits.min_r_value:
-        return True, f"r_value at least {limits.min_r_value:g}"
-    return False, f"snr below {limits.min_snr:g} and r_value below {limits.min_r_value:g}"
+def _judge(measures: list[_Measure], size_px: float, limits: Thresholds) -> tuple[bool, str]:
+    for one in measures:
+        if np.isnan(one.value) or one.value == -np.inf:
+            return False, f"{one.name} is not a number"
+    for one in measures:
+        if one.value < one.lower:
+            return False, f"{one.name} below {one.lower:g}"
+    if limits.min_size_px is not None and not size_px >= limits.min_size_px:
+        return False, f"smaller than {limits.min_size_px:.3g} px"
+    if limits.max_size_px is not None and not size_px <= limits.max_size_px:
+        return False, f"larger than {limits.max_size_px:.3g} px"
+    for one in measures:
+        if one.value >= one.upper:
+            return True, f"{one.name} at least {one.upper:g}"
+    return False, " and ".join(f"{one.name} below {one.upper:g}" for one in measures)

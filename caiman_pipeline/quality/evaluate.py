@@ -7,6 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from caiman_pipeline.io.store import MovieStore
+from caiman_pipeline.quality.classifier import Network, classify
+from caiman_pipeline.quality.crops import crop_footprints
 from caiman_pipeline.quality.snr import trace_snr
 from caiman_pipeline.quality.spatial_corr import spatial_correlation
 from caiman_pipeline.types import Components, FloatArray, Quality
@@ -19,6 +21,8 @@ def evaluate(
     transient_frames: int,
     transients: int,
     margin_px: tuple[float, ...],
+    network: Network | None,
+    cell_px: tuple[float, ...],
     threads: int,
     progress: Callable[[int, int], None],
 ) -> Quality:
@@ -29,6 +33,8 @@ def evaluate(
     transient_frames : frames that a typical transient lasts
     transients : most transients that the spatial correlation looks at
     margin_px : how far around a footprint the spatial correlation looks, per axis
+    network : judges the footprints' shapes; without one, and for volumes, there are no scores
+    cell_px : diameter of a cell along each axis
     """
     return Quality(
         ids=components.ids,
@@ -38,7 +44,15 @@ def evaluate(
             threads=threads, progress=progress,
         ),
         size_px=footprint_sizes(components),
+        soma_score=soma_scores(components, network, cell_px=cell_px),
     )  # fmt: skip
+
+
+def soma_scores(components: Components, network: Network | None, *, cell_px: tuple[float, ...]) -> FloatArray:
+    """Return the probability that each footprint is a soma's, float32 (K,); NaN without a network and for volumes."""
+    if network is None or len(components.dims) != 2:
+        return np.full(components.n_components, np.nan, np.float32)
+    return classify(network, crop_footprints(components.footprints, components.dims, cell_px=cell_px))
 
 
 def footprint_sizes(components: Components) -> FloatArray:

@@ -33,6 +33,8 @@ def make_thresholds(settings: SelectSettings, recording: RecordingSettings, dims
         snr_lowest=settings.snr_lowest,
         min_r_value=settings.min_r_value,
         r_value_lowest=settings.r_value_lowest,
+        min_soma_score=settings.min_soma_score if settings.use_classifier else None,
+        soma_score_lowest=settings.soma_score_lowest,
         min_size_px=None if settings.min_size is None else settings.min_size * cell,
         max_size_px=None if settings.max_size is None else settings.max_size * cell,
     )

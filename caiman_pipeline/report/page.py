@@ -111,7 +111,8 @@ def _viewer_data(outcome: Outcome, field: figures.FieldOfView) -> dict[str, Any]
     rows = [
         [
             int(outcome.components.ids[k]), int(selection.accepted[k]), selection.reasons[k],
-            _digits(quality.snr[k], 2), _digits(quality.r_value[k], 3), _digits(quality.size_px[k], 0),
+            _digits(quality.snr[k], 2), _digits(quality.r_value[k], 3), _digits(quality.soma_score[k], 2),
+            _digits(quality.size_px[k], 0),
             [_digits(c, 1) for c in centre[k]], _digits(outline.x, 1), _digits(outline.y, 1),
         ]
         for k, outline in enumerate(field.outlines)

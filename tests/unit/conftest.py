@@ -61,7 +61,11 @@ def build_outcome(
     )  # fmt: skip
     snr = np.linspace(1, 9, n_components).astype(np.float32)
     quality = Quality(
-        ids, snr, np.linspace(0.4, 0.95, n_components).astype(np.float32), np.full(n_components, 31, np.float32)
+        ids,
+        snr,
+        np.linspace(0.4, 0.95, n_components).astype(np.float32),
+        np.full(n_components, 31, np.float32),
+        np.linspace(0.05, 0.99, n_components).astype(np.float32),
     )
     accepted = snr > 4
     reasons = tuple("" if a else "snr below 4" for a in accepted)

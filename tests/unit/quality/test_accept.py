@@ -1,5 +1,7 @@
 """The rule of acceptance: its truth table, and measures that are no numbers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,12 +9,13 @@ from caiman_pipeline.quality.accept import Thresholds, select
 from caiman_pipeline.types import Quality
 
 LIMITS = Thresholds(
-    min_snr=3.0, snr_lowest=1.0, min_r_value=0.8, r_value_lowest=0.2, min_size_px=10.0, max_size_px=400.0
-)
+    min_snr=3.0, snr_lowest=1.0, min_r_value=0.8, r_value_lowest=0.2, min_soma_score=0.9, soma_score_lowest=0.1,
+    min_size_px=10.0, max_size_px=400.0,
+)  # fmt: skip
 
 
-def judge(snr: float, r_value: float, size: float = 50.0) -> tuple[bool, str]:
-    quality = Quality(np.array([7]), *(np.array([v], np.float32) for v in (snr, r_value, size)))
+def judge(snr: float, r_value: float, size: float = 50.0, soma: float = np.nan) -> tuple[bool, str]:
+    quality = Quality(np.array([7]), *(np.array([v], np.float32) for v in (snr, r_value, size, soma)))
     selection = select(quality, LIMITS)
     return bool(selection.accepted[0]), selection.reasons[0]
 
@@ -48,8 +51,30 @@ def test_a_measure_that_is_not_a_number_rejects() -> None:
     assert judge(float("inf"), 0.5)[0]
 
 
+def test_a_soma_score_accepts_and_rejects_like_the_others() -> None:
+    assert judge(2.0, 0.5, soma=0.95) == (True, "soma score at least 0.9")
+    assert judge(9.0, 0.9, soma=0.05) == (False, "soma score below 0.1")
+    assert judge(2.0, 0.5, soma=0.5) == (False, "snr below 3 and r_value below 0.8 and soma score below 0.9")
+    assert judge(4.0, 0.5, soma=0.5) == (True, "snr at least 3")
+
+
+def test_without_scores_the_soma_score_does_not_count() -> None:
+    assert judge(4.0, 0.5)[0]
+    unused = replace(LIMITS, min_soma_score=None)
+    quality = Quality(np.array([7]), *(np.array([v], np.float32) for v in (9.0, 0.9, 50.0, 0.01)))
+    assert select(quality, unused).accepted[0]
+
+
+def test_one_missing_score_among_scores_rejects() -> None:
+    pair = np.array([9.0, 9.0], np.float32)
+    quality = Quality(np.arange(2), pair, np.array([0.9, 0.9]), pair * 5, np.array([0.95, np.nan]))
+    selection = select(quality, LIMITS)
+    assert list(selection.accepted) == [True, False]
+    assert selection.reasons[1] == "soma score is not a number"
+
+
 def test_no_components_give_an_empty_selection() -> None:
     nothing = np.zeros(0, np.float32)
-    selection = select(Quality(np.zeros(0, np.int64), nothing, nothing, nothing), LIMITS)
+    selection = select(Quality(np.zeros(0, np.int64), nothing, nothing, nothing, nothing), LIMITS)
     assert selection.accepted.shape == (0,)
     assert selection.reasons == ()
