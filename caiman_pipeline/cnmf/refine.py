@@ -222,7 +222,10 @@ def collect_sums(
             weights = (np.diff(edges) / bin_frames).astype(np.float32)
             here = np.ascontiguousarray(traces[:, owners])
             signals = _average(field, binned, np.zeros_like(field.level)) - leak @ here
-            _add_piece(field, binned, weights, here, signals, structure, pixels, movie_traces, local_traces)
+            _add_piece(
+                field, binned, weights, here, signals=signals, structure=structure, pixels=pixels,
+                movie_traces=movie_traces, local_traces=local_traces,
+            )  # fmt: skip
             sums += here.astype(np.float64) @ weights
             products += (here * weights) @ here.T
             weight += float(weights.sum())
@@ -247,7 +250,7 @@ def _average(field: Field, frames: FloatArray, level: FloatArray) -> FloatArray:
 
 
 def _add_piece(
-    field: Field, binned: FloatArray, weights: FloatArray, traces: FloatArray, signals: FloatArray,
+    field: Field, binned: FloatArray, weights: FloatArray, traces: FloatArray, *, signals: FloatArray,
     structure: csr_matrix, pixels: FloatArray, movie_traces: FloatArray, local_traces: FloatArray,
 ) -> None:  # fmt: skip
     mix = field.grid.interpolation
