@@ -131,7 +131,9 @@ def _axis_nodes(length: int, spacing: float) -> tuple[csr_matrix, csr_matrix]:
     return csr_matrix(weights), csr_matrix(interpolation)
 
 
-def fit_gain(movie: FloatArray, local: FloatArray, *, noise: FloatArray, clip: float) -> tuple[FloatArray, FloatArray]:
+def fit_gain(
+    movie: FloatArray, local: FloatArray, *, noise: FloatArray, clip: float, largest: float
+) -> tuple[FloatArray, FloatArray]:
     """Regress each pixel on its local background signal, before components are known.
 
     Parameters
@@ -140,6 +142,7 @@ def fit_gain(movie: FloatArray, local: FloatArray, *, noise: FloatArray, clip: f
     local : float32 (P, T), the interpolated background signal of each pixel
     noise : float32 (P,), standard deviation of the movie's noise
     clip : residuals above this many standard deviations (activity) are cut to it
+    largest : largest gain
 
     Returns
     -------
@@ -154,7 +157,7 @@ def fit_gain(movie: FloatArray, local: FloatArray, *, noise: FloatArray, clip: f
         rest = movie - mean_y[:, None] - gain[:, None] * centred
         rest = np.minimum(rest, clip * noise[:, None], out=rest)
         gain = gain + np.einsum("pt,pt->p", rest, centred) / power
-    gain = np.maximum(gain, 0).astype(np.float32)
+    gain = np.clip(gain, 0, largest).astype(np.float32)
     return (mean_y - gain * mean_l).astype(np.float32), gain
 
 

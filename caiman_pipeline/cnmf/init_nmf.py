@@ -57,6 +57,8 @@ class NonNegativeFactors:
     graph : ties neighbouring pixels that fire together to similar weights, or None
     iterations, tolerance : most iterations, and the relative change of the footprints at which they end
     rank_margin : singular values above the edge of noise times this count as signal
+    min_coherence : pixels of the 3 x 3 (x 3) around one of a footprint that belong to it, itself included: one where
+        pixels are scattered like noise, three along a line
     evidence : what a component needs to be kept
     """
 
@@ -66,6 +68,7 @@ class NonNegativeFactors:
     iterations: int
     tolerance: float
     rank_margin: float
+    min_coherence: float
     evidence: Evidence
 
     def __call__(self, rest: FloatArray, dims: Dims, *, allowed: FloatArray, limit: int) -> Found:
@@ -74,9 +77,9 @@ class NonNegativeFactors:
         part = leading_part(inside, rank=limit)
         rank = len(part.values)
         if self.evidence.least > 0:
-            rank = signal_rank(part.values, inside.shape, margin=self.rank_margin)
+            rank = signal_rank(part, margin=self.rank_margin)
         left, right = smoothed(part, rank, dims, self.smoothing)
-        traces = pure_traces(left, right, rank)
+        traces = pure_traces(blurred(left, dims, sigma=1.0), right, rank)
         if len(traces) == 0:
             return Found(np.zeros((len(rest), 0), np.float32), traces, np.zeros(0, np.float32))
         graph = pixel_graph(left, right, dims, self.graph) if self.graph else None
@@ -85,7 +88,7 @@ class NonNegativeFactors:
             iterations=self.iterations, tolerance=self.tolerance,
         )  # fmt: skip
         footprints[~allowed] = 0
-        footprints = footprints[:, footprints.any(0)]
+        footprints = footprints[:, coherence(footprints, dims) >= self.min_coherence]
         return with_evidence(footprints, regressed_traces(footprints, rest), self.evidence, limit=limit)
 
 
@@ -93,8 +96,7 @@ def smoothed(part: LowRank, rank: int, dims: Dims, smoothing: Smoothing) -> tupl
     """Return left (P, R), right (R, T), rows orthonormal, whose product is the smoothed movie without its baseline."""
     left, right = part.left[:, :rank] * part.values[:rank].astype(np.float32), part.right[:rank]
     if smoothing.space_px > 0:
-        kernels = [gaussian_kernel(smoothing.space_px) if n > 1 else np.ones(1, np.float32) for n in dims]
-        left = convolve_space(left.reshape(*dims, -1), kernels).reshape(left.shape)
+        left = blurred(left, dims, sigma=smoothing.space_px)
     if smoothing.time_bins > 0:
         right = gaussian_filter1d(right, smoothing.time_bins, axis=1)
     if smoothing.baseline_percentile is not None and rank:
@@ -103,6 +105,43 @@ def smoothed(part: LowRank, rank: int, dims: Dims, smoothing: Smoothing) -> tupl
         right = np.concatenate([right, np.ones((1, right.shape[1]))])
     basis, mixing = qr(right.T, mode="economic")
     return (left @ mixing.T).astype(np.float32), np.ascontiguousarray(basis.T, np.float32)
+
+
+def blurred(columns: FloatArray, dims: Dims, *, sigma: float) -> FloatArray:
+    """Filter each column of (P, R) as an image (*dims) with a Gaussian of ``sigma`` pixels."""
+    kernels = [gaussian_kernel(sigma) if n > 1 else np.ones(1, np.float32) for n in dims]
+    return convolve_space(columns.reshape(*dims, -1), kernels).reshape(columns.shape)
+
+
+def coherence(footprints: FloatArray, dims: Dims) -> FloatArray:
+    """Return how many pixels of the 3 x 3 (x 3) around one go with it in its footprint (P, K), itself included; (K,).
+
+    Notes
+    -----
+    A neighbour counts by its weight relative to the pixel's own, at most one; what pixels anywhere in the field would
+    count on average is taken off. Pixels count by the squares of their weights; empty footprints have 0.
+    """
+    images = footprints.reshape(*dims, -1).astype(np.float32)
+    energy = np.einsum("pk,pk->k", footprints, footprints, dtype=np.float64)
+    mean = footprints.mean(0)
+    total = energy.copy()
+    for first, second in neighbours(dims):
+        one, other = images[first], images[second]
+        shared = np.minimum(one, other) - mean
+        total += np.sum((one + other) * shared, axis=tuple(range(len(dims))), dtype=np.float64)
+    return np.divide(total, energy, out=np.zeros_like(energy), where=energy > 0)
+
+
+def neighbours(dims: Dims) -> list[tuple[tuple[slice, ...], tuple[slice, ...]]]:
+    """Return slices that pair each pixel with its neighbours along axes and diagonals, each pair once."""
+    pairs = []
+    for offset in np.ndindex(*(3,) * len(dims)):
+        step = tuple(o - 1 for o in offset)
+        if step > (0,) * len(dims):
+            first = tuple(slice(max(-s, 0), n - max(s, 0)) for s, n in zip(step, dims, strict=True))
+            second = tuple(slice(max(s, 0), n - max(-s, 0)) for s, n in zip(step, dims, strict=True))
+            pairs.append((first, second))
+    return pairs
 
 
 def _slabs(rows: FloatArray) -> list[tuple[int, int]]:
@@ -133,14 +172,8 @@ def pixel_graph(left: FloatArray, right: FloatArray, dims: Dims, settings: Pixel
     centred = np.concatenate([left, means[:, None] * np.sqrt(right.shape[1])], axis=1).astype(np.float64)
     norms = np.sqrt(np.maximum((centred[:, :-1] ** 2).sum(1) - centred[:, -1] ** 2, 1e-30))
     order = np.arange(len(left)).reshape(dims)
-    rows, columns = [], []
-    for offset in np.ndindex(*(3,) * len(dims)):
-        step = np.array(offset) - 1
-        if tuple(step) <= (0,) * len(dims):
-            continue
-        rows.append(order[tuple(slice(max(-s, 0), n - max(s, 0)) for s, n in zip(step, dims, strict=True))].ravel())
-        columns.append(order[tuple(slice(max(s, 0), n - max(-s, 0)) for s, n in zip(step, dims, strict=True))].ravel())
-    first, second = np.concatenate(rows), np.concatenate(columns)
+    pairs = [(order[first].ravel(), order[second].ravel()) for first, second in neighbours(dims)]
+    first, second = (np.concatenate(side) for side in zip(*pairs, strict=True))
     products = np.einsum("pr,pr->p", centred[first][:, :-1], centred[second][:, :-1])
     correlation = (products - centred[first][:, -1] * centred[second][:, -1]) / (norms[first] * norms[second])
     similarity = _similarity(np.clip(correlation, -1, 1), settings)

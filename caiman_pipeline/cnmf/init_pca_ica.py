@@ -51,7 +51,7 @@ class PcaIca:
         part = leading_part(inside, rank=limit)
         rank = len(part.values)
         if self.evidence.least > 0:
-            rank = signal_rank(part.values, inside.shape, margin=self.rank_margin)
+            rank = signal_rank(part, margin=self.rank_margin)
         regions = [
             region
             for footprint in self._rotated(part, rank).T

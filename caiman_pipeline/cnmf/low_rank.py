@@ -13,11 +13,15 @@ from caiman_pipeline.types import FloatArray
 
 @dataclass(frozen=True)
 class LowRank:
-    """``left * values @ right`` approximates a matrix (P, T): left (P, R), values (R,) falling, right (R, T)."""
+    """``left * values @ right`` approximates a matrix (P, T): left (P, R), values (R,) falling, right (R, T).
+
+    ``energy`` is the sum of the whole matrix's squares.
+    """
 
     left: FloatArray
     values: FloatArray
     right: FloatArray
+    energy: float
 
 
 def leading_part(matrix: FloatArray, *, rank: int) -> LowRank:
@@ -33,14 +37,17 @@ def leading_part(matrix: FloatArray, *, rank: int) -> LowRank:
     rank = min(rank, n)
     if rank == 0:
         n_rows, n_columns = matrix.shape
-        return LowRank(np.zeros((n_rows, 0), np.float32), np.zeros(0), np.zeros((0, n_columns), np.float32))
+        return LowRank(np.zeros((n_rows, 0), np.float32), np.zeros(0), np.zeros((0, n_columns), np.float32), 0.0)
     gram = _product(tall)
+    energy = float(np.trace(gram))
     squares, vectors = eigh(gram, subset_by_index=(n - rank, n - 1), overwrite_a=True)
     values = np.sqrt(np.maximum(squares[::-1], 0))
     short = vectors[:, ::-1].astype(np.float32)
     long = tall @ short
     long *= np.divide(1, values, out=np.zeros_like(values), where=values > 0).astype(np.float32)
-    return LowRank(short, values, np.ascontiguousarray(long.T)) if wide else LowRank(long, values, short.T.copy())
+    if wide:
+        return LowRank(short, values, np.ascontiguousarray(long.T), energy)
+    return LowRank(long, values, np.ascontiguousarray(short.T), energy)
 
 
 def _product(tall: FloatArray) -> FloatArray:
@@ -52,16 +59,28 @@ def _product(tall: FloatArray) -> FloatArray:
     return total
 
 
-def signal_rank(values: FloatArray, shape: tuple[int, int], *, margin: float) -> int:
-    """Count singular values above those of white noise of unit variance and the same shape.
+def signal_rank(part: LowRank, *, margin: float) -> int:
+    """Count the components above what white noise has.
 
     Parameters
     ----------
-    margin : factor on the edge of the noise, at least 1
+    margin : factor on the edge of the noise
+
+    Notes
+    -----
+    The noise is what the components counted so far leave, at least of unit variance: where noise is larger than was
+    thought, or heavy-tailed, fewer components stand out.
 
     References
     ----------
     Marchenko and Pastur 1967, 10.1070/SM1967v001n04ABEH001994
     """
-    edge = margin * (np.sqrt(shape[0]) + np.sqrt(shape[1]))
-    return int(np.count_nonzero(values > edge))
+    n_rows, n_columns = len(part.left), part.right.shape[1]
+    rest = part.energy
+    for rank, value in enumerate(part.values):
+        left, right = n_rows - rank, n_columns - rank
+        noise = max(rest / (left * right), 1.0) ** 0.5
+        if value <= margin * noise * (left**0.5 + right**0.5):
+            return rank
+        rest = max(rest - value**2, 0.0)
+    return len(part.values)

@@ -32,6 +32,7 @@ class TileSettings:
     max_components : most components of one search by evidence
     rules : how footprints grow, are solved for and are cleaned
     background : how the background is modelled
+    max_gain : most that a pixel may follow the nodes around it while components are not known
     """
 
     cell_px: tuple[float, ...]
@@ -42,6 +43,7 @@ class TileSettings:
     max_components: int
     rules: FootprintRules
     background: BackgroundRules
+    max_gain: float
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def fit_tile(
     noise = np.where(usable, noise, np.inf).astype(np.float32)
     movie = movie - movie.mean(1, dtype=np.float64).astype(np.float32)[:, None]
     frame = _make_frame(movie, dims, noise, usable, seeds=seeds, settings=settings)
-    model, n_maps = _without_components(frame), frame.maps.shape[1]
+    model, n_maps = _without_components(frame, settings.max_gain), frame.maps.shape[1]
     if n_maps:
         model = _grown(frame, model, frame.maps, settings)
     if seeds.shape[1]:
@@ -128,10 +130,10 @@ def _grown(frame: _Frame, model: TileModel, found: csc_matrix, settings: TileSet
     return model
 
 
-def _without_components(frame: _Frame) -> TileModel:
+def _without_components(frame: _Frame, max_gain: float) -> TileModel:
     movie, grid = frame.movie, frame.grid
     signals = grid.average(movie)
-    static, gain = fit_gain(movie, grid.interpolation @ signals, noise=frame.noise, clip=2.0)
+    static, gain = fit_gain(movie, grid.interpolation @ signals, noise=frame.noise, clip=2.0, largest=max_gain)
     n_pixels, n_bins = movie.shape
     nothing = csc_matrix((n_pixels, 0), dtype=np.float32)
     return TileModel(nothing, np.zeros((0, n_bins), np.float32), static, gain, signals)

@@ -57,6 +57,12 @@ class SparseNmfSettings(Section):
     rank_margin: float = key(
         1.0, "", "Singular values above those of noise times this count as signal, when evidence decides.", gt=0
     )
+    min_coherence: float = key(
+        2.2,
+        "px",
+        "Pixels around one of a footprint (itself included) that belong to it: 1 for noise, 3 for a line.",
+        ge=0,
+    )
 
 
 class GraphNmfSettings(SparseNmfSettings):

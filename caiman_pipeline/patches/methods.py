@@ -86,7 +86,7 @@ def _factors(own: SparseNmfSettings, graph: PixelGraph | None, evidence: Evidenc
     return NonNegativeFactors(
         smoothing=Smoothing(own.smooth_px, own.smooth_bins, own.baseline_percentile), sparsity=own.sparsity,
         graph=graph, iterations=own.iterations, tolerance=own.tolerance, rank_margin=own.rank_margin,
-        evidence=evidence,
+        min_coherence=own.min_coherence, evidence=evidence,
     )  # fmt: skip
 
 

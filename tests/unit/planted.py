@@ -110,7 +110,7 @@ def settings(ndim: int = 2, **changes: object) -> TileSettings:
     values = {
         "cell_px": cell_size(ndim), "baseline_bins": 100, "initialise": evidence_search(ndim),
         "budget": Budget(None, None), "searches": 2, "max_components": 100, "rules": rules(ndim),
-        "background": background(ndim),
+        "background": background(ndim), "max_gain": np.inf,
     }  # fmt: skip
     return TileSettings(**{**values, **changes})
 
