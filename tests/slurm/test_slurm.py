@@ -63,10 +63,10 @@ def _differences(expected: Path, found: Path) -> list[str]:
 
 
 def test_twelve_recordings_survive_a_bad_day(batch: Batch, cluster, movies, locally):
-    """Two broken recordings, a job cancelled, one killed for memory, a node lost, Snakemake killed: ten right results."""
+    """Two broken recordings, a cancelled job, one killed for memory, a lost node, a killed run: ten right results."""
     batch.write_sheet(movies)
     # The first attempt at this stage is given less memory than it takes.
-    starved = ("--set-resources", "refine:mem_mb=120*attempt*attempt*attempt")
+    starved = ("--set-resources", "patch_cnmf:mem_mb=330*attempt*attempt*attempt")
     run = batch.start(*SCATTER, *starved)
     job = batch.wait_for_job("motion_template")
     subprocess.run(["scancel", job], check=True)
