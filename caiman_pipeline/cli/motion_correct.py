@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--template", type=Path, required=True, help="what `motion-template` wrote")
     parser.add_argument("--block", required=True, help="which block of how many, like 2-of-4")
     parser.add_argument("--output", type=Path, required=True, help="folder to write: parts of the movie and block.h5")
+    parser.add_argument("--store", default="", help="URL on an object store for the parts, instead of the folder")
     add_stage_arguments(parser)
 
 
@@ -35,7 +36,7 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.io.atomic import whole_folder
         from caiman_pipeline.io.records import load_movie_info
         from caiman_pipeline.io.results import load_result, save_result
-        from caiman_pipeline.io.store import block_parts
+        from caiman_pipeline.io.store import block_parts, keep_elsewhere
         from caiman_pipeline.motion.correct import correct_block
         from caiman_pipeline.motion.plan import make_plan
         from caiman_pipeline.motion.results import block_to_arrays, template_from_result
@@ -46,10 +47,14 @@ def run(args: argparse.Namespace) -> None:
         plan = make_plan(settings, dims=info.dims, frame_rate_hz=info.frame_rate_hz)
         template = template_from_result(load_result(args.template, "motion_template"))
         source = open_source(info, plan, settings, scan_offset_px=template.scan_offset_px)
-        correction = make_correction(source, template, info, plan, settings, threads=threads)
+        correction = make_correction(
+            source, template, plan, settings=settings, values=(info.value_min, info.value_max), threads=threads
+        )
         parts = block_parts(info.n_frames, plan.dims, *parse_block(args.block))
         log.info("block %s: %d parts, method %s", args.block, len(parts), template.method)
         with whole_folder(args.output) as folder:
+            if args.store:
+                keep_elsewhere(folder, f"{args.store}/{args.block}.zarr", dims=plan.dims, parts=parts)
             block = correct_block(source, parts, folder, correction=correction, progress=progress("frames"))
             save_result(
                 folder / "block.h5", kind="motion_block", arrays=block_to_arrays(block),

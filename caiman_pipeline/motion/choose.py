@@ -95,7 +95,7 @@ def _at_cells(frames: FloatArray, registration: Registration) -> FloatArray:
 
 def _fits(frames: FloatArray, at: FloatArray, registration: Registration, judged: FloatArray) -> FloatArray:
     """Return the log-likelihood of the judged cells at the displacements ``at``, float64 (T,)."""
-    seen = band_pass(frames, registration.plan.high_pass, threads=registration.threads)
+    seen = band_pass(frames, registration.plan.high_pass)
     offsets = np.rint(at)
     surfaces = cell_agreement(seen, offsets, registration.cells)
     found = linearise(surfaces, registration.cells, at - offsets, np.ones(len(frames), np.float32))

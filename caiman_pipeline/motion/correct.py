@@ -50,11 +50,12 @@ class Correction:
 
 @dataclass(frozen=True)
 class Chunk:
-    """A few neighbouring frames, float32 (T, *dims), with their shifts."""
+    """A few neighbouring frames, float32 (T, *dims), which of them hold something, and their shifts."""
 
     start: int
     stop: int
     frames: FloatArray
+    good: FloatArray
     shifts: Shifts
     at_limit: FloatArray
 
@@ -85,7 +86,7 @@ def correct_block(
             writer.wait()
             part = tally.scratch.array("part", (*source.dims, stop - start))
             for chunk in _up_to(chunks, stop):
-                _correct_chunk(source, chunk, correction, part, chunk.start - start, tally)
+                _correct_chunk(chunk, correction, part, position=chunk.start - start, tally=tally)
             good = source.good(start, stop)
             tally.after.append(correction.after.of_part(part, good, tally.sums[1]))
             writer.write(index, part)
@@ -123,11 +124,9 @@ def _no_shifts(source: Source, correction: Correction) -> Shifts:
     return Shifts(rigid, np.zeros((0, *grid.node_shape, len(grid.dims)), np.float32), grid.nodes)
 
 
-def _correct_chunk(
-    source: Source, chunk: Chunk, correction: Correction, part: FloatArray, position: int, tally: _Tally
-) -> None:
-    """Write a chunk's frames, corrected, into ``part``, and add to the tally."""
-    good, frames, shifts = source.good(chunk.start, chunk.stop), chunk.frames, chunk.shifts
+def _correct_chunk(chunk: Chunk, correction: Correction, part: FloatArray, *, position: int, tally: _Tally) -> None:
+    """Write a chunk's frames, corrected, into ``part`` from ``position`` on, and add to the tally."""
+    good, frames, shifts = chunk.good, chunk.frames, chunk.shifts
     tally.shifts.append(shifts)
     tally.at_limit.append(chunk.at_limit)
     tally.before.append(correction.before.of_frames(frames, good, tally.sums[0]))
@@ -168,7 +167,9 @@ def _found_chunks(source: Source, parts: Parts, correction: Correction) -> Itera
         del frames
         while waiting and (b >= waiting[0][1] + reach or b == ranges[-1][1]):
             start, stop, ready = waiting.popleft()
-            yield Chunk(start, stop, ready, *_chunk_shifts(source, start, stop, estimates, correction))
+            yield Chunk(
+                start, stop, ready, source.good(start, stop), *_chunk_shifts(source, start, stop, estimates, correction)
+            )
             while estimates and estimates[0][0] + length <= stop - reach:
                 estimates.popleft()
 

@@ -19,7 +19,7 @@ from caiman_pipeline.types import FloatArray, Shifts
 
 ROUNDS = 3
 FINE_REACH_PX = 3
-SMOOTH_SHARE = 0.25
+FLAT_SHARE = 0.5
 UNLIKELY = 6.0
 ROWS_TOGETHER = 8
 
@@ -74,7 +74,7 @@ def prepare_registration(
     """Prepare for registering frames to ``template`` (float32 dims, raw pixel values); modes are made if not given."""
     local, bins = plan.spacing is not None, choose_bins(plan.dims)
     grid = make_grid(plan.dims, spacing=plan.patch_spacing, local=local, bins=bins)
-    seen = band_pass(template[None], plan.high_pass, threads=threads)[0]
+    seen = band_pass(template[None], plan.high_pass)[0]
     small, small_weight = (bin_frames(i[None], bins)[0] for i in (seen, weight))
     limits = [-(-limit // b) for limit, b in zip(plan.max_shift, bins, strict=True)]
     deviations = [-(-d // b) + 1 if local else 1 for d, b in zip(plan.max_deviation, bins, strict=True)]
@@ -87,17 +87,15 @@ def prepare_registration(
         small.reshape(small_grid.dims), small_weight.reshape(small_grid.dims), small_grid, lags=wide_reach
     )
     limits3 = (0, limits[0], limits[1]) if len(limits) == 2 else (limits[0], limits[1], limits[2])
-    smooth = SMOOTH_SHARE * plan.patch_spacing[-1] / bins[-1]
-    coarse = prepare_coarse(small, small_weight, limits=limits3, smooth=smooth)
+    radius = max(2, round(FLAT_SHARE * plan.patch_spacing[-1] / bins[-1]))
+    coarse = prepare_coarse(small, small_weight, limits=limits3, radius=radius)
     members, spread = _search_windows(windows, grid, plan.patch_size if local else None)
     return Registration(
         plan, grid, seen, weight, bins, coarse, wide, cells, modes or make_modes(cells, grid), members, spread, threads
     )
 
 
-def _search_windows(
-    blocks: Grid, grid: Grid, size: tuple[float, ...] | None
-) -> tuple[FloatArray, FloatArray]:
+def _search_windows(blocks: Grid, grid: Grid, size: tuple[float, ...] | None) -> tuple[FloatArray, FloatArray]:
     """Return the blocks of windows half overlapping each other, and how the cells of ``grid`` follow from windows."""
     lines, inside = [], []
     for axis, (n, places, centres) in enumerate(zip(grid.dims, blocks.cell_centres, grid.cell_centres, strict=True)):
@@ -133,7 +131,11 @@ def window_shifts(seen: FloatArray, registration: Registration) -> tuple[FloatAr
 
 def estimate(frames: FloatArray, registration: Registration) -> Estimate:
     """Estimate the motion of frames, float32 (T, *dims), finite."""
-    seen = band_pass(frames, registration.plan.high_pass, threads=registration.threads)
+    return estimate_seen(band_pass(frames, registration.plan.high_pass), registration)
+
+
+def estimate_seen(seen: FloatArray, registration: Registration) -> Estimate:
+    """Estimate the motion of frames as registration sees them."""
     cells, modes = registration.cells, registration.modes
     windows, rigid, at_limit = window_shifts(seen, registration)
     whole = np.rint(rigid)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.fft as fft
+from numba import njit, prange
 from scipy.ndimage import gaussian_filter1d
 
-from caiman_pipeline.parallel import map_ordered
+from caiman_pipeline.motion.surfaces import as_volume
 from caiman_pipeline.types import FloatArray
 
 SURROUND = 3.0
 FOURIER_PAD_PX = 16
+TRUNCATE = 3.0
 
 
-def band_pass(frames: FloatArray, width: tuple[float, ...] | None, *, threads: int) -> FloatArray:
+def band_pass(frames: FloatArray, width: tuple[float, ...] | None) -> FloatArray:
     """Return frames (T, *dims) with only structures about as large as a cell left: a difference of two Gaussians.
 
     One-photon movies need it: their static vignette and out-of-focus light would otherwise pull every shift to zero.
@@ -24,15 +26,53 @@ def band_pass(frames: FloatArray, width: tuple[float, ...] | None, *, threads: i
     """
     if width is None:
         return frames
+    volume = np.ascontiguousarray(frames, np.float32).reshape(len(frames), *as_volume(frames.shape[1:]))
+    taps = [_half_gaussian(s * w) for s in (1.0, SURROUND) for w in width[-2:]]
+    out = np.empty_like(volume)
+    _difference(volume, *taps, out)
+    return out.reshape(frames.shape)
 
-    def one(frame: FloatArray) -> FloatArray:
-        inner, outer = frame, frame
-        for axis in range(frame.ndim - 2, frame.ndim):
-            inner = gaussian_filter1d(inner, width[axis], axis=axis, mode="nearest")
-            outer = gaussian_filter1d(outer, SURROUND * width[axis], axis=axis, mode="nearest")
-        return inner - outer
 
-    return np.stack(map_ordered(one, frames, threads))
+def _half_gaussian(sigma: float) -> FloatArray:
+    """Return the weights of a normalised Gaussian from its centre outwards, float32."""
+    reach = np.arange(int(np.ceil(TRUNCATE * sigma)) + 1)
+    taps = np.exp(-0.5 * (reach / sigma) ** 2)
+    return (taps / (2 * taps.sum() - taps[0])).astype(np.float32)
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "nsz"})
+def _blur(frame: FloatArray, along_y: FloatArray, along_x: FloatArray, out: FloatArray) -> None:
+    """Convolve a plane (H, W) with two symmetric kernels, given from their centre outwards; edges are repeated."""
+    rows, columns = frame.shape
+    reach = len(along_x) - 1
+    line, wide = np.empty(columns, np.float32), np.empty(columns + 2 * reach, np.float32)
+    for y in range(rows):
+        line[:] = along_y[0] * frame[y]
+        for k in range(1, len(along_y)):
+            upper, lower, w = frame[max(y - k, 0)], frame[min(y + k, rows - 1)], along_y[k]
+            for x in range(columns):
+                line[x] += w * (upper[x] + lower[x])
+        wide[:reach], wide[reach : reach + columns], wide[reach + columns :] = line[0], line, line[columns - 1]
+        target = out[y]
+        target[:] = along_x[0] * line
+        for k in range(1, len(along_x)):
+            left, right, w = wide[reach - k : reach - k + columns], wide[reach + k : reach + k + columns], along_x[k]
+            for x in range(columns):
+                target[x] += w * (left[x] + right[x])
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _difference(
+    frames: FloatArray, inner_y: FloatArray, inner_x: FloatArray, outer_y: FloatArray, outer_x: FloatArray,
+    out: FloatArray,
+) -> None:  # fmt: skip
+    depth = frames.shape[1]
+    for item in prange(len(frames) * depth):
+        frame, result = frames[item // depth, item % depth], out[item // depth, item % depth]
+        surround = np.empty(frame.shape, np.float32)
+        _blur(frame, inner_y, inner_x, result)
+        _blur(frame, outer_y, outer_x, surround)
+        result -= surround
 
 
 def smooth_image(image: FloatArray, sigma_px: float) -> FloatArray:

@@ -14,7 +14,7 @@ def residual_motion(images: FloatArray, registration: Registration) -> FloatArra
 
     It is measured in windows of the patch size, each counted by what it tells about displacement.
     """
-    seen = band_pass(images, registration.plan.high_pass, threads=registration.threads)
+    seen = band_pass(images, registration.plan.high_pass)
     windows, _, _ = window_shifts(seen, registration)
     told = np.trace(registration.wide.information, axis1=1, axis2=2)
     weight = np.where(registration.members >= 0, told[registration.members], 0.0).sum(1)

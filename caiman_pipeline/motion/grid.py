@@ -79,6 +79,11 @@ def _line_of_nodes(size: int, count: int) -> FloatArray:
     return np.linspace(0, size - 1, count, dtype=np.float32)
 
 
+def middle_nodes(dims: Dims) -> tuple[FloatArray, ...]:
+    """Return the nodes of a field that is the same everywhere: one, in the middle."""
+    return tuple(_line_of_nodes(n, 1) for n in dims)
+
+
 def _line_of_edges(size: int, cell: float, multiple: int) -> FloatArray:
     edges = np.linspace(0, size / multiple, max(1, round(size / cell)) + 1).round() * multiple
     edges[-1] = size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,15 +10,16 @@ import numpy as np
 
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.records import shifts_to_arrays
-from caiman_pipeline.io.store import Part, part_bounds, part_name
+from caiman_pipeline.io.store import Part, find_stored, part_bounds, part_name
 from caiman_pipeline.motion.measures import border_widths, crispness, frames_beyond, unlike_frames
 from caiman_pipeline.motion.results import BlockResult, TemplateResult, join_shifts, sum_scale
 from caiman_pipeline.types import Dims, FloatArray, MovieInfo
 
 if TYPE_CHECKING:
     from caiman_pipeline.config.motion import MotionSettings
+    from caiman_pipeline.io.zarr_parts import ZarrPart
 
-LISTED = 10
+LISTED, BEYOND_PX = 10, 3
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Joined:
         )
 
 
-def find_parts(folders: list[Path], *, n_frames: int, dims: Dims) -> list[Part]:
+def find_parts(folders: list[Path], *, n_frames: int, dims: Dims) -> list[Part | ZarrPart]:
     """Return all parts of the movie in order, from the blocks' folders.
 
     Raises
@@ -49,16 +50,16 @@ def find_parts(folders: list[Path], *, n_frames: int, dims: Dims) -> list[Part]:
     PipelineError
         If a part is missing.
     """
-    present = {path.name: path for folder in folders for path in folder.glob("part-*.npy")}
+    present = {index: part for folder in folders for index, part in find_stored(folder).items()}
     parts = []
     for index, (start, stop) in enumerate(part_bounds(n_frames, dims)):
-        path = present.get(part_name(index))
-        if path is None:
+        part = present.get(index)
+        if part is None:
             raise PipelineError(
                 f"{folders[0].parent}: {part_name(index)} (frames {start} to {stop}) is in no block. "
                 "Delete the blocks and run motion_correct again."
             )
-        parts.append(Part(path, start, stop))
+        parts.append(replace(part, start=start, stop=stop))
     return parts
 
 
@@ -103,10 +104,11 @@ def join_blocks(
     unlike = unlike_frames(correlation, good, deviations=deviations)
     at_limit = np.concatenate([b.at_limit for b in blocks])
     widths = border_widths(valid)
-    beyond = frames_beyond(shifts.rigid, widths) & good
+    beyond = frames_beyond(shifts.rigid, widths + BEYOND_PX) & good
     arrays = {
         **shifts_to_arrays(shifts), "method": template.method, "method_scores": template.scores,
-        "template": template.template, "mean_before": before, "mean_after": after, "valid": valid, "outside_fraction": outside.astype(np.float32),
+        "template": template.template, "mean_before": before, "mean_after": after, "valid": valid,
+        "outside_fraction": outside.astype(np.float32),
         "border": widths, "correlation_before": np.concatenate([b.correlation_before for b in blocks]),
         "correlation_after": correlation, "crispness_before": crispness(before, valid),
         "crispness_after": crispness(after, valid),
@@ -121,11 +123,9 @@ def join_blocks(
 def _warnings(arrays: dict[str, Any]) -> tuple[str, ...]:
     warnings = []
     if arrays["at_limit_fraction"] > 0.01:
-        warnings.append(
-            f"{arrays['at_limit_fraction']:.1%} of frames ({_listed(arrays['at_limit'])}) are shifted as far as allowed or "
-            "further: raise `motion.max_shift`"
-        )
-    for name, what in (("unlike", "are unlike the template"), ("beyond_border", "are shifted further than the border")):
+        share, frames = arrays["at_limit_fraction"], _listed(arrays["at_limit"])
+        warnings.append(f"{share:.1%} of frames ({frames}) are shifted as far as allowed: raise `motion.max_shift`")
+    for name, what in (("unlike", "are unlike the template"), ("beyond_border", "are shifted far beyond the border")):
         if arrays[name].any():
             warnings.append(f"{int(arrays[name].sum())} frames {what}: {_listed(arrays[name])}")
     if arrays["crispness_after"] < arrays["crispness_before"] * 0.99:

@@ -14,6 +14,7 @@ from caiman_pipeline.io.readers import open_file
 from caiman_pipeline.io.results import load_result
 from caiman_pipeline.motion.choose import METHODS, judge
 from caiman_pipeline.motion.estimate import prepare_registration
+from caiman_pipeline.motion.grid import middle_nodes
 from caiman_pipeline.motion.plan import MotionPlan
 from caiman_pipeline.motion.results import TemplateResult, load_shifts, slice_shifts
 from caiman_pipeline.motion.saved import check_template, modes_to_arrays, open_source
@@ -63,7 +64,7 @@ def make_template(
     mean, _ = sample_mean(source, stretches, None)
     if method == "none" or not any(plan.max_shift):
         return _unregistered(source, mean if image is None else image, mean, stretches)
-    start = image if image is not None else start_image(source, stretches, high_pass=plan.high_pass, threads=threads)
+    start = image if image is not None else start_image(source, stretches, high_pass=plan.high_pass)
     refined = refine_template(
         source, stretches, start, plan=plan, rounds=rounds, fixed=image is not None, threads=threads, progress=progress
     )
@@ -107,8 +108,9 @@ def _unregistered(
 ) -> TemplateResult:
     weight = weight_of(np.ones(source.dims), source)
     return TemplateResult(
-        template=template, weight=weight, mask=weight > 0, mean_before=mean, method="none", scores=np.zeros(len(METHODS)),
-        scan_offset_px=source.scan_offset_px, sample=np.array(stretches), modes={}, given=None,
+        template=template, weight=weight, mask=weight > 0, mean_before=mean, method="none",
+        scores=np.zeros(len(METHODS)), scan_offset_px=source.scan_offset_px, sample=np.array(stretches), modes={},
+        given=None,
     )  # fmt: skip
 
 
@@ -117,8 +119,8 @@ def sample_mean(
 ) -> tuple[FloatArray, FloatArray]:
     """Return the mean of the sample's good frames, raw or moved back by given shifts, and the share outside."""
     total, used, outside, scratch = np.zeros(source.dims), 0, np.zeros(source.dims, np.int32), Scratch()
-    nodes = given.grid if given and given.grid else tuple(np.float32([(n - 1) / 2]) for n in source.dims)
-    warping = plan_warp(source.dims, nodes, finite=source.finite, border="nearest", minimum=0.0)
+    nodes = given.grid if given and given.grid else middle_nodes(source.dims)
+    warping = plan_warp(source.dims, nodes, inside=source.inside, border="nearest", minimum=0.0)
     for start, stop, frames in read_ahead(source, stretches):
         good = source.good(start, stop)
         frames[~good] = 0.0

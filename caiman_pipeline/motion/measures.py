@@ -43,7 +43,7 @@ def unlike_frames(correlation: FloatArray, good: FloatArray, *, deviations: floa
 
 
 def border_widths(valid: FloatArray) -> FloatArray:
-    """Return how many pixels at each end of each axis are not valid, int64 (ndim, 2); a half-valid line counts as valid."""
+    """Return how many lines at each end of each axis are not valid, int64 (ndim, 2); half a line is enough."""
     widths = np.zeros((valid.ndim, 2), np.int64)
     for axis in range(valid.ndim):
         line = valid.mean(axis=tuple(a for a in range(valid.ndim) if a != axis))
@@ -56,8 +56,8 @@ def border_widths(valid: FloatArray) -> FloatArray:
 
 
 def frames_beyond(rigid: FloatArray, widths: FloatArray) -> FloatArray:
-    """Return which frames are shifted further than the border is wide, bool (T,).
+    """Return which frames are shifted further than a border of ``widths`` (ndim, 2), bool (T,).
 
     A scene displaced by +d leaves the last d lines of the corrected frame outside.
     """
-    return ((rigid > widths[:, 1] + 0.5) | (rigid < -widths[:, 0] - 0.5)).any(1)
+    return np.asarray(((rigid > widths[:, 1]) | (rigid < -widths[:, 0])).any(1))

@@ -1,10 +1,10 @@
 """The displacement field as a sum of modes whose noise is independent and known, and how much of each to believe.
 
-With ``A`` the information of all cells about the field (in node values) and ``R`` the field's roughness, the generalised
-eigenvectors ``R v = r A v``, normalised to ``v'Av = 1``, are fields that are measured with independent noise of variance
-one, from the smoothest to the roughest. What exceeds that noise in the recording itself tells how strong each mode is, and
-so by how much to shrink it and over how many frames to smooth it: an empirical Wiener filter in space and time. Where the
-recording shows no local motion, nothing is left but the rigid one.
+With ``A`` the information of all cells about the field (in node values) and ``R`` the field's roughness, the
+generalised eigenvectors ``R v = r A v``, normalised to ``v'Av = 1``, are fields that are measured with independent
+noise of variance one, from the smoothest to the roughest. What exceeds that noise in the recording itself tells how
+strong each mode is, and so by how much to shrink it and over how many frames to smooth it: an empirical Wiener filter in
+space and time. Where the recording shows no local motion, nothing is left but the rigid one.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Modes:
 
 
 def make_modes(cells: CellTemplate, grid: Grid) -> Modes:
-    """Return the modes of a template on a grid; local ones are believed a little until ``learn`` has seen a recording."""
+    """Return the modes of a template on a grid, the local ones believed a little until ``learn`` sees a recording."""
     axes = tuple(a for a, reach in enumerate(cells.lags) if reach > 0)
     count = len(axes)
     information = cells.information[:, axes][:, :, axes]
@@ -117,7 +117,7 @@ def prune(modes: Modes) -> Modes:
 
 
 def _time_course(segments: list[FloatArray], lags: int) -> FloatArray:
-    """Return the correlation over time (lags + 1,) of what is not noise: the Matern curve that fits lags above zero best."""
+    """Return the correlation over time (lags + 1,) of what is not noise: the Matern curve nearest at lags above 0."""
     usable = [s for s in segments if len(s) > 1 and s.shape[1]]
     reach = min([lags, *(len(s) - 1 for s in usable)]) if usable else 0
     measured = np.array(

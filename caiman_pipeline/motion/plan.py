@@ -22,8 +22,8 @@ class MotionPlan:
 
     Attributes
     ----------
-    dims : size of the part of the field of view to work on, pixels
-    region : that part, (start, stop) per axis
+    dims : size of a frame
+    region : part of it to work on, (start, stop) per axis
     max_shift, max_deviation : whole pixels, zero for axes that are not corrected
     spacing : pixels between nodes of the displacement field, None for rigid motion
     patch_spacing : what ``spacing`` is, or would be if motion were not rigid
@@ -51,14 +51,12 @@ def make_plan(settings: MotionSettings, *, dims: Dims, frame_rate_hz: float) -> 
     PipelineError
         If the region does not fit the frames.
     """
-    region = resolve_region(settings.region, dims)
-    size = tuple(b - a for a, b in region)
     spacing = _per_axis(settings.patch_spacing, len(dims))
     return MotionPlan(
-        dims=size,
-        region=region,
-        max_shift=_whole(settings.max_shift, size),
-        max_deviation=_whole(settings.max_deviation, size),
+        dims=dims,
+        region=resolve_region(settings.region, dims),
+        max_shift=_whole(settings.max_shift, dims),
+        max_deviation=_whole(settings.max_deviation, dims),
         spacing=spacing if settings.method == "piecewise" else None,
         patch_spacing=spacing,
         patch_size=_per_axis(settings.patch_size, len(dims)),

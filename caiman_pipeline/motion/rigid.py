@@ -8,7 +8,6 @@ from math import prod
 import numpy as np
 import scipy.fft as fft
 from numba import njit, prange
-from scipy.ndimage import gaussian_filter1d
 
 from caiman_pipeline.motion.surfaces import as_volume
 from caiman_pipeline.types import Dims, FloatArray
@@ -22,16 +21,20 @@ class CoarseTemplate:
 
     Attributes
     ----------
-    spectrum : complex64, half of the conjugate spectrum of the filtered template
+    spectrum : complex64, half of the conjugate spectrum of the template without its slow structure
+    weight : float32 (D, H, W), inverse variance of the noise, falling off towards the border
+    energy : float32 (shifts...), half of the displaced template's weighted energy
     shape : size of the padded frame, bins
     back : complex64 matrices (2 limit + 1, frequencies) per axis, the inverse transform at the shifts that are allowed
-    level : subtracted from frames before anything else
+    radius : half the width of the mean that is subtracted from frames, bins
     """
 
     spectrum: FloatArray
+    weight: FloatArray
+    energy: FloatArray
     shape: tuple[int, int, int]
     back: tuple[FloatArray, FloatArray, FloatArray]
-    level: float
+    radius: int
 
 
 def choose_bins(dims: Dims) -> tuple[int, ...]:
@@ -41,19 +44,71 @@ def choose_bins(dims: Dims) -> tuple[int, ...]:
 
 
 def prepare_coarse(
-    template: FloatArray, weight: FloatArray, *, limits: tuple[int, int, int], smooth: float
+    template: FloatArray, weight: FloatArray, *, limits: tuple[int, int, int], radius: int
 ) -> CoarseTemplate:
     """Prepare a binned template and weight (float32 (D, H, W)) for shifts of up to ``limits`` bins along each axis.
 
-    Structure wider than ``smooth`` bins does not count, nor what a shift may carry across the border.
+    Structure wider than ``2 radius + 1`` bins does not count, nor what a shift may carry across the border.
     """
     sizes = [fft.next_fast_len(n + r if n < 64 else n, real=True) for n, r in zip(template.shape, limits, strict=True)]
     shape = (sizes[0], sizes[1], sizes[2])
-    level = float(template.mean())
-    flat = _remove_slow(template - level, smooth)
-    matched = _remove_slow(flat * weight * _inner(template.shape, limits), smooth)
-    spectrum = np.conj(fft.rfftn(matched, shape)).astype(np.complex64)
-    return CoarseTemplate(spectrum, shape, _inverse(shape, limits), level)
+    flat = flatten(template[None], radius)[0]
+    inner = (weight * _inner(template.shape, limits)).astype(np.float32)
+    back = _inverse(shape, limits)
+    energy = np.empty((1, *(len(b) for b in back)), np.float32)
+    squares = np.conj(fft.rfftn(flat.astype(np.float64) ** 2, shape)).astype(np.complex64)
+    _correlate(fft.rfftn(inner, shape)[None].astype(np.complex64), squares, *back, energy)
+    spectrum = np.conj(fft.rfftn(flat, shape)).astype(np.complex64)
+    return CoarseTemplate(spectrum, inner, 0.5 * energy[0], shape, back, radius)
+
+
+@njit(cache=True, nogil=True)
+def _running_mean(line: FloatArray, radius: int, out: FloatArray) -> None:
+    """Write the mean of each pixel's neighbours up to ``radius`` away, fewer at the ends."""
+    n = len(line)
+    total, count = 0.0, 0
+    for x in range(min(radius, n)):
+        total += line[x]
+        count += 1
+    for x in range(n):
+        if x + radius < n:
+            total += line[x + radius]
+            count += 1
+        if x - radius > 0:
+            total -= line[x - radius - 1]
+            count -= 1
+        out[x] = total / count
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _flatten(frames: FloatArray, radius: int, out: FloatArray) -> None:
+    n, depth, rows, columns = frames.shape
+    for item in prange(n * depth):
+        frame, result = frames[item // depth, item % depth], out[item // depth, item % depth]
+        across = np.empty((rows, columns), np.float32)
+        for y in range(rows):
+            _running_mean(frame[y], radius, across[y])
+        total, count = np.zeros(columns, np.float64), 0
+        for y in range(min(radius, rows)):
+            total += across[y]
+            count += 1
+        for y in range(rows):
+            if y + radius < rows:
+                total += across[y + radius]
+                count += 1
+            if y - radius > 0:
+                total -= across[y - radius - 1]
+                count -= 1
+            scale = np.float32(1.0 / count)
+            for x in range(columns):
+                result[y, x] = frame[y, x] - scale * np.float32(total[x])
+
+
+def flatten(frames: FloatArray, radius: int) -> FloatArray:
+    """Return frames (T, D, H, W) without structure wider than ``2 radius + 1`` along rows and columns, float32."""
+    out = np.empty(frames.shape, np.float32)
+    _flatten(np.ascontiguousarray(frames, np.float32), radius, out)
+    return out
 
 
 def _inverse(shape: tuple[int, int, int], limits: tuple[int, int, int]) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -65,13 +120,6 @@ def _inverse(shape: tuple[int, int, int], limits: tuple[int, int, int]) -> tuple
             waves[:, 1 : (size + 1) // 2] *= 2
         matrices.append(waves.astype(np.complex64))
     return matrices[0], matrices[1], matrices[2]
-
-
-def _remove_slow(image: FloatArray, width: float) -> FloatArray:
-    slow = image.astype(np.float64)
-    for axis in (1, 2):
-        slow = gaussian_filter1d(slow, width, axis=axis, mode="nearest")
-    return image - slow
 
 
 def _inner(shape: Dims, limits: tuple[int, ...]) -> FloatArray:
@@ -100,7 +148,7 @@ def _bin_pairs(frames: FloatArray, out: FloatArray) -> None:
 
 
 def bin_frames(frames: FloatArray, bins: tuple[int, ...]) -> FloatArray:
-    """Return frames (T, *dims) averaged over bins, float32 (T, D, H, W); rows and columns that fill no bin are left out."""
+    """Return frames (T, *dims) averaged over bins, float32 (T, D, H, W); what fills no bin is left out."""
     volume = frames.reshape(len(frames), *as_volume(frames.shape[1:]))
     if max(bins) == 1:
         return np.ascontiguousarray(volume, np.float32)
@@ -134,12 +182,14 @@ def coarse_shifts(small: FloatArray, template: CoarseTemplate, *, threads: int) 
     small : float32 (T, D, H, W), of ``bin_frames``
     """
     axes = tuple(a for a in (1, 2, 3) if template.shape[a - 1] > 1)
-    level = np.float32(template.level)
-    spectra = fft.rfftn(small - level, [template.shape[a - 1] for a in axes], axes=axes, workers=threads)
+    flat = flatten(small, template.radius)
+    flat *= template.weight
+    spectra = fft.rfftn(flat, [template.shape[a - 1] for a in axes], axes=axes, workers=threads)
     sizes = tuple(len(b) for b in template.back)
     surface = np.empty((len(small), *sizes), np.float32)
     spectra = np.ascontiguousarray(spectra, np.complex64)
     _correlate(spectra, template.spectrum, *template.back, surface)
+    surface -= template.energy
     position, at_limit = np.zeros((len(small), 3), np.float32), np.zeros(len(small), bool)
     for t, one in enumerate(surface if prod(sizes) > 1 else ()):
         position[t], at_limit[t] = peak_position(one)

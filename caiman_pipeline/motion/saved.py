@@ -11,10 +11,11 @@ from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.readers import open_inspected
 from caiman_pipeline.motion.correct import Correction
 from caiman_pipeline.motion.estimate import Registration, prepare_registration
+from caiman_pipeline.motion.grid import middle_nodes
 from caiman_pipeline.motion.modes import Modes
 from caiman_pipeline.motion.plan import MotionPlan
 from caiman_pipeline.motion.results import TemplateResult, sum_scale
-from caiman_pipeline.motion.source import Source, finite_bounds
+from caiman_pipeline.motion.source import Source, usable_bounds
 from caiman_pipeline.motion.sums import Likeness
 from caiman_pipeline.motion.warp import plan_warp
 from caiman_pipeline.types import FloatArray, MovieInfo
@@ -27,8 +28,7 @@ def open_source(info: MovieInfo, plan: MotionPlan, settings: MotionSettings, *, 
     """Open a recording's raw frames for motion correction."""
     return Source(
         movie=open_inspected(info),
-        region=plan.region,
-        finite=finite_bounds(info.border_px, info.dims, plan.region),
+        inside=usable_bounds(info.border_px, plan.region, info.dims),
         scan_offset_px=scan_offset_px,
         bad_frames=tuple(sorted({*info.bad_frames, *settings.listed_bad_frames(info.n_frames)})),
     )
@@ -37,34 +37,35 @@ def open_source(info: MovieInfo, plan: MotionPlan, settings: MotionSettings, *, 
 def make_correction(
     source: Source,
     template: TemplateResult,
-    info: MovieInfo,
     plan: MotionPlan,
-    settings: MotionSettings,
     *,
+    settings: MotionSettings,
+    values: tuple[float, float],
     threads: int,
 ) -> Correction:
-    """Prepare for correcting a recording's frames."""
+    """Prepare for correcting a recording's frames.
+
+    Parameters
+    ----------
+    values : smallest and largest pixel value of the movie
+    """
     local = replace(plan, spacing=plan.patch_spacing)
     flow = prepare(template, local, threads=threads) if any(plan.max_shift) else None
-    registration = None
-    if template.method in ("rigid", "piecewise"):
-        chosen = local if template.method == "piecewise" else replace(plan, spacing=None)
-        registration = prepare(template, chosen, threads=threads) if template.method == "rigid" else flow
-    nodes = _nodes(template, registration)
-    scale = sum_scale(info.value_min, info.value_max)
+    registration = flow if template.method == "piecewise" else None
+    if template.method == "rigid":
+        registration = prepare(template, replace(plan, spacing=None), threads=threads)
+    scale, nodes = sum_scale(*values), _nodes(template, registration)
     return Correction(
         registration=registration,
         given=template.given,
-        warping=plan_warp(
-            plan.dims, nodes, finite=source.finite, border=settings.border, minimum=info.value_min
-        ),
+        warping=plan_warp(plan.dims, nodes, inside=source.inside, border=settings.border, minimum=values[0]),
         fourier=settings.interpolation == "fourier",
         blank=template.template,
         before=Likeness(template.mean_before, template.mask, scale),
         after=Likeness(template.template, template.mask, scale),
         flow=flow,
         scale=scale,
-    )  # fmt: skip
+    )
 
 
 def prepare(template: TemplateResult, plan: MotionPlan, *, threads: int) -> Registration:
@@ -93,7 +94,7 @@ def _nodes(template: TemplateResult, registration: Registration | None) -> tuple
         return template.given.grid
     if registration is not None:
         return registration.grid.nodes
-    return tuple(np.float32([(n - 1) / 2]) for n in template.template.shape)
+    return middle_nodes(template.template.shape)
 
 
 def check_template(image: FloatArray, plan: MotionPlan, path: str) -> FloatArray:
@@ -106,8 +107,7 @@ def check_template(image: FloatArray, plan: MotionPlan, path: str) -> FloatArray
     """
     if image.shape != plan.dims:
         raise PipelineError(
-            f"{path}: a template of {image.shape} does not fit frames of {plan.dims}. "
-            "Give one of the movie's size (of `motion.region`, where that is set)."
+            f"{path}: a template of {image.shape} does not fit frames of {plan.dims}. Give one of the movie's size."
         )
     if not np.isfinite(image).all():
         raise PipelineError(f"{path}: the template holds pixels that are not finite. Fill them first.")

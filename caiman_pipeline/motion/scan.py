@@ -43,7 +43,7 @@ def find_scan_offset(frames: FloatArray, *, max_offset_px: int) -> float:
 def shift_odd_rows(frames: FloatArray, offset_px: float) -> FloatArray:
     """Return frames (T, *dims) with odd rows moved right by ``offset_px``, cubic between pixels, edges repeated."""
     whole = int(np.floor(offset_px))
-    weights = cubic_weights(np.float64(offset_px - whole))
+    weights = cubic_weights(np.array(offset_px - whole))
     columns = np.arange(frames.shape[-1])
     odd = frames[..., 1::2, :]
     moved = np.zeros_like(odd)

@@ -1,4 +1,4 @@
-"""Raw frames made ready for registration: the region of interest, finite, with the scan offset undone."""
+"""Raw frames made ready for registration: finite, as float32, with the scan offset undone."""
 
 from __future__ import annotations
 
@@ -23,23 +23,20 @@ class Source:
 
     Attributes
     ----------
-    region : part of the frame to work on, (start, stop) per axis
-    finite : part of the region that holds data in every frame, (start, stop) per axis; beyond it the nearest pixel is
-        repeated
+    inside : part of the frame that holds data in every frame and is to be used, (start, stop) per axis
     scan_offset_px : how far odd rows lie to the right of even ones
     bad_frames : frames that hold nothing
     """
 
     movie: RawMovie
-    region: Bounds
-    finite: Bounds
+    inside: Bounds
     scan_offset_px: float
     bad_frames: tuple[int, ...]
 
     @property
     def dims(self) -> Dims:
-        """Size of the region."""
-        return tuple(b - a for a, b in self.region)
+        """Size of a frame."""
+        return self.movie.dims
 
     @property
     def n_frames(self) -> int:
@@ -59,26 +56,26 @@ class Source:
         return ~np.isin(np.arange(start, stop), self.bad_frames)
 
     def _ready(self, raw: FloatArray) -> FloatArray:
-        frames = raw[(slice(None), *(slice(a, b) for a, b in self.region))].astype(np.float32)
+        frames = raw.astype(np.float32)
         if np.dtype(raw.dtype).kind == "f":
-            frames = _fill_border(frames, self.finite)
+            frames = _repeat_border(frames, self.inside)
         return shift_odd_rows(frames, -self.scan_offset_px) if self.scan_offset_px else frames
 
 
-def _fill_border(frames: FloatArray, finite: Bounds) -> FloatArray:
-    for axis, (low, high) in enumerate(finite, start=1):
-        index = np.clip(np.arange(frames.shape[axis]), low, high - 1)
+def _repeat_border(frames: FloatArray, inside: Bounds) -> FloatArray:
+    """Return frames whose pixels outside ``inside`` repeat the nearest one; what is not finite there becomes NaN."""
+    for axis, (low, high) in enumerate(inside, start=1):
         if low > 0 or high < frames.shape[axis]:
-            frames = np.take(frames, index, axis=axis)
+            frames = np.take(frames, np.clip(np.arange(frames.shape[axis]), low, high - 1), axis=axis)
     frames[~np.isfinite(frames)] = np.nan
     return frames
 
 
-def finite_bounds(border_px: Bounds, dims: Dims, region: Bounds) -> Bounds:
-    """Return the part of ``region`` (in its own coordinates) inside a movie's finite border."""
+def usable_bounds(border_px: Bounds, region: Bounds, dims: Dims) -> Bounds:
+    """Return the part of ``region`` inside a movie's finite border, (start, stop) per axis."""
     return tuple(
-        (max(before - start, 0), min(n - after, stop) - start)
-        for (before, after), n, (start, stop) in zip(border_px, dims, region, strict=True)
+        (max(before, start), min(n - after, stop))
+        for (before, after), (start, stop), n in zip(border_px, region, dims, strict=True)
     )
 
 

@@ -45,7 +45,7 @@ def _pixel_sum(series: FloatArray, good: FloatArray, scale: float) -> int:
     total = np.int64(0)
     for t in range(len(series)):
         total += good[t] * np.int64(np.rint(series[t] * scale))
-    return total
+    return total  # type: ignore[return-value]  # numba's integers
 
 
 @njit(cache=True, nogil=True, parallel=True)
@@ -83,7 +83,7 @@ class Likeness:
         self._scale = np.float32(scale)
 
     def of_frames(self, frames: FloatArray, good: FloatArray, total: FloatArray) -> FloatArray:
-        """Return the correlation of frames (T, *dims), float32 (T,), and add the good ones to ``total`` (int64 dims)."""
+        """Return the correlation of frames (T, *dims), float32 (T,); add the good ones to ``total`` (int64 dims)."""
         rows, width = self._image.shape
         moments = np.zeros((rows, len(frames), 3))
         _time_first(

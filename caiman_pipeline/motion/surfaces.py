@@ -73,10 +73,8 @@ def prepare_cells(template: FloatArray, weight: FloatArray, grid: Grid, *, lags:
     own, energy = np.zeros((2, cells, displacements))
     information = np.zeros((cells, 3, 3))
     _prepare(image, _slopes(image), weights, ez, ey, ex, rz, ry, rx, basis, projection, own, energy, information)
-    return CellTemplate(
-        image, weights, basis, (ez, ey, ex), (rz, ry, rx), projection, own.astype(np.float32), energy.astype(np.float32),
-        information,
-    )  # fmt: skip
+    reach, scores = (rz, ry, rx), (own.astype(np.float32), energy.astype(np.float32))
+    return CellTemplate(image, weights, basis, (ez, ey, ex), reach, projection, *scores, information)
 
 
 def _slopes(image: FloatArray) -> FloatArray:
@@ -116,9 +114,7 @@ def _gather_template(
 
 
 @njit(cache=True, nogil=True)
-def _copy(
-    image: FloatArray, z: int, y: int, first: int, size: int, row: int, column: int, out: FloatArray
-) -> None:
+def _copy(image: FloatArray, z: int, y: int, first: int, size: int, row: int, column: int, out: FloatArray) -> None:
     """Copy part of a line; unsigned numbers spare the check for indices from the end."""
     for x in range(size):
         out[row, column + x] = image[z, y, first + x]
@@ -175,9 +171,7 @@ def _prepare(
 
 
 @njit(cache=True, nogil=True)
-def _gather_frames(
-    frames: FloatArray, offsets: FloatArray, low: FloatArray, high: FloatArray, out: FloatArray
-) -> None:
+def _gather_frames(frames: FloatArray, offsets: FloatArray, low: FloatArray, high: FloatArray, out: FloatArray) -> None:
     """Fill ``out`` (T, pixels) with one cell of each frame, moved back by its offset, edges of the frame repeated."""
     _, depth, height, width = frames.shape
     size = high[2] - low[2]
@@ -245,6 +239,15 @@ def cell_agreement(frames: FloatArray, offsets: FloatArray, cells: CellTemplate)
     by_cell = np.ascontiguousarray(np.swapaxes(np.asarray(offsets, np.int64), 0, 1))
     out = np.empty((len(frames), *cells.own.shape), np.float32)
     _agreement(
-        volume, by_cell, cells.image, cells.weight, cells.basis, *cells.edges, *cells.lags, cells.projection, cells.own, out
+        volume,
+        by_cell,
+        cells.image,
+        cells.weight,
+        cells.basis,
+        *cells.edges,
+        *cells.lags,
+        cells.projection,
+        cells.own,
+        out,
     )
     return out

@@ -1,8 +1,8 @@
 """The image that frames are registered to, learned from stretches of frames spread over the recording.
 
-A start is averaged from the frames that are most alike. It is then refined: frames are registered to it, first as a whole
-and then locally, moved back and averaged; what they leave unexplained gives the weight of each pixel, and how the modes of
-local motion vary gives how much of each to believe.
+A start is averaged from the frames that are most alike. It is then refined: frames are registered to it, first as a
+whole and then locally, moved back and averaged; what they leave unexplained gives the weight of each pixel, and how the
+modes of local motion vary gives how much of each to believe.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scipy.ndimage import gaussian_filter1d
 from caiman_pipeline.motion.estimate import (
     Estimate,
     Registration,
-    estimate,
+    estimate_seen,
     prepare_registration,
     shifts_of,
     smooth_values,
@@ -78,14 +78,14 @@ def choose_stretches(source: Source, *, count: int, reach: int) -> Ranges:
     return [(int(a), int(a) + length) for a in starts]
 
 
-def start_image(source: Source, stretches: Ranges, *, high_pass: tuple[float, ...] | None, threads: int) -> FloatArray:
+def start_image(source: Source, stretches: Ranges, *, high_pass: tuple[float, ...] | None) -> FloatArray:
     """Return the mean, float32 dims, of the frames of the sample that are most alike."""
     frames = np.concatenate([np.arange(a, b)[source.good(a, b)] for a, b in stretches])
     chosen = frames[np.unique(np.linspace(0, len(frames) - 1, min(START_FRAMES, len(frames))).round().astype(int))]
     bins = tuple(max(1, n // START_SIZE_PX) for n in source.dims)
     small = []
     for part in np.array_split(chosen, max(1, len(chosen) // 16)):
-        seen = band_pass(source.read_frames(part), high_pass, threads=threads)
+        seen = band_pass(source.read_frames(part), high_pass)
         small.append(bin_frames(seen, bins))
     views = np.concatenate(small)
     for axis in (2, 3):
@@ -127,18 +127,18 @@ def _add_residual(
 def sweep(source: Source, stretches: Ranges, registration: Registration) -> Sweep:
     """Register the sample's frames, move them back and average them."""
     plan = registration.plan
-    warping = plan_warp(plan.dims, registration.grid.nodes, finite=source.finite, border="nearest", minimum=0.0)
+    warping = plan_warp(plan.dims, registration.grid.nodes, inside=source.inside, border="nearest", minimum=0.0)
     total, power = np.zeros(plan.dims), np.zeros(plan.dims)
     outside, values, used, scratch = np.zeros(plan.dims, np.int32), [], 0, Scratch()
     for start, stop, frames in read_ahead(source, stretches):
         good = source.good(start, stop)
         frames[~good] = 0.0
-        found = estimate(frames, registration)
+        seen = band_pass(frames, plan.high_pass)
+        found = estimate_seen(seen, registration)
         moved = scratch.array("moved", (*plan.dims, len(frames)))
         shifts = _smoothed(found, good, registration)
         warp(frames, shifts, warping, good=good, position=0, out=moved, outside=outside, scratch=scratch)
         total += moved @ good.astype(np.float32)
-        seen = band_pass(frames, plan.high_pass, threads=registration.threads)
         _add_residual(seen, found.whole, good, registration.template, power)
         values.append(found.values[good])
         used += int(good.sum())
@@ -159,7 +159,7 @@ def weight_of(variance: FloatArray, source: Source) -> FloatArray:
     floor = max(LEAST_VARIANCE * float(smooth.mean()), 1e-12)
     weight = 1.0 / np.maximum(smooth, floor)
     inside = np.zeros(weight.shape, bool)
-    inside[tuple(slice(a, b) for a, b in source.finite)] = True
+    inside[tuple(slice(a, b) for a, b in source.inside)] = True
     return np.where(inside, weight, 0.0).astype(np.float32)
 
 
@@ -187,7 +187,11 @@ def refine_template(
         registration = prepare_registration(image, weight, current, modes=None, threads=threads)
         if modes is not None and current.spacing:
             registration = replace(registration, modes=inherit(registration.modes, modes))
-        used = stretches if current.spacing == plan.spacing else stretches[:: max(1, min(2, len(stretches) // FEWEST_STRETCHES))]
+        used = (
+            stretches
+            if current.spacing == plan.spacing
+            else stretches[:: max(1, min(2, len(stretches) // FEWEST_STRETCHES))]
+        )
         result = sweep(source, used, registration)
         weight = weight_of(result.variance, source)
         image = image if fixed else result.mean

@@ -1,8 +1,8 @@
 """Resample frames so that the scene stands still: bicubic between pixels, written with time last.
 
-Pixels are taken in blocks of a row. Where the displacement's whole part does not change within a block, the sixteen taps
-of each pixel are contiguous in memory, and the loop over the block is plain vector code; where it does, the block is
-passed once for each value.
+Pixels are taken in blocks of a row. Where the displacement's whole part does not change within a block, the sixteen
+taps of each pixel are contiguous in memory, and the loop over the block is plain vector code; where it does, the block
+is passed once for each value.
 """
 
 from __future__ import annotations
@@ -61,19 +61,19 @@ class WarpPlan:
     replace: bool
 
 
-def plan_warp(dims: Dims, nodes: tuple[FloatArray, ...], *, finite: Bounds, border: Border, minimum: float) -> WarpPlan:
+def plan_warp(dims: Dims, nodes: tuple[FloatArray, ...], *, inside: Bounds, border: Border, minimum: float) -> WarpPlan:
     """Prepare for resampling frames of ``dims`` by fields on ``nodes`` (one per axis for rigid shifts).
 
     Parameters
     ----------
-    finite : part of the frame that may be read, (start, stop) per axis
+    inside : part of the frame that may be read, (start, stop) per axis
     border : what pixels from outside it become: the nearest pixel, ``minimum``, or NaN
     """
     lead = 3 - len(dims)
     shape = as_volume(dims)
     full = (np.zeros(1, np.float32),) * lead + tuple(nodes)
     (bz, tz), (by, ty), (bx, tx) = (_taps_along(n, k) for n, k in zip(shape, full, strict=True))
-    box = np.array(((0, 1),) * lead + tuple(finite), np.int64)
+    box = np.array(((0, 1),) * lead + tuple(inside), np.int64)
     fill = {"nearest": 0.0, "min": minimum, "nan": np.nan}[border]
     return WarpPlan(shape, len(dims), (bz, by, bx), (tz, ty, tx), box, fill, border != "nearest")
 
@@ -92,7 +92,7 @@ def _row_displacement(
     field: FloatArray, z: int, wz: FloatArray, y: int, wy: FloatArray, base: FloatArray, taps: FloatArray,
     lead: int, line: FloatArray, out: FloatArray,
 ) -> None:  # fmt: skip
-    """Fill ``out`` (3, W) with the displacement along one row, axes from ``lead`` on, from one frame's extended nodes."""
+    """Fill ``out`` (3, W) with the displacement along a row, axes from ``lead`` on, from a frame's extended nodes."""
     line[:] = 0.0
     for i in range(4):
         for j in range(4):
@@ -140,7 +140,7 @@ def _split(displacement: FloatArray, whole: FloatArray, weights: FloatArray) -> 
 @njit(cache=True, nogil=True, parallel=True)
 def _pad(frames: FloatArray, low: int, high: int, padding: int, out: FloatArray) -> None:
     """Copy frames into the middle of wider ones, columns before ``low`` and from ``high`` on repeating the nearest."""
-    count, depth, height, width = frames.shape
+    count, depth, height, _ = frames.shape
     for item in prange(count * depth):
         t, z = item // depth, item % depth
         for y in range(height):
@@ -194,7 +194,7 @@ def _lanes(
 
 
 @njit(cache=True, nogil=True)
-def _four_rows(y: int, top: int, bottom: int) -> tuple[int, int, int, int]:
+def _four_rows(y: int, top: int, bottom: int) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
     """Return four neighbouring rows, kept between ``top`` and ``bottom``."""
     return (
         U(min(max(y - 1, top), bottom)), U(min(max(y, top), bottom)), U(min(max(y + 1, top), bottom)),
@@ -311,7 +311,9 @@ def _warp(
         result = np.empty((count, full + LANES), np.float32)
         along_z, along_y = taps_z[:, z].copy(), taps_y[:, y].copy()
         for t in range(count):
-            _row_displacement(fields[t], base_z[z], along_z, base_y[y], along_y, base_x, taps_x, lead, line, displacement)
+            _row_displacement(
+                fields[t], base_z[z], along_z, base_y[y], along_y, base_x, taps_x, lead, line, displacement
+            )
             _limit(displacement[2], np.float32(padding - LANES - 4))
             if lead == 0:
                 _split(displacement[0], whole[0], wz)
@@ -357,6 +359,7 @@ def warp(
     wide = scratch.array("wide", (len(frames), depth, height, width + 2 * padding))
     _pad(np.ascontiguousarray(frames, np.float32).reshape(-1, *plan.dims), *plan.box[2], padding, wide)
     _warp(
-        wide, padding, np.ascontiguousarray(np.moveaxis(extend_field(field), -1, -2)), *plan.base, *plan.taps, plan.box,
-        plan.fill, plan.replace, good.astype(np.int32), position, out.reshape(*plan.dims, -1), outside.reshape(plan.dims),
+        wide, padding, np.ascontiguousarray(np.moveaxis(extend_field(field), -1, -2)), *plan.base, *plan.taps,
+        plan.box, plan.fill, plan.replace, good.astype(np.int32), position, out.reshape(*plan.dims, -1),
+        outside.reshape(plan.dims),
     )  # fmt: skip

@@ -1,0 +1,53 @@
+"""Apply shifts that are known already to another movie of the same scene."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from caiman_pipeline.io.store import block_parts
+from caiman_pipeline.motion.correct import correct_block
+from caiman_pipeline.motion.make import make_given
+from caiman_pipeline.motion.plan import make_plan
+from caiman_pipeline.motion.results import load_shifts
+from caiman_pipeline.motion.saved import make_correction, open_source
+from caiman_pipeline.types import FloatArray, MovieInfo
+
+if TYPE_CHECKING:
+    from caiman_pipeline.config.motion import MotionSettings
+
+
+def apply_shifts(
+    info: MovieInfo,
+    motion: Path,
+    folder: Path,
+    *,
+    settings: MotionSettings,
+    threads: int,
+    progress: Callable[[int, int], None],
+) -> FloatArray:
+    """Write the frames of an inspected movie, moved back by the shifts in ``motion.h5``, as parts into ``folder``.
+
+    Returns
+    -------
+    valid : bool dims, pixels inside the field of view in nearly all frames
+
+    Raises
+    ------
+    PipelineError
+        If the shifts are those of another number of frames or axes.
+    """
+    plan = make_plan(settings, dims=info.dims, frame_rate_hz=info.frame_rate_hz)
+    source = open_source(info, plan, settings, scan_offset_px=0.0)
+    template = make_given(source, load_shifts(motion), count=settings.template_frames)
+    correction = make_correction(
+        source, template, plan, settings=settings, values=(info.value_min, info.value_max), threads=threads
+    )
+    parts = block_parts(info.n_frames, info.dims, 0, 1)
+    block = correct_block(source, parts, folder, correction=correction, progress=progress)
+    number = max(int(source.good(0, source.n_frames).sum()), 1)
+    allowed = 0.0 if settings.border == "nan" else settings.max_outside_fraction
+    return np.asarray(block.outside <= allowed * number)
