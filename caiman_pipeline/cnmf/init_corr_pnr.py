@@ -92,7 +92,8 @@ def _start(rest: FloatArray, dims: Dims, settings: CorrPnr) -> _Search:
     filtered = convolve_space(movie, kernels)
     middle, spread = robust_spread(filtered)
     scale = np.maximum(spread, 0.5 * kernel_norm(dims, kernels)[..., None])
-    filtered = (filtered - middle) / scale
+    filtered -= middle
+    filtered /= scale
     reach = tuple(ceil(settings.box * d) for d in settings.cell_px)
     correlation = neighbour_correlation(filtered, settings.noise_sd)
     return _Search(dims, movie, filtered, correlation, filtered.max(-1), kernels, scale[..., 0], reach)
@@ -103,7 +104,7 @@ def neighbour_correlation(filtered: FloatArray, noise_sd: float) -> FloatArray:
     active = np.where(filtered > noise_sd, filtered, 0).astype(np.float32)
     active -= active.mean(-1, keepdims=True)
     norm = np.sqrt(np.einsum("ijt,ijt->ij", active, active))[..., None]
-    active = np.divide(active, norm, out=np.zeros_like(active), where=norm > 0)
+    active /= np.where(norm > 0, norm, 1)
     out = np.zeros(filtered.shape[:2], np.float32)
     _mean_product(active, out)
     return out

@@ -99,7 +99,8 @@ def _start(rest: FloatArray, dims: Dims, settings: GreedyRoi) -> _Search:
     flat = np.ones(1, np.float32)
     kernels = [gaussian_kernel(settings.kernel_sd * d) if d > 1.5 else flat for d in settings.cell_px]
     scale = kernel_norm(dims, kernels)
-    filtered = convolve_space(movie, kernels) / scale[..., None]
+    filtered = convolve_space(movie, kernels)
+    filtered /= scale[..., None]
     energy = window_energy(filtered, settings.rolling_bins or rest.shape[1])
     reach = tuple(ceil(settings.box * d) for d in settings.cell_px)
     return _Search(dims, movie, filtered, energy, kernels, scale, reach)

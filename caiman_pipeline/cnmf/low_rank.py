@@ -53,7 +53,7 @@ def leading_part(matrix: FloatArray, *, rank: int) -> LowRank:
 def _product(tall: FloatArray) -> FloatArray:
     """Return ``tall.T @ tall`` in float64, slab by slab."""
     total = np.zeros((tall.shape[1],) * 2)
-    for start, stop in row_slabs(len(tall)):
+    for start, stop in row_slabs(len(tall), 1024):
         piece = tall[start:stop].astype(np.float64)
         total += piece.T @ piece
     return total
