@@ -13,6 +13,7 @@ from pathlib import Path
 
 from caiman_pipeline import __version__
 from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.io.traffic import TRAFFIC
 from caiman_pipeline.parallel import available_cores, limit_library_threads
 from caiman_pipeline.provenance import kept_ledger
 from caiman_pipeline.watch import StoppedError, peak_memory_mb, watched
@@ -65,6 +66,8 @@ def stage_job(stage: str, args: argparse.Namespace) -> Iterator[int]:
         log.exception("%s failed", stage)
         _record_failure(stage, f"unforeseen {type(error).__name__}: {error}", args)
         raise
+    if TRAFFIC.requests:
+        log.info("%s", TRAFFIC)
     log.info("%s: done in %.1f s, peak memory %.0f MB", stage, time.perf_counter() - started, peak_memory_mb())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,6 +35,19 @@ class PathSettings(Section):
 
     recordings: str = key("config/recordings.tsv", "", "The recordings sheet, tab-separated.")
     results: str = key("results", "", "Folder for everything that the workflow writes.")
+
+    movie_store: str = key(
+        "",
+        "",
+        "URL on an object store for corrected movies, like s3://bucket/movies; empty: in the results folder.",
+    )
+
+    @field_validator("movie_store")
+    @classmethod
+    def _a_url(cls, value: str) -> str:
+        if value and not re.fullmatch(r"(s3|gs|az|file)://[A-Za-z0-9._/-]+", value):
+            raise ValueError("a movie store is a URL like s3://bucket/folder (s3, gs, az or file), or empty")
+        return value.rstrip("/")
 
     @field_validator("recordings", "results")
     @classmethod

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from math import prod
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,9 +25,13 @@ from caiman_pipeline.io.atomic import flush_to_disk, whole_file, write_text
 from caiman_pipeline.provenance import describe, note_result, text_digest
 from caiman_pipeline.types import Bounds, Dims, FloatArray, Tile
 
+if TYPE_CHECKING:
+    from caiman_pipeline.io.zarr_parts import BlockArray, ZarrPart
+
 PART_BYTES = 64 * 2**20
 SCHEMA = 1
 CHECKSUMS = "checksums.json"
+ELSEWHERE = "array.json"
 REDO_PART = "Delete it and run motion_correct again."
 REJOIN = "Delete it and run memmap_join again."
 
@@ -63,11 +68,16 @@ class PartWriter:
         self._pool = ThreadPoolExecutor(1)
         self._waiting: Future[None] | None = None
         self._checksums: dict[str, int] = {}
+        self._array = _array_elsewhere(folder)
 
     def write(self, index: int, frames: FloatArray) -> None:
         """Queue one part, float32 (*dims, T_part); blocks while the part before it is still being written."""
         self.wait()
-        self._waiting = self._pool.submit(self._save, self._folder / part_name(index), frames)
+        if self._array is not None:
+            start = index * part_length(frames.shape[:-1])
+            self._waiting = self._pool.submit(self._array.write, start, frames)
+        else:
+            self._waiting = self._pool.submit(self._save, self._folder / part_name(index), frames)
 
     def wait(self) -> None:
         """Return when the queued part is on disk, so that its memory can be given to the next."""
@@ -90,7 +100,43 @@ class PartWriter:
         self._pool.shutdown(wait=True)
         if kind is None:
             self.wait()
-            write_text(self._folder / CHECKSUMS, json.dumps(self._checksums))
+            if self._array is None:
+                write_text(self._folder / CHECKSUMS, json.dumps(self._checksums))
+
+
+def keep_elsewhere(folder: Path, url: str, *, dims: Dims, parts: list[tuple[int, int, int]]) -> None:
+    """Say in a block's folder that its parts go to an object store: a Zarr array at ``url``."""
+    first, last = (parts[0][1], parts[-1][2]) if parts else (0, 0)
+    record = {
+        "url": url, "dims": [int(n) for n in dims], "first": first, "n_frames": last - first,
+        "parts": [[int(n) for n in part] for part in parts],
+    }  # fmt: skip
+    write_text(folder / ELSEWHERE, json.dumps(record, indent=1))
+
+
+def _array_elsewhere(folder: Path) -> BlockArray | None:
+    path = folder / ELSEWHERE
+    if not path.exists():
+        return None
+    from caiman_pipeline.io.zarr_parts import BlockArray
+
+    record = json.loads(path.read_text(encoding="utf-8"))
+    if not record["parts"]:
+        return None
+    dims = tuple(record["dims"])
+    return BlockArray(
+        record["url"], dims=dims, first=record["first"], n_frames=record["n_frames"], part_frames=part_length(dims)
+    )
+
+
+def find_stored(folder: Path) -> dict[int, Part | ZarrPart]:
+    """Return the parts that a block's folder holds or names, by index, without opening them."""
+    if not (folder / ELSEWHERE).exists():
+        return {int(p.stem.removeprefix("part-")): Part(p, 0, 0) for p in folder.glob("part-*.npy")}
+    from caiman_pipeline.io.zarr_parts import ZarrPart
+
+    record = json.loads((folder / ELSEWHERE).read_text(encoding="utf-8"))
+    return {i: ZarrPart(record["url"], start - record["first"], start, stop) for i, start, stop in record["parts"]}
 
 
 @dataclass(frozen=True)
@@ -137,7 +183,7 @@ class MovieStore:
 
     dims: Dims
     frame_rate_hz: float
-    parts: tuple[Part, ...]
+    parts: tuple[Part | ZarrPart, ...]
     valid: FloatArray
 
     @property
@@ -167,7 +213,13 @@ class MovieStore:
 
 
 def write_index(
-    path: Path, *, dims: Dims, frame_rate_hz: float, parts: list[Part], valid: FloatArray, source: dict[str, object]
+    path: Path,
+    *,
+    dims: Dims,
+    frame_rate_hz: float,
+    parts: Sequence[Part | ZarrPart],
+    valid: FloatArray,
+    source: dict[str, object],
 ) -> None:
     """Write ``movie.json`` with the valid mask beside it; part paths are kept relative to it.
 
@@ -175,18 +227,28 @@ def write_index(
     """
     with whole_file(path.with_name("valid.npy")) as temporary, temporary.open("wb") as file:
         np.save(file, valid.astype(bool), allow_pickle=False)
-    listed = [
-        {
-            "path": _relative(p.path, path.parent), "start": int(p.start), "stop": int(p.stop),
-            "bytes": p.path.stat().st_size, "crc32": _checksums(p.path.parent).get(p.path.name),
-        }
-        for p in parts
-    ]  # fmt: skip
+    listed = [_entry(part, path.parent) for part in parts]
     index = {
         "schema": SCHEMA, "dims": [int(n) for n in dims], "frame_rate_hz": frame_rate_hz, "parts": listed,
         "valid": "valid.npy", "source": source,
     }  # fmt: skip
     write_text(path, json.dumps({**index, "digest": text_digest(index), "provenance": describe()}, indent=1))
+
+
+def _entry(part: Part | ZarrPart, folder: Path) -> dict[str, Any]:
+    times = {"start": int(part.start), "stop": int(part.stop)}
+    if not isinstance(part, Part):
+        return {"array": part.url, "offset": int(part.offset), **times}
+    checksum = _checksums(part.path.parent).get(part.path.name)
+    return {"path": _relative(part.path, folder), **times, "bytes": part.path.stat().st_size, "crc32": checksum}
+
+
+def _from_entry(entry: dict[str, Any], folder: Path) -> Part | ZarrPart:
+    if "array" not in entry:
+        return Part(folder / entry["path"], entry["start"], entry["stop"])
+    from caiman_pipeline.io.zarr_parts import ZarrPart
+
+    return ZarrPart(entry["array"], entry["offset"], entry["start"], entry["stop"])
 
 
 @cache
@@ -215,14 +277,15 @@ def open_movie(path: Path | str) -> MovieStore:
                 f"{path}: movie index of schema {index['schema']}, this version reads {SCHEMA}. {REJOIN}"
             )
         note_result(path, index.get("digest", ""), index.get("provenance", {}))
-        parts = [Part(path.parent / p["path"], p["start"], p["stop"]) for p in index["parts"]]
-        sizes = [p["bytes"] for p in index["parts"]]
+        parts = [_from_entry(entry, path.parent) for entry in index["parts"]]
+        sizes = [entry.get("bytes") for entry in index["parts"]]
         valid = np.load(path.parent / index["valid"], allow_pickle=False)
         store = MovieStore(tuple(index["dims"]), float(index["frame_rate_hz"]), tuple(parts), valid)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PipelineError(f"{path}: not a readable movie index ({_what(error)}). {REJOIN}") from error
     for part, expected in zip(parts, sizes, strict=True):
-        _check_part(part, expected)
+        if isinstance(part, Part):
+            _check_part(part, expected)
     if valid.shape != store.dims or [p.start for p in parts] != [0, *(p.stop for p in parts[:-1])]:
         raise PipelineError(f"{path}: parts or valid mask do not fit together. {REJOIN}")
     return store

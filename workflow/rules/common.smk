@@ -80,6 +80,15 @@ def refine_start(wildcards):
     return start if start and os.path.exists(start) else found
 
 
+def movie_store(wildcards):
+    """Where the recording's corrected movie goes on an object store, or nothing: with the other results."""
+    return (
+        f"{CONFIG.paths.movie_store}/{wildcards.recording}"
+        if CONFIG.paths.movie_store
+        else ""
+    )
+
+
 def memory_mb(stage):
     """A rule's `mem_mb`: predicted from the recording's size, more with each attempt."""
 

@@ -63,9 +63,10 @@ rule motion_correct:
         runtime=minutes("motion_correct"),
     params:
         settings=settings("motion"),
+        store=movie_store,
     shell:
         "caiman-pipeline motion-correct --movie-info {input.info:q} --template {input.template:q} "
-        "--block {wildcards.scatteritem} --output {output:q} "
+        "--block {wildcards.scatteritem} --output {output:q} --store {params.store:q} "
         "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log:q}"
 
 
