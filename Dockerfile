@@ -1,0 +1,13 @@
+# The versions that the project is tested with, from constraints.txt, with the plugins for clusters and clouds.
+FROM python:3.11-slim-bookworm
+WORKDIR /opt/caiman_pipeline
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY caiman_pipeline ./caiman_pipeline
+RUN pip install --no-cache-dir -c constraints.txt ".[slurm,cloud]"
+COPY Snakefile environment.yml ./
+COPY workflow ./workflow
+COPY config ./config
+COPY profiles ./profiles
+# Compiled kernels are kept where any user of the container can write them.
+ENV NUMBA_CACHE_DIR=/tmp/numba PYTHONUNBUFFERED=1
+CMD ["caiman-pipeline", "doctor"]
