@@ -62,6 +62,7 @@ class CorrPnr:
             footprint = footprint * allowed.reshape(dims)[box]
             if footprint.any():
                 _subtract(search, box, footprint, np.maximum(trace, 0), self.noise_sd)
+            if footprint.any() and self.evidence.of(trace[None])[0] >= self.evidence.least:
                 whole = np.zeros(dims, np.float32)
                 whole[box] = footprint
                 footprints.append(whole.ravel())

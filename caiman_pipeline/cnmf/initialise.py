@@ -76,7 +76,7 @@ def with_evidence(footprints: FloatArray, traces: FloatArray, evidence: Evidence
     strength[~(footprints > 0).any(0)] = -1
     order = np.argsort(-strength, kind="stable")[:limit]
     order = order[strength[order] >= evidence.least]
-    return Found(footprints[:, order].astype(np.float32), traces[order].astype(np.float32), strength[order])
+    return Found(footprints[:, order].astype(np.float32, copy=False), traces[order].astype(np.float32), strength[order])
 
 
 @dataclass(frozen=True)
