@@ -67,6 +67,8 @@ def _power_above(n: int) -> int:
 
 def _open_store(url: str, *, read_only: bool) -> CountedStore:
     try:
+        if url.startswith("file://"):
+            return CountedStore(from_url(url, mkdir=not read_only), read_only=read_only)
         return CountedStore(from_url(url, client_options={"allow_http": True}), read_only=read_only)
     except (BaseError, ValueError) as error:
         raise PipelineError(f"{url}: not an object store that can be opened ({_first_line(error)}). {REACH}") from error

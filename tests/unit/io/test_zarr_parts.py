@@ -23,7 +23,6 @@ def _write(folder, movie, url=""):
     folder.mkdir()
     bounds = [(i, *b) for i, b in enumerate(part_bounds(movie.shape[-1], movie.shape[:-1]))]
     if url:
-        (folder.parent / "store").mkdir()
         keep_elsewhere(folder, url, dims=movie.shape[:-1], parts=bounds)
     with PartWriter(folder) as writer:
         for index, start, stop in bounds:
@@ -50,7 +49,7 @@ def test_parts_are_cut_and_read_as_on_disk(stores, movie):
 
 
 def test_a_tile_moves_its_chunks_and_not_the_recording(stores, movie):
-    disk, elsewhere = stores
+    _, elsewhere = stores
     tile = Tile(0, ((10, 34), (101, 125)), ((10, 34), (101, 125)))
     before = TRAFFIC.read_bytes
     found = np.concatenate([frames for *_, frames in elsewhere.read_tile(tile)], axis=1)
