@@ -42,7 +42,7 @@ class Batch:
                 start_new_session=True,
             )  # fmt: skip
 
-    def run(self, *arguments: str, timeout: float = 900) -> int:
+    def run(self, *arguments: str, timeout: float = 2400) -> int:
         """Run Snakemake to its end and return its status."""
         return self.start(*arguments).wait(timeout)
 

@@ -19,6 +19,18 @@ SIMULATION = ("--frames", "300", "--dims", "64x48", "--n-cells", "5", "--cell-di
 # Longer than one part of the movie store, so that blocks have something to share.
 LONG = ("--frames", "2200", *SIMULATION[2:])
 SCATTER = ("--set-scatter", "blocks=2", "tiles=2")
+# One core each, so that two jobs fit on the node at once.
+STAGES = (
+    "motion_template",
+    "motion_correct",
+    "summary_images",
+    "patch_cnmf",
+    "refine",
+    "evaluate",
+    "traces",
+    "inspect",
+)
+NARROW = ("--set-threads", *(f"{stage}=1" for stage in STAGES))
 GOOD = [f"r{i:02d}" for i in range(1, 11)]
 
 
@@ -67,7 +79,7 @@ def test_twelve_recordings_survive_a_bad_day(batch: Batch, cluster, movies, loca
     batch.write_sheet(movies)
     # The first attempt at this stage is given less memory than it takes.
     starved = ("--set-resources", "patch_cnmf:mem_mb=330*attempt*attempt*attempt")
-    run = batch.start(*SCATTER, *starved)
+    run = batch.start(*SCATTER, *NARROW, *starved)
     job = batch.wait_for_job("motion_template")
     subprocess.run(["scancel", job], check=True)
     batch.wait_for_job("motion_correct|collect")
@@ -83,7 +95,7 @@ def test_twelve_recordings_survive_a_bad_day(batch: Batch, cluster, movies, loca
     unlock = [BIN / "snakemake", "--snakefile", ROOT / "Snakefile", "--unlock"]
     unlock += ["--config", "paths={recordings: recordings.tsv}"]
     subprocess.run(unlock, cwd=batch.folder, env=batch.environment, check=True, capture_output=True)
-    assert batch.run(*SCATTER, *starved) == 1
+    assert batch.run(*SCATTER, *NARROW, *starved) == 1
     assert "of an earlier run" in batch.output
     assert not batch.jobs()
     states = _states(batch)
