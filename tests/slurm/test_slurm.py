@@ -20,7 +20,7 @@ SIMULATION = ("--frames", "300", "--dims", "64x48", "--n-cells", "5", "--cell-di
 LONG = ("--frames", "2200", *SIMULATION[2:])
 SCATTER = ("--set-scatter", "blocks=2", "tiles=2")
 # One core each, so that two jobs fit on the node at once.
-STAGES = (
+STAGES = ("inspect", "motion_template", "motion_correct", "summary_images", "patch_cnmf", "refine", "evaluate", "traces")
     "motion_template",
     "motion_correct",
     "summary_images",
@@ -116,7 +116,7 @@ def test_the_profile_is_found_by_its_name_in_the_checkout(cluster):
     command = [BIN / "snakemake", "--profile", "slurm", "--dry-run", "--config", sheet]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "Using profile slurm" in done.stderr
+    assert "Using profiles slurm" in done.stderr
 
 
 def test_a_job_that_is_killed_for_memory_says_what_it_had(batch: Batch, movies):
