@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from caiman_pipeline.motion.filters import band_pass
 from caiman_pipeline.motion.grid import Grid, interpolation_weights, make_grid, mean_of_nodes
@@ -14,6 +14,7 @@ from caiman_pipeline.motion.modes import Modes, make_modes
 from caiman_pipeline.motion.peaks import frame_gain, linearise, patch_peaks
 from caiman_pipeline.motion.plan import MotionPlan
 from caiman_pipeline.motion.rigid import CoarseTemplate, bin_frames, choose_bins, coarse_shifts, prepare_coarse
+from caiman_pipeline.motion.spread import spread
 from caiman_pipeline.motion.surfaces import CellTemplate, cell_agreement, prepare_cells
 from caiman_pipeline.types import FloatArray, Shifts
 
@@ -152,10 +153,9 @@ def estimate_seen(seen: FloatArray, registration: Registration) -> Estimate:
     return Estimate(whole[:, 3 - ndim :].astype(np.int64), values, at_limit)
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def _rows_times(rows: FloatArray, matrix: FloatArray, out: FloatArray) -> None:
-    blocks = (len(rows) + ROWS_TOGETHER - 1) // ROWS_TOGETHER
-    for block in prange(blocks):
+@njit(cache=True, nogil=True)
+def _rows_times(begin: int, end: int, rows: FloatArray, matrix: FloatArray, out: FloatArray) -> None:
+    for block in range(begin, end):
         start, stop = block * ROWS_TOGETHER, min((block + 1) * ROWS_TOGETHER, len(rows))
         out[start:stop] = np.dot(rows[start:stop], matrix)
 
@@ -163,7 +163,8 @@ def _rows_times(rows: FloatArray, matrix: FloatArray, out: FloatArray) -> None:
 def times(rows: FloatArray, matrix: FloatArray) -> FloatArray:
     """Return ``rows @ matrix``, float32, a few rows at a time on all threads."""
     out = np.empty((len(rows), matrix.shape[1]), np.float32)
-    _rows_times(np.ascontiguousarray(rows, np.float32), np.ascontiguousarray(matrix, np.float32), out)
+    left, right = np.ascontiguousarray(rows, np.float32), np.ascontiguousarray(matrix, np.float32)
+    spread(_rows_times, -(-len(rows) // ROWS_TOGETHER), left, right, out)
     return out
 
 

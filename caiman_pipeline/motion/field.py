@@ -7,8 +7,9 @@ A frame shows at ``x`` what the template has at ``x - d(x)``; the corrected fram
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
+from caiman_pipeline.motion.spread import spread
 from caiman_pipeline.motion.surfaces import as_volume
 from caiman_pipeline.types import FloatArray, Shifts
 
@@ -59,12 +60,19 @@ def _evaluate(
                         out[a] += w * extended[base[0] + i, base[1] + j, base[2] + k, a]
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _displacement(
-    extended: FloatArray, first: FloatArray, step: FloatArray, points: FloatArray, rounds: int, out: FloatArray
+    begin: int,
+    end: int,
+    extended: FloatArray,
+    first: FloatArray,
+    step: FloatArray,
+    points: FloatArray,
+    rounds: int,
+    out: FloatArray,
 ) -> None:
     """Write ``d`` with ``d = u(point - d)`` for the field ``u`` of each frame, by fixed-point iteration."""
-    for t in prange(len(extended)):
+    for t in range(begin, end):
         weights, place, found = np.zeros((3, 4)), np.zeros(3), np.zeros(3)
         for p in range(len(points)):
             found[:] = 0.0
@@ -95,5 +103,5 @@ def displacement_at(shifts: Shifts, *points: FloatArray) -> FloatArray:
         first[axis] = n[0]
         step[axis] = (n[-1] - n[0]) / (len(n) - 1) if len(n) > 1 else 0.0
     out = np.empty((shifts.n_frames, len(full), 3), np.float32)
-    _displacement(extend_field(shifts.field), first, step, full, FIXED_POINT_ROUNDS, out)
+    spread(_displacement, shifts.n_frames, extend_field(shifts.field), first, step, full, FIXED_POINT_ROUNDS, out)
     return out[..., lead:].reshape(shape)

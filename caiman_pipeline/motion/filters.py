@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.fft as fft
-from numba import njit, prange
+from numba import njit
 from scipy.ndimage import gaussian_filter1d
 
+from caiman_pipeline.motion.spread import spread
 from caiman_pipeline.motion.surfaces import as_volume
 from caiman_pipeline.types import FloatArray
 
@@ -29,7 +30,7 @@ def band_pass(frames: FloatArray, width: tuple[float, ...] | None) -> FloatArray
     volume = np.ascontiguousarray(frames, np.float32).reshape(len(frames), *as_volume(frames.shape[1:]))
     taps = [_half_gaussian(s * w) for s in (1.0, SURROUND) for w in width[-2:]]
     out = np.empty_like(volume)
-    _difference(volume, *taps, out)
+    spread(_difference, len(volume) * volume.shape[1], volume, *taps, out)
     return out.reshape(frames.shape)
 
 
@@ -61,13 +62,13 @@ def _blur(frame: FloatArray, along_y: FloatArray, along_x: FloatArray, out: Floa
                 target[x] += w * (left[x] + right[x])
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _difference(
-    frames: FloatArray, inner_y: FloatArray, inner_x: FloatArray, outer_y: FloatArray, outer_x: FloatArray,
-    out: FloatArray,
+    begin: int, end: int, frames: FloatArray, inner_y: FloatArray, inner_x: FloatArray, outer_y: FloatArray,
+    outer_x: FloatArray, out: FloatArray,
 ) -> None:  # fmt: skip
     depth = frames.shape[1]
-    for item in prange(len(frames) * depth):
+    for item in range(begin, end):
         frame, result = frames[item // depth, item % depth], out[item // depth, item % depth]
         surround = np.empty(frame.shape, np.float32)
         _blur(frame, inner_y, inner_x, result)

@@ -3,8 +3,8 @@
 With ``A`` the information of all cells about the field (in node values) and ``R`` the field's roughness, the
 generalised eigenvectors ``R v = r A v``, normalised to ``v'Av = 1``, are fields that are measured with independent
 noise of variance one, from the smoothest to the roughest. What exceeds that noise in the recording itself tells how
-strong each mode is, and so by how much to shrink it and over how many frames to smooth it: an empirical Wiener filter in
-space and time. Where the recording shows no local motion, nothing is left but the rigid one.
+strong each mode is, and so by how much to shrink it and over how many frames to smooth it: an empirical Wiener filter
+in space and time. Where the recording shows no local motion, nothing is left but the rigid one.
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
+from caiman_pipeline.motion.spread import spread
 from caiman_pipeline.motion.surfaces import CellTemplate
 from caiman_pipeline.types import FloatArray
 
@@ -31,11 +32,18 @@ def _peak(surface: FloatArray, sizes: FloatArray, out: FloatArray) -> None:
         stride *= sizes[axis]
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _patch_peaks(
-    agreement: FloatArray, energy: FloatArray, gain: FloatArray, members: FloatArray, sizes: FloatArray, out: FloatArray
+    begin: int,
+    end: int,
+    agreement: FloatArray,
+    energy: FloatArray,
+    gain: FloatArray,
+    members: FloatArray,
+    sizes: FloatArray,
+    out: FloatArray,
 ) -> None:
-    for t in prange(len(agreement)):
+    for t in range(begin, end):
         surface = np.empty(agreement.shape[2], np.float32)
         for patch in range(len(members)):
             surface[:] = 0.0
@@ -57,7 +65,7 @@ def patch_peaks(agreement: FloatArray, cells: CellTemplate, members: FloatArray,
     """
     out = np.empty((len(agreement), len(members), 3), np.float32)
     sizes = np.array([2 * r + 1 for r in cells.lags])
-    _patch_peaks(agreement, cells.energy, gain, members, sizes, out)
+    spread(_patch_peaks, len(out), agreement, cells.energy, gain, members, sizes, out)
     return out
 
 
@@ -113,11 +121,18 @@ def _at_cell(
             out[3] += wa * weights[1, b] * slope
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _linearise(
-    agreement: FloatArray, energy: FloatArray, gain: FloatArray, sizes: FloatArray, at: FloatArray, out: FloatArray
+    begin: int,
+    end: int,
+    agreement: FloatArray,
+    energy: FloatArray,
+    gain: FloatArray,
+    sizes: FloatArray,
+    at: FloatArray,
+    out: FloatArray,
 ) -> None:
-    for t in prange(len(agreement)):
+    for t in range(begin, end):
         weights, slopes = np.zeros((3, 4)), np.zeros((3, 4))
         first = np.zeros(3, np.int64)
         result = np.empty(4)
@@ -139,5 +154,5 @@ def linearise(agreement: FloatArray, cells: CellTemplate, at: FloatArray, gain: 
     """
     out = np.empty((*at.shape[:2], 4), np.float32)
     sizes = np.array([2 * r + 1 for r in cells.lags])
-    _linearise(agreement, cells.energy, gain, sizes, np.ascontiguousarray(at, np.float32), out)
+    spread(_linearise, len(out), agreement, cells.energy, gain, sizes, np.ascontiguousarray(at, np.float32), out)
     return out

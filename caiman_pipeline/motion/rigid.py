@@ -7,8 +7,9 @@ from math import prod
 
 import numpy as np
 import scipy.fft as fft
-from numba import njit, prange
+from numba import njit
 
+from caiman_pipeline.motion.spread import spread
 from caiman_pipeline.motion.surfaces import as_volume
 from caiman_pipeline.types import Dims, FloatArray
 
@@ -57,7 +58,7 @@ def prepare_coarse(
     back = _inverse(shape, limits)
     energy = np.empty((1, *(len(b) for b in back)), np.float32)
     squares = np.conj(fft.rfftn(flat.astype(np.float64) ** 2, shape)).astype(np.complex64)
-    _correlate(fft.rfftn(inner, shape)[None].astype(np.complex64), squares, *back, energy)
+    spread(_correlate, 1, np.asarray(fft.rfftn(inner, shape)[None], np.complex64), squares, *back, energy)
     spectrum = np.conj(fft.rfftn(flat, shape)).astype(np.complex64)
     return CoarseTemplate(spectrum, inner, 0.5 * energy[0], shape, back, radius)
 
@@ -80,10 +81,10 @@ def _running_mean(line: FloatArray, radius: int, out: FloatArray) -> None:
         out[x] = total / count
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def _flatten(frames: FloatArray, radius: int, out: FloatArray) -> None:
-    n, depth, rows, columns = frames.shape
-    for item in prange(n * depth):
+@njit(cache=True, nogil=True)
+def _flatten(begin: int, end: int, frames: FloatArray, radius: int, out: FloatArray) -> None:
+    _, depth, rows, columns = frames.shape
+    for item in range(begin, end):
         frame, result = frames[item // depth, item % depth], out[item // depth, item % depth]
         across = np.empty((rows, columns), np.float32)
         for y in range(rows):
@@ -107,7 +108,7 @@ def _flatten(frames: FloatArray, radius: int, out: FloatArray) -> None:
 def flatten(frames: FloatArray, radius: int) -> FloatArray:
     """Return frames (T, D, H, W) without structure wider than ``2 radius + 1`` along rows and columns, float32."""
     out = np.empty(frames.shape, np.float32)
-    _flatten(np.ascontiguousarray(frames, np.float32), radius, out)
+    spread(_flatten, frames.shape[0] * frames.shape[1], np.ascontiguousarray(frames, np.float32), radius, out)
     return out
 
 
@@ -133,10 +134,10 @@ def _inner(shape: Dims, limits: tuple[int, ...]) -> FloatArray:
     return weights
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def _bin_pairs(frames: FloatArray, out: FloatArray) -> None:
-    n, depth, rows, columns = out.shape
-    for item in prange(n * depth):
+@njit(cache=True, nogil=True)
+def _bin_pairs(begin: int, end: int, frames: FloatArray, out: FloatArray) -> None:
+    _, depth, rows, columns = out.shape
+    for item in range(begin, end):
         t, z = item // depth, item % depth
         both = np.empty(2 * columns, np.float32)
         for y in range(rows):
@@ -154,24 +155,34 @@ def bin_frames(frames: FloatArray, bins: tuple[int, ...]) -> FloatArray:
         return np.ascontiguousarray(volume, np.float32)
     if bins[-2:] == (2, 2):
         out = np.empty((*volume.shape[:2], volume.shape[2] // 2, volume.shape[3] // 2), np.float32)
-        _bin_pairs(np.ascontiguousarray(volume, np.float32), out)
+        spread(_bin_pairs, out.shape[0] * out.shape[1], np.ascontiguousarray(volume, np.float32), out)
         return out
     rows, columns = (n // b for n, b in zip(volume.shape[2:], bins[-2:], strict=True))
     cut = volume[:, :, : rows * bins[-2], : columns * bins[-1]]
     return cut.reshape(*volume.shape[:2], rows, bins[-2], columns, bins[-1]).mean((3, 5), dtype=np.float32)
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _correlate(
-    spectra: FloatArray, template: FloatArray, bz: FloatArray, by: FloatArray, bx: FloatArray, out: FloatArray
-) -> None:
-    for t in prange(len(spectra)):
-        depth = spectra.shape[1]
-        planes = np.empty((depth, len(by) * len(bx)), np.complex64)
-        for z in range(depth):
-            product = spectra[t, z] * template[z]
-            planes[z] = np.dot(np.dot(by, product), bx.T).reshape(-1)
-        out[t] = np.dot(bz, planes).real.copy().reshape(out.shape[1:])
+    begin: int, end: int, spectra: FloatArray, template: FloatArray, bz: FloatArray, by: FloatArray, bx: FloatArray,
+    out: FloatArray,
+) -> None:  # fmt: skip
+    depth, rows, columns = template.shape
+    product, across = np.empty((rows, columns), np.complex64), np.empty((len(by), columns), np.complex64)
+    plane, total = np.empty((len(by), len(bx)), np.complex64), np.empty((len(by), len(bx)), np.complex64)
+    for t in range(begin, end):
+        for k in range(len(bz)):
+            total[:] = 0.0
+            for z in range(depth):
+                for y in range(rows):
+                    for x in range(columns):
+                        product[y, x] = spectra[t, z, y, x] * template[z, y, x]
+                np.dot(by, product, across)
+                np.dot(across, bx.T, plane)
+                total += bz[k, z] * plane
+            for y in range(len(by)):
+                for x in range(len(bx)):
+                    out[t, k, y, x] = total[y, x].real
 
 
 def coarse_shifts(small: FloatArray, template: CoarseTemplate, *, threads: int) -> tuple[FloatArray, FloatArray]:
@@ -188,7 +199,7 @@ def coarse_shifts(small: FloatArray, template: CoarseTemplate, *, threads: int) 
     sizes = tuple(len(b) for b in template.back)
     surface = np.empty((len(small), *sizes), np.float32)
     spectra = np.ascontiguousarray(spectra, np.complex64)
-    _correlate(spectra, template.spectrum, *template.back, surface)
+    spread(_correlate, len(spectra), spectra, template.spectrum, *template.back, surface)
     surface -= template.energy
     position, at_limit = np.zeros((len(small), 3), np.float32), np.zeros(len(small), bool)
     for t, one in enumerate(surface if prod(sizes) > 1 else ()):

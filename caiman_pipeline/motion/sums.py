@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
+from caiman_pipeline.motion.spread import spread
 from caiman_pipeline.types import FloatArray
 
 
@@ -27,13 +28,13 @@ def _add_rounded(row: FloatArray, scale: float, out: FloatArray) -> None:
         out[x] += np.int64(np.rint(row[x] * scale))
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _time_first(
-    frames: FloatArray, good: FloatArray, image: FloatArray, mask: FloatArray, level: float, scale: float,
-    total: FloatArray, moments: FloatArray,
+    begin: int, end: int, frames: FloatArray, good: FloatArray, image: FloatArray, mask: FloatArray, level: float,
+    scale: float, total: FloatArray, moments: FloatArray,
 ) -> None:  # fmt: skip
-    count, rows, _ = frames.shape
-    for y in prange(rows):
+    count = len(frames)
+    for y in range(begin, end):
         for t in range(count):
             _row_moments(frames[t, y], image[y], mask[y], level, moments[y, t])
             if good[t]:
@@ -48,13 +49,13 @@ def _pixel_sum(series: FloatArray, good: FloatArray, scale: float) -> int:
     return total  # type: ignore[return-value]  # numba's integers
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _time_last(
-    part: FloatArray, good: FloatArray, image: FloatArray, mask: FloatArray, level: float, scale: float,
-    total: FloatArray, moments: FloatArray,
+    begin: int, end: int, part: FloatArray, good: FloatArray, image: FloatArray, mask: FloatArray, level: float,
+    scale: float, total: FloatArray, moments: FloatArray,
 ) -> None:  # fmt: skip
-    rows, width, count = part.shape
-    for y in prange(rows):
+    _, width, count = part.shape
+    for y in range(begin, end):
         first, second, product = np.zeros(count, np.float32), np.zeros(count, np.float32), np.zeros(count, np.float32)
         for x in range(width):
             series = part[y, x]
@@ -86,9 +87,9 @@ class Likeness:
         """Return the correlation of frames (T, *dims), float32 (T,); add the good ones to ``total`` (int64 dims)."""
         rows, width = self._image.shape
         moments = np.zeros((rows, len(frames), 3))
-        _time_first(
-            frames.reshape(len(frames), rows, width), good, self._image, self._mask, self._level, self._scale,
-            total.reshape(rows, width), moments,
+        spread(
+            _time_first, rows, frames.reshape(len(frames), rows, width), good, self._image, self._mask, self._level,
+            self._scale, total.reshape(rows, width), moments,
         )  # fmt: skip
         return self._correlation(moments)
 
@@ -96,8 +97,8 @@ class Likeness:
         """As ``of_frames``, for frames with time last, (*dims, T)."""
         rows, width = self._image.shape
         moments = np.zeros((rows, part.shape[-1], 3))
-        _time_last(
-            part.reshape(rows, width, -1), good, self._image, self._mask, self._level, self._scale,
+        spread(
+            _time_last, rows, part.reshape(rows, width, -1), good, self._image, self._mask, self._level, self._scale,
             total.reshape(rows, width), moments,
         )  # fmt: skip
         return self._correlation(moments)
@@ -105,5 +106,5 @@ class Likeness:
     def _correlation(self, moments: FloatArray) -> FloatArray:
         first, second, product = np.moveaxis(moments.sum(0), -1, 0)
         pixels = max(float(self._mask.sum()), 1.0)
-        spread = np.sqrt(np.maximum(second - first**2 / pixels, 0.0))
-        return (product / np.maximum(spread * self._norm, 1e-30)).astype(np.float32)
+        norm = np.sqrt(np.maximum(second - first**2 / pixels, 0.0))
+        return (product / np.maximum(norm * self._norm, 1e-30)).astype(np.float32)

@@ -11,9 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from caiman_pipeline.motion.grid import Grid
+from caiman_pipeline.motion.spread import spread
 from caiman_pipeline.types import Dims, FloatArray
 
 U = np.uint64
@@ -72,7 +73,24 @@ def prepare_cells(template: FloatArray, weight: FloatArray, grid: Grid, *, lags:
     projection = np.zeros((cells, 3, displacements), np.float32)
     own, energy = np.zeros((2, cells, displacements))
     information = np.zeros((cells, 3, 3))
-    _prepare(image, _slopes(image), weights, ez, ey, ex, rz, ry, rx, basis, projection, own, energy, information)
+    spread(
+        _prepare,
+        len(own),
+        image,
+        _slopes(image),
+        weights,
+        ez,
+        ey,
+        ex,
+        rz,
+        ry,
+        rx,
+        basis,
+        projection,
+        own,
+        energy,
+        information,
+    )
     reach, scores = (rz, ry, rx), (own.astype(np.float32), energy.astype(np.float32))
     return CellTemplate(image, weights, basis, (ez, ey, ex), reach, projection, *scores, information)
 
@@ -121,53 +139,98 @@ def _copy(image: FloatArray, z: int, y: int, first: int, size: int, row: int, co
 
 
 @njit(cache=True, nogil=True)
+def _bounds(cell: int, ez: FloatArray, ey: FloatArray, ex: FloatArray, low: FloatArray, high: FloatArray) -> int:
+    """Write where a cell begins and ends along each axis, and return its pixels."""
+    ny, nx = len(ey) - 1, len(ex) - 1
+    i, j, k = cell // (ny * nx), cell // nx % ny, cell % nx
+    low[0], low[1], low[2] = ez[i], ey[j], ex[k]
+    high[0], high[1], high[2] = ez[i + 1], ey[j + 1], ex[k + 1]
+    return (high[0] - low[0]) * (high[1] - low[1]) * (high[2] - low[2])
+
+
+@njit(cache=True, nogil=True)
+def _cut(image: FloatArray, low: FloatArray, high: FloatArray, out: FloatArray) -> None:
+    """Write the pixels of one cell of an image (D, H, W) in C order."""
+    column = 0
+    for z in range(low[0], high[0]):
+        for y in range(low[1], high[1]):
+            for x in range(low[2], high[2]):
+                out[column] = image[z, y, x]
+                column += 1
+
+
+@njit(cache=True, nogil=True)
+def _paste(values: FloatArray, low: FloatArray, high: FloatArray, image: FloatArray) -> None:
+    """Write pixels in C order into one cell of an image (D, H, W)."""
+    column = 0
+    for z in range(low[0], high[0]):
+        for y in range(low[1], high[1]):
+            for x in range(low[2], high[2]):
+                image[z, y, x] = values[column]
+                column += 1
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+def _inner(a: FloatArray, weight: FloatArray, b: FloatArray) -> float:
+    total = 0.0
+    for p in range(len(weight)):
+        total += a[p] * weight[p] * b[p]
+    return total
+
+
+@njit(cache=True, nogil=True)
 def _nuisance(weight: FloatArray, low: FloatArray, high: FloatArray, out: FloatArray) -> None:
     """Fill ``out`` (3, pixels) with an offset and two slopes made orthonormal under the weight (Gram-Schmidt)."""
-    shape = high - low
-    pixels = out.shape[1]
+    rows, columns, pixels = high[1] - low[1], high[2] - low[2], len(weight)
+    heaviest = 0.0
     for p in range(pixels):
         out[0, p] = 1.0
-        out[1, p] = p // shape[2] % shape[1] - 0.5 * (shape[1] - 1)
-        out[2, p] = p % shape[2] - 0.5 * (shape[2] - 1)
+        out[1, p] = p // columns % rows - 0.5 * (rows - 1)
+        out[2, p] = p % columns - 0.5 * (columns - 1)
+        heaviest = max(heaviest, weight[p])
     for k in range(3):
         for j in range(k):
-            out[k] -= np.sum(out[j] * weight * out[k]) * out[j]
-        norm = np.sum(out[k] * weight * out[k])
-        out[k] *= 1.0 / np.sqrt(norm) if norm > 1e-9 * pixels * np.mean(weight) else 0.0
+            along = _inner(out[j], weight, out[k])
+            for p in range(pixels):
+                out[k, p] -= along * out[j, p]
+        norm = _inner(out[k], weight, out[k])
+        scale = 1.0 / np.sqrt(norm) if norm > 1e-9 * pixels * heaviest else 0.0
+        for p in range(pixels):
+            out[k, p] *= scale
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _prepare(
-    image: FloatArray, slopes: FloatArray, weight: FloatArray, ez: FloatArray, ey: FloatArray, ex: FloatArray,
-    lz: int, ly: int, lx: int, basis: FloatArray, projection: FloatArray, own: FloatArray, energy: FloatArray,
-    information: FloatArray,
+    begin: int, end: int, image: FloatArray, slopes: FloatArray, weight: FloatArray, ez: FloatArray, ey: FloatArray,
+    ex: FloatArray, lz: int, ly: int, lx: int, basis: FloatArray, projection: FloatArray, own: FloatArray,
+    energy: FloatArray, information: FloatArray,
 ) -> None:  # fmt: skip
-    ny, nx = len(ey) - 1, len(ex) - 1
-    displacements = own.shape[1]
-    for cell in prange(len(own)):
-        i, j, k = cell // (ny * nx), cell // nx % ny, cell % nx
-        low, high = np.array([ez[i], ey[j], ex[k]]), np.array([ez[i + 1], ey[j + 1], ex[k + 1]])
-        box = (slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2]))
-        w = weight[box].copy().reshape(-1).astype(np.float64)
-        u = np.zeros((3, len(w)))
+    low, high = np.zeros(3, np.int64), np.zeros(3, np.int64)
+    for cell in range(begin, end):
+        pixels = _bounds(cell, ez, ey, ex, low, high)
+        w, u, values = np.empty(pixels), np.empty((3, pixels)), np.empty((4, pixels))
+        _cut(weight, low, high, w)
+        _cut(image, low, high, values[3])
         _nuisance(w, low, high, u)
         for m in range(3):
-            basis[m][box] = u[m].reshape(high[0] - low[0], high[1] - low[1], high[2] - low[2])
-        lagged = np.empty((displacements, len(w)), np.float32)
+            _paste(u[m], low, high, basis[m])
+        lagged = np.empty((own.shape[1], pixels), np.float32)
         _gather_template(image, low, high, lz, ly, lx, lagged)
-        origin = image[box].copy().reshape(-1).astype(np.float64)
-        centre = u @ (w * origin)
-        for d in range(displacements):
-            values = lagged[d].astype(np.float64)
-            along = u @ (w * values)
-            projection[cell, :, d] = along
-            energy[cell, d] = np.sum(values * w * values) - np.sum(along * along)
-            own[cell, d] = np.sum(origin * w * values) - np.sum(centre * along)
+        for d in range(own.shape[1]):
+            own[cell, d] = _inner(values[3], w, lagged[d])
+            energy[cell, d] = _inner(lagged[d], w, lagged[d])
+            for m in range(3):
+                along = _inner(u[m], w, lagged[d])
+                projection[cell, m, d] = along
+                own[cell, d] -= along * _inner(u[m], w, values[3])
+                energy[cell, d] -= along * along
         for a in range(3):
-            da = slopes[a][box].copy().reshape(-1).astype(np.float64)
-            for b in range(3):
-                db = slopes[b][box].copy().reshape(-1).astype(np.float64)
-                information[cell, a, b] = np.sum(da * w * db) - np.sum((u @ (w * da)) * (u @ (w * db)))
+            _cut(slopes[a], low, high, values[a])
+            for b in range(a + 1):
+                told = _inner(values[a], w, values[b])
+                for m in range(3):
+                    told -= _inner(u[m], w, values[a]) * _inner(u[m], w, values[b])
+                information[cell, a, b], information[cell, b, a] = told, told
 
 
 @njit(cache=True, nogil=True)
@@ -201,30 +264,34 @@ def _weigh(still: FloatArray, weight: FloatArray, out: FloatArray) -> None:
             row[p] = weight[p] * (row[p] - still[p])
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _agreement(
-    frames: FloatArray, offsets: FloatArray, image: FloatArray, weight: FloatArray, basis: FloatArray,
-    ez: FloatArray, ey: FloatArray, ex: FloatArray, lz: int, ly: int, lx: int, projection: FloatArray,
-    own: FloatArray, out: FloatArray,
+    begin: int, end: int, frames: FloatArray, offsets: FloatArray, image: FloatArray, weight: FloatArray,
+    basis: FloatArray, ez: FloatArray, ey: FloatArray, ex: FloatArray, lz: int, ly: int, lx: int,
+    projection: FloatArray, own: FloatArray, out: FloatArray,
 ) -> None:  # fmt: skip
-    ny, nx = len(ey) - 1, len(ex) - 1
-    for cell in prange(len(own)):
-        i, j, k = cell // (ny * nx), cell // nx % ny, cell % nx
-        low, high = np.array([ez[i], ey[j], ex[k]]), np.array([ez[i + 1], ey[j + 1], ex[k + 1]])
-        pixels = (high[0] - low[0]) * (high[1] - low[1]) * (high[2] - low[2])
-        lagged = np.empty((own.shape[1], pixels), np.float32)
+    low, high = np.zeros(3, np.int64), np.zeros(3, np.int64)
+    count, shown = len(frames), own.shape[1]
+    score, slow = np.empty((count, shown), np.float32), np.empty((count, 3), np.float32)
+    for cell in range(begin, end):
+        pixels = _bounds(cell, ez, ey, ex, low, high)
+        lagged, residual = np.empty((shown, pixels), np.float32), np.empty((count, pixels), np.float32)
+        still, w, u = np.empty(pixels, np.float32), np.empty(pixels, np.float32), np.empty((3, pixels), np.float32)
         _gather_template(image, low, high, lz, ly, lx, lagged)
-        box = (slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2]))
-        residual = np.empty((len(frames), pixels), np.float32)
         _gather_frames(frames, offsets[cell], low, high, residual)
-        _weigh(image[box].copy().reshape(-1), weight[box].copy().reshape(-1), residual)
-        u = np.empty((3, pixels), np.float32)
+        _cut(image, low, high, still)
+        _cut(weight, low, high, w)
         for m in range(3):
-            u[m] = basis[m][box].copy().reshape(-1)
-        score = np.dot(residual, lagged.T)
-        score -= np.dot(np.dot(residual, u.T), projection[cell])
-        for t in range(len(frames)):
-            out[t, cell] = score[t] + own[cell]
+            _cut(basis[m], low, high, u[m])
+        _weigh(still, w, residual)
+        np.dot(residual, lagged.T, score)
+        np.dot(residual, u.T, slow)
+        for t in range(count):
+            target, row = out[t, cell], score[t]
+            s0, s1, s2 = slow[t]
+            for d in range(shown):
+                taken = s0 * projection[cell, 0, d] + s1 * projection[cell, 1, d] + s2 * projection[cell, 2, d]
+                target[d] = row[d] - taken + own[cell, d]
 
 
 def cell_agreement(frames: FloatArray, offsets: FloatArray, cells: CellTemplate) -> FloatArray:
@@ -238,7 +305,9 @@ def cell_agreement(frames: FloatArray, offsets: FloatArray, cells: CellTemplate)
     volume = np.ascontiguousarray(frames.reshape(len(frames), *cells.image.shape))
     by_cell = np.ascontiguousarray(np.swapaxes(np.asarray(offsets, np.int64), 0, 1))
     out = np.empty((len(frames), *cells.own.shape), np.float32)
-    _agreement(
+    spread(
+        _agreement,
+        cells.n_cells,
         volume,
         by_cell,
         cells.image,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from scipy.ndimage import gaussian_filter1d
 
 from caiman_pipeline.motion.estimate import (
@@ -27,6 +27,7 @@ from caiman_pipeline.motion.modes import Modes, learn, prune
 from caiman_pipeline.motion.plan import MotionPlan
 from caiman_pipeline.motion.rigid import bin_frames
 from caiman_pipeline.motion.source import LONGEST_CHUNK, Source, read_ahead
+from caiman_pipeline.motion.spread import spread
 from caiman_pipeline.motion.surfaces import as_volume
 from caiman_pipeline.motion.warp import Scratch, plan_warp, warp
 from caiman_pipeline.types import FloatArray, Shifts
@@ -99,12 +100,12 @@ def start_image(source: Source, stretches: Ranges, *, high_pass: tuple[float, ..
     return source.read_frames(members).mean(0, dtype=np.float64).astype(np.float32)
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _residual_power(
-    frames: FloatArray, whole: FloatArray, good: FloatArray, image: FloatArray, total: FloatArray
+    begin: int, end: int, frames: FloatArray, whole: FloatArray, good: FloatArray, image: FloatArray, total: FloatArray
 ) -> None:
     depth, height, width = image.shape
-    for item in prange(depth * height):
+    for item in range(begin, end):
         z, y = item // height, item % height
         for t in range(len(frames)):
             if good[t]:
@@ -121,7 +122,15 @@ def _add_residual(
     shape = as_volume(image.shape)
     shifts = np.zeros((len(frames), 3), np.int64)
     shifts[:, 3 - whole.shape[1] :] = whole
-    _residual_power(frames.reshape(-1, *shape), shifts, good, image.reshape(shape), total.reshape(shape))
+    spread(
+        _residual_power,
+        shape[0] * shape[1],
+        frames.reshape(-1, *shape),
+        shifts,
+        good,
+        image.reshape(shape),
+        total.reshape(shape),
+    )
 
 
 def sweep(source: Source, stretches: Ranges, registration: Registration) -> Sweep:

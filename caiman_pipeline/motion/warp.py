@@ -12,10 +12,11 @@ from math import prod
 from typing import Literal
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from caiman_pipeline.motion.field import extend_field
 from caiman_pipeline.motion.grid import cubic_weights
+from caiman_pipeline.motion.spread import spread
 from caiman_pipeline.motion.surfaces import as_volume
 from caiman_pipeline.types import Bounds, Dims, FloatArray, Shifts
 
@@ -137,11 +138,11 @@ def _split(displacement: FloatArray, whole: FloatArray, weights: FloatArray) -> 
         weights[3, x] = (np.float32(0.5) * f - np.float32(0.5)) * f * f
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def _pad(frames: FloatArray, low: int, high: int, padding: int, out: FloatArray) -> None:
+@njit(cache=True, nogil=True)
+def _pad(begin: int, end: int, frames: FloatArray, low: int, high: int, padding: int, out: FloatArray) -> None:
     """Copy frames into the middle of wider ones, columns before ``low`` and from ``high`` on repeating the nearest."""
-    count, depth, height, _ = frames.shape
-    for item in prange(count * depth):
+    _, depth, height, _ = frames.shape
+    for item in range(begin, end):
         t, z = item // depth, item % depth
         for y in range(height):
             row, target = frames[t, z, y], out[t, z, y]
@@ -294,16 +295,16 @@ def _transpose(rows: FloatArray, position: int, out: FloatArray) -> None:
                 out[x, position + t] = rows[t, x]
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _warp(
-    frames: FloatArray, padding: int, fields: FloatArray, base_z: FloatArray, base_y: FloatArray, base_x: FloatArray,
-    taps_z: FloatArray, taps_y: FloatArray, taps_x: FloatArray, box: FloatArray, fill: float, replace: bool,
+    begin: int, end: int, frames: FloatArray, padding: int, fields: FloatArray, base_z: FloatArray,
+    base_y: FloatArray, base_x: FloatArray, taps_z: FloatArray, taps_y: FloatArray, taps_x: FloatArray, box: FloatArray, fill: float, replace: bool,
     counts: FloatArray, position: int, out: FloatArray, outside: FloatArray,
 ) -> None:  # fmt: skip
     depth, height, width, _ = out.shape
     count, lead = len(frames), 0 if depth > 1 else 1
     full = (width + LANES - 1) // LANES * LANES
-    for item in prange(depth * height):
+    for item in range(begin, end):
         z, y = item // height, item % height
         line, displacement = np.empty((3, fields.shape[4]), np.float32), np.zeros((3, full), np.float32)
         whole = np.zeros((3, full), np.int32)
@@ -357,9 +358,10 @@ def warp(
     reach = float(np.abs(field[..., -1]).max(initial=0.0)) * FIELD_OVERSHOOT
     padding = int(min(reach, width)) + 2 * LANES
     wide = scratch.array("wide", (len(frames), depth, height, width + 2 * padding))
-    _pad(np.ascontiguousarray(frames, np.float32).reshape(-1, *plan.dims), *plan.box[2], padding, wide)
-    _warp(
-        wide, padding, np.ascontiguousarray(np.moveaxis(extend_field(field), -1, -2)), *plan.base, *plan.taps,
-        plan.box, plan.fill, plan.replace, good.astype(np.int32), position, out.reshape(*plan.dims, -1),
-        outside.reshape(plan.dims),
+    volumes = np.ascontiguousarray(frames, np.float32).reshape(-1, *plan.dims)
+    fields = np.ascontiguousarray(np.moveaxis(extend_field(field), -1, -2))
+    spread(_pad, len(frames) * depth, volumes, *plan.box[2], padding, wide)
+    spread(
+        _warp, depth * height, wide, padding, fields, *plan.base, *plan.taps, plan.box, plan.fill, plan.replace,
+        good.astype(np.int32), position, out.reshape(*plan.dims, -1), outside.reshape(plan.dims),
     )  # fmt: skip
