@@ -20,16 +20,8 @@ SIMULATION = ("--frames", "300", "--dims", "64x48", "--n-cells", "5", "--cell-di
 LONG = ("--frames", "2200", *SIMULATION[2:])
 SCATTER = ("--set-scatter", "blocks=2", "tiles=2")
 # One core each, so that two jobs fit on the node at once.
-STAGES = ("inspect", "motion_template", "motion_correct", "summary_images", "patch_cnmf", "refine", "evaluate", "traces")
-    "motion_template",
-    "motion_correct",
-    "summary_images",
-    "patch_cnmf",
-    "refine",
-    "evaluate",
-    "traces",
-    "inspect",
-)
+CUT = ("motion_correct", "patch_cnmf")
+STAGES = (*CUT, "inspect", "motion_template", "summary_images", "refine", "evaluate", "traces")
 NARROW = ("--set-threads", *(f"{stage}=1" for stage in STAGES))
 GOOD = [f"r{i:02d}" for i in range(1, 11)]
 

@@ -62,8 +62,15 @@ def files_as_listed(wildcards):
 
 
 def files_present(wildcards):
-    """Raw files that exist: a missing one must fail its own recording (in `inspect`), not the whole batch."""
-    return [f for f in files_as_listed(wildcards) if os.path.exists(f)]
+    """Raw files that exist: a missing one must fail its own recording (in `inspect`), not the whole batch.
+
+    Nor those with braces in their names, which Snakemake would take for wildcards; `inspect` is named them all.
+    """
+    return [
+        f
+        for f in files_as_listed(wildcards)
+        if os.path.exists(f) and not set(f) & set("{}")
+    ]
 
 
 def seeds_file(wildcards):
