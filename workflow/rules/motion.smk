@@ -66,7 +66,7 @@ rule motion_correct:
         store=movie_store,
     shell:
         "caiman-pipeline motion-correct --movie-info {input.info:q} --template {input.template:q} "
-        "--block {wildcards.scatteritem} --output {output:q} --store {params.store:q} "
+        "--block {wildcards.scatteritem} --output {output:q} --store={params.store:q} "
         "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log:q}"
 
 
