@@ -16,6 +16,7 @@ from numba import njit
 from scipy import ndimage as ndi
 
 from caiman_pipeline.cnmf.filters import convolve_space, kernel_norm, matched_kernels
+from caiman_pipeline.parallel import row_slabs
 from caiman_pipeline.types import Dims, FloatArray
 
 
@@ -79,9 +80,13 @@ def robust_spread(traces: FloatArray) -> tuple[FloatArray, FloatArray]:
     """
     length = traces.shape[-1]
     low, high = (min(round(q * (length - 1)), length - 1) for q in (0.0668, 0.3085))
-    ordered = np.partition(traces, (low, high), axis=-1)
-    spread = ordered[..., high : high + 1] - ordered[..., low : low + 1]
-    return ordered[..., high : high + 1] + np.float32(0.5) * spread, spread
+    flat = traces.reshape(-1, length)
+    ends = np.empty((2, len(flat), 1), np.float32)
+    for a, b in row_slabs(len(flat), 1024):
+        ordered = np.partition(flat[a:b], (low, high), axis=-1)
+        ends[0, a:b, 0], ends[1, a:b, 0] = ordered[:, low], ordered[:, high]
+    bottom, top = ends.reshape(2, *traces.shape[:-1], 1)
+    return top + np.float32(0.5) * (top - bottom), top - bottom
 
 
 def greedy_search(
@@ -98,7 +103,7 @@ def greedy_search(
 
     Parameters
     ----------
-    residual : float32 (P, T), in units of each pixel's noise; not changed
+    residual : float32 (P, T), in units of each pixel's noise; what is found is taken out of it, in place
     dims : shape of the P pixels
     cell_px : diameter of a cell along each axis
     threshold : activity counts above this many standard deviations of the filtered movie
@@ -142,9 +147,11 @@ def greedy_search(
 
 
 def _start(residual: FloatArray, dims: Dims, cell_px: tuple[float, ...], threshold: float) -> _Search:
-    movie = residual.reshape(*dims, -1).copy()
+    movie = residual.reshape(*dims, -1)
     kernels = matched_kernels(cell_px)
-    filtered = convolve_space(movie, kernels)
+    filtered = np.empty_like(movie)
+    for a, b in row_slabs(movie.shape[-1], 128):
+        filtered[..., a:b] = convolve_space(movie[..., a:b], kernels)
     middle, spread = robust_spread(filtered)
     floor = kernel_norm(dims, kernels)[..., None]
     around = [max(round(2 * d), 1) if d > 1.5 else 1 for d in cell_px]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from scipy.sparse import csc_matrix, hstack
+from scipy.sparse import csc_matrix, csr_matrix, hstack
 
 from caiman_pipeline.cnmf.background import BackgroundRules, NodeGrid, background_grid, background_map, fit_gain
 from caiman_pipeline.cnmf.greedy import robust_spread
@@ -15,7 +15,10 @@ from caiman_pipeline.cnmf.low_rank_background import tile_maps, whole_field
 from caiman_pipeline.cnmf.spatial import RegressionSums, normalise, solve_pixels
 from caiman_pipeline.cnmf.supports import FootprintRules, grow_supports, pattern, shape_footprints
 from caiman_pipeline.cnmf.temporal import demix, make_projection, node_signals
+from caiman_pipeline.parallel import row_slabs
 from caiman_pipeline.types import Dims, FloatArray
+
+SLAB = 1024  # pixels worked on at once, so that a tile needs little beside itself
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def fit_tile(
 
     Parameters
     ----------
-    movie : float32 (P, T), binned
+    movie : float32 (P, T), binned; its mean is taken off in place
     noise : float32 (P,), standard deviation of a bin
     valid : bool (P,), pixels inside the field of view
     seeds : sparse (P, S), masks of components that are known to be there; none with S = 0
@@ -93,7 +96,7 @@ def fit_tile(
     if not usable.any():
         return csc_matrix((len(movie), 0), dtype=np.float32), np.zeros((0, movie.shape[1]), np.float32)
     noise = np.where(usable, noise, np.inf).astype(np.float32)
-    movie = movie - movie.mean(1, dtype=np.float64).astype(np.float32)[:, None]
+    movie -= movie.mean(1, dtype=np.float64).astype(np.float32)[:, None]
     frame = _make_frame(movie, dims, noise, usable, seeds=seeds, settings=settings)
     model, n_maps = _without_components(frame, settings.max_gain), frame.maps.shape[1]
     if n_maps:
@@ -133,18 +136,25 @@ def _grown(frame: _Frame, model: TileModel, found: csc_matrix, settings: TileSet
 def _without_components(frame: _Frame, max_gain: float) -> TileModel:
     movie, grid = frame.movie, frame.grid
     signals = grid.average(movie)
-    static, gain = fit_gain(movie, grid.interpolation @ signals, noise=frame.noise, clip=2.0, largest=max_gain)
     n_pixels, n_bins = movie.shape
+    static, gain = np.empty(n_pixels, np.float32), np.empty(n_pixels, np.float32)
+    for a, b in row_slabs(n_pixels, SLAB):
+        local = grid.interpolation[a:b] @ signals
+        static[a:b], gain[a:b] = fit_gain(movie[a:b], local, noise=frame.noise[a:b], clip=2.0, largest=max_gain)
     nothing = csc_matrix((n_pixels, 0), dtype=np.float32)
     return TileModel(nothing, np.zeros((0, n_bins), np.float32), static, gain, signals)
 
 
 def _search(frame: _Frame, model: TileModel, settings: TileSettings, limit: int) -> csc_matrix:
     """Search what the model leaves of the movie; returns footprints (P, K) in the movie's unit."""
-    rest = frame.movie - model.static[:, None] - model.gain[:, None] * (frame.grid.interpolation @ model.signals)
-    rest -= model.footprints @ model.traces
-    rest -= running_baseline(rest, settings.baseline_bins)
-    rest /= frame.noise[:, None]
+    rest, footprints = np.empty_like(frame.movie), model.footprints.tocsr()
+    for a, b in row_slabs(len(rest), SLAB):
+        piece = model.gain[a:b, None] * (frame.grid.interpolation[a:b] @ model.signals)
+        piece += model.static[a:b, None]
+        piece += footprints[a:b] @ model.traces
+        np.subtract(frame.movie[a:b], piece, out=piece)
+        piece -= running_baseline(piece, settings.baseline_bins)
+        rest[a:b] = piece / frame.noise[a:b, None]
     found = settings.initialise(rest, frame.dims, allowed=frame.usable, limit=limit)
     return csc_matrix(found.footprints * np.where(frame.usable, frame.noise, 0)[:, None])
 
@@ -159,7 +169,7 @@ def _update(frame: _Frame, model: TileModel, settings: TileSettings) -> TileMode
     signals = node_signals(projection, nodes, traces)
     masks = frame.masks[:, : len(traces)]
     supports = grow_supports(footprints, frame.dims, rules=rules, allowed=frame.usable, masks=masks)
-    sums = _regression_sums(movie, traces, grid.interpolation @ signals, supports)
+    sums = _regression_sums(movie, traces, signals, grid.interpolation, supports)
     solved = solve_pixels(
         sums, noise=frame.noise, significance=rules.solver_significance, regression=rules.regression, threads=1
     )
@@ -174,26 +184,28 @@ def _update(frame: _Frame, model: TileModel, settings: TileSettings) -> TileMode
     return TileModel(footprints, traces[kept] * norms[:, None], solved.static, solved.gain, signals)
 
 
-def _regression_sums(movie: FloatArray, traces: FloatArray, local: FloatArray, supports: csc_matrix) -> RegressionSums:
+def _regression_sums(
+    movie: FloatArray, traces: FloatArray, signals: FloatArray, interpolation: csr_matrix, supports: csc_matrix
+) -> RegressionSums:
     """Sum over a whole tile that is in memory."""
     structure = supports.tocsr()
     structure.sort_indices()
-    rows = np.repeat(np.arange(len(movie)), np.diff(structure.indptr))
-    pixels = np.stack(
-        [
-            movie.sum(1, dtype=np.float64),
-            local.sum(1, dtype=np.float64),
-            np.einsum("pt,pt->p", local, local),
-            np.einsum("pt,pt->p", movie, local),
-        ],
-        axis=1,
-    )
+    pixels = np.empty((len(movie), 4))
+    movie_traces, local_traces = np.empty(structure.nnz), np.empty(structure.nnz)
+    for a, b in row_slabs(len(movie), SLAB):
+        here, local = movie[a:b], interpolation[a:b] @ signals
+        pixels[a:b, 0], pixels[a:b, 1] = here.sum(1, dtype=np.float64), local.sum(1, dtype=np.float64)
+        pixels[a:b, 2] = np.einsum("pt,pt->p", local, local)
+        pixels[a:b, 3] = np.einsum("pt,pt->p", here, local)
+        entries = slice(structure.indptr[a], structure.indptr[b])
+        place = np.repeat(np.arange(b - a), np.diff(structure.indptr[a : b + 1])), structure.indices[entries]
+        movie_traces[entries], local_traces[entries] = (here @ traces.T)[place], (local @ traces.T)[place]
     return RegressionSums(
         weight=float(movie.shape[1]),
         pixels=pixels,
         supports=structure,
-        movie_traces=(movie @ traces.T)[rows, structure.indices].astype(np.float64),
-        local_traces=(local @ traces.T)[rows, structure.indices].astype(np.float64),
+        movie_traces=movie_traces,
+        local_traces=local_traces,
         trace_sums=traces.sum(1, dtype=np.float64),
         trace_products=(traces @ traces.T).astype(np.float64),
     )
