@@ -50,7 +50,8 @@ class Recording:
             path = pattern if Path(pattern).is_absolute() else str(Path(folder) / pattern)
             literal = Path(path).exists() or not glob.has_magic(path)
             found += [path] if literal else sorted(glob.glob(path, recursive=True), key=natural_key)
-        return found
+        # A name that starts like an option must not be taken for one.
+        return [f"./{path}" if path.startswith("-") else path for path in found]
 
     def settings(self, stage: str) -> dict[str, Any]:
         """Return the resolved settings of one stage for this recording."""
