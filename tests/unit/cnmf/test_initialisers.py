@@ -166,7 +166,7 @@ CHANGES = {
 @pytest.mark.parametrize(("init", "name"), [(i, n) for i, names in CHANGES.items() for n in names])
 def test_every_key_makes_a_difference(init: str, name: str, request: pytest.FixtureRequest) -> None:
     movie, planted = request.getfixturevalue("dendrites" if name == "split" else "dim")
-    values = {"init": init, "searches": 1}
+    values = {"init": init, "searches": 1, "min_size": 0.1, "max_gain": 2.0}
     plain = found(movie, planted.noise, **values)
     changed = found(movie, planted.noise, **values, **{init: {name: CHANGES[init][name]}})
     different = changed.footprints.shape != plain.footprints.shape
@@ -179,3 +179,26 @@ def test_every_key_of_every_way_is_tested() -> None:
         keys = set(fields[init].annotation.model_fields)
         shared = set(fields["sparse_nmf"].annotation.model_fields) if init == "graph_nmf" else set()
         assert keys - shared <= set(names) <= keys
+
+
+SHARED: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({}, {"bin_decay_times": 2.0}), ({}, {"max_bins": 100}), ({}, {"baseline_s": 3.0}), ({}, {"threshold": 6.0}),
+    ({}, {"min_evidence": 1e4}), ({}, {"significance": 8.0}), ({"min_evidence": 1.0}, {"searches": 3}),
+    ({"searches": 1}, {"max_components": 2}), ({"significance": 7.0}, {"min_size": 1.0}), ({}, {"max_gain": 0.1}),
+    ({"significance": 0.5}, {"grow": 1.0}), ({}, {"footprints": {"growth": "ellipse", "ellipse_factor": 1.2}}),
+    ({"significance": 1.0, "grow": 1.0}, {"footprints": {"regression": "nnls_l0"}}),
+    ({}, {"footprints": {"threshold": "max", "max_fraction": 0.5}}), ({}, {"footprints": {"median_px": 3}}),
+    ({}, {"background": {"spacing": 1.0}}), ({}, {"background": {"model": "static"}}),
+    ({}, {"background": {"model": "low_rank"}}),
+    ({"background": {"model": "low_rank"}}, {"background": {"model": "low_rank", "components": 4}}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("base", "change"), SHARED, ids=str)
+def test_keys_that_all_ways_share_make_a_difference(
+    base: dict[str, Any], change: dict[str, Any], dim: tuple[MovieStore, Planted]
+) -> None:
+    movie, planted = dim
+    plain, changed = found(movie, planted.noise, **base), found(movie, planted.noise, **{**base, **change})
+    different = changed.footprints.shape != plain.footprints.shape
+    assert different or (changed.footprints != plain.footprints).nnz > 0
