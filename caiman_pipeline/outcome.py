@@ -10,6 +10,7 @@ import numpy as np
 
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.records import (
+    BACKGROUND_SIGNALS,
     components_from_result,
     load_movie_info,
     quality_from_result,
@@ -83,7 +84,7 @@ def load_outcome(files: OutcomeFiles) -> Outcome:
         If a file is missing, damaged or of another kind, or if tables do not have the same components.
     """
     kinds = ("motion", "images", "components", "traces", "quality", "selection")
-    results = {kind: load_result(getattr(files, kind), kind) for kind in kinds}
+    results = {kind: load_result(getattr(files, kind), kind, skip=BACKGROUND_SIGNALS) for kind in kinds}
     motion, selection = results["motion"], results["selection"]
     shift_arrays = {"rigid", "field", "grid_0", "grid_1", "grid_2"}
     return Outcome(

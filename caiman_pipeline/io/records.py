@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csc_matrix
 
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.atomic import write_text
@@ -61,15 +62,25 @@ def components_to_arrays(components: Components) -> dict[str, Any]:
     }  # fmt: skip
 
 
+BACKGROUND_SIGNALS = ("background_spatial", "background_temporal")
+
+
 def components_from_result(result: Result | Mapping[str, Any]) -> Components:
-    """Rebuild components from a loaded result."""
+    """Rebuild components from a loaded result; with its background's signals skipped, the background is static."""
+    static = result["background_static"]
+    arrays = result.arrays if isinstance(result, Result) else result
+    if BACKGROUND_SIGNALS[0] in arrays:
+        background = Background(static, *(result[name] for name in BACKGROUND_SIGNALS))
+    else:
+        nothing = np.zeros((0, result["denoised"].shape[1]), np.float32)
+        background = Background(static, csc_matrix((len(static), 0), dtype=np.float32), nothing)
     return Components(
         dims=tuple(int(n) for n in result["dims"]),
         ids=result["ids"],
         footprints=result["footprints"],
         denoised=result["denoised"],
         residual=result["residual"],
-        background=Background(result["background_static"], result["background_spatial"], result["background_temporal"]),
+        background=background,
         noise=result["noise"],
         frames_per_bin=int(result["frames_per_bin"]),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,8 +112,8 @@ def is_result(path: Path | str) -> bool:
         return {"schema", "kind", "settings", "source"} <= set(file.attrs)
 
 
-def load_result(path: Path | str, kind: str) -> Result:
-    """Read a result of the given kind.
+def load_result(path: Path | str, kind: str, *, skip: Collection[str] = ()) -> Result:
+    """Read a result of the given kind, without the arrays named by ``skip``.
 
     Raises
     ------
@@ -128,7 +128,7 @@ def load_result(path: Path | str, kind: str) -> Result:
                     f"{path}: expected a {kind!r} result of schema {SCHEMA}, found {found[0]!r} of schema {found[1]}. "
                     "Delete it and run the workflow again."
                 )
-            arrays = {name: _read(item) for name, item in file.items()}
+            arrays = {name: _read(item) for name, item in file.items() if name not in skip}
             note_result(Path(path), file.attrs.get("digest", ""), json.loads(file.attrs.get("provenance", "{}")))
             return Result(kind, arrays, json.loads(file.attrs["settings"]), json.loads(file.attrs["source"]))
     except OSError as error:
