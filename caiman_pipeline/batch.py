@@ -47,14 +47,15 @@ class RecordingState:
     warnings: int = 0
 
 
-def collect_states(results: Path, recordings: Iterable[str]) -> list[RecordingState]:
-    """Return the state of each recording, in the order given."""
-    return [recording_state(results / name, name) for name in recordings]
+def collect_states(results: Path, recordings: Iterable[str], *, ended: bool = False) -> list[RecordingState]:
+    """Return the state of each recording, in the order given; once a run has ``ended``, no job is running."""
+    return [recording_state(results / name, name, ended=ended) for name in recordings]
 
 
-def recording_state(folder: Path, recording: str) -> RecordingState:
+def recording_state(folder: Path, recording: str, *, ended: bool = False) -> RecordingState:
     """Find out how far a recording has come: a failure first, then a job that died, then whether all is there."""
     logs = read_logs(folder / "logs")
+    running = [log.path for log in logs if not ended and log.is_running()]
     known = RecordingState(
         recording=recording,
         state="waiting",
@@ -62,10 +63,12 @@ def recording_state(folder: Path, recording: str) -> RecordingState:
         seconds=round(sum(read_benchmark(p)[0] for p in (folder / "benchmarks").glob("*.tsv")), 2),
         warnings=len({text for log in logs for text in log.warnings}),
     )
-    failure = _first_failure(folder / "logs", logs)
+    failure = _first_failure(folder / "logs", [log for log in logs if log.path not in running])
     if failure is not None:
         stage, reason, log = failure
         return replace(known, state="failed", stage=stage, reason=reason, log=log)
+    if running:
+        return replace(known, stage=running[-1].name.split(".", 1)[0], reason="is running")
     waiting = _what_is_missing(folder, recording, logs)
     if waiting is not None:
         return replace(known, stage=waiting[0], reason=waiting[1])
@@ -82,7 +85,7 @@ def recording_state(folder: Path, recording: str) -> RecordingState:
 def _first_failure(folder: Path, logs: list[JobLog]) -> tuple[str, str, str] | None:
     """Return stage, reason and log of the earliest failure that no later success has overtaken."""
     recorded = failure_logs(folder)
-    silent = {log.path: log for log in logs if not log.finished and log.path not in recorded and not log.is_running()}
+    silent = {log.path: log for log in logs if not log.finished and log.path not in recorded}
     places = {path.name: path for path in (*recorded, *silent)}
     for name in in_order(places):
         path = places[name]
@@ -124,8 +127,6 @@ def _what_is_missing(folder: Path, recording: str, logs: list[JobLog]) -> tuple[
         folder / "export_nwb" / f"{recording}.nwb",
     )
     gone = [path for path in expected if not path.exists()]
-    if running := [log.stage for log in logs if log.is_running()]:
-        return running[-1], "is running"
     finished = {log.stage for log in logs if log.finished}
     todo = [stage for stage in STAGE_ORDER if stage not in finished]
     if gone:

@@ -144,6 +144,7 @@ def write_summary():
         "-m",
         "caiman_pipeline.cli.main",
         "summary",
+        "--ended",
         "--results",
         CONFIG.paths.results,
     ]
