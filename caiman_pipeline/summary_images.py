@@ -9,8 +9,8 @@ import numpy as np
 from numba import njit
 
 from caiman_pipeline.cnmf.noise import noise_power
-from caiman_pipeline.io.store import MovieStore, Part
-from caiman_pipeline.parallel import row_slabs, stream_ordered
+from caiman_pipeline.io.store import MovieStore
+from caiman_pipeline.parallel import map_ordered, row_slabs
 from caiman_pipeline.types import Dims, FloatArray
 
 NOISE_FRAMES = 1024
@@ -76,17 +76,13 @@ def summarise(
     progress : called with frames done and in all
     """
     reference = movie.parts[0].read().mean(-1)
-    chosen = _noise_parts(movie)
-
-    def one(item: tuple[int, Part]) -> _Sums:
-        index, part = item
+    chosen, sums = _noise_parts(movie), None
+    for index, (_, stop, pixels) in enumerate(movie.read_parts()):
         band = noise_band if index in chosen else None
-        return _sum_part(part.read(), reference, bin_frames=bin_frames, band=band, method=noise_method)
-
-    sums: _Sums | None = None
-    for part, more in zip(movie.parts, stream_ordered(one, enumerate(movie.parts), threads), strict=True):
+        noise = _part_noise(pixels, band, noise_method, threads) if band else None
+        more = _sum_part(pixels, reference, noise, bin_frames=bin_frames, threads=threads)
         sums = more if sums is None else _join(sums, more)
-        progress(part.stop, movie.n_frames)
+        progress(stop, movie.n_frames)
     assert sums is not None
     return _images(sums, reference, bin_frames, len(chosen))
 
@@ -99,27 +95,32 @@ def _noise_parts(movie: MovieStore) -> set[int]:
 
 
 def _sum_part(
-    frames: FloatArray, reference: FloatArray, *, bin_frames: int, band: tuple[float, float] | None, method: str
+    pixels: FloatArray, reference: FloatArray, noise: FloatArray | None, *, bin_frames: int, threads: int
 ) -> _Sums:
-    dims, n = frames.shape[:-1], frames.shape[-1]
-    pixels = frames.reshape(-1, n)
-    noise = _part_noise(pixels, band, method).reshape(dims) if band else None
+    dims, n = reference.shape, pixels.shape[1]
     width = min(bin_frames, n)
     binned = np.empty((len(pixels), n // width), np.float32)
-    totals = np.empty((len(pixels), 6))
-    _add_frames(pixels, reference.ravel(), width, binned, totals)
+    totals, base = np.empty((len(pixels), 6)), reference.ravel()
+
+    def add(rows: tuple[int, int]) -> None:
+        _add_frames(*rows, pixels, base, width, binned, totals)
+
+    map_ordered(add, row_slabs(len(pixels)), threads)
     total, squares, highest, binned_total, binned_squares, binned_highest = (x.reshape(dims) for x in totals.T)
+    neighbours = [_neighbour_products(binned, dims, o, threads) for o in neighbour_offsets(len(dims))]
     return _Sums(
         frames=n, bins=n // width, total=total, squares=squares, highest=highest, binned=binned_total,
-        binned_squares=binned_squares, binned_highest=binned_highest,
-        neighbours=np.stack([_neighbour_products(binned, dims, o) for o in neighbour_offsets(len(dims))]), noise=noise,
+        binned_squares=binned_squares, binned_highest=binned_highest, neighbours=np.stack(neighbours),
+        noise=None if noise is None else noise.reshape(dims),
     )  # fmt: skip
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
-def _add_frames(pixels: FloatArray, reference: FloatArray, width: int, binned: FloatArray, totals: FloatArray) -> None:
+def _add_frames(
+    start: int, stop: int, pixels: FloatArray, reference: FloatArray, width: int, binned: FloatArray, totals: FloatArray
+) -> None:
     """Bin each pixel's frames less its reference, and write sum, sum of squares and maximum of frames and of bins."""
-    for p in range(len(pixels)):
+    for p in range(start, stop):
         row, base = pixels[p], reference[p]
         total, squares, highest = np.float32(0.0), np.float32(0.0), np.float32(-np.inf)
         for t in range(len(row)):
@@ -141,8 +142,11 @@ def _add_frames(pixels: FloatArray, reference: FloatArray, width: int, binned: F
         totals[p, 3], totals[p, 4], totals[p, 5] = short, short_squares, short_highest
 
 
-def _part_noise(pixels: FloatArray, band: tuple[float, float], method: str) -> FloatArray:
-    return np.concatenate([noise_power(pixels[a:b], band=band, method=method) for a, b in row_slabs(len(pixels))])
+def _part_noise(pixels: FloatArray, band: tuple[float, float], method: str, threads: int) -> FloatArray:
+    def one(rows: tuple[int, int]) -> FloatArray:
+        return noise_power(pixels[slice(*rows)], band=band, method=method)
+
+    return np.concatenate(map_ordered(one, row_slabs(len(pixels), 2048), threads))
 
 
 def _pair(offset: tuple[int, ...], dims: Dims) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
@@ -151,17 +155,19 @@ def _pair(offset: tuple[int, ...], dims: Dims) -> tuple[tuple[slice, ...], tuple
     return first, second
 
 
-def _neighbour_products(binned: FloatArray, dims: Dims, offset: tuple[int, ...]) -> FloatArray:
-    first, second = _pair(offset, dims)
+def _neighbour_products(binned: FloatArray, dims: Dims, offset: tuple[int, ...], threads: int) -> FloatArray:
     order = np.arange(len(binned)).reshape(dims)
+    first, second = (np.ascontiguousarray(order[side]).ravel() for side in _pair(offset, dims))
     out = np.zeros(len(binned))
-    _pair_products(binned, order[first].ravel(), order[second].ravel(), out)
+    map_ordered(lambda rows: _pair_products(*rows, binned, first, second, out), row_slabs(len(first)), threads)
     return out.reshape(dims)
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
-def _pair_products(binned: FloatArray, first: FloatArray, second: FloatArray, out: FloatArray) -> None:
-    for i in range(len(first)):
+def _pair_products(
+    start: int, stop: int, binned: FloatArray, first: FloatArray, second: FloatArray, out: FloatArray
+) -> None:
+    for i in range(start, stop):
         a, b = binned[first[i]], binned[second[i]]
         total = np.float32(0.0)
         for t in range(len(a)):

@@ -16,7 +16,6 @@ from caiman_pipeline.cnmf.background import NodeGrid
 from caiman_pipeline.parallel import map_ordered, row_slabs
 from caiman_pipeline.types import FloatArray
 
-
 FRAMES_AT_ONCE = 512
 
 
