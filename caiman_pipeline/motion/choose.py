@@ -21,7 +21,7 @@ from caiman_pipeline.types import FloatArray
 
 METHODS = ("none", "rigid", "piecewise")
 CLEARLY = 2.0
-JUDGED_FRAMES, MOST_STRETCHES = 4, 16
+JUDGED_FRAMES = 64
 Ranges = list[tuple[int, int]]
 
 
@@ -40,12 +40,12 @@ class Verdict:
 
 
 def judge(source: Source, stretches: Ranges, registration: Registration, *, wanted: str) -> Verdict:
-    """Compare no, rigid and local correction on stretches of frames, and choose the best up to ``wanted``."""
-    short = [(a, min(b, a + JUDGED_FRAMES)) for a, b in stretches[:: -(-len(stretches) // MOST_STRETCHES)]]
-    pieces = [source.read(a, b)[source.good(a, b)] for a, b in short]
-    lengths, frames = [len(p) for p in pieces if len(p)], np.concatenate(pieces)
+    """Compare no, rigid and local correction on frames of the sample, and choose the best up to ``wanted``."""
+    sample = np.concatenate([np.arange(a, b)[source.good(a, b)] for a, b in stretches])
+    places = np.linspace(0, len(sample) - 1, min(JUDGED_FRAMES, len(sample))).round().astype(int)
+    frames = source.read_frames(sample[places])
     board = np.indices(registration.grid.cell_shape).sum(0).ravel() % 2
-    gains = np.concatenate([_gains(frames, lengths, registration, board == side) for side in (0, 1)])
+    gains = sum(_gains(frames, registration, board == side) for side in (0, 1))
     kept = 0
     for method in range(1, METHODS.index(wanted) + 1):
         difference = gains[:, method] - gains[:, kept]
@@ -54,8 +54,8 @@ def judge(source: Source, stretches: Ranges, registration: Registration, *, want
     return Verdict(gains.mean(0), METHODS[kept])
 
 
-def _gains(frames: FloatArray, lengths: list[int], registration: Registration, seen: FloatArray) -> FloatArray:
-    """Return the gain of (no, rigid, local) correction on the unseen cells in each stretch, float64 (stretches, 3)."""
+def _gains(frames: FloatArray, registration: Registration, seen: FloatArray) -> FloatArray:
+    """Return the gain of (no, rigid, local) correction on the unseen cells of each frame, float64 (T, 3)."""
     plan, weight = registration.plan, registration.weight * _pixels_of(registration, seen)
     places = [np.zeros((len(frames), registration.cells.n_cells, 3), np.float32)]
     rigid = _at_cells(frames, _half(registration, weight, local=False))
@@ -67,8 +67,7 @@ def _gains(frames: FloatArray, lengths: list[int], registration: Registration, s
     else:
         places.append(places[-1])
     fits = np.stack([_fits(frames, at, registration, ~seen) for at in places], axis=1)
-    ends = np.cumsum(lengths)[:-1]
-    return np.array([piece.mean(0) for piece in np.split(fits - fits[:, :1], ends)])
+    return fits - fits[:, :1]
 
 
 def _pixels_of(registration: Registration, chosen: FloatArray) -> FloatArray:

@@ -200,8 +200,10 @@ def _chunk_shifts(
     inside = slice(start - begin, stop - begin)
     whole = np.concatenate([e.whole for _, e in estimates])[inside]
     at_limit = np.concatenate([e.at_limit for _, e in estimates])[inside]
-    good = source.good(start, stop)
-    return _still(shifts_of(whole, smooth, registration), ~good), at_limit & good
+    shifts, good = shifts_of(whole, smooth, registration), source.good(start, stop)
+    most = np.array(registration.plan.max_shift)
+    at_limit = at_limit | ((np.abs(shifts.rigid) >= most - 1e-3) & (most > 0)).any(1)
+    return _still(shifts, ~good), at_limit & good
 
 
 def _still(shifts: Shifts, frames: FloatArray) -> Shifts:

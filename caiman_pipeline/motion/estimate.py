@@ -218,7 +218,8 @@ def _bridge(values: FloatArray, good: FloatArray) -> FloatArray:
 def shifts_of(whole: FloatArray, values: FloatArray, registration: Registration) -> Shifts:
     """Return the shifts of frames from their whole-pixel part and their smoothed mode values.
 
-    The rigid part is the field's mean over all pixels; deviations from it are limited to ``max_deviation``.
+    The rigid part is the field's mean over all pixels, at most ``max_shift``; deviations from it are limited to
+    ``max_deviation``.
     """
     plan, modes, grid = registration.plan, registration.modes, registration.grid
     ndim, nodes = len(plan.dims), int(np.prod(grid.node_shape))
@@ -226,7 +227,8 @@ def shifts_of(whole: FloatArray, values: FloatArray, registration: Registration)
     local[..., list(modes.axes)] = times(values, modes.to_nodes.T).reshape(len(values), nodes, len(modes.axes))
     local = local[..., 3 - ndim :]
     mean = np.einsum("n,tna->ta", mean_of_nodes(grid).astype(np.float32), local)
-    rigid = (whole + mean).astype(np.float32)
+    most = np.array(plan.max_shift, np.float32)
+    rigid = np.clip(whole + mean, -most, most).astype(np.float32)
     if nodes == 1:
         return Shifts(rigid)
     limit = np.array(plan.max_deviation, np.float32)

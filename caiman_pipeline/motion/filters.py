@@ -42,18 +42,38 @@ def _half_gaussian(sigma: float) -> FloatArray:
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz"})
+def _add_row(frame: FloatArray, y: int, weight: float, out: FloatArray) -> None:
+    """Add ``weight`` x one row of a plane, point-symmetric beyond its first and last."""
+    last = len(frame) - 1
+    if 0 <= y <= last:
+        row = frame[y]
+        for x in range(len(out)):
+            out[x] += weight * row[x]
+    else:
+        edge = frame[0] if y < 0 else frame[last]
+        mirrored = frame[min(-y, last)] if y < 0 else frame[max(2 * last - y, 0)]
+        for x in range(len(out)):
+            out[x] += weight * (2 * edge[x] - mirrored[x])
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "nsz"})
 def _blur(frame: FloatArray, along_y: FloatArray, along_x: FloatArray, out: FloatArray) -> None:
-    """Convolve a plane (H, W) with two symmetric kernels, given from their centre outwards; edges are repeated."""
+    """Convolve a plane (H, W) with two symmetric kernels, given from their centre outwards.
+
+    Beyond the edge the plane goes on point-symmetrically, so that a slope leaves no trace there.
+    """
     rows, columns = frame.shape
     reach = len(along_x) - 1
     line, wide = np.empty(columns, np.float32), np.empty(columns + 2 * reach, np.float32)
     for y in range(rows):
         line[:] = along_y[0] * frame[y]
         for k in range(1, len(along_y)):
-            upper, lower, w = frame[max(y - k, 0)], frame[min(y + k, rows - 1)], along_y[k]
-            for x in range(columns):
-                line[x] += w * (upper[x] + lower[x])
-        wide[:reach], wide[reach : reach + columns], wide[reach + columns :] = line[0], line, line[columns - 1]
+            _add_row(frame, y - k, along_y[k], line)
+            _add_row(frame, y + k, along_y[k], line)
+        wide[reach : reach + columns] = line
+        for k in range(1, reach + 1):
+            wide[reach - k] = 2 * line[0] - line[min(k, columns - 1)]
+            wide[reach + columns - 1 + k] = 2 * line[columns - 1] - line[max(columns - 1 - k, 0)]
         target = out[y]
         target[:] = along_x[0] * line
         for k in range(1, len(along_x)):

@@ -62,7 +62,8 @@ def make_template(
     """
     stretches = choose_stretches(source, count=count, reach=plan.reach)
     mean, _ = sample_mean(source, stretches, None)
-    if method == "none" or not any(plan.max_shift):
+    empty = not any(source.good(a, b).any() for a, b in stretches)
+    if method == "none" or empty or not any(plan.max_shift):
         return _unregistered(source, mean if image is None else image, mean, stretches)
     start = image if image is not None else start_image(source, stretches, high_pass=plan.high_pass)
     refined = refine_template(

@@ -149,6 +149,14 @@ def _bounds(cell: int, ez: FloatArray, ey: FloatArray, ex: FloatArray, low: Floa
 
 
 @njit(cache=True, nogil=True)
+def _widest(edges: FloatArray) -> int:
+    widest = 0
+    for k in range(len(edges) - 1):
+        widest = max(widest, edges[k + 1] - edges[k])
+    return widest
+
+
+@njit(cache=True, nogil=True)
 def _cut(image: FloatArray, low: FloatArray, high: FloatArray, out: FloatArray) -> None:
     """Write the pixels of one cell of an image (D, H, W) in C order."""
     column = 0
@@ -273,10 +281,15 @@ def _agreement(
     low, high = np.zeros(3, np.int64), np.zeros(3, np.int64)
     count, shown = len(frames), own.shape[1]
     score, slow = np.empty((count, shown), np.float32), np.empty((count, 3), np.float32)
+    # Memory for the largest cell, used for all: asking for it again and again costs more than filling it.
+    most = _widest(ez) * _widest(ey) * _widest(ex)
+    memory = np.empty((shown + count + 5) * most, np.float32)
     for cell in range(begin, end):
         pixels = _bounds(cell, ez, ey, ex, low, high)
-        lagged, residual = np.empty((shown, pixels), np.float32), np.empty((count, pixels), np.float32)
-        still, w, u = np.empty(pixels, np.float32), np.empty(pixels, np.float32), np.empty((3, pixels), np.float32)
+        lagged = memory[: shown * pixels].reshape(shown, pixels)
+        residual = memory[shown * most : shown * most + count * pixels].reshape(count, pixels)
+        rest = memory[(shown + count) * most : (shown + count) * most + 5 * pixels].reshape(5, pixels)
+        still, w, u = rest[0], rest[1], rest[2:]
         _gather_template(image, low, high, lz, ly, lx, lagged)
         _gather_frames(frames, offsets[cell], low, high, residual)
         _cut(image, low, high, still)

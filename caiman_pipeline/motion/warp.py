@@ -298,19 +298,19 @@ def _transpose(rows: FloatArray, position: int, out: FloatArray) -> None:
 @njit(cache=True, nogil=True)
 def _warp(
     begin: int, end: int, frames: FloatArray, padding: int, fields: FloatArray, base_z: FloatArray,
-    base_y: FloatArray, base_x: FloatArray, taps_z: FloatArray, taps_y: FloatArray, taps_x: FloatArray, box: FloatArray, fill: float, replace: bool,
-    counts: FloatArray, position: int, out: FloatArray, outside: FloatArray,
+    base_y: FloatArray, base_x: FloatArray, taps_z: FloatArray, taps_y: FloatArray, taps_x: FloatArray,
+    box: FloatArray, fill: float, replace: bool, counts: FloatArray, position: int, out: FloatArray,
+    outside: FloatArray,
 ) -> None:  # fmt: skip
     depth, height, width, _ = out.shape
     count, lead = len(frames), 0 if depth > 1 else 1
     full = (width + LANES - 1) // LANES * LANES
+    line, displacement = np.empty((3, fields.shape[4]), np.float32), np.zeros((3, full), np.float32)
+    whole, result = np.zeros((3, full), np.int32), np.empty((count, full + LANES), np.float32)
+    wz, wy, wx = np.ones((4, full), np.float32), np.empty((4, full), np.float32), np.empty((4, full), np.float32)
     for item in range(begin, end):
         z, y = item // height, item % height
-        line, displacement = np.empty((3, fields.shape[4]), np.float32), np.zeros((3, full), np.float32)
-        whole = np.zeros((3, full), np.int32)
-        wz, wy, wx = np.ones((4, full), np.float32), np.empty((4, full), np.float32), np.empty((4, full), np.float32)
-        result = np.empty((count, full + LANES), np.float32)
-        along_z, along_y = taps_z[:, z].copy(), taps_y[:, y].copy()
+        along_z, along_y = taps_z[:, z], taps_y[:, y]
         for t in range(count):
             _row_displacement(
                 fields[t], base_z[z], along_z, base_y[y], along_y, base_x, taps_x, lead, line, displacement
