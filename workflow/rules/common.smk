@@ -1,4 +1,5 @@
 # The recordings sheet, path patterns and input functions: the only Python in the workflow.
+import inspect
 import json
 import os
 import subprocess
@@ -48,19 +49,29 @@ LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 
 
+def looked_up(function):
+    """Keep a function's signature: Snakemake asks for it at each call, some 200 000 times for 1 000 recordings."""
+    function.__signature__ = inspect.signature(function)
+    return function
+
+
 def settings(stage):
     """A rule's params: the recording's resolved settings of one stage, as JSON."""
-    return lambda wildcards: json.dumps(
-        RECORDINGS[wildcards.recording].settings(stage), sort_keys=True
+    return looked_up(
+        lambda wildcards: json.dumps(
+            RECORDINGS[wildcards.recording].settings(stage), sort_keys=True
+        )
     )
 
 
+@looked_up
 def files_as_listed(wildcards):
     return RECORDINGS[wildcards.recording].files() or list(
         RECORDINGS[wildcards.recording].patterns
     )
 
 
+@looked_up
 def files_present(wildcards):
     """Raw files that exist: a missing one must fail its own recording (in `inspect`), not the whole batch.
 
@@ -73,6 +84,7 @@ def files_present(wildcards):
     ]
 
 
+@looked_up
 def seeds_file(wildcards):
     """The masks that components start from, if any and if it exists: a missing one must fail its own recording."""
     config = RECORDINGS[wildcards.recording].config.patch_cnmf
@@ -87,6 +99,7 @@ def refine_start(wildcards):
     return start if start and os.path.exists(start) else found
 
 
+@looked_up
 def movie_store(wildcards):
     """Where the recording's corrected movie goes on an object store, or nothing: with the other results."""
     return (
@@ -99,6 +112,7 @@ def movie_store(wildcards):
 def memory_mb(stage):
     """A rule's `mem_mb`: predicted from the recording's size, more with each attempt."""
 
+    @looked_up
     def predict(wildcards, threads, attempt):
         from caiman_pipeline.planning import SNAKEMAKE_MB, predict_memory_mb
 
@@ -112,6 +126,7 @@ def memory_mb(stage):
 def minutes(stage):
     """A rule's `runtime`: predicted from the recording's size with much to spare, more with each attempt."""
 
+    @looked_up
     def predict(wildcards, threads, attempt):
         from caiman_pipeline.planning import predict_minutes
 
