@@ -14,5 +14,9 @@ class InspectSettings(Section):
 
     min_frames: int = key(50, "frames", "Fewest frames that are worth analysing; fewer is an error.", ge=2)
     max_bad_fraction: float = key(
-        0.5, "", "Largest share of constant, black or non-finite frames; more is an error.", ge=0, le=1
+        1.0,
+        "",
+        "Largest share of constant, black or non-finite frames; more is an error. With 1 they are only flagged.",
+        ge=0,
+        le=1,
     )

@@ -35,7 +35,9 @@ class PathSettings(Section):
 
     recordings: str = key("config/recordings.tsv", "", "The recordings sheet, tab-separated.")
     results: str = key("results", "", "Folder for everything that the workflow writes.")
-
+    keep_movie: bool = key(
+        True, "", "Keep corrected movies, from which re-analysis starts; without, they go when a recording is done."
+    )
     movie_store: str = key(
         "",
         "",

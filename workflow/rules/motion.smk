@@ -50,7 +50,7 @@ rule motion_correct:
         info=MOVIE_INFO,
         template=TEMPLATE,
     output:
-        directory(BLOCK),
+        directory(BLOCK) if CONFIG.paths.keep_movie else temp(directory(BLOCK)),
     log:
         f"{LOGS}/motion_correct.{{scatteritem}}.log",
     benchmark:
