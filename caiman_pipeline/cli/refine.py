@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,24 +16,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=Path, required=True, help="HDF5 file of the summary images")
     parser.add_argument("--merged", type=Path, required=True, help="HDF5 file of the merged components")
     parser.add_argument("--components", type=Path, required=True, help="HDF5 file to write: the updated components")
+    parser.add_argument("--scratch", help="local folder to keep the movie in for the job's later passes over it")
     add_stage_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Refine one recording's components."""
-    with stage_job("refine", args) as threads:
+    with stage_job("refine", args) as threads, ExitStack() as kept:
         from caiman_pipeline.cnmf.denoise import make_denoiser
         from caiman_pipeline.cnmf.refine import prepare_field, refine
         from caiman_pipeline.config.refine import RefineSettings
         from caiman_pipeline.config.root import load_stage
         from caiman_pipeline.io.records import components_to_arrays
         from caiman_pipeline.io.results import load_result, save_result
+        from caiman_pipeline.io.scratch import near
         from caiman_pipeline.io.store import open_movie
         from caiman_pipeline.patches.plan import plan_refine
         from caiman_pipeline.refit import load_start
 
         settings, recording = load_stage(RefineSettings, args.settings)
-        movie = open_movie(args.movie)
+        movie = kept.enter_context(near(open_movie(args.movie), args.scratch))
         start = load_start(settings.start or args.merged, movie)
         plan = plan_refine(
             settings, recording, movie.dims, bin_frames=start.bin_frames, shapeless=start.shapeless

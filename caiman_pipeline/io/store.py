@@ -16,7 +16,7 @@ from functools import cache
 from math import prod
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -171,6 +171,28 @@ class Part:
         return box
 
 
+class StoredPart(Protocol):
+    """Frames ``start`` to ``stop`` of a movie, wherever they are kept."""
+
+    @property
+    def start(self) -> int:
+        """First frame."""
+        ...
+
+    @property
+    def stop(self) -> int:
+        """Frame after the last."""
+        ...
+
+    def read(self) -> FloatArray:
+        """Return the whole part, float32 (*dims, stop - start)."""
+        ...
+
+    def read_box(self, bounds: Bounds) -> FloatArray:
+        """Return a box of the field of view, float32 (*box, stop - start), reading little else."""
+        ...
+
+
 @dataclass(frozen=True)
 class MovieStore:
     """A motion-corrected movie on disk, read in pieces.
@@ -183,7 +205,7 @@ class MovieStore:
 
     dims: Dims
     frame_rate_hz: float
-    parts: tuple[Part | ZarrPart, ...]
+    parts: tuple[StoredPart, ...]
     valid: FloatArray
 
     @property
