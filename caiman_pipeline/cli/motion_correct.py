@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 
-from caiman_pipeline.cli.stage import add_stage_arguments, log, progress, stage_job
-from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.cli.stage import add_stage_arguments, log, parse_share, progress, stage_job
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,14 +16,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder to write: parts of the movie and block.h5")
     parser.add_argument("--store", default="", help="URL on an object store for the parts, instead of the folder")
     add_stage_arguments(parser)
-
-
-def parse_block(text: str) -> tuple[int, int]:
-    """Return (block from 0, number of blocks) of ``2-of-4``."""
-    match = re.fullmatch(r"(\d+)-of-(\d+)", text)
-    if match is None or not 1 <= int(match[1]) <= int(match[2]):
-        raise PipelineError(f"--block: expected something like 2-of-4, found {text!r}.")
-    return int(match[1]) - 1, int(match[2])
 
 
 def run(args: argparse.Namespace) -> None:
@@ -42,6 +32,7 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.motion.results import block_to_arrays, template_from_result
         from caiman_pipeline.motion.saved import make_correction, open_source
 
+        block, blocks = parse_share(args.block)
         settings, _ = load_stage(MotionSettings, args.settings)
         info = load_movie_info(args.movie_info)
         plan = make_plan(settings, dims=info.dims, frame_rate_hz=info.frame_rate_hz)
@@ -50,13 +41,13 @@ def run(args: argparse.Namespace) -> None:
         correction = make_correction(
             source, template, plan, settings=settings, values=(info.value_min, info.value_max), threads=threads
         )
-        parts = block_parts(info.n_frames, plan.dims, *parse_block(args.block))
+        parts = block_parts(info.n_frames, plan.dims, block, blocks)
         log.info("block %s: %d parts, method %s", args.block, len(parts), template.method)
         with whole_folder(args.output) as folder:
             if args.store:
                 keep_elsewhere(folder, f"{args.store}/{args.block}.zarr", dims=plan.dims, parts=parts)
-            block = correct_block(source, parts, folder, correction=correction, progress=progress("frames"))
+            corrected = correct_block(source, parts, folder, correction=correction, progress=progress("frames"))
             save_result(
-                folder / "block.h5", kind="motion_block", arrays=block_to_arrays(block),
+                folder / "block.h5", kind="motion_block", arrays=block_to_arrays(corrected),
                 settings=settings.model_dump(mode="json"), source={"recording": info.recording, "block": args.block},
             )  # fmt: skip

@@ -131,5 +131,5 @@ def parse_share(text: str) -> tuple[int, int]:
     """
     number, _, count = text.partition("-of-")
     if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
-        raise PipelineError(f"{text!r} is not a share like 2-of-4.")
+        raise PipelineError(f"{text!r} is not a share of the work like 2-of-4.")
     return int(number) - 1, int(count)

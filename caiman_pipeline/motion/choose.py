@@ -45,7 +45,7 @@ def judge(source: Source, stretches: Ranges, registration: Registration, *, want
     places = np.linspace(0, len(sample) - 1, min(JUDGED_FRAMES, len(sample))).round().astype(int)
     frames = source.read_frames(sample[places])
     board = np.indices(registration.grid.cell_shape).sum(0).ravel() % 2
-    gains = sum(_gains(frames, registration, board == side) for side in (0, 1))
+    gains = _gains(frames, registration, board == 0) + _gains(frames, registration, board == 1)
     kept = 0
     for method in range(1, METHODS.index(wanted) + 1):
         difference = gains[:, method] - gains[:, kept]

@@ -12,7 +12,6 @@ from caiman_pipeline.io.store import block_parts
 from caiman_pipeline.motion.correct import correct_block
 from caiman_pipeline.motion.make import make_given
 from caiman_pipeline.motion.plan import make_plan
-from caiman_pipeline.motion.results import load_shifts
 from caiman_pipeline.motion.saved import make_correction, open_source
 from caiman_pipeline.types import FloatArray, MovieInfo
 
@@ -38,11 +37,11 @@ def apply_shifts(
     Raises
     ------
     PipelineError
-        If the shifts are those of another number of frames or axes.
+        If the shifts are those of another number of frames or other dimensions.
     """
     plan = make_plan(settings, dims=info.dims, frame_rate_hz=info.frame_rate_hz)
     source = open_source(info, plan, settings, scan_offset_px=0.0)
-    template = make_given(source, load_shifts(motion), count=settings.template_frames)
+    template = make_given(source, motion, count=settings.template_frames)
     correction = make_correction(
         source, template, plan, settings=settings, values=(info.value_min, info.value_max), threads=threads
     )

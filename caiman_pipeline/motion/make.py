@@ -11,12 +11,13 @@ import numpy as np
 
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.readers import open_file
+from caiman_pipeline.io.records import shifts_from_result
 from caiman_pipeline.io.results import load_result
 from caiman_pipeline.motion.choose import METHODS, judge
 from caiman_pipeline.motion.estimate import prepare_registration
 from caiman_pipeline.motion.grid import middle_nodes
 from caiman_pipeline.motion.plan import MotionPlan
-from caiman_pipeline.motion.results import TemplateResult, load_shifts, slice_shifts
+from caiman_pipeline.motion.results import TemplateResult, slice_shifts
 from caiman_pipeline.motion.saved import check_template, modes_to_arrays, open_source
 from caiman_pipeline.motion.scan import find_scan_offset
 from caiman_pipeline.motion.source import Source, read_ahead
@@ -84,18 +85,20 @@ def make_template(
     )  # fmt: skip
 
 
-def make_given(source: Source, given: Shifts, *, count: int) -> TemplateResult:
-    """Return a template for frames whose shifts are known already.
+def make_given(source: Source, motion: Path | str, *, count: int) -> TemplateResult:
+    """Return a template for frames whose shifts are known already, from another recording's ``motion.h5``.
 
     Raises
     ------
     PipelineError
-        If the shifts are those of a movie of another length or number of axes.
+        If the shifts are those of a movie of another length or other dimensions.
     """
-    if given.n_frames != source.n_frames or given.rigid.shape[1] != len(source.dims):
+    saved = load_result(motion, "motion")
+    given, dims = shifts_from_result(saved), saved["template"].shape
+    if given.n_frames != source.n_frames or dims != source.dims:
         raise PipelineError(
-            f"the given shifts are of {given.n_frames} frames with {given.rigid.shape[1]} axes, but the movie has "
-            f"{source.n_frames} frames of {source.dims}. Take them from a channel recorded at the same time."
+            f"{motion}: the given shifts are of {given.n_frames} frames of {dims}, but the movie has {source.n_frames} "
+            f"frames of {source.dims}. Take them from a channel recorded at the same time."
         )
     stretches = choose_stretches(source, count=count, reach=0)
     mean, _ = sample_mean(source, stretches, None)
@@ -145,7 +148,7 @@ def build(
     if offset == "auto":
         source = replace(source, scan_offset_px=measure_scan_offset(source))
     if settings.shifts_from is not None:
-        return make_given(source, load_shifts(settings.shifts_from), count=settings.template_frames)
+        return make_given(source, settings.shifts_from, count=settings.template_frames)
     image = None
     if settings.template is not None:
         image = check_template(load_image(settings.template), plan, settings.template)

@@ -152,7 +152,7 @@ def quality_chart(outcome: Outcome) -> str:
 
 
 def acceptance_region(settings: Mapping[str, Any], highest_snr: float) -> FloatArray:
-    """Return the corners (6, 2), as SNR and correlation, of where components are accepted, size and shape left aside."""
+    """Return the corners (6, 2), as SNR and correlation, of where components are accepted, size left aside."""
     names = ("min_snr", "snr_lowest", "min_r_value", "r_value_lowest")
     if any(name not in settings for name in names):
         return np.zeros((0, 2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.ndimage import gaussian_filter, map_coordinates, spline_filter
 
 from caiman_pipeline.types import FloatArray
 
@@ -33,10 +33,10 @@ def film(
     dims = tuple(np.array(scene.shape) - 2 * pads)
     rng = np.random.default_rng(seed)
     place = np.stack(np.meshgrid(*[np.arange(n) for n in dims], indexing="ij"), axis=-1)
-    frames = np.empty((n_frames, *dims), np.float32)
+    frames, spline = np.empty((n_frames, *dims), np.float32), spline_filter(scene.astype(np.float64), order=3)
     for t in range(n_frames):
         at = np.moveaxis(place - displacement(t) + pads, -1, 0)
-        frames[t] = map_coordinates(scene, at, order=3) + rng.normal(0, noise, dims)
+        frames[t] = map_coordinates(spline, at, order=3, prefilter=False) + rng.normal(0, noise, dims)
     return frames
 
 

@@ -1,0 +1,137 @@
+"""Likelihood of displacements, cell by cell: against its definition, and what can be read from it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from moving import PAD, film, make_scene
+
+from caiman_pipeline.motion.grid import make_grid
+from caiman_pipeline.motion.peaks import frame_gain, linearise, patch_peaks
+from caiman_pipeline.motion.rigid import bin_frames, choose_bins, coarse_shifts, flatten, prepare_coarse
+from caiman_pipeline.motion.surfaces import cell_agreement, prepare_cells
+
+RNG = np.random.default_rng(11)
+DIMS = (40, 60)
+TEMPLATE = make_scene(DIMS, seed=2)[PAD:-PAD, PAD:-PAD]
+WEIGHT = RNG.uniform(0.5, 2, DIMS).astype(np.float32)
+GRID = make_grid(DIMS, spacing=(20.0, 20.0), local=True, bins=(1, 1))
+CELLS = prepare_cells(TEMPLATE, WEIGHT, GRID, lags=(2, 3))
+
+
+def definition(frame, cell, offset):
+    """f'P T_d and T_d'P T_d of one cell at all displacements, with P from its definition."""
+    i, j = np.unravel_index(cell, GRID.cell_shape)
+    rows, columns = (np.arange(e[k], e[k + 1]) for e, k in zip(GRID.edges, (i, j), strict=True))
+    weight = np.diag(WEIGHT[np.ix_(rows, columns)].ravel().astype(float))
+    y, x = np.meshgrid(rows, columns, indexing="ij")
+    slow = np.stack([np.ones(y.size), y.ravel(), x.ravel()], axis=1).astype(float)
+    project = weight - weight @ slow @ np.linalg.inv(slow.T @ weight @ slow) @ slow.T @ weight
+
+    def cut(image, dy, dx):
+        return image[np.ix_(np.clip(rows + dy, 0, DIMS[0] - 1), np.clip(columns + dx, 0, DIMS[1] - 1))].ravel()
+
+    shown = cut(frame, *offset).astype(float)
+    lagged = [cut(TEMPLATE, -dy, -dx).astype(float) for dy in range(-2, 3) for dx in range(-3, 4)]
+    return [shown @ project @ t for t in lagged], [t @ project @ t for t in lagged]
+
+
+@pytest.mark.parametrize("offset", [(0, 0), (3, -2), (-6, 5)])
+def test_agreement_and_energy_are_what_their_definition_says(offset):
+    frames = (TEMPLATE + RNG.normal(0, 30, (2, *DIMS))).astype(np.float32)
+    offsets = np.zeros((2, CELLS.n_cells, 3), np.int64)
+    offsets[1, :, 1:] = offset
+    found = cell_agreement(frames, offsets, CELLS)
+    for cell in (0, 5, CELLS.n_cells - 1):
+        agreement, energy = definition(frames[1], cell, offset)
+        np.testing.assert_allclose(found[1, cell], agreement, rtol=2e-3, atol=2e-3 * np.abs(agreement).max())
+        np.testing.assert_allclose(CELLS.energy[cell], energy, rtol=2e-3, atol=2e-3 * np.max(energy))
+
+
+def test_a_slope_or_offset_added_to_a_frame_changes_no_likelihood():
+    frame = (TEMPLATE + RNG.normal(0, 30, DIMS)).astype(np.float32)[None]
+    tilt = np.add.outer(np.linspace(0, 300, DIMS[0]), np.linspace(500, 100, DIMS[1])).astype(np.float32)
+    offsets = np.zeros((1, CELLS.n_cells, 3), np.int64)
+    plain, tilted = cell_agreement(frame, offsets, CELLS), cell_agreement(frame + tilt, offsets, CELLS)
+    np.testing.assert_allclose(tilted, plain, atol=1e-3 * np.abs(plain).max())
+
+
+def test_pixels_without_weight_do_not_count():
+    weight = WEIGHT.copy()
+    weight[:, 30:] = 0
+    cells = prepare_cells(TEMPLATE, weight, GRID, lags=(2, 3))
+    frame = TEMPLATE[None].copy()
+    other = frame.copy()
+    other[:, :, 33:] = RNG.normal(size=other[:, :, 33:].shape) * 1000
+    offsets = np.zeros((1, cells.n_cells, 3), np.int64)
+    found = [cell_agreement(f, offsets, cells) for f in (frame, other)]
+    np.testing.assert_allclose(found[0], found[1], atol=1e-4 * np.abs(found[0]).max())
+    right = np.flatnonzero(np.unravel_index(np.arange(cells.n_cells), GRID.cell_shape)[1] >= GRID.cell_shape[1] - 2)
+    assert not cells.information[right].any()
+
+
+def test_slopes_of_the_likelihood_are_its_derivative():
+    frames = film(make_scene(DIMS, seed=2), lambda t: np.array([0.4, -0.7]), 3)
+    offsets = np.zeros((3, CELLS.n_cells, 3), np.int64)
+    agreement, gain = cell_agreement(frames, offsets, CELLS), np.ones(3, np.float32)
+    at = RNG.uniform(-0.9, 0.9, (3, CELLS.n_cells, 3)).astype(np.float32)
+    found = linearise(agreement, CELLS, at, gain)
+    for axis in (1, 2):
+        step = np.zeros(3, np.float32)
+        step[axis] = 0.01
+        up, down = (linearise(agreement, CELLS, at + s * step, gain)[..., 0] for s in (1, -1))
+        np.testing.assert_allclose(found[..., axis + 1], (up - down) / 0.02, atol=0.01 * np.abs(found[..., 1:]).max())
+    assert not found[..., 1].any(), "a plane has no slope across planes"
+
+
+def test_the_peak_of_all_cells_together_is_the_displacement():
+    frames = film(make_scene(DIMS, seed=2), lambda t: np.array([0.8, -1.6]), 4, noise=4)
+    offsets = np.zeros((4, CELLS.n_cells, 3), np.int64)
+    agreement = cell_agreement(frames, offsets, CELLS)
+    everywhere = np.arange(CELLS.n_cells)[None]
+    np.testing.assert_allclose(
+        patch_peaks(agreement, CELLS, everywhere, np.ones(4, np.float32))[:, 0], [[0, 0.8, -1.6]] * 4, atol=0.15
+    )
+
+
+def test_gain_is_the_brightness_against_the_template():
+    offsets = np.zeros((2, CELLS.n_cells, 3), np.int64)
+    frames = np.stack([TEMPLATE, 0.8 * TEMPLATE])
+    np.testing.assert_allclose(frame_gain(cell_agreement(frames, offsets, CELLS), CELLS), [1, 0.8], atol=0.01)
+
+
+@pytest.mark.parametrize(("dims", "size"), [((96, 128), (2, 2)), ((40, 128), (1, 1)), ((5, 96, 128), (1, 2, 2))])
+def test_large_frames_are_binned(dims, size):
+    assert choose_bins(dims) == size
+    frames = RNG.normal(size=(2, *dims)).astype(np.float32)
+    small = bin_frames(frames, size)
+    assert small.shape[2:] == (dims[-2] // size[-2], dims[-1] // size[-1])
+    step = (slice(None), *[slice(b) for b in size])
+    np.testing.assert_allclose(small[0].reshape(-1)[0], frames[step][0].mean(), atol=1e-6)
+    np.testing.assert_allclose(small.mean(), frames.mean(), atol=1e-6)
+
+
+def test_flattening_takes_the_local_mean_away():
+    frames = RNG.normal(size=(2, 1, 20, 30)).astype(np.float32) + np.linspace(0, 50, 30, dtype=np.float32)
+    flat = flatten(frames, 4)
+    np.testing.assert_allclose(flat[1, 0, 10, 15], frames[1, 0, 10, 15] - frames[1, 0, 6:15, 11:20].mean(), atol=1e-4)
+    np.testing.assert_allclose(flat[0, 0, 1, 29], frames[0, 0, 1, 29] - frames[0, 0, :6, 25:].mean(), atol=1e-4)
+
+
+@pytest.mark.parametrize("dims", [(40, 60), (8, 40, 60)])
+def test_the_first_shift_is_right_to_half_a_bin_and_knows_its_limit(dims):
+    scene = make_scene(dims, seed=6)
+    lead = (0,) * (3 - len(dims))
+    true = np.array([[0, 0], [4, -7], [-3, 5], [0, 11]], float)
+    true = np.concatenate([np.array([[0], [1], [-1], [0]]), true], axis=1) if len(dims) == 3 else true
+    frames = film(scene, lambda t: true[t], 4, noise=15)
+    template = film(scene, lambda t: np.zeros(len(dims)), 1, noise=0)
+    weight = np.ones((1, *dims), np.float32)
+    limits = (2 if len(dims) == 3 else 0, 8, 9)
+    coarse = prepare_coarse(
+        bin_frames(template, (1,) * len(dims))[0], bin_frames(weight, (1,) * len(dims))[0], limits=limits, radius=8
+    )
+    found, at_limit = coarse_shifts(bin_frames(frames, (1,) * len(dims)), coarse, threads=1)
+    np.testing.assert_allclose(found[:3], [(*lead, *s) for s in true[:3]], atol=0.5)
+    assert list(at_limit[:3]) == [False] * 3
+    assert np.abs(found[3]).max() <= 9
