@@ -22,10 +22,15 @@ def available_cores() -> int:
     return min(allowed, int(granted)) if granted.isdigit() and int(granted) > 0 else allowed
 
 
-def limit_library_threads(threads: int) -> None:
-    """Set the environment so that BLAS uses one thread and numba ``threads``; call before numpy is imported."""
+def keep_blas_on_one_thread() -> None:
+    """Set the environment so that BLAS uses one thread; call before numpy is imported, which reads it then."""
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
         os.environ[name] = "1"
+
+
+def limit_library_threads(threads: int) -> None:
+    """Set the environment so that BLAS uses one thread and numba ``threads``; call before numba is imported."""
+    keep_blas_on_one_thread()
     os.environ["NUMBA_NUM_THREADS"] = str(threads)
     # Threads that wait for others sleep: spinning takes the cores from whoever else runs on the machine.
     os.environ["OMP_WAIT_POLICY"] = "passive"

@@ -17,10 +17,12 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from caiman_pipeline import __version__
-from caiman_pipeline.types import SourceFile
+
+if TYPE_CHECKING:
+    from caiman_pipeline.types import SourceFile
 
 # Packages whose version can change a number.
 PACKAGES = ("numpy", "scipy", "numba", "opencv-python-headless", "h5py", "tifffile", "zarr", "pynwb")
@@ -56,6 +58,8 @@ def note_raw(files: tuple[SourceFile, ...]) -> None:
 
 def note_result(path: Path, digest: str, provenance: Mapping[str, Any]) -> None:
     """Enter a result that was read, and the raw files that it came from."""
+    from caiman_pipeline.types import SourceFile  # here, for a verb must be able to start before numpy is imported
+
     if (ledger := _LEDGER.get()) is not None and digest:
         ledger.results["/".join(path.parts[-2:])] = digest
         note_raw(tuple(SourceFile(**f) for f in provenance.get("raw_files", ())))

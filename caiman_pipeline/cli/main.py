@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from caiman_pipeline import __version__
 from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.parallel import keep_blas_on_one_thread
 
 VERBS: dict[str, tuple[str, str]] = {
     # verb: (module, one line of help)
@@ -72,6 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     parser = build_parser()
     verb = parser.parse_args(given[:1]).verb
+    keep_blas_on_one_thread()
     try:
         run_verb(verb, given[1:])
     except PipelineError as error:

@@ -49,6 +49,32 @@ def test_no_more_threads_than_were_granted(tmp_path, monkeypatch):
         assert threads == 1
 
 
+THREADS_OF_A_VERB = """
+import importlib, os, sys
+from caiman_pipeline.cli import inspect, main
+for name, _ in main.VERBS.values():
+    importlib.import_module("caiman_pipeline.cli." + name)
+assert "numpy" not in sys.modules, "a verb is slow to start, and BLAS has already read its environment"
+
+def run(args):
+    import numpy, scipy.linalg
+    big = numpy.ones((800, 800))
+    big @ big, scipy.linalg.cholesky(big + 800 * numpy.eye(800))
+    print(len(os.listdir("/proc/self/task")))
+
+inspect.add_arguments, inspect.run = lambda parser: None, run
+main.main(["inspect"])
+"""
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads as Linux tells them")
+def test_blas_has_one_thread_whatever_was_set_before():
+    """Sums that it would split by its threads would differ in their last bits."""
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", THREADS_OF_A_VERB], env=environment, capture_output=True, text=True)
+    assert (done.stdout.strip(), done.stderr) == ("1", "")
+
+
 def test_threads_are_those_of_the_rule_if_granted(tmp_path):
     with stage_job("inspect", _args(tmp_path, "--threads", "1")) as threads:
         assert threads == min(1, available_cores())
