@@ -23,6 +23,8 @@ from caiman_pipeline.synthetic.settings import SimulationSettings
 from caiman_pipeline.types import Dims, FloatArray
 
 SOMA_IOU, OTHER_IOU = 0.4, 0.2
+FOUND_LEVEL, TRUE_LEVEL = 0.3, 0.15
+PLANTED_SHARE = 0.15
 
 # A search that lets through what the classifier is to tell from somata.
 PERMISSIVE = {
@@ -44,14 +46,14 @@ class Recipe:
 
 def draw_recipe(index: int, rng: np.random.Generator, planted: list[PlantedFootprints]) -> Recipe:
     """Draw one recording's settings from wide ranges: sizes, densities, noise, neuropil, dendrites, vessels, motion."""
-    diameter = float(rng.uniform(7, 16))
     dims = (int(rng.integers(96, 193)), int(rng.integers(96, 193)))
-    shapes = planted[int(rng.integers(len(planted)))] if planted and rng.random() < 0.25 else None
+    shapes = planted[int(rng.integers(len(planted)))] if planted and rng.random() < PLANTED_SHARE else None
+    diameter = float(rng.uniform(7, 16)) if shapes is None else typical_diameter(shapes)
     rate = float(rng.choice([7.5, 15.0, 30.0]))
     settings = SimulationSettings(
         frames=int(rng.integers(500, 1300)),
         dims=dims if shapes is None else shapes.dims,
-        n_cells=int(dims[0] * dims[1] / diameter**2 * rng.uniform(0.03, 0.25)),
+        n_cells=int(dims[0] * dims[1] / diameter**2 * rng.uniform(0.03, 0.4)),
         n_dendrites=int(rng.integers(0, 9)),
         frame_rate_hz=rate,
         decay_time_s=float(rng.uniform(0.3, 1.2)),
@@ -69,6 +71,12 @@ def draw_recipe(index: int, rng: np.random.Generator, planted: list[PlantedFootp
         seed=int(rng.integers(2**31)),
     )
     return Recipe(f"sim{index:04d}", settings, shapes, str(rng.choice(["piecewise", "piecewise", "rigid"])))
+
+
+def typical_diameter(shapes: PlantedFootprints) -> float:
+    """Return the diameter, px, of a disc as large as the footprints' median area."""
+    areas = np.asarray(binarise(shapes.matrix, shapes.dims, level=TRUE_LEVEL).sum(0)).ravel()
+    return float(2 * np.sqrt(np.median(areas) / np.pi))
 
 
 def make_recordings(folder: Path, recipes: list[Recipe], *, threads: int, progress: Callable[[int, int], None]) -> None:
@@ -142,7 +150,8 @@ def label_components(found: FloatArray, true: FloatArray, is_dendrite: FloatArra
     A soma shares at least 0.4 of intersection over union with a true one that no other component shares more with;
     anything else shares at most 0.2 with any.
     """
-    masks, somata = binarise(found, dims, level=0.3), binarise(true[:, ~is_dendrite.astype(bool)], dims, level=0.15)
+    masks = binarise(found, dims, level=FOUND_LEVEL)
+    somata = binarise(true[:, ~is_dendrite.astype(bool)], dims, level=TRUE_LEVEL)
     overlap = (masks.T @ somata).toarray()
     sizes = (np.asarray(masks.sum(0)).ravel()[:, None], np.asarray(somata.sum(0)).ravel()[None])
     iou = overlap / np.maximum(sizes[0] + sizes[1] - overlap, 1)
