@@ -22,6 +22,7 @@ help:
 	@echo "make bench       time and memory of every stage"
 	@echo "make test-slurm  the workflow on a SLURM cluster of one node, installed and started here (root, a container)"
 	@echo "make test-cloud  the workflow on an S3-compatible store, started here"
+	@echo "make test-classifier  the classifier's training, for which TensorFlow is installed"
 	@echo "make clean       remove what demo and tests left; the environment stays"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -67,8 +68,13 @@ config: $(STAMP)
 bench: $(STAMP)
 	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; python "$$script" || exit 1; done
 
-# Heavy suites, not part of `make test`: they install and start daemons on the loopback address, as root, and stop them.
-.PHONY: test-slurm test-cloud
+# Heavy suites, not part of `make test`. Those of cluster and cloud install and start daemons on the loopback address, as
+# root, and stop them.
+.PHONY: test-slurm test-cloud test-classifier
+test-classifier: $(STAMP)
+	python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,classifier]"
+	python -m pytest -rs tests/unit/quality
+
 test-slurm: $(STAMP)
 	python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,slurm]"
 	python tests/slurm/cluster.py install
