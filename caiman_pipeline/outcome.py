@@ -94,7 +94,7 @@ def load_outcome(files: OutcomeFiles) -> Outcome:
         components=components_from_result(results["components"]),
         traces=traces_from_result(results["traces"]),
         quality=quality_from_result(results["quality"]),
-        selection=Selection(selection["ids"], np.asarray(selection["accepted"], bool), selection["reasons"]),
+        selection=Selection(**{**selection.arrays, "accepted": np.asarray(selection["accepted"], bool)}),
         motion={name: value for name, value in motion.arrays.items() if name not in shift_arrays},
         settings={kind: result.settings for kind, result in results.items()},
     )

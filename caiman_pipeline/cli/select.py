@@ -1,4 +1,4 @@
-"""Accept or reject components by thresholds on their saved measures; the movie is not touched."""
+"""Accept or reject components by thresholds on their saved measures, and by hand; the movie is not touched."""
 
 from __future__ import annotations
 
@@ -23,12 +23,16 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.config.select import SelectSettings
         from caiman_pipeline.io.records import load_movie_info, quality_from_result
         from caiman_pipeline.io.results import load_result, save_result
-        from caiman_pipeline.quality.accept import select
+        from caiman_pipeline.quality.accept import UNDECIDED, select
+        from caiman_pipeline.quality.by_hand import apply_decisions, read_decisions
         from caiman_pipeline.quality.plan import make_thresholds
 
         settings, recording = load_stage(SelectSettings, args.settings)
         thresholds = make_thresholds(settings, recording, load_movie_info(args.movie_info).dims)
         selection = select(quality_from_result(load_result(args.quality, "quality")), thresholds)
+        if settings.curation:
+            selection = apply_decisions(selection, read_decisions(Path(settings.curation)))
+            log.info("%d decided by hand (%s)", (selection.by_hand != UNDECIDED).sum(), settings.curation)
         log.info("%d of %d components accepted", selection.accepted.sum(), len(selection.ids))
         save_result(
             args.selection, kind="selection", arrays=vars(selection), settings=settings.model_dump(mode="json"),

@@ -14,6 +14,10 @@ class SelectSettings(Section):
 
     recording_keys: ClassVar[tuple[str, ...]] = ("cell_diameter",)
 
+    curation: str | None = key(
+        None, "", "CSV of decisions by hand (roi_id, keep, note), which overrule the thresholds; the sheet's column "
+        "`select.curation` names a recording's own.",
+    )  # fmt: skip
     min_snr: float = key(2.5, "", "Trace SNR from which a component is accepted.", ge=0)
     snr_lowest: float = key(0.5, "", "Components with a lower trace SNR are rejected.", ge=0)
     min_r_value: float = key(0.8, "", "Spatial correlation from which a component is accepted.", ge=-1, le=1)

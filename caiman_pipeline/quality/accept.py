@@ -23,13 +23,20 @@ class Thresholds:
     max_size_px: float | None
 
 
+KEPT, LEFT_OUT, UNDECIDED = 1, 0, -1
+
+
 @dataclass(frozen=True)
 class Selection:
-    """Which components are accepted, bool (K,), and the rule that decided for each, (K,) texts."""
+    """Which components are accepted, bool (K,), and the rule that decided for each, (K,) texts.
+
+    ``by_hand`` is int8 (K,): 1 where somebody decided to keep a component, 0 to leave it out, -1 where nobody did.
+    """
 
     ids: FloatArray
     accepted: FloatArray
     reasons: tuple[str, ...]
+    by_hand: FloatArray
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,8 @@ def select(quality: Quality, thresholds: Thresholds) -> Selection:
             measures.append(_Measure("soma score", float(soma), upper, thresholds.soma_score_lowest))
         verdicts.append(_judge(measures, float(size), thresholds))
     accepted = np.array([ok for ok, _ in verdicts], bool)
-    return Selection(quality.ids, accepted, tuple(reason for _, reason in verdicts))
+    reasons = tuple(reason for _, reason in verdicts)
+    return Selection(quality.ids, accepted, reasons, np.full(len(accepted), UNDECIDED, np.int8))
 
 
 def _judge(measures: list[_Measure], size_px: float, limits: Thresholds) -> tuple[bool, str]:

@@ -69,6 +69,7 @@ def build_outcome(
     )
     accepted = snr > 4
     reasons = tuple("" if a else "snr below 4" for a in accepted)
+    selection = Selection(ids, accepted, reasons, np.full(n_components, -1, np.int8))
     file = SourceFile("raw/movie one.tif", n_frames, 12345, 1_700_000_000_000_000_000)
     info = MovieInfo(
         recording="mouse1_day2", files=(file,), axes="TYX", dataset=None, dims=dims, dtype="uint16", frame_rate_hz=30.0,
@@ -80,7 +81,7 @@ def build_outcome(
     images = {name: rng.random(dims).astype(np.float32) for name in names}
     return Outcome(
         info=info, shifts=shifts, images=images, components=components, traces=traces, quality=quality,
-        selection=Selection(ids, accepted, reasons), settings={"selection": SELECTION},
+        selection=selection, settings={"selection": SELECTION},
     )  # fmt: skip
 
 
@@ -89,11 +90,7 @@ def save_outcome(outcome: Outcome, folder: Path) -> dict[str, Path]:
     paths = {
         n: folder / f"{n}.h5" for n in ("motion", "images", "components", "traces", "quality", "selection", "frames")
     }
-    selection = {
-        "ids": outcome.selection.ids,
-        "accepted": outcome.selection.accepted,
-        "reasons": outcome.selection.reasons,
-    }
+    selection = vars(outcome.selection)
     arrays = {
         "motion": {**shifts_to_arrays(outcome.shifts), **outcome.motion},
         "images": outcome.images,

@@ -92,6 +92,13 @@ def seeds_file(wildcards):
     return [wanted] if wanted and os.path.exists(wanted) else []
 
 
+@looked_up
+def curation_file(wildcards):
+    """The decisions by hand, if any and if they exist: a missing table must fail its own recording."""
+    wanted = RECORDINGS[wildcards.recording].config.select.curation
+    return [wanted] if wanted and os.path.exists(wanted) else []
+
+
 def refine_start(wildcards):
     """What is refined: the components found, or those that the settings name."""
     start = RECORDINGS[wildcards.recording].config.refine.start

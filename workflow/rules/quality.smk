@@ -26,6 +26,7 @@ rule select:
     input:
         info=MOVIE_INFO,
         quality=QUALITY,
+        curation=curation_file,
     output:
         SELECTION,
     log:
