@@ -96,6 +96,7 @@ def check_recording(recording: Recording) -> RecordingCheck:
             *(lengths or _tiles(recording, size)),
             *_solver(recording),
             *_classifier(recording),
+            *_curation(recording),
         ]
     except PipelineError as error:
         return RecordingCheck(recording.id, "cannot be opened", (str(error),))
@@ -141,6 +142,18 @@ def _classifier(recording: Recording) -> list[str]:
     try:
         if recording.config.evaluate.classifier:
             load_network()
+    except PipelineError as error:
+        return [str(error)]
+    return []
+
+
+def _curation(recording: Recording) -> list[str]:
+    """Return why the decisions by hand could not be read."""
+    from caiman_pipeline.quality.by_hand import read_decisions
+
+    try:
+        if recording.config.select.curation:
+            read_decisions(Path(recording.config.select.curation))
     except PipelineError as error:
         return [str(error)]
     return []

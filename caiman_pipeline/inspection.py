@@ -102,8 +102,8 @@ def _with_warnings(info: MovieInfo) -> MovieInfo:
     stated = read_metadata(info.files[0].path)
     if differs(info.frame_rate_hz, stated.frame_rate_hz, RATE_TOLERANCE):
         warnings.append(f"`frame_rate_hz` is {info.frame_rate_hz:g}, but the file says {stated.frame_rate_hz:g}")
-    if info.saturated_fraction > 1e-4 and info.value_max > info.value_min:
-        warnings.append(f"{info.saturated_fraction:.2%} of pixel values are saturated at {info.value_max:g}")
+    if info.ceiling is not None:
+        warnings.append(f"{info.saturated_fraction:.2%} of pixel values are saturated at {info.ceiling:g}")
     if info.bad_frames:
         shown = ", ".join(map(str, info.bad_frames[:10])) + (" ..." if len(info.bad_frames) > 10 else "")
         warnings.append(f"{len(info.bad_frames)} frames are constant, black or not finite: {shown}")

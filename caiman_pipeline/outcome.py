@@ -168,6 +168,10 @@ def component_table(
         "r_value": quality.r_value,
         "soma_score": quality.soma_score,
         "size_px": quality.size_px,
+        "elongation": quality.elongation,
+        "border_share": quality.border_share,
+        "saturated_share": quality.saturated_share,
+        "likeness": quality.likeness,
     }
     centre = centroids(outcome.components)[:, ::-1]
     for axis, values in zip("xyz", centre.T, strict=False):

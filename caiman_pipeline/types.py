@@ -24,6 +24,10 @@ def _require(condition: bool, message: str) -> None:
         raise ValueError(message)
 
 
+# From this share of pixel values at the top, a recording counts as saturated.
+SATURATED = 1e-4
+
+
 @dataclass(frozen=True)
 class SourceFile:
     """One raw file as it was when inspected; its SHA-256 if that was asked for."""
@@ -71,6 +75,11 @@ class MovieInfo:
     def n_pixels(self) -> int:
         """Pixels of one frame."""
         return prod(self.dims)
+
+    @property
+    def ceiling(self) -> float | None:
+        """The largest pixel value where more than a few are saturated there, else None."""
+        return self.value_max if self.saturated_fraction > SATURATED and self.value_max > self.value_min else None
 
 
 @dataclass(frozen=True)
@@ -276,6 +285,10 @@ class Quality:
     r_value : float32 (K,), correlation of the footprint with the movie around its transients
     size_px : float32 (K,), pixels above half the peak
     soma_score : float32 (K,), probability that the footprint is a soma's; NaN where it was not asked
+    elongation : float32 (K,), length over width of the footprint in the plane
+    border_share, saturated_share : float32 (K,), share of the footprint's weight next to the end of what the movie
+        shows, and on pixels that reach the detector's ceiling
+    likeness : float32 (K,), how much it repeats a stronger component, in footprint and trace, 0 to 1
     """
 
     ids: FloatArray
@@ -283,7 +296,11 @@ class Quality:
     r_value: FloatArray
     size_px: FloatArray
     soma_score: FloatArray
+    elongation: FloatArray
+    border_share: FloatArray
+    saturated_share: FloatArray
+    likeness: FloatArray
 
     def __post_init__(self) -> None:
-        for name in ("snr", "r_value", "size_px", "soma_score"):
-            _require(len(getattr(self, name)) == len(self.ids), f"{name} must have one row per component")
+        for name, values in vars(self).items():
+            _require(len(values) == len(self.ids), f"{name} must have one row per component")

@@ -1,4 +1,4 @@
-"""Measure the quality of all components: trace SNR, spatial correlation, size."""
+"""Measure the quality of all components: traces, footprints, and whether the movie shows them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from caiman_pipeline.cli.stage import add_stage_arguments, progress, stage_job
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument("--movie", type=Path, required=True, help="movie.json of the corrected movie")
+    parser.add_argument("--movie-info", type=Path, required=True, help="JSON file of the inspection")
     parser.add_argument("--components", type=Path, required=True, help="HDF5 file of the refined components")
     parser.add_argument("--quality", type=Path, required=True, help="HDF5 file to write: the measures")
     add_stage_arguments(parser)
@@ -23,7 +24,7 @@ def run(args: argparse.Namespace) -> None:
 
         from caiman_pipeline.config.evaluate import EvaluateSettings
         from caiman_pipeline.config.root import load_stage
-        from caiman_pipeline.io.records import components_from_result, quality_to_arrays
+        from caiman_pipeline.io.records import components_from_result, load_movie_info, quality_to_arrays
         from caiman_pipeline.io.results import load_result, save_result
         from caiman_pipeline.io.store import open_movie
         from caiman_pipeline.patches.plan import needed_facts
@@ -37,8 +38,8 @@ def run(args: argparse.Namespace) -> None:
             movie, components_from_result(load_result(args.components, "components")),
             transient_frames=ceil(facts.frame_rate_hz * facts.decay_time_s), transients=settings.transients,
             margin_px=settings.margin.per_axis(len(movie.dims)),
-            network=load_network() if settings.classifier else None, cell_px=facts.cell_px, threads=threads,
-            progress=progress("frames"),
+            network=load_network() if settings.classifier else None, cell_px=facts.cell_px,
+            ceiling=load_movie_info(args.movie_info).ceiling, threads=threads, progress=progress("frames"),
         )  # fmt: skip
         save_result(
             args.quality, kind="quality", arrays=quality_to_arrays(quality),

@@ -34,6 +34,23 @@ class SelectSettings(Section):
     max_size: float | None = key(
         4.0, "", "Largest footprint at half its peak, as a multiple of a cell; empty for none.", gt=0
     )
+    max_elongation: float | None = key(
+        None, "", "Most times that a footprint is longer than wide; empty for no bound.", ge=1
+    )
+    max_border: float | None = key(
+        None,
+        "",
+        "Most of a footprint's weight next to the end of what is seen; empty for no bound.",
+        ge=0,
+        le=1,
+    )
+    max_saturated: float | None = key(
+        None, "", "Most of a footprint's weight on pixels at the detector's ceiling; empty for no bound.", ge=0, le=1
+    )
+    max_likeness: float | None = key(
+        None, "", "Most that a component may repeat a stronger one, in footprint and trace; empty for no bound.",
+        ge=0, le=1,
+    )  # fmt: skip
 
     @model_validator(mode="after")
     def _ordered(self) -> SelectSettings:

@@ -11,7 +11,10 @@ from caiman_pipeline.types import FloatArray, Quality
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Upper thresholds accept, lower ones reject; sizes in pixels. None: the measure does not count."""
+    """Upper thresholds accept, lower ones reject, ``max`` ones reject above. None: the measure does not count.
+
+    Sizes are in pixels.
+    """
 
     min_snr: float
     snr_lowest: float
@@ -21,6 +24,10 @@ class Thresholds:
     soma_score_lowest: float
     min_size_px: float | None
     max_size_px: float | None
+    max_elongation: float | None
+    max_border: float | None
+    max_saturated: float | None
+    max_likeness: float | None
 
 
 KEPT, LEFT_OUT, UNDECIDED = 1, 0, -1
@@ -59,31 +66,44 @@ def select(quality: Quality, thresholds: Thresholds) -> Selection:
     """
     scored = thresholds.min_soma_score is not None and bool(np.isfinite(quality.soma_score).any())
     verdicts = []
-    for snr, r_value, soma, size in zip(quality.snr, quality.r_value, quality.soma_score, quality.size_px, strict=True):
+    for row in range(len(quality.ids)):
         measures = [
-            _Measure("snr", float(snr), thresholds.min_snr, thresholds.snr_lowest),
-            _Measure("r_value", float(r_value), thresholds.min_r_value, thresholds.r_value_lowest),
+            _Measure("snr", float(quality.snr[row]), thresholds.min_snr, thresholds.snr_lowest),
+            _Measure("r_value", float(quality.r_value[row]), thresholds.min_r_value, thresholds.r_value_lowest),
         ]
         if scored:
             upper = float(thresholds.min_soma_score or 0.0)
-            measures.append(_Measure("soma score", float(soma), upper, thresholds.soma_score_lowest))
-        verdicts.append(_judge(measures, float(size), thresholds))
+            measures.append(_Measure("soma score", float(quality.soma_score[row]), upper, thresholds.soma_score_lowest))
+        verdicts.append(_judge(measures, _out_of_bounds(quality, row, thresholds)))
     accepted = np.array([ok for ok, _ in verdicts], bool)
     reasons = tuple(reason for _, reason in verdicts)
     return Selection(quality.ids, accepted, reasons, np.full(len(accepted), UNDECIDED, np.int8))
 
 
-def _judge(measures: list[_Measure], size_px: float, limits: Thresholds) -> tuple[bool, str]:
+def _out_of_bounds(quality: Quality, row: int, limits: Thresholds) -> str | None:
+    """Return which bound on a footprint or on its likeness to another a component breaks, or None."""
+    size = float(quality.size_px[row])
+    if limits.min_size_px is not None and not size >= limits.min_size_px:
+        return f"smaller than {limits.min_size_px:.3g} px"
+    bounds = (
+        ("larger than {:.3g} px", size, limits.max_size_px),
+        ("more than {:g} times longer than wide", quality.elongation[row], limits.max_elongation),
+        ("more than {:g} of it at the border", quality.border_share[row], limits.max_border),
+        ("more than {:g} of it saturated", quality.saturated_share[row], limits.max_saturated),
+        ("more than {:g} like a stronger component", quality.likeness[row], limits.max_likeness),
+    )
+    return next((text.format(most) for text, value, most in bounds if most is not None and not value <= most), None)
+
+
+def _judge(measures: list[_Measure], out_of_bounds: str | None) -> tuple[bool, str]:
     for one in measures:
         if np.isnan(one.value) or one.value == -np.inf:
             return False, f"{one.name} is not a number"
     for one in measures:
         if one.value < one.lower:
             return False, f"{one.name} below {one.lower:g}"
-    if limits.min_size_px is not None and not size_px >= limits.min_size_px:
-        return False, f"smaller than {limits.min_size_px:.3g} px"
-    if limits.max_size_px is not None and not size_px <= limits.max_size_px:
-        return False, f"larger than {limits.max_size_px:.3g} px"
+    if out_of_bounds is not None:
+        return False, out_of_bounds
     for one in measures:
         if one.value >= one.upper:
             return True, f"{one.name} at least {one.upper:g}"

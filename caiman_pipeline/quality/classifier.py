@@ -39,14 +39,15 @@ class Network:
     shift: float
 
 
-def load_network(path: Path = DEFAULT_MODEL) -> Network:
-    """Read a network and check it against the checksum beside it.
+def load_network(path: Path | None = None) -> Network:
+    """Read a network, by default the one that ships, and check it against the checksum beside it.
 
     Raises
     ------
     PipelineError
         If the model is missing, damaged, or not the one that its description names.
     """
+    path = path or DEFAULT_MODEL
     try:
         raw = path.read_bytes()
         described = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))

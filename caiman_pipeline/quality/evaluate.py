@@ -9,8 +9,9 @@ import numpy as np
 from caiman_pipeline.io.store import MovieStore
 from caiman_pipeline.quality.classifier import Network, classify
 from caiman_pipeline.quality.crops import crop_footprints
+from caiman_pipeline.quality.shape import border_share, elongation, likeness, saturated_share
 from caiman_pipeline.quality.snr import trace_snr
-from caiman_pipeline.quality.spatial_corr import spatial_correlation
+from caiman_pipeline.quality.spatial_corr import compare_with_movie
 from caiman_pipeline.types import Components, FloatArray, Quality
 
 
@@ -23,6 +24,7 @@ def evaluate(
     margin_px: tuple[float, ...],
     network: Network | None,
     cell_px: tuple[float, ...],
+    ceiling: float | None,
     threads: int,
     progress: Callable[[int, int], None],
 ) -> Quality:
@@ -35,17 +37,25 @@ def evaluate(
     margin_px : how far around a footprint the spatial correlation looks, per axis
     network : judges the footprints' shapes; without one, and for volumes, there are no scores
     cell_px : diameter of a cell along each axis
+    ceiling : the largest pixel value of a saturated recording, None for others
     """
+    seen = compare_with_movie(
+        movie, components, transients=transients, transient_frames=transient_frames, margin_px=margin_px,
+        threads=threads, progress=progress,
+    )  # fmt: skip
+    footprints, dims, raw = components.footprints, components.dims, components.denoised + components.residual
+    snr = trace_snr(raw, transient_frames=transient_frames)
     return Quality(
         ids=components.ids,
-        snr=trace_snr(components.denoised + components.residual, transient_frames=transient_frames),
-        r_value=spatial_correlation(
-            movie, components, transients=transients, transient_frames=transient_frames, margin_px=margin_px,
-            threads=threads, progress=progress,
-        ),
+        snr=snr,
+        r_value=seen.r_value,
         size_px=footprint_sizes(components),
         soma_score=soma_scores(components, network, cell_px=cell_px),
-    )  # fmt: skip
+        elongation=elongation(footprints, dims),
+        border_share=border_share(footprints, dims, usable=components.noise > 0),
+        saturated_share=saturated_share(footprints, seen.peaks, ceiling=ceiling),
+        likeness=likeness(footprints, raw, snr),
+    )
 
 
 def soma_scores(components: Components, network: Network | None, *, cell_px: tuple[float, ...]) -> FloatArray:

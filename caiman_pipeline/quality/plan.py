@@ -37,4 +37,8 @@ def make_thresholds(settings: SelectSettings, recording: RecordingSettings, dims
         soma_score_lowest=settings.soma_score_lowest,
         min_size_px=None if settings.min_size is None else settings.min_size * cell,
         max_size_px=None if settings.max_size is None else settings.max_size * cell,
+        max_elongation=settings.max_elongation,
+        max_border=settings.max_border,
+        max_saturated=settings.max_saturated,
+        max_likeness=settings.max_likeness,
     )

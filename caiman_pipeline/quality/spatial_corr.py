@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
@@ -74,22 +75,40 @@ def _add_products(
 
 def active_images(
     movie: MovieStore, weights: FloatArray, around: csr_matrix, *, threads: int, progress: Callable[[int, int], None]
-) -> FloatArray:
-    """Return the weighted mean of the movie at every entry of ``around`` (P, K), float64 (entries,), in one pass."""
-    images = np.zeros(around.nnz)
+) -> tuple[FloatArray, FloatArray]:
+    """Return the weighted mean of the movie at every entry of ``around`` (P, K), float64 (entries,), in one pass.
+
+    And each pixel's largest value, float32 (P,).
+    """
+    images, peaks = np.zeros(around.nnz), np.full(around.shape[0], -np.inf, np.float32)
     for start, stop, frames in movie.read_parts():
         here = np.ascontiguousarray(weights[:, start:stop])
 
         def add(rows: tuple[int, int], frames: FloatArray = frames, here: FloatArray = here) -> None:
             _add_products(*rows, frames, here, around.indices, around.indptr, images)
+            np.maximum(peaks[slice(*rows)], frames[slice(*rows)].max(1), out=peaks[slice(*rows)])
 
-        if here.any():
-            map_ordered(add, row_slabs(len(frames)), threads)
+        map_ordered(add, row_slabs(len(frames)), threads)
         progress(stop, movie.n_frames)
-    return images
+    return images, peaks
 
 
-def spatial_correlation(
+@dataclass(frozen=True)
+class Appearance:
+    """How the movie shows the components.
+
+    Attributes
+    ----------
+    r_value : float32 (K,), correlation of each footprint with what is seen around its transients, neighbours and
+        background taken out; 0 for footprints of a single pixel, NaN where a trace never is active
+    peaks : float32 (P,), each pixel's largest value
+    """
+
+    r_value: FloatArray
+    peaks: FloatArray
+
+
+def compare_with_movie(
     movie: MovieStore,
     components: Components,
     *,
@@ -98,16 +117,12 @@ def spatial_correlation(
     margin_px: tuple[float, ...],
     threads: int,
     progress: Callable[[int, int], None],
-) -> FloatArray:
-    """Correlate each footprint with what the movie shows around its transients, neighbours and background taken out.
+) -> Appearance:
+    """Correlate each footprint with what the movie shows around its transients, in one pass over the movie.
 
     Parameters
     ----------
     margin_px : how far around a footprint the comparison reaches, per axis
-
-    Returns
-    -------
-    float32 (K,); 0 for footprints of a single pixel, NaN where a trace never is active.
 
     References
     ----------
@@ -118,12 +133,11 @@ def spatial_correlation(
     usable = components.noise > 0
     around = dilate_supports(components.footprints, components.dims, radius_px=margin_px, allowed=usable).tocsr()
     around.sort_indices()
-    images = active_images(movie, weights, around, threads=threads, progress=progress)
+    images, peaks = active_images(movie, weights, around, threads=threads, progress=progress)
     images -= _explained_by_others(components, weights, around)
     columns = csr_matrix((images, around.indices, around.indptr), shape=around.shape).tocsc()
-    return np.array(
-        [_correlation(components.footprints, columns, k) for k in range(components.n_components)], np.float32
-    )
+    r = [_correlation(components.footprints, columns, k) for k in range(components.n_components)]
+    return Appearance(np.array(r, np.float32), peaks)
 
 
 def _explained_by_others(components: Components, weights: FloatArray, around: csr_matrix) -> FloatArray:

@@ -66,6 +66,10 @@ def build_outcome(
         np.linspace(0.4, 0.95, n_components).astype(np.float32),
         np.full(n_components, 31, np.float32),
         np.linspace(0.05, 0.99, n_components).astype(np.float32),
+        elongation=np.linspace(1, 3, n_components).astype(np.float32),
+        border_share=np.zeros(n_components, np.float32),
+        saturated_share=np.zeros(n_components, np.float32),
+        likeness=np.linspace(0, 0.5, n_components).astype(np.float32),
     )
     accepted = snr > 4
     reasons = tuple("" if a else "snr below 4" for a in accepted)

@@ -124,3 +124,18 @@ def test_a_folder_that_cannot_be_written_is_told(folder, monkeypatch):
 def test_a_folder_that_does_not_exist_yet_is_fine(folder):
     assert unwritable(Path("a/b/c")) == ""
     assert not Path("a").exists()
+
+
+def test_a_classifier_without_its_model_is_a_problem(folder, monkeypatch):
+    monkeypatch.setattr("caiman_pipeline.quality.classifier.DEFAULT_MODEL", folder / "none.npz")
+    for wanted, count in (("true", 1), ("false", 0)):
+        found = _check("a\tplane.tif\t30\t0.7\t9 px", config=f"evaluate: {{classifier: {wanted}}}\n").recordings[0]
+        assert sum("none.npz" in problem for problem in found.problems) == count
+
+
+def test_decisions_by_hand_that_cannot_be_read_are_a_problem(folder):
+    found = _check("a\tplane.tif\t30\t0.7\t9 px", config="select: {curation: by_hand.csv}\n").recordings[0]
+    assert any("by_hand.csv" in problem for problem in found.problems)
+    (folder / "by_hand.csv").write_text("roi_id,keep\n3,yes\n")
+    found = _check("a\tplane.tif\t30\t0.7\t9 px", config="select: {curation: by_hand.csv}\n").recordings[0]
+    assert not any("by_hand.csv" in problem for problem in found.problems)

@@ -94,7 +94,8 @@ def test_recording_without_components_gives_a_valid_file_and_a_table_with_header
     assert pynwb.validate(path=str(tmp_path / "a.nwb")) == []
     write_table(tmp_path / "a.csv", table)
     header, *rows = (tmp_path / "a.csv").read_text().splitlines()
-    assert header.startswith("id,accepted,reason,snr,r_value,soma_score,size_px,x_px,y_px")
+    measures = "snr,r_value,soma_score,size_px,elongation,border_share,saturated_share,likeness"
+    assert header.startswith(f"id,accepted,reason,{measures},x_px,y_px")
     assert rows == []
 
 

@@ -1,6 +1,7 @@
 rule evaluate:
     input:
         movie=MOVIE,
+        info=MOVIE_INFO,
         components=COMPONENTS,
         parts=BLOCKS,
     output:
@@ -18,7 +19,8 @@ rule evaluate:
     params:
         settings=settings("evaluate"),
     shell:
-        "caiman-pipeline evaluate --movie {input.movie:q} --components {input.components:q} --quality {output:q} "
+        "caiman-pipeline evaluate --movie {input.movie:q} --movie-info {input.info:q} "
+        "--components {input.components:q} --quality {output:q} "
         "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log:q}"
 
 

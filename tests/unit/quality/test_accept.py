@@ -10,13 +10,22 @@ from caiman_pipeline.types import Quality
 
 LIMITS = Thresholds(
     min_snr=3.0, snr_lowest=1.0, min_r_value=0.8, r_value_lowest=0.2, min_soma_score=0.9, soma_score_lowest=0.1,
-    min_size_px=10.0, max_size_px=400.0,
+    min_size_px=10.0, max_size_px=400.0, max_elongation=3.0, max_border=0.3, max_saturated=0.5, max_likeness=0.7,
 )  # fmt: skip
 
 
-def judge(snr: float, r_value: float, size: float = 50.0, soma: float = np.nan) -> tuple[bool, str]:
-    quality = Quality(np.array([7]), *(np.array([v], np.float32) for v in (snr, r_value, size, soma)))
-    selection = select(quality, LIMITS)
+def measured(
+    snr: list[float], r_value: list[float], size: list[float], soma: list[float], **others: list[float]
+) -> Quality:
+    rest = {"elongation": 1.0, "border_share": 0.0, "saturated_share": 0.0, "likeness": 0.0}
+    more = {name: np.array(others.get(name, [value] * len(snr)), np.float32) for name, value in rest.items()}
+    return Quality(np.arange(7, 7 + len(snr)), *(np.array(v, np.float32) for v in (snr, r_value, size, soma)), **more)
+
+
+def judge(
+    snr: float, r_value: float, size: float = 50.0, soma: float = np.nan, **others: list[float]
+) -> tuple[bool, str]:
+    selection = select(measured([snr], [r_value], [size], [soma], **others), LIMITS)
     return bool(selection.accepted[0]), selection.reasons[0]
 
 
@@ -44,6 +53,25 @@ def test_footprints_too_small_or_too_large_are_rejected() -> None:
     assert judge(9.0, 0.9, 900.0) == (False, "larger than 400 px")
 
 
+@pytest.mark.parametrize(
+    ("name", "within", "beyond", "field", "reason"),
+    [
+        ("elongation", 3.0, 3.1, "max_elongation", "more than 3 times longer than wide"),
+        ("border_share", 0.25, 0.4, "max_border", "more than 0.3 of it at the border"),
+        ("saturated_share", 0.5, 0.6, "max_saturated", "more than 0.5 of it saturated"),
+        ("likeness", 0.6, 0.8, "max_likeness", "more than 0.7 like a stronger component"),
+    ],
+)
+def test_bounds_on_footprints_reject_beyond_them_and_without_them_nothing(
+    name: str, within: float, beyond: float, field: str, reason: str
+) -> None:
+    assert judge(9.0, 0.9, **{name: [within]})[0]
+    assert judge(9.0, 0.9, **{name: [beyond]}) == (False, reason)
+    assert judge(9.0, 0.9, **{name: [float("nan")]}) == (False, reason)
+    without = replace(LIMITS, **{field: None})
+    assert select(measured([9.0], [0.9], [50.0], [np.nan], **{name: [beyond]}), without).accepted[0]
+
+
 def test_a_measure_that_is_not_a_number_rejects() -> None:
     assert judge(9.0, float("nan")) == (False, "r_value is not a number")
     assert judge(float("nan"), 0.95) == (False, "snr is not a number")
@@ -61,20 +89,17 @@ def test_a_soma_score_accepts_and_rejects_like_the_others() -> None:
 def test_without_scores_the_soma_score_does_not_count() -> None:
     assert judge(4.0, 0.5)[0]
     unused = replace(LIMITS, min_soma_score=None)
-    quality = Quality(np.array([7]), *(np.array([v], np.float32) for v in (9.0, 0.9, 50.0, 0.01)))
+    quality = measured([9.0], [0.9], [50.0], [0.01])
     assert select(quality, unused).accepted[0]
 
 
 def test_one_missing_score_among_scores_rejects() -> None:
-    pair = np.array([9.0, 9.0], np.float32)
-    quality = Quality(np.arange(2), pair, np.array([0.9, 0.9]), pair * 5, np.array([0.95, np.nan]))
-    selection = select(quality, LIMITS)
+    selection = select(measured([9.0, 9.0], [0.9, 0.9], [45.0, 45.0], [0.95, np.nan]), LIMITS)
     assert list(selection.accepted) == [True, False]
     assert selection.reasons[1] == "soma score is not a number"
 
 
 def test_no_components_give_an_empty_selection() -> None:
-    nothing = np.zeros(0, np.float32)
-    selection = select(Quality(np.zeros(0, np.int64), nothing, nothing, nothing, nothing), LIMITS)
+    selection = select(measured([], [], [], []), LIMITS)
     assert selection.accepted.shape == (0,)
     assert selection.reasons == ()

@@ -21,7 +21,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> tuple[MovieStore, Componen
 def measure(movie: MovieStore, components: Components, threads: int = 1) -> Quality:
     return evaluate(
         movie, components, transient_frames=round(RATE_HZ * DECAY_S), transients=5, margin_px=(2.5, 2.5), network=None,
-        cell_px=(8.0, 8.0), threads=threads, progress=lambda done, total: None,
+        cell_px=(8.0, 8.0), ceiling=None, threads=threads, progress=lambda done, total: None,
     )  # fmt: skip
 
 

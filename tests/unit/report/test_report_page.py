@@ -164,7 +164,8 @@ def test_shaded_region_is_where_the_selection_accepts(make_outcome):
     corners = figures.acceptance_region(settings, 10.0)
     snr, r = (g.ravel() for g in np.meshgrid(np.linspace(0.05, 9.95, 67), np.linspace(0.011, 0.991, 51)))
     quality = replace(make_outcome(n_components=len(snr), n_frames=2).quality, snr=snr, r_value=r)
-    limits = Thresholds(**settings, min_soma_score=None, soma_score_lowest=0.0, min_size_px=None, max_size_px=None)
+    unused = dict.fromkeys(set(Thresholds.__dataclass_fields__) - {*settings, "soma_score_lowest"})
+    limits = Thresholds(**settings, **unused, soma_score_lowest=0.0)
     accepted = select(quality, limits).accepted
     inside = np.zeros(len(snr), bool)
     for (x0, y0), (_, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):

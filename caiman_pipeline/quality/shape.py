@@ -1,0 +1,92 @@
+"""Where footprints lie and what they look like: at the border, saturated, drawn out, or like another component."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import binary_erosion
+from scipy.sparse import csc_matrix
+
+from caiman_pipeline.merging import similar_pairs, trace_correlations
+from caiman_pipeline.types import Dims, FloatArray
+
+LEAST_ALIKE = 0.1
+PIXEL_VARIANCE = 1 / 12
+NEARLY = 0.97
+
+
+def _owners(footprints: csc_matrix) -> FloatArray:
+    return np.repeat(np.arange(footprints.shape[1]), np.diff(footprints.indptr))
+
+
+def _share(footprints: csc_matrix, marked: FloatArray) -> FloatArray:
+    """Return the share of each footprint's weight on marked pixels (P,), float32 (K,); 0 for empty footprints."""
+    owner, n = _owners(footprints), footprints.shape[1]
+    mass = np.bincount(owner, footprints.data, n)
+    there = np.bincount(owner, footprints.data * marked[footprints.indices], n)
+    return np.divide(there, mass, out=np.zeros(n), where=mass > 0).astype(np.float32)
+
+
+def border_share(footprints: csc_matrix, dims: Dims, *, usable: FloatArray) -> FloatArray:
+    """Return the share of each footprint's weight on pixels next to the end of what the movie shows, float32 (K,).
+
+    Parameters
+    ----------
+    footprints : (P, K)
+    usable : bool (P,), pixels that hold data in every frame
+    """
+    plane = np.ones((1,) * (len(dims) - 2) + (3, 3), bool)
+    inside = binary_erosion(np.asarray(usable, bool).reshape(dims), plane, border_value=0)
+    return _share(footprints, ~inside.ravel())
+
+
+def saturated_share(footprints: csc_matrix, peaks: FloatArray, *, ceiling: float | None) -> FloatArray:
+    """Return the share of each footprint's weight on pixels that reach the detector's ceiling, float32 (K,).
+
+    Parameters
+    ----------
+    peaks : (P,), each pixel's largest value in the corrected movie; interpolation keeps it a little below the ceiling
+    ceiling : the largest pixel value where the recording is saturated, else None: nothing is
+    """
+    return _share(footprints, np.zeros(len(peaks)) if ceiling is None else peaks >= NEARLY * ceiling)
+
+
+def elongation(footprints: csc_matrix, dims: Dims) -> FloatArray:
+    """Return how many times longer than wide each footprint is in the plane, float32 (K,), 1 for round ones.
+
+    Notes
+    -----
+    Length and width are the standard deviations of its weight along the principal axes; each pixel has a width of one.
+    """
+    owner, n = _owners(footprints), footprints.shape[1]
+    y, x = (v.astype(np.float64) for v in np.unravel_index(footprints.indices, dims)[-2:])
+    mass = np.maximum(np.bincount(owner, footprints.data, n), 1e-30)
+    for values in (y, x):
+        values -= (np.bincount(owner, footprints.data * values, n) / mass)[owner]
+    yy, xx, yx = (np.bincount(owner, footprints.data * v, n) / mass for v in (y * y, x * x, y * x))
+    middle, spread = (yy + xx) / 2 + PIXEL_VARIANCE, np.hypot((yy - xx) / 2, yx)
+    return np.sqrt((middle + spread) / (middle - spread)).astype(np.float32)
+
+
+def likeness(footprints: csc_matrix, traces: FloatArray, strength: FloatArray) -> FloatArray:
+    """Return how much each component repeats a stronger one, float32 (K,), 0 to 1.
+
+    Parameters
+    ----------
+    footprints : (P, K), of unit norm
+    traces : (K, T)
+    strength : (K,), decides which of two is the stronger; where equal or not a number, the first
+
+    Notes
+    -----
+    Of two components it is the smaller of the footprints' cosine and the traces' correlation; of several, the largest
+    counts. The stronger one of a pair keeps 0, so that leaving out the others leaves one.
+    """
+    alike = np.zeros(footprints.shape[1], np.float32)
+    first, second = similar_pairs(footprints, min_cosine=LEAST_ALIKE)
+    if len(first):
+        cosine = np.asarray(footprints[:, first].multiply(footprints[:, second]).sum(0)).ravel()
+        both = np.minimum(cosine, trace_correlations(traces, first, second))
+        rank = np.nan_to_num(strength, nan=-np.inf)
+        weaker = np.where(rank[second] > rank[first], first, second)
+        np.maximum.at(alike, weaker, both.astype(np.float32))
+    return np.clip(alike, 0, 1)
