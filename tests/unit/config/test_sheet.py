@@ -152,12 +152,9 @@ def test_many_problems_are_counted_not_all_listed(tmp_path):
     assert "and 25 more problems" in message
 
 
-def test_a_thousand_recordings_are_read_in_a_second(tmp_path):
-    import time
-
+def test_a_thousand_recordings_are_read(tmp_path):
     sheet = _sheet(
         tmp_path, HEADER + "\tinspect.min_frames", *(f"m{i}\tx{i}.tif\t{FACTS}\t{50 + i}" for i in range(1000))
     )
-    started = time.process_time()
-    assert len(load_sheet(sheet, Config())) == 1000
-    assert time.process_time() - started < 2
+    recordings = load_sheet(sheet, Config())
+    assert [r.config.inspect.min_frames for r in recordings.values()] == [50 + i for i in range(1000)]
