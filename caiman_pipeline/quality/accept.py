@@ -97,7 +97,7 @@ def _out_of_bounds(quality: Quality, row: int, limits: Thresholds) -> str | None
 
 def _judge(measures: list[_Measure], out_of_bounds: str | None) -> tuple[bool, str]:
     for one in measures:
-        if np.isnan(one.value) or one.value == -np.inf:
+        if not np.isfinite(one.value):
             return False, f"{one.name} is not a number"
     for one in measures:
         if one.value < one.lower:

@@ -1,6 +1,7 @@
 """The rule of acceptance: its truth table, and measures that are no numbers."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -53,6 +54,28 @@ def test_footprints_too_small_or_too_large_are_rejected() -> None:
     assert judge(9.0, 0.9, 900.0) == (False, "larger than 400 px")
 
 
+def test_all_combinations_follow_the_rule() -> None:
+    levels = {"snr": (0.5, 1.0, 2.9, 3.0), "r_value": (0.1, 0.2, 0.7, 0.8), "soma": (0.05, 0.1, 0.8, 0.9)}
+    for snr, r_value, soma in product(*levels.values()):
+        too_low = snr < 1.0 or r_value < 0.2 or soma < 0.1
+        high = snr >= 3.0 or r_value >= 0.8 or soma >= 0.9
+        values = [np.float32(v).item() for v in (snr, r_value, soma)]
+        limits = replace(
+            LIMITS, min_r_value=np.float32(0.8).item(), r_value_lowest=np.float32(0.2).item(),
+            min_soma_score=np.float32(0.9).item(), soma_score_lowest=np.float32(0.1).item(),
+        )  # fmt: skip
+        quality = measured(*([v] for v in (values[0], values[1], 50.0, values[2])))
+        assert bool(select(quality, limits).accepted[0]) == (high and not too_low), (snr, r_value, soma)
+
+
+def test_all_or_none_accepted_are_whole_arrays() -> None:
+    for snr, expected in ((9.0, [True] * 3), (0.1, [False] * 3)):
+        selection = select(measured([snr] * 3, [0.9] * 3, [50.0] * 3, [np.nan] * 3), LIMITS)
+        assert selection.accepted.dtype == bool
+        assert list(selection.accepted) == expected
+        assert len(selection.reasons) == len(selection.by_hand) == 3
+
+
 @pytest.mark.parametrize(
     ("name", "within", "beyond", "field", "reason"),
     [
@@ -75,8 +98,8 @@ def test_bounds_on_footprints_reject_beyond_them_and_without_them_nothing(
 def test_a_measure_that_is_not_a_number_rejects() -> None:
     assert judge(9.0, float("nan")) == (False, "r_value is not a number")
     assert judge(float("nan"), 0.95) == (False, "snr is not a number")
-    assert judge(float("inf"), 0.1) == (False, "r_value below 0.2")
-    assert judge(float("inf"), 0.5)[0]
+    assert judge(float("inf"), 0.95) == (False, "snr is not a number")
+    assert judge(float("-inf"), 0.95) == (False, "snr is not a number")
 
 
 def test_a_soma_score_accepts_and_rejects_like_the_others() -> None:

@@ -41,5 +41,17 @@ def test_traces_without_meaning_give_nan() -> None:
     assert np.isnan(trace_snr(broken, transient_frames=5)).all()
 
 
+def test_half_the_frame_rate_gives_the_same_decision() -> None:
+    rng = np.random.default_rng(3)
+    rate, decay = 30.0, 0.5
+    kernel = np.exp(-np.arange(90) / (rate * decay))
+    spikes = (rng.random((6, 6000)) < 0.002).astype(float) * np.array([0, 0, 0, 6, 8, 12])[:, None]
+    traces = np.stack([np.convolve(s, kernel)[:6000] for s in spikes]) + rng.normal(size=(6, 6000))
+    halved = traces.reshape(6, -1, 2).mean(2)
+    whole = trace_snr(traces, transient_frames=round(rate * decay))
+    half = trace_snr(halved, transient_frames=round(rate / 2 * decay))
+    assert list(whole > 2.5) == list(half > 2.5) == [False] * 3 + [True] * 3
+
+
 def test_no_traces_give_no_values() -> None:
     assert trace_snr(np.zeros((0, 50)), transient_frames=5).shape == (0,)

@@ -60,3 +60,55 @@ def test_a_footprint_of_one_pixel_has_no_correlation(case: tuple[MovieStore, Com
     quality = measure(movie, changed(components, csc_matrix(one)))
     assert (quality.r_value == 0).all()
     assert (quality.size_px == 1).all()
+
+
+def test_pieces_of_a_pixel_or_two_at_the_border_are_measured_and_rejected(case: tuple[MovieStore, Components]) -> None:
+    from scipy.sparse import csc_matrix
+
+    from caiman_pipeline.quality.accept import Thresholds, select
+
+    movie, components = case
+    pieces = np.zeros((*DIMS, 3), np.float32)
+    pieces[0, 0, 0] = pieces[-1, -1, 1] = pieces[0, -2:, 2] = 1
+    quality = measure(movie, changed(components, csc_matrix(pieces.reshape(-1, 3))))
+    assert list(quality.border_share) == [1, 1, 1]
+    assert np.isfinite(quality.r_value).all()
+    limits = Thresholds(2.5, 0.5, 0.8, 0.3, None, 0.1, 5.0, 200.0, None, None, None, None)
+    selection = select(quality, limits)
+    assert not selection.accepted.any()
+
+
+def test_a_constant_trace_has_no_measures_and_is_rejected(case: tuple[MovieStore, Components]) -> None:
+    from dataclasses import replace
+
+    from caiman_pipeline.quality.accept import Thresholds, select
+
+    movie, components = case
+    denoised, residual = components.denoised.copy(), components.residual.copy()
+    denoised[1], residual[1] = 3.0, 0.0
+    quality = measure(movie, replace(components, denoised=denoised, residual=residual))
+    selection = select(quality, Thresholds(2.5, 0.5, 0.8, 0.3, None, 0.1, 5.0, 200.0, None, None, None, None))
+    assert list(selection.accepted) == [True, False, True]
+    assert selection.reasons[1] == "snr is not a number"
+
+
+def test_no_components_are_measured(case: tuple[MovieStore, Components]) -> None:
+    from caiman_pipeline.curation import take
+
+    movie, components = case
+    quality = measure(movie, take(components, np.zeros(0, np.int64)))
+    assert all(len(values) == 0 for values in vars(quality).values())
+
+
+def test_saturated_pixels_are_found_in_the_movie(case: tuple[MovieStore, Components]) -> None:
+    movie, components = case
+    peaks = np.concatenate([frames.max(1, keepdims=True) for _, _, frames in movie.read_parts()], axis=1).max(1)
+    owner = components.footprints[:, 0].toarray().ravel()
+    ceiling = float(np.sort(peaks[owner > 0])[len(peaks[owner > 0]) // 2])
+    quality = evaluate(
+        movie, components, transient_frames=6, transients=5, margin_px=(2.5, 2.5), network=None, cell_px=(8.0, 8.0),
+        ceiling=ceiling, threads=2, progress=lambda done, total: None,
+    )  # fmt: skip
+    expected = (owner * (peaks >= 0.97 * ceiling)).sum() / owner.sum()
+    assert quality.saturated_share[0] == pytest.approx(expected, rel=1e-4)
+    assert 0.2 < quality.saturated_share[0] < 1
