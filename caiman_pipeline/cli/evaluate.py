@@ -39,7 +39,8 @@ def run(args: argparse.Namespace) -> None:
             transient_frames=ceil(facts.frame_rate_hz * facts.decay_time_s), transients=settings.transients,
             margin_px=settings.margin.per_axis(len(movie.dims)),
             network=load_network() if settings.classifier else None, cell_px=facts.cell_px,
-            ceiling=load_movie_info(args.movie_info).ceiling, threads=threads, progress=progress("frames"),
+            scales=settings.scales, ceiling=load_movie_info(args.movie_info).ceiling,
+            threads=threads, progress=progress("frames"),
         )  # fmt: skip
         save_result(
             args.quality, kind="quality", arrays=quality_to_arrays(quality),

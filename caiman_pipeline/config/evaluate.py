@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from pydantic import field_validator
+
 from caiman_pipeline.config.base import Length, Section, key
 
 
@@ -14,6 +16,18 @@ class EvaluateSettings(Section):
 
     transients: int = key(5, "", "Most transients, the largest, that the spatial correlation looks at.", ge=1)
     classifier: bool = key(False, "", "Score how much each footprint looks like a soma (planes only, not volumes).")
+    scales: tuple[float, ...] = key(
+        (1.0,),
+        "cell diameters",
+        "Sizes to judge footprints by, for cells of several sizes; the best score counts.",
+    )
     margin: Length = key(
         Length((0.3,), "cells"), "px, um or cells", "How far around a footprint the spatial correlation looks."
     )
+
+    @field_validator("scales")
+    @classmethod
+    def _positive(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not value or not all(0.1 <= v <= 10 for v in value):
+            raise ValueError("one or more numbers between 0.1 and 10")
+        return value

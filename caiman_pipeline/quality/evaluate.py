@@ -24,6 +24,7 @@ def evaluate(
     margin_px: tuple[float, ...],
     network: Network | None,
     cell_px: tuple[float, ...],
+    scales: tuple[float, ...],
     ceiling: float | None,
     threads: int,
     progress: Callable[[int, int], None],
@@ -36,7 +37,7 @@ def evaluate(
     transients : most transients that the spatial correlation looks at
     margin_px : how far around a footprint the spatial correlation looks, per axis
     network : judges the footprints' shapes; without one, and for volumes, there are no scores
-    cell_px : diameter of a cell along each axis
+    cell_px : diameter of a cell along each axis; ``scales`` : multiples of it to judge the shapes by
     ceiling : the largest pixel value of a saturated recording, None for others
     """
     seen = compare_with_movie(
@@ -50,7 +51,7 @@ def evaluate(
         snr=snr,
         r_value=seen.r_value,
         size_px=footprint_sizes(components),
-        soma_score=soma_scores(components, network, cell_px=cell_px),
+        soma_score=soma_scores(components, network, cell_px=cell_px, scales=scales),
         elongation=elongation(footprints, dims),
         border_share=border_share(footprints, dims, usable=components.noise > 0),
         saturated_share=saturated_share(footprints, seen.peaks, ceiling=ceiling),
@@ -58,11 +59,18 @@ def evaluate(
     )
 
 
-def soma_scores(components: Components, network: Network | None, *, cell_px: tuple[float, ...]) -> FloatArray:
-    """Return the probability that each footprint is a soma's, float32 (K,); NaN without a network and for volumes."""
+def soma_scores(
+    components: Components, network: Network | None, *, cell_px: tuple[float, ...], scales: tuple[float, ...]
+) -> FloatArray:
+    """Return the probability that each footprint is a soma's, float32 (K,); NaN without a network and for volumes.
+
+    Of several ``scales``, multiples of a cell's diameter, the one that makes it look most like a soma counts.
+    """
     if network is None or len(components.dims) != 2:
         return np.full(components.n_components, np.nan, np.float32)
-    return classify(network, crop_footprints(components.footprints, components.dims, cell_px=cell_px))
+    sizes = [tuple(scale * d for d in cell_px) for scale in scales]
+    crops = (crop_footprints(components.footprints, components.dims, cell_px=size) for size in sizes)
+    return np.max([classify(network, crop) for crop in crops], axis=0)
 
 
 def footprint_sizes(components: Components) -> FloatArray:

@@ -21,7 +21,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> tuple[MovieStore, Componen
 def measure(movie: MovieStore, components: Components, threads: int = 1) -> Quality:
     return evaluate(
         movie, components, transient_frames=round(RATE_HZ * DECAY_S), transients=5, margin_px=(2.5, 2.5), network=None,
-        cell_px=(8.0, 8.0), ceiling=None, threads=threads, progress=lambda done, total: None,
+        cell_px=(8.0, 8.0), scales=(1.0,), ceiling=None, threads=threads, progress=lambda done, total: None,
     )  # fmt: skip
 
 
@@ -106,8 +106,8 @@ def test_saturated_pixels_are_found_in_the_movie(case: tuple[MovieStore, Compone
     owner = components.footprints[:, 0].toarray().ravel()
     ceiling = float(np.sort(peaks[owner > 0])[len(peaks[owner > 0]) // 2])
     quality = evaluate(
-        movie, components, transient_frames=6, transients=5, margin_px=(2.5, 2.5), network=None, cell_px=(8.0, 8.0),
-        ceiling=ceiling, threads=2, progress=lambda done, total: None,
+        movie, components, transient_frames=6, transients=5, margin_px=(2.5, 2.5), network=None,
+        cell_px=(8.0, 8.0), scales=(1.0,), ceiling=ceiling, threads=2, progress=lambda done, total: None,
     )  # fmt: skip
     expected = (owner * (peaks >= 0.97 * ceiling)).sum() / owner.sum()
     assert quality.saturated_share[0] == pytest.approx(expected, rel=1e-4)

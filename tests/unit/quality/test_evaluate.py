@@ -1,0 +1,61 @@
+"""Soma scores of components: which sizes they are judged by, and where there are none."""
+
+import numpy as np
+import pytest
+from planted import CELL_PX, disc
+from scipy.sparse import csc_matrix
+
+from caiman_pipeline.config.evaluate import EvaluateSettings
+from caiman_pipeline.config.root import validate
+from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.quality.classifier import Network
+from caiman_pipeline.quality.evaluate import footprint_sizes, soma_scores
+from caiman_pipeline.types import Background, Components
+
+DIMS = (37, 53)
+
+
+def components(dims: tuple[int, ...], *shapes: np.ndarray) -> Components:
+    footprints = csc_matrix(np.stack([s.ravel() for s in shapes], axis=1).astype(np.float32))
+    n, p = len(shapes), int(np.prod(dims))
+    nothing = Background(np.zeros(p, np.float32), csc_matrix((p, 0)), np.zeros((0, 9), np.float32))
+    traces = np.zeros((n, 9), np.float32)
+    return Components(dims, np.arange(n), footprints, traces, traces, nothing, np.ones(p, np.float32))
+
+
+def size_detector() -> Network:
+    """Score the crop's mean brightness: the larger a footprint for its cell's diameter, the higher."""
+    kernel = np.zeros((3, 3, 1, 1), np.float32)
+    kernel[1, 1] = 1
+    one = np.ones((1, 1), np.float32)
+    mean = np.array([[1.0], [0.0]], np.float32)
+    return Network(((kernel, np.zeros(1, np.float32)),), (mean, np.zeros(1)), (one, np.zeros(1)), 1.0, 0.0)
+
+
+def test_the_scale_that_suits_best_counts() -> None:
+    cell = components(DIMS, disc(DIMS, (18, 26)), disc(DIMS, (9, 9)) * (np.arange(37 * 53) % 53 > 8))
+
+    def scores(*scales: float) -> np.ndarray:
+        return soma_scores(cell, size_detector(), cell_px=(CELL_PX, CELL_PX), scales=scales)
+
+    assert (scores(0.5) > scores(1.0)).all()
+    assert (scores(1.0) > scores(2.0)).all()
+    np.testing.assert_array_equal(scores(2.0, 0.5, 1.0), scores(0.5))
+
+
+def test_volumes_and_unasked_components_have_no_score() -> None:
+    plane, volume = components(DIMS, disc(DIMS, (18, 26))), components((2, *DIMS), disc((2, *DIMS), (1, 18, 26)))
+    assert np.isnan(soma_scores(plane, None, cell_px=(8.0, 8.0), scales=(1.0,))).all()
+    assert np.isnan(soma_scores(volume, size_detector(), cell_px=(2.0, 8.0, 8.0), scales=(1.0,))).all()
+
+
+def test_size_counts_pixels_above_half_the_peak() -> None:
+    shape = np.zeros(DIMS)
+    shape[4, 5:9] = [1.0, 0.6, 0.5, 0.1]
+    assert list(footprint_sizes(components(DIMS, shape, np.zeros(DIMS)))) == [2, 0]
+
+
+@pytest.mark.parametrize("scales", [[], [0.0], [1.0, 50.0]])
+def test_scales_without_meaning_are_refused(scales: list[float]) -> None:
+    with pytest.raises(PipelineError, match="scales"):
+        validate(EvaluateSettings, {"scales": scales}, "evaluate")
