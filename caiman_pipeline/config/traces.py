@@ -73,8 +73,12 @@ class TraceSettings(Section):
         False, "", "DF/F of the demixed trace with its noise, or of the model alone (calcium as fluorescence)."
     )
     f0_window_s: float = key(40.0, "s", "Window of F0's running quantile.", gt=0)
+    f0_from: Literal["model", "trace"] = key(
+        "model", "", "F0 from what the deconvolution leaves of the trace (its running median), or from a running "
+        "quantile of the trace, found for each where its quiet level lies.",
+    )  # fmt: skip
     f0_quantile: float | None = key(
-        None, "%", "Quantile of F0; none: found for each trace, where its quiet level lies.", ge=0, le=100
+        None, "%", "Running quantile of the trace that is F0, in place of what `f0_from` finds.", ge=0, le=100
     )
     f0_fast: bool = key(False, "", "Approximate F0's running quantile by straight lines between knots.")
     dark_level: float = key(0.0, "pixel value", "Pixel value without light (camera offset), which is not part of F0.")

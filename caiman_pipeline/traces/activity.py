@@ -70,10 +70,11 @@ def _lags(settings: TraceSettings, timing: Timing) -> int:
 
 @dataclass(frozen=True)
 class Inference:
-    """Activity behind some traces, and the fluorescence, float32 (K, T), that it stands for in each trace."""
+    """Activity behind some traces, the fluorescence that it stands for, and of this the transients, float32 (K, T)."""
 
     activity: Deconvolution
     fluorescence: FloatArray
+    transients: FloatArray
 
 
 def infer_activity(
@@ -141,7 +142,8 @@ def _describe(result: Deconvolution, traces: FloatArray, detrended: FloatArray, 
     """Scale linearised calcium to the trace, put the mean of what was subtracted into the baseline, add the model."""
     response = fluorescence_of(result.denoised, result.noise, settings.linear_range)
     gain, offset = fit_to_trace(response, detrended)
-    fluorescence = gain[:, None] * response + offset[:, None] + (traces - detrended)
+    transients = (gain[:, None] * response).astype(np.float32)
+    fluorescence = transients + offset[:, None] + (traces - detrended)
     baseline = result.baseline.astype(np.float64)
     if settings.linear_range:
         gain, baseline = fit_to_trace(result.denoised, detrended)
@@ -151,7 +153,7 @@ def _describe(result: Deconvolution, traces: FloatArray, detrended: FloatArray, 
         )  # fmt: skip
     taken_off = np.where(np.isfinite(traces), traces - detrended, 0.0)
     baseline = baseline + taken_off.sum(1) / np.maximum(np.isfinite(traces).sum(1), 1)
-    return Inference(replace(result, baseline=baseline.astype(np.float32)), fluorescence.astype(np.float32))
+    return Inference(replace(result, baseline=baseline.astype(np.float32)), fluorescence.astype(np.float32), transients)
 
 
 def detrend(traces: FloatArray, settings: TraceSettings, timing: Timing, *, threads: int) -> FloatArray:

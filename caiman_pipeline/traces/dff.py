@@ -21,7 +21,7 @@ class DffMethod:
     ----------
     kind : ``dff`` (F - F0) / F0, ``detrended`` F - F0, or ``dff_over_noise`` (F - F0) / noise
     window_frames : length of the running window
-    quantile : in percent, or None to find it for each trace
+    quantile : in percent, or None to find each trace's resting level
     fast : approximate the running quantile
     """
 
@@ -65,6 +65,7 @@ def relative_fluorescence(
     method: DffMethod,
     *,
     model: FloatArray | None,
+    transients: FloatArray | None,
     threads: int,
 ) -> Dff:
     """Return DF/F (or the kind asked for) of demixed traces, and their F0.
@@ -75,6 +76,8 @@ def relative_fluorescence(
     background : float32 (K, T), background under each footprint, in the same unit
     noise : (K,), standard deviation per frame
     model : float32 (K, T), the traces without their noise, to relate to F0 in their place
+    transients : float32 (K, T), what to take out of the traces before their level is looked for, unless the method
+        names a quantile
     threads : traces to work on at a time
 
     Returns
@@ -83,24 +86,28 @@ def relative_fluorescence(
 
     Notes
     -----
-    F0 is the running quantile of the trace plus the running median of its background, so fluctuations of the
-    background do not enter, slow bleaching does. The quantile of each trace is that of its quiet level, looked for in
-    all windows; CaImAn takes it from the first window. Where F0 is not above the noise of a single frame there is no
-    baseline to relate to: ``dff`` is NaN and the trace flagged. The other kinds have no use for F0's size.
+    F0 is a running level of the trace plus the running median of its background, so fluctuations of the background do
+    not enter, slow bleaching does. The level is the running median of the trace without its transients, where they are
+    known: of a busy cell, no quantile of the trace itself is its resting level. Else it is a running quantile, that of
+    each trace's quiet level, looked for in all windows; CaImAn takes it from the first window. Where F0 is not above
+    the noise of a single frame there is no baseline to relate to: ``dff`` is NaN and the trace flagged. The other kinds
+    have no use for F0's size.
 
     References
     ----------
     Jia, Rochefort, Chen & Konnerth (2011), Nat Protoc, 10.1038/nprot.2010.169.
     """
     half = method.window_frames // 2
-    if method.quantile is None:
-        quantile = baseline_quantile(traces, method.window_frames, threads=threads)
-    else:
-        quantile = np.full(len(traces), method.quantile / 100.0)
     middle = np.full(len(traces), 0.5)
+    if method.quantile is not None:
+        resting, quantile = traces, np.full(len(traces), method.quantile / 100.0)
+    elif transients is not None:
+        resting, quantile = traces - transients, middle
+    else:
+        resting, quantile = traces, baseline_quantile(traces, method.window_frames, threads=threads)
     quiet, under = (
         running_baseline(t, q, half_frames=half, fast=method.fast, threads=threads)
-        for t, q in ((traces, quantile), (background, middle))
+        for t, q in ((resting, quantile), (background, middle))
     )
     f0 = quiet + under
     values, invalid = (traces if model is None else model) - quiet, np.zeros(len(traces), bool)

@@ -81,6 +81,7 @@ def _extract_block(
         inferred.activity.noise,
         method,
         model=None if settings.use_residuals else inferred.fluorescence,
+        transients=inferred.transients if settings.f0_from == "model" and settings.order else None,
         threads=threads,
     )
     return _Block(inferred.activity, relative)

@@ -26,9 +26,11 @@ def fluorescence(f0, noise=1.0, seed=0):
     return (level + noise * np.random.default_rng(seed).standard_normal(len(level)))[None].astype(np.float32)
 
 
-def relate(traces, method=PLAIN, background=None, noise=1.0, model=None):
+def relate(traces, method=PLAIN, background=None, noise=1.0, model=None, transients=None):
     under = np.zeros_like(traces) if background is None else background
-    return relative_fluorescence(traces, under, np.full(len(traces), noise), method, model=model, threads=1)
+    return relative_fluorescence(
+        traces, under, np.full(len(traces), noise), method, model=model, transients=transients, threads=1
+    )
 
 
 def test_known_level_and_peak_are_recovered():
@@ -37,6 +39,16 @@ def test_known_level_and_peak_are_recovered():
     peaks = result.values[0, ::300]
     assert peaks.mean() == pytest.approx(0.5, rel=0.05)
     assert not result.invalid.any()
+
+
+def test_level_of_a_cell_that_never_rests_is_found_once_its_transients_are_taken_out():
+    shape = 60.0 * transients(every=25)
+    traces = (100.0 + shape + np.random.default_rng(0).standard_normal(3000))[None].astype(np.float32)
+    known = relate(traces, transients=shape[None].astype(np.float32))
+    np.testing.assert_allclose(known.f0, 100.0, rtol=0.01)
+    assert (relate(traces).f0 > 110).all(), "no frame of the trace is at rest"
+    given = relate(traces, method=replace(PLAIN, quantile=8.0), transients=shape[None].astype(np.float32))
+    assert (given.f0 > 110).all(), "a quantile that is named is that of the trace"
 
 
 def test_background_under_the_footprint_belongs_to_f0():

@@ -92,6 +92,7 @@ def test_residuals_are_in_the_relative_fluorescence_or_not():
 CHANGES = {
     "dff_kind": {"dff_kind": "detrended"}, "dff over noise": {"dff_kind": "dff_over_noise"},
     "f0_window_s": {"f0_window_s": 5.0}, "f0_quantile": {"f0_quantile": 5.0}, "f0_fast": {"f0_fast": True},
+    "f0_from": {"f0_from": "trace"},
     "dark_level": {"dark_level": 40.0}, "use_residuals": {"use_residuals": True},
 }  # fmt: skip
 
