@@ -93,7 +93,10 @@ def _first_failure(folder: Path, logs: list[JobLog]) -> tuple[str, str, str] | N
         source = recorded.get(path, path)
         if _overtaken(stage, source.stat().st_mtime_ns, logs):
             continue
-        reason = read_failure(source).get("reason", SILENT) if path in recorded else _why_silent(silent[path])
+        if path in recorded:
+            reason = read_failure(source).get("reason", SILENT)
+        else:
+            reason = silent[path].error or _why_silent(silent[path])
         return stage, reason, str(path)
     return None
 
@@ -126,7 +129,8 @@ def _what_is_missing(folder: Path, recording: str, logs: list[JobLog]) -> tuple[
         folder / "report" / "overview.json",
         folder / "export_nwb" / f"{recording}.nwb",
     )
-    gone = [path for path in expected if not path.exists()]
+    elsewhere = _on_store(folder)
+    gone = [path for path in expected if not path.exists() and str(path.relative_to(folder)) not in elsewhere]
     finished = {log.stage for log in logs if log.finished}
     todo = [stage for stage in STAGE_ORDER if stage not in finished]
     if gone:
@@ -135,6 +139,12 @@ def _what_is_missing(folder: Path, recording: str, logs: list[JobLog]) -> tuple[
     ends = [times.pop(stage) for stage in END_STAGES if stage in times]
     newer = [stage for stage, time in times.items() if ends and time > min(ends) + 1]
     return (newer[-1], "ran again, but what needs it has not yet") if newer else None
+
+
+def _on_store(folder: Path) -> set[str]:
+    """Return what an object store is known to have of a recording, see ``io/fetching.py``."""
+    listing = folder / "on_store.txt"
+    return set(listing.read_text(encoding="utf-8").splitlines()) if listing.exists() else set()
 
 
 def _read_json(path: Path) -> dict[str, Any]:

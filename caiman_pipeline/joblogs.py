@@ -39,6 +39,7 @@ class JobLog:
     ----------
     job : name of the log, the stage and for scattered jobs the item, like ``patch_cnmf.1-of-4``
     finished : whether the job came to its end
+    error : the last error that it logged
     memory_mb : peak memory; of a job that did not come to its end, what it had reached when it was last looked at
     process, host, slurm_job, granted_mb : where it runs or ran, and the memory that it was granted
     """
@@ -51,6 +52,7 @@ class JobLog:
     memory_mb: float = 0.0
     settings: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    error: str = ""
     process: int = 0
     host: str = ""
     slurm_job: str = ""
@@ -111,6 +113,8 @@ def read_log(path: Path) -> JobLog:
         text = match["text"]
         if match["level"] == "WARNING":
             warnings.append(text)
+        elif match["level"] == "ERROR":
+            found["error"] = text
         elif started := STARTED.match(text):
             found["version"] = started["version"]
         elif text.startswith("settings {"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import os
 import sys
 from typing import NoReturn
 
@@ -77,14 +78,23 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         run_verb(verb, given[1:])
     except PipelineError as error:
-        _fail(verb, str(error))
+        _fail(verb, str(error), at_once=arguments is None and "obstore" in sys.modules)
     except BrokenPipeError:
         sys.exit(1)
 
 
-def _fail(verb: str, message: str) -> NoReturn:
+def _fail(verb: str, message: str, *, at_once: bool) -> NoReturn:
+    """Say what failed and end; ``at_once`` where requests to an object store may be under way.
+
+    These would abort an interpreter that takes its time to end, with another status.
+    """
     logging.getLogger("caiman_pipeline").debug("failed: %s", message)
     print(f"caiman-pipeline {verb}: error: {message}", file=sys.stderr)
+    if at_once:
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(2)
     sys.exit(2)
 
 

@@ -12,6 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument("--results", type=Path, required=True, help="the results folder")
     parser.add_argument("--recordings", nargs="+", required=True, metavar="ID", help="ids of the recordings to list")
+    parser.add_argument("--store", default="", help="URL of results on an object store; their logs are fetched")
     parser.add_argument("--ended", action="store_true", help="the run has ended: what is not finished was killed")
 
 
@@ -21,6 +22,10 @@ def run(args: argparse.Namespace) -> None:
     from caiman_pipeline.io.atomic import write_text
     from caiman_pipeline.report.batch_page import build_batch_page
 
+    if args.store:
+        from caiman_pipeline.io.fetching import fetch_traces
+
+        fetch_traces(args.store, args.results, args.recordings)
     states = collect_states(args.results, args.recordings, ended=args.ended)
     write_summary(args.results / "summary.tsv", states)
     write_text(args.results / "batch.html", build_batch_page(states, args.results))

@@ -41,12 +41,15 @@ class Recording:
     def files(self, folder: Path | str = ".") -> list[str]:
         """Return the recording's files in natural order, globs expanded; a path that is not there is kept as it is.
 
-        Relative paths start from ``folder``.
+        Relative paths start from ``folder``; a URL names one object on a store.
         """
         from caiman_pipeline.io.readers import natural_key
 
         found: list[str] = []
         for pattern in self.patterns:
+            if "://" in pattern:
+                found.append(pattern)
+                continue
             path = pattern if Path(pattern).is_absolute() else str(Path(folder) / pattern)
             literal = Path(path).exists() or not glob.has_magic(path)
             found += [path] if literal else sorted(glob.glob(path, recursive=True), key=natural_key)

@@ -6,6 +6,7 @@ boundaries depend on the size of a frame only, never on how the work was split: 
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import zlib
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.io.atomic import flush_to_disk, whole_file, write_text
+from caiman_pipeline.io.atomic import flush_to_disk, write_text
 from caiman_pipeline.provenance import describe, note_result, text_digest
 from caiman_pipeline.types import Bounds, Dims, FloatArray, Tile
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from caiman_pipeline.io.zarr_parts import BlockArray, ZarrPart
 
 PART_BYTES = 64 * 2**20
-SCHEMA = 1
+SCHEMA = 2
 CHECKSUMS = "checksums.json"
 ELSEWHERE = "array.json"
 REDO_PART = "Delete it and run motion_correct again."
@@ -243,18 +244,27 @@ def write_index(
     valid: FloatArray,
     source: dict[str, object],
 ) -> None:
-    """Write ``movie.json`` with the valid mask beside it; part paths are kept relative to it.
+    """Write ``movie.json``, the valid mask in it; part paths are kept relative to it.
 
     ``source`` says where the movie came from (recording, settings, version) and is stored as it is.
     """
-    with whole_file(path.with_name("valid.npy")) as temporary, temporary.open("wb") as file:
-        np.save(file, valid.astype(bool), allow_pickle=False)
     listed = [_entry(part, path.parent) for part in parts]
     index = {
         "schema": SCHEMA, "dims": [int(n) for n in dims], "frame_rate_hz": frame_rate_hz, "parts": listed,
-        "valid": "valid.npy", "source": source,
+        "valid": _mask_to_text(valid), "source": source,
     }  # fmt: skip
     write_text(path, json.dumps({**index, "digest": text_digest(index), "provenance": describe()}, indent=1))
+
+
+def _mask_to_text(mask: FloatArray) -> str:
+    return base64.b64encode(zlib.compress(np.packbits(mask.astype(bool)).tobytes())).decode("ascii")
+
+
+def _mask_from_text(text: str, dims: Dims) -> FloatArray:
+    bits = np.frombuffer(zlib.decompress(base64.b64decode(text, validate=True)), np.uint8)
+    if len(bits) != -(-prod(dims) // 8):
+        raise ValueError("the valid mask does not fit the frame")
+    return np.unpackbits(bits, count=prod(dims)).astype(bool).reshape(dims)
 
 
 def _entry(part: Part | ZarrPart, folder: Path) -> dict[str, Any]:
@@ -301,9 +311,10 @@ def open_movie(path: Path | str) -> MovieStore:
         note_result(path, index.get("digest", ""), index.get("provenance", {}))
         parts = [_from_entry(entry, path.parent) for entry in index["parts"]]
         sizes = [entry.get("bytes") for entry in index["parts"]]
-        valid = np.load(path.parent / index["valid"], allow_pickle=False)
-        store = MovieStore(tuple(index["dims"]), float(index["frame_rate_hz"]), tuple(parts), valid)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        dims = tuple(index["dims"])
+        valid = _mask_from_text(index["valid"], dims)
+        store = MovieStore(dims, float(index["frame_rate_hz"]), tuple(parts), valid)
+    except (OSError, ValueError, KeyError, TypeError, zlib.error) as error:
         raise PipelineError(f"{path}: not a readable movie index ({_what(error)}). {REJOIN}") from error
     for part, expected in zip(parts, sizes, strict=True):
         if isinstance(part, Part):

@@ -105,7 +105,7 @@ class BlockArray:
 @cache
 def _open_array(url: str) -> Any:
     try:
-        return zarr.open_array(_open_store(url, read_only=True), mode="r")
+        return zarr.open_array(_open_store(url, read_only=True), mode="r", zarr_format=3)
     except (BaseError, OSError, KeyError, ValueError) as error:
         raise PipelineError(f"{url}: part of the movie cannot be opened ({_first_line(error)}). {REACH}") from error
 

@@ -1,15 +1,20 @@
 # The recordings sheet, path patterns and input functions: the only Python in the workflow.
+import gc
 import inspect
 import json
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 from caiman_pipeline.checking import unwritable
 from caiman_pipeline.config.root import load_config
 from caiman_pipeline.config.sheet import load_sheet
 from caiman_pipeline.errors import PipelineError
+
+# A thousand recordings are some million objects that stay: looking through them for garbage took an eighth of the time.
+gc.set_threshold(100_000, 20, 20)
 
 try:
     for file in workflow.configfiles:
@@ -71,17 +76,50 @@ def files_as_listed(wildcards):
     )
 
 
+@cache
+def stored(file):
+    """A raw file that is on an object store, for Snakemake to fetch: named by URL, or where the profile keeps all files.
+
+    Nothing if it is not on a store, or not there: a missing one must fail its own recording.
+    """
+    kept = workflow.storage_settings
+    url = file if "://" in file else ""
+    if kept.default_storage_provider and not url and not os.path.isabs(file):
+        url = f"{kept.default_storage_prefix.rstrip('/')}/{os.path.normpath(file)}"
+    found = storage(url) if url else None
+    return found if found and found.flags["storage_object"].exists() else None
+
+
+@cache
+def present(file):
+    """A raw file as an input, or nothing: a missing one must fail its own recording (in `inspect`), not the whole batch.
+
+    Nor one with braces in its name, which Snakemake would take for wildcards; `inspect` is named them all.
+    """
+    if set(file) & set("{}"):
+        return None
+    if url := stored(file):
+        return url
+    here = local(file) if workflow.storage_settings.default_storage_provider else file
+    return here if os.path.exists(file) else None
+
+
 @looked_up
 def files_present(wildcards):
-    """Raw files that exist: a missing one must fail its own recording (in `inspect`), not the whole batch.
+    return [f for f in map(present, files_as_listed(wildcards)) if f]
 
-    Nor those with braces in their names, which Snakemake would take for wildcards; `inspect` is named them all.
-    """
-    return [
-        f
-        for f in files_as_listed(wildcards)
-        if os.path.exists(f) and not set(f) & set("{}")
-    ]
+
+@looked_up
+def files_stored(wildcards):
+    """Raw files to be fetched from an object store; those on disk are opened where they are."""
+    return [f for f in map(stored, files_as_listed(wildcards)) if f]
+
+
+@looked_up
+def files_named(wildcards, input):
+    """All raw files of the sheet, those from an object store as the local copies that Snakemake made."""
+    copies = iter(input)
+    return [next(copies) if present(f) else f for f in files_as_listed(wildcards)]
 
 
 @looked_up
@@ -99,6 +137,7 @@ def curation_file(wildcards):
     return [wanted] if wanted and os.path.exists(wanted) else []
 
 
+@looked_up
 def refine_start(wildcards):
     """What is refined: the components found, or those that the settings name."""
     start = RECORDINGS[wildcards.recording].config.refine.start
@@ -170,4 +209,10 @@ def write_summary():
         "--results",
         CONFIG.paths.results,
     ]
+    kept = workflow.storage_settings
+    if kept.default_storage_provider:
+        command += [
+            "--store",
+            f"{kept.default_storage_prefix.rstrip('/')}/{CONFIG.paths.results}",
+        ]
     subprocess.run([*command, "--recordings", *RECORDINGS], check=True)

@@ -15,7 +15,7 @@ rule inspect:
         mem_mb=memory_mb("inspect"),
         runtime=minutes("inspect"),
     params:
-        files=files_as_listed,
+        files=files_named,
         settings=settings("inspect"),
     shell:
         "caiman-pipeline inspect --recording {wildcards.recording} --files {params.files:q} "
@@ -26,6 +26,7 @@ rule inspect:
 rule motion_template:
     input:
         info=MOVIE_INFO,
+        raw=files_stored,
     output:
         TEMPLATE,
     log:
@@ -49,6 +50,7 @@ rule motion_correct:
     input:
         info=MOVIE_INFO,
         template=TEMPLATE,
+        raw=files_stored,
     output:
         directory(BLOCK) if CONFIG.paths.keep_movie else temp(directory(BLOCK)),
     log:

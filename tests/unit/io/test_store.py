@@ -167,10 +167,11 @@ DAMAGES = {
     "gap": (drop_first_part, r"movie\.json.*do not fit together.*memmap_join"),
     "other schema": (change_index(schema=99), r"movie\.json.*schema 99.*memmap_join"),
     "no dims": (change_index(dims=None), r"movie\.json.*no entry 'dims'"),
-    "wrong dims": (change_index(dims=[5, 6]), r"movie\.json.*do not fit together"),
+    "wrong dims": (change_index(dims=[5, 6]), r"movie\.json.*mask does not fit"),
     "half index": (lambda path: path.write_text(path.read_text()[:40]), r"movie\.json: not a readable movie index"),
     "no index": (lambda path: path.unlink(), r"movie\.json: not a readable movie index"),
-    "no mask": (lambda path: path.with_name("valid.npy").unlink(), r"movie\.json.*valid\.npy"),
+    "no mask": (change_index(valid=None), r"movie\.json.*no entry 'valid'"),
+    "cut mask": (change_index(valid="eJw="), r"movie\.json: not a readable movie index"),
     "list": (lambda path: path.write_text("[1]"), r"movie\.json: not a readable"),
 }
 

@@ -59,7 +59,7 @@ def test_a_tile_moves_its_chunks_and_not_the_recording(stores, movie):
 
 
 def test_nothing_is_left_in_the_blocks_folder_but_the_pointer(stores, tmp_path):
-    assert {p.name for p in (tmp_path / "array").iterdir()} == {"array.json", "movie.json", "valid.npy"}
+    assert {p.name for p in (tmp_path / "array").iterdir()} == {"array.json", "movie.json"}
 
 
 def test_a_damaged_chunk_is_an_error(stores, tmp_path):
