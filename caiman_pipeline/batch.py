@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from caiman_pipeline.io.atomic import whole_file
-from caiman_pipeline.joblogs import STAGE_ORDER, JobLog, failure_logs, in_order, read_benchmark, read_failure, read_logs
+from caiman_pipeline.joblogs import (
+    ON_STORE,
+    STAGE_ORDER,
+    JobLog,
+    failure_logs,
+    in_order,
+    read_benchmark,
+    read_failure,
+    read_logs,
+)
 
 STATES = ("ok", "ok_empty", "failed", "waiting")
 SILENT = "the job was killed without a word"
@@ -143,7 +152,7 @@ def _what_is_missing(folder: Path, recording: str, logs: list[JobLog]) -> tuple[
 
 def _on_store(folder: Path) -> set[str]:
     """Return what an object store is known to have of a recording, see ``io/fetching.py``."""
-    listing = folder / "on_store.txt"
+    listing = folder / ON_STORE
     return set(listing.read_text(encoding="utf-8").splitlines()) if listing.exists() else set()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,7 +70,8 @@ def check_run(config: Path | None, sheet: Path | None, *, files: bool) -> RunChe
     settings, path = load_run(config, sheet)
     recordings, problems = read_sheet(path, settings)
     checks = tuple(check_recording(r) if files else _unopened(r) for r in recordings.values())
-    needed = sum(c.disk_mb for c in checks if not _is_done(settings, c.name))
+    to_do = recordings_to_do(settings, (c.name for c in checks))
+    needed = sum(c.disk_mb for c in checks if c.name in to_do)
     rows = tuple(f"{path}, {p}" for p in problems)
     return RunCheck(checks, rows, tuple(check_results(Path(settings.paths.results), needed)))
 
@@ -78,8 +80,24 @@ def _unopened(recording: Recording) -> RecordingCheck:
     return RecordingCheck(recording.id, f"{len(recording.patterns)} file pattern(s), not opened", ())
 
 
-def _is_done(config: Config, name: str) -> bool:
-    return (Path(config.paths.results) / name / "movie" / "movie.json").exists()
+def _on_store(recording: Recording) -> RecordingCheck:
+    """Ask an object store for a recording's files; they are not opened, which would mean to fetch them."""
+    from caiman_pipeline.io.fetching import object_size
+
+    sizes, problems = [], []
+    for file in recording.files():
+        try:
+            sizes.append(object_size(file) if "://" in file else Path(file).stat().st_size)
+        except (PipelineError, OSError) as error:
+            problems.append(str(error))
+    found = f"{len(sizes)} file(s) on an object store, {sum(sizes) / 1e9:.2f} GB, not opened"
+    return RecordingCheck(recording.id, found, tuple(problems))
+
+
+def recordings_to_do(config: Config, names: Iterable[str]) -> set[str]:
+    """Return which recordings have no corrected movie yet: those that will take disk."""
+    results = Path(config.paths.results)
+    return {name for name in names if not (results / name / "movie" / "movie.json").exists()}
 
 
 def check_recording(recording: Recording) -> RecordingCheck:
@@ -87,6 +105,8 @@ def check_recording(recording: Recording) -> RecordingCheck:
     from caiman_pipeline.planning import disk_mb, size_of_files
 
     facts = recording.config.recording
+    if any("://" in pattern for pattern in recording.patterns):
+        return _on_store(recording)
     try:
         files = recording.files() or list(recording.patterns)
         size = size_of_files(files, facts.axes, facts.dataset)

@@ -28,6 +28,17 @@ def keep_blas_on_one_thread() -> None:
         os.environ[name] = "1"
 
 
+def machine_memory_mb() -> int:
+    """Return the memory of this machine, or of the container that it is seen from, MB."""
+    pages = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        with open("/sys/fs/cgroup/memory.max", encoding="ascii") as file:
+            granted = file.read().strip()
+    except OSError:
+        granted = ""
+    return min(pages, int(granted) if granted.isdigit() else pages) // 10**6
+
+
 def limit_library_threads(threads: int) -> None:
     """Set the environment so that BLAS uses one thread and numba ``threads``; call before numba is imported."""
     keep_blas_on_one_thread()

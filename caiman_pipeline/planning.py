@@ -188,6 +188,16 @@ def add_up(plans: list[list[StagePlan]]) -> list[StagePlan]:
     return total
 
 
+def too_large(plans: Mapping[str, list[StagePlan]], memory_mb: int) -> list[str]:
+    """Return which stage of which recording, by name, takes more memory than a machine has: its largest one."""
+    largest = {name: max(rows, key=lambda row: row.memory_mb) for name, rows in plans.items()}
+    return [
+        f"{name}: {row.stage} takes {row.memory_mb:.0f} MB, and a machine has {memory_mb}. Take a larger one."
+        for name, row in largest.items()
+        if row.memory_mb > memory_mb
+    ]
+
+
 def size_of_files(files: list[str], axes: str | None, dataset: str | None) -> MovieSize:
     """Return the size of a recording from its files' headers.
 

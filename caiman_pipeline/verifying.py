@@ -99,6 +99,8 @@ def _broken_links(records: dict[Path, tuple[str, dict[str, Any]]]) -> Iterator[F
 def _raw_files(records: dict[Path, tuple[str, dict[str, Any]]], *, checksums: bool) -> Iterator[Finding]:
     for raw in {f["path"]: f for _, provenance in records.values() for f in provenance["raw_files"]}.values():
         path = Path(raw["path"])
+        if ".snakemake/storage" in path.as_posix():
+            continue  # a copy that Snakemake had fetched from an object store for the job
         if not path.exists():
             yield Finding(path, "raw file is not there any more; results cannot be made again from it.")
             continue

@@ -1,4 +1,4 @@
-"""Print jobs, predicted memory, disk and rough time of every stage, for the recordings of a sheet."""
+"""Print jobs, predicted memory, disk and rough time of every stage; status 2 if the recordings cannot fit."""
 
 from __future__ import annotations
 
@@ -13,25 +13,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cores", type=int, default=0, help="cores of the run (default: all granted)")
     parser.add_argument("--blocks", type=int, default=1, help="motion_correct jobs per recording (default: 1)")
     parser.add_argument("--tiles", type=int, default=1, help="patch_cnmf jobs per recording (default: 1)")
+    parser.add_argument("--memory-mb", type=int, default=0, help="memory of a machine (default: of this one)")
 
 
 def run(args: argparse.Namespace) -> None:
     """Plan every recording and print the sum of all."""
-    from caiman_pipeline.checking import load_run
+    from caiman_pipeline.checking import check_results, load_run, recordings_to_do
     from caiman_pipeline.config.sheet import load_sheet
-    from caiman_pipeline.parallel import available_cores
-    from caiman_pipeline.planning import add_up, plan_recording, size_of_files
+    from caiman_pipeline.errors import PipelineError
+    from caiman_pipeline.parallel import available_cores, machine_memory_mb
+    from caiman_pipeline.planning import add_up, plan_recording, size_of_files, too_large
 
     config, sheet = load_run(args.config, args.sheet)
-    cores, plans = args.cores if args.cores > 0 else available_cores(), []
-    for recording in load_sheet(sheet, config).values():
+    cores, plans = args.cores if args.cores > 0 else available_cores(), {}
+    for name, recording in load_sheet(sheet, config).items():
         facts = recording.config.recording
         size = size_of_files(recording.files(), facts.axes, facts.dataset)
-        plans.append(plan_recording(size, cores=cores, scatter={"blocks": args.blocks, "tiles": args.tiles}))
-    total = add_up(plans)
+        plans[name] = plan_recording(size, cores=cores, scatter={"blocks": args.blocks, "tiles": args.tiles})
+    total = add_up(list(plans.values()))
     print(f"{len(plans)} recording(s) on {cores} cores; memory is that of the largest job, the rest adds up\n")
     print(f"{'stage':<16}{'jobs':>8}{'memory, MB':>12}{'disk, GB':>10}{'time, s':>10}")
     for row in total:
         print(f"{row.stage:<16}{row.jobs:>8}{row.memory_mb:>12.0f}{row.disk_mb / 1e3:>10.2f}{row.seconds:>10.0f}")
     jobs, disk, seconds = (sum(getattr(r, name) for r in total) for name in ("jobs", "disk_mb", "seconds"))
     print(f"{'all':<16}{jobs:>8}{max(r.memory_mb for r in total):>12.0f}{disk / 1e3:>10.2f}{seconds:>10.0f}")
+    to_do = sum(row.disk_mb for name in recordings_to_do(config, plans) for row in plans[name])
+    problems = too_large(plans, args.memory_mb or machine_memory_mb())
+    problems += check_results(Path(config.paths.results), to_do)
+    for problem in problems:
+        print(f"problem  {problem}")
+    if problems:
+        raise PipelineError(f"{len(problems)} problem(s), see above.")

@@ -9,14 +9,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from obstore.exceptions import BaseError
-from obstore.store import from_url
+from obstore.store import ObjectStore, from_url
 
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.atomic import write_text
+from caiman_pipeline.joblogs import ON_STORE
 
 WANTED = re.compile(r"(logs/[^/]+|benchmarks/[^/]+\.tsv|inspect/movie_info\.json|report/[^/]+)")
-# What the store has of a recording, one path a line: the files themselves stay there.
-LISTING = "on_store.txt"
+ADVICE = "Check the URL, and the credentials and endpoint in the environment (AWS_ENDPOINT_URL and so on)."
 STAMP = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) ", re.MULTILINE)
 
 
@@ -32,28 +32,45 @@ def fetch_traces(url: str, results: Path, recordings: Iterable[str]) -> int:
     PipelineError
         If the store cannot be read.
     """
-    count = 0
-    for recording in recordings:
-        try:
-            count += _fetch(f"{url.rstrip('/')}/{recording}", results / recording)
-        except (BaseError, OSError, ValueError) as error:
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise PipelineError(f"{url}: cannot be read ({first}). Check the URL and the credentials.") from error
-    return count
+    try:
+        store = from_url(url.rstrip("/"), client_options={"allow_http": True})
+        return sum(_fetch(store, recording, results / recording) for recording in recordings)
+    except (BaseError, OSError, ValueError) as error:
+        raise PipelineError(f"{url}: cannot be read ({_first_line(error)}). {ADVICE}") from error
 
 
-def _fetch(url: str, folder: Path) -> int:
-    store = from_url(url, client_options={"allow_http": True})
-    paths = sorted(entry["path"] for batch in store.list() for entry in batch)
+def object_size(url: str) -> int:
+    """Return the bytes of an object on a store, without reading it.
+
+    Raises
+    ------
+    PipelineError
+        If it is not there or the store cannot be reached.
+    """
+    place, _, name = url.rpartition("/")
+    try:
+        return int(from_url(place, client_options={"allow_http": True}).head(name)["size"])
+    except (BaseError, OSError, ValueError) as error:
+        raise PipelineError(f"{url}: cannot be found ({_first_line(error)}). {ADVICE}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _fetch(store: ObjectStore, recording: str, folder: Path) -> int:
+    head = f"{recording}/"
+    listed = (entry["path"] for batch in store.list(prefix=head) for entry in batch)
+    paths = sorted(path.removeprefix(head) for path in listed)
     wanted = [path for path in paths if WANTED.fullmatch(path)]
     for path in wanted:
-        content = bytes(store.get(path).bytes())
+        content = bytes(store.get(head + path).bytes())
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
         _date(target, content)
     if paths:
-        write_text(folder / LISTING, "\n".join(paths) + "\n")
+        write_text(folder / ON_STORE, "\n".join(paths) + "\n")
     return len(wanted)
 
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 PIECE = 2**20
 KEYS = ("testkey", "testsecret123")
@@ -27,7 +28,7 @@ class Door(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     inside = ("127.0.0.1", 0)
-    moved: Counter[str] = Counter()
+    moved: ClassVar[Counter[str]] = Counter()
 
     def _pass_on(self) -> None:
         store = http.client.HTTPConnection(*self.inside)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from caiman_pipeline.cli.main import run_verb
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.records import save_movie_info
 from caiman_pipeline.planning import (
@@ -93,6 +95,23 @@ def test_recordings_add_up_and_the_largest_job_counts_for_memory():
         assert row.jobs == a.jobs + b.jobs
         assert row.memory_mb == max(a.memory_mb, b.memory_mb)
         assert row.disk_mb == a.disk_mb + b.disk_mb
+
+
+def test_what_cannot_fit_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    np.save(tmp_path / "m.npy", np.zeros((70, 20, 31), np.uint8))
+    header = "recording\tfiles\tframe_rate_hz\tdecay_time_s\tcell_diameter\tsession_start\n"
+    row = "m\tm.npy\t30\t0.45\t9 px\t2024-05-17T09:30:00+02:00\n"
+    (tmp_path / "s.tsv").write_text(header + row)
+    run_verb("plan", ["--sheet", "s.tsv"])
+    with pytest.raises(PipelineError, match=r"1 problem\(s\)"):
+        run_verb("plan", ["--sheet", "s.tsv", "--memory-mb", "100"])
+    assert "and a machine has 100" in capsys.readouterr().out
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10))
+    with pytest.raises(PipelineError, match=r"1 problem\(s\)"):
+        run_verb("plan", ["--sheet", "s.tsv"])
+    assert "GB are needed" in capsys.readouterr().out
 
 
 def test_size_comes_from_the_headers(tmp_path):
