@@ -3,7 +3,9 @@ FROM python:3.11-slim-bookworm
 WORKDIR /opt/caiman_pipeline
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY caiman_pipeline ./caiman_pipeline
-RUN pip install --no-cache-dir -c constraints.txt ".[slurm,cloud]"
+# For Google's stores: --build-arg EXTRAS=slurm,cloud,google
+ARG EXTRAS=slurm,cloud
+RUN pip install --no-cache-dir -c constraints.txt ".[${EXTRAS}]"
 COPY Snakefile environment.yml ./
 COPY workflow ./workflow
 COPY config ./config

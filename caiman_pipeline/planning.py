@@ -21,6 +21,8 @@ PIXELS_PER_CELL = 500
 MARGIN = 1.25
 # On a cluster each job has two Snakemake processes beside the stage's own; measured 146 and 138 MB.
 SNAKEMAKE_MB = 300
+# What AWS Batch gives along with so many cores at most.
+BATCH_LARGEST_MB = {1: 8192, 2: 16384, 4: 30720, 8: 61440, 16: 122880}
 # A job may take so much longer than predicted, and never has less than some minutes, before a scheduler ends it.
 SLOWER, LEAST_MINUTES = 5, 10
 
@@ -132,6 +134,12 @@ def predict_memory_mb(stage: str, movie_info: Path | str, threads: int) -> int:
     Before the recording was inspected, that of a field of 512 x 512 pixels is assumed.
     """
     return math.ceil(COSTS[stage].memory_mb(_known_size(movie_info), threads))
+
+
+def batch_memory_mb(needed_mb: int, cores: int) -> int:
+    """Round memory up to a size that AWS Batch gives along with so many cores, MB; its largest if that is less."""
+    step = 1024 if cores < 8 else 512 * cores
+    return min(max(math.ceil(needed_mb / step) * step, 2048 * cores), BATCH_LARGEST_MB.get(cores, 8192 * cores))
 
 
 def _known_size(movie_info: Path | str) -> MovieSize:

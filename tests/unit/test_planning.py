@@ -16,6 +16,7 @@ from caiman_pipeline.planning import (
     THREADS,
     MovieSize,
     add_up,
+    batch_memory_mb,
     disk_mb,
     plan_recording,
     predict_memory_mb,
@@ -95,6 +96,14 @@ def test_recordings_add_up_and_the_largest_job_counts_for_memory():
         assert row.jobs == a.jobs + b.jobs
         assert row.memory_mb == max(a.memory_mb, b.memory_mb)
         assert row.disk_mb == a.disk_mb + b.disk_mb
+
+
+@pytest.mark.parametrize(
+    ("needed", "cores", "given"),
+    [(100, 1, 2048), (2049, 1, 3072), (9000, 2, 9216), (500, 4, 8192), (99_000, 4, 30720), (17_000, 8, 20480)],
+)
+def test_batch_memory_is_a_size_that_the_service_gives(needed, cores, given):
+    assert batch_memory_mb(needed, cores) == given
 
 
 def test_what_cannot_fit_is_refused(tmp_path, monkeypatch, capsys):

@@ -26,6 +26,9 @@ try:
 except PipelineError as error:
     sys.exit(f"caiman_pipeline: error: {error}")
 
+# Jobs that share no disk with this process are sent the config files, and this with them.
+workflow.configfiles.append(CONFIG.paths.recordings)
+
 # What the rules' software is; Snakemake itself runs in it.
 ENVIRONMENT = str(Path(workflow.basedir) / "environment.yml")
 RESULTS = f"{CONFIG.paths.results}/{{recording}}"
@@ -160,11 +163,17 @@ def memory_mb(stage):
 
     @looked_up
     def predict(wildcards, threads, attempt):
-        from caiman_pipeline.planning import SNAKEMAKE_MB, predict_memory_mb
+        from caiman_pipeline.planning import (
+            SNAKEMAKE_MB,
+            batch_memory_mb,
+            predict_memory_mb,
+        )
 
         info = MOVIE_INFO.format(recording=wildcards.recording)
         beside = SNAKEMAKE_MB if workflow.non_local_exec else 0
-        return predict_memory_mb(stage, info, threads) * attempt + beside
+        needed = predict_memory_mb(stage, info, threads) * attempt + beside
+        on_batch = workflow.executor_plugin.name == "aws-batch"
+        return batch_memory_mb(needed, threads) if on_batch else needed
 
     return predict
 
