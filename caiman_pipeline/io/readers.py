@@ -71,6 +71,11 @@ def open_file(path: Path | str, axes: str | None = None, dataset: str | None = N
     PipelineError
         If the file is missing, empty, of an unknown format, damaged, or its axes or dataset must be named.
     """
+    if "://" in str(path):
+        raise PipelineError(
+            f"{path}: not found on the object store, or not fetched. Check the `files` column of the recordings sheet "
+            "and the credentials in the environment."
+        )
     path = Path(path)
     if not path.exists():
         raise PipelineError(f"{path}: file not found. Check the `files` column of the recordings sheet.")

@@ -1,6 +1,6 @@
 """Parts of the movie as a Zarr array on an object store: one array for each block, one shard for each part.
 
-A shard is cut into chunks of about a mebibyte, a small box of the field of view over the part's frames. A tile job asks
+A shard is cut into chunks of about 64 KiB, a small box of the field of view over the part's frames. A tile job asks
 for the chunks under its tiles and moves nothing else. Part boundaries are those of the store on disk, so every number
 comes out the same. Chunks carry checksums: a damaged one is an error, never data.
 """
@@ -26,7 +26,7 @@ from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.traffic import TRAFFIC
 from caiman_pipeline.types import Bounds, Dims, FloatArray
 
-CHUNK_BYTES = 2**20
+CHUNK_BYTES = 2**16
 SMALLEST_SIDE = 8
 REACH = "Check the URL, the credentials and the endpoint in the environment (AWS_ENDPOINT_URL and so on)."
 
@@ -56,7 +56,7 @@ class CountedStore(ObjectStore):
 
 
 def chunk_shape(dims: Dims, part_frames: int) -> Dims:
-    """Return the box of the field of view that makes a chunk of about a mebibyte: a power of two along each axis."""
+    """Return the box of the field of view that makes a chunk of about 64 KiB: a power of two along each axis."""
     side = (CHUNK_BYTES / (4 * part_frames)) ** (1 / len(dims))
     return tuple(min(max(2 ** int(np.log2(max(side, 1))), SMALLEST_SIDE), _power_above(n)) for n in dims)
 

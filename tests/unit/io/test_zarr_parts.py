@@ -71,7 +71,7 @@ def test_a_damaged_chunk_is_an_error(stores, tmp_path):
         list(stores[1].read_parts())
 
 
-def test_chunks_are_about_a_mebibyte_and_fit_planes_and_volumes():
-    assert chunk_shape((512, 512), 64) == (64, 64)
-    assert chunk_shape((96, 150), 1024) == (16, 16)
+def test_chunks_are_small_and_fit_planes_and_volumes():
+    assert chunk_shape((512, 512), 64) == (16, 16)
+    assert chunk_shape((96, 150), 1024) == (8, 8)
     assert chunk_shape((3, 256, 256), 64)[0] <= 4
