@@ -151,7 +151,7 @@ def _what_is_missing(folder: Path, recording: str, logs: list[JobLog]) -> tuple[
 
 
 def _on_store(folder: Path) -> set[str]:
-    """Return what an object store is known to have of a recording, see ``io/fetching.py``."""
+    """Return what an object store is known to have of a recording, see ``fetching.py``."""
     listing = folder / ON_STORE
     return set(listing.read_text(encoding="utf-8").splitlines()) if listing.exists() else set()
 

@@ -82,7 +82,7 @@ def _unopened(recording: Recording) -> RecordingCheck:
 
 def _on_store(recording: Recording) -> RecordingCheck:
     """Ask an object store for a recording's files; they are not opened, which would mean to fetch them."""
-    from caiman_pipeline.io.fetching import object_size
+    from caiman_pipeline.fetching import object_size
 
     sizes, problems = [], []
     for file in recording.files():

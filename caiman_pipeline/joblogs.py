@@ -19,7 +19,7 @@ STAGE_ORDER = (
     "inspect", "motion_template", "motion_correct", "memmap_join", "summary_images", "patch_cnmf", "merge", "refine",
     "evaluate", "traces", "select", "export_nwb", "report",
 )  # fmt: skip
-# What an object store has of a recording, one path a line: the files themselves stay there (io/fetching.py).
+# What an object store has of a recording, one path a line: the files themselves stay there (fetching.py).
 ON_STORE = "on_store.txt"
 LINE = re.compile(r"^\S+ \S+ (?P<level>[A-Z]+) (?P<text>.*)$")
 STARTED = re.compile(r"^(?P<stage>\w+): caiman_pipeline (?P<version>\S+), (?P<threads>\d+) threads$")

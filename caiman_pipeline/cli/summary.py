@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> None:
     from caiman_pipeline.report.batch_page import build_batch_page
 
     if args.store:
-        from caiman_pipeline.io.fetching import fetch_traces
+        from caiman_pipeline.fetching import fetch_traces
 
         fetch_traces(args.store, args.results, args.recordings)
     states = collect_states(args.results, args.recordings, ended=args.ended)

@@ -8,7 +8,7 @@ pytest.importorskip("obstore")
 
 from caiman_pipeline.batch import recording_state
 from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.io.fetching import fetch_traces, object_size
+from caiman_pipeline.fetching import fetch_traces, object_size
 from caiman_pipeline.joblogs import STAGE_ORDER
 
 DONE = "2026-01-01 10:00:{:02d} INFO {}: done in 9.1 s, peak memory 345 MB\n"
