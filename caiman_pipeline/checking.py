@@ -161,7 +161,7 @@ def _classifier(recording: Recording) -> list[str]:
 
     try:
         if recording.config.evaluate.classifier:
-            load_network()
+            load_network(recording.config.evaluate.model)
     except PipelineError as error:
         return [str(error)]
     return []

@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
             movie, components_from_result(load_result(args.components, "components")),
             transient_frames=ceil(facts.frame_rate_hz * facts.decay_time_s), transients=settings.transients,
             margin_px=settings.margin.per_axis(len(movie.dims)),
-            network=load_network() if settings.classifier else None, cell_px=facts.cell_px,
+            network=load_network(settings.model) if settings.classifier else None, cell_px=facts.cell_px,
             scales=settings.scales, ceiling=load_movie_info(args.movie_info).ceiling,
             threads=threads, progress=progress("frames"),
         )  # fmt: skip

@@ -39,7 +39,7 @@ class Network:
     shift: float
 
 
-def load_network(path: Path | None = None) -> Network:
+def load_network(path: Path | str | None = None) -> Network:
     """Read a network, by default the one that ships, and check it against the checksum beside it.
 
     Raises
@@ -47,7 +47,7 @@ def load_network(path: Path | None = None) -> Network:
     PipelineError
         If the model is missing, damaged, or not the one that its description names.
     """
-    path = path or DEFAULT_MODEL
+    path = Path(path or DEFAULT_MODEL)
     try:
         raw = path.read_bytes()
         described = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))

@@ -128,9 +128,10 @@ def test_a_folder_that_does_not_exist_yet_is_fine(folder):
 
 def test_a_classifier_without_its_model_is_a_problem(folder, monkeypatch):
     monkeypatch.setattr("caiman_pipeline.quality.classifier.DEFAULT_MODEL", folder / "none.npz")
-    for wanted, count in (("true", 1), ("false", 0)):
-        found = _check("a\tplane.tif\t30\t0.7\t9 px", config=f"evaluate: {{classifier: {wanted}}}\n").recordings[0]
-        assert sum("none.npz" in problem for problem in found.problems) == count
+    for settings, count in (("{}", 1), ("{classifier: false}", 0), ("{model: mine.npz}", 1)):
+        found = _check("a\tplane.tif\t30\t0.7\t9 px", config=f"evaluate: {settings}\n").recordings[0]
+        name = "mine.npz" if "mine" in settings else "none.npz"
+        assert sum(name in problem for problem in found.problems) == count
 
 
 def test_decisions_by_hand_that_cannot_be_read_are_a_problem(folder):

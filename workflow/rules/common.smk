@@ -141,6 +141,14 @@ def curation_file(wildcards):
 
 
 @looked_up
+def model_file(wildcards):
+    """The classifier's model, where it is not the one that ships, and if it exists."""
+    config = RECORDINGS[wildcards.recording].config.evaluate
+    wanted = config.model if config.classifier else None
+    return [wanted] if wanted and os.path.exists(wanted) else []
+
+
+@looked_up
 def refine_start(wildcards):
     """What is refined: the components found, or those that the settings name."""
     start = RECORDINGS[wildcards.recording].config.refine.start

@@ -3,6 +3,7 @@ rule evaluate:
         movie=MOVIE,
         info=MOVIE_INFO,
         components=COMPONENTS,
+        model=model_file,
         parts=BLOCKS,
     output:
         QUALITY,

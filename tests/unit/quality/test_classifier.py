@@ -9,7 +9,7 @@ from planted import disc
 from scipy.sparse import csc_matrix
 
 from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.quality.classifier import Network, classify, load_network
+from caiman_pipeline.quality.classifier import DEFAULT_MODEL, Network, classify, load_network
 from caiman_pipeline.quality.crops import SIDE_PX, crop_footprints
 from caiman_pipeline.quality.training import (
     Labelled,
@@ -130,6 +130,13 @@ def test_the_model_that_ships_scores_a_soma_above_a_thin_piece() -> None:
     scores = classify(load_network(), crop_footprints(footprints(round_one, thin), (64, 64), cell_px=(11.0, 11.0)))
     assert scores[0] > 0.9
     assert scores[1] < 0.1
+
+
+def test_the_model_that_ships_is_small_and_says_what_it_is() -> None:
+    described = json.loads(DEFAULT_MODEL.with_suffix(".json").read_text(encoding="utf-8"))
+    assert DEFAULT_MODEL.stat().st_size < 3e6
+    assert described["figures"]["auc"] >= 0.97
+    assert {"training", "made_from", "version", "sha256"} <= set(described)
 
 
 def test_a_model_that_is_missing_or_changed_is_refused(tmp_path: Path) -> None:
