@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 COUNT_PATTERN = r"^(evidence|\d+(\.\d+)? per (tile|cell|mm2|mm3|px))$"
-LENGTH_PATTERN = r"^\d+(\.\d+)?( ?x ?\d+(\.\d+)?){0,2} (px|um|cells)$"
+LENGTH_PATTERN = r"^\d+(\.\d+)?( *x *\d+(\.\d+)?){0,2} *(px|um|µm|μm|cells)$"
 
 
 class Section(BaseModel):
@@ -78,9 +78,10 @@ class Length:
         if isinstance(text, Length):
             return text
         if not isinstance(text, str) or not re.match(LENGTH_PATTERN, text.strip()):
-            raise ValueError(f"a length needs a number and a unit, like '12 um', '48 px' or '4 cells', got {text!r}")
-        numbers, unit = text.strip().rsplit(" ", 1)
-        return cls(tuple(float(n) for n in numbers.split("x")), unit)
+            raise ValueError("a length needs a number and a unit, like '12 um', '48 px' or '4 cells'")
+        unit = next(u for u in ("px", "um", "µm", "μm", "cells") if text.strip().endswith(u))
+        numbers = text.strip().removesuffix(unit).split("x")
+        return cls(tuple(float(n) for n in numbers), "um" if unit.endswith("m") else unit)
 
     def __str__(self) -> str:
         return " x ".join(f"{v:g}" for v in self.values) + f" {self.unit}"
@@ -162,9 +163,7 @@ class Count:
         if isinstance(text, Count):
             return text
         if not isinstance(text, str) or not re.match(COUNT_PATTERN, text.strip()):
-            raise ValueError(
-                f"a count is 'evidence', '30 per tile', '0.2 per cell', '400 per mm2' or '20000 per mm3', got {text!r}"
-            )
+            raise ValueError("a count is 'evidence', '30 per tile', '0.2 per cell', '400 per mm2' or '20000 per mm3'")
         number, _, per = text.strip().partition(" per ")
         if not per:
             return cls(0.0, "evidence")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 
 from pydantic import field_validator
@@ -12,6 +12,8 @@ from pydantic import field_validator
 from caiman_pipeline.config.base import Length, Section, key
 from caiman_pipeline.errors import PipelineError
 
+AGE = r"P(?=[\dT])(\d+Y)?(\d+M)?(\d+W)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+S)?)?"
+SPECIES = r"[A-Z][a-z]* [a-z]+|http://purl\.obolibrary\.org/obo/NCBITaxon_\d+"
 REQUIRED = ("frame_rate_hz", "decay_time_s", "cell_diameter")
 
 
@@ -70,11 +72,32 @@ class RecordingSettings(Section):
             raise ValueError("axes are letters like TYX or TZYX")
         return value.upper() if value else value
 
-    @field_validator("session_start")
+    @field_validator("session_start", mode="before")
     @classmethod
-    def _with_zone(cls, value: datetime | None) -> datetime | None:
-        if value is not None and value.tzinfo is None:
-            raise ValueError("needs a time zone, like 2024-05-17T09:30:00+02:00")
+    def _with_zone(cls, value: object) -> object:
+        """Read ISO 8601; a number is no date, though pydantic would count seconds."""
+        try:
+            start = datetime.fromisoformat(value) if isinstance(value, str) else value
+        except ValueError:
+            start = 0
+        if start is None or (isinstance(start, datetime) and start.tzinfo is not None):
+            return start
+        if isinstance(start, date):
+            raise ValueError("needs a time and its time zone, like 2024-05-17T09:30:00+02:00")
+        raise ValueError("not a date and time like 2024-05-17T09:30:00+02:00")
+
+    @field_validator("age")
+    @classmethod
+    def _duration(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(f"{AGE}(/({AGE})?)?", value):
+            raise ValueError("not an ISO 8601 duration, like P90D, P12W, P3M or P60D/P90D")
+        return value
+
+    @field_validator("species")
+    @classmethod
+    def _latin_name(cls, value: str) -> str:
+        if not re.match(SPECIES, value):
+            raise ValueError("not the Latin name of a species, like 'Mus musculus'")
         return value
 
     def pixel_um(self) -> tuple[float, ...] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import difflib
 import glob
@@ -21,6 +22,8 @@ ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
 OWN_COLUMNS = ("recording", "files")
 PLACEHOLDER = "FILL_IN"
 SHOWN_PROBLEMS = 5
+COMMENT = ("#", '"#')
+UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclass(frozen=True)
@@ -120,19 +123,23 @@ def _check_id(name: str, first: tuple[str, int], line: int) -> None:
 
 def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        content = path.read_bytes()
+        text = content.decode("utf-16" if content.startswith(UTF16_MARKS) else "utf-8-sig")
     except OSError as error:
         raise PipelineError(
             f"{path}: the recordings sheet cannot be read ({error.strerror}). "
             "Write one with `caiman-pipeline init FOLDER`, or set `paths.recordings`."
         ) from error
     except UnicodeDecodeError as error:
-        raise PipelineError(f"{path}: the sheet is not UTF-8 text ({error}). Save it as tab-separated text.") from error
-    lines = [(i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip() and not line.startswith("#")]
+        raise PipelineError(
+            f"{path}: the sheet is not UTF-8 text ({error}). Save it as tab-separated UTF-8 text."
+        ) from error
+    every_line = enumerate(text.splitlines(), 1)
+    lines = [(i, line) for i, line in every_line if line.strip() and not line.startswith(COMMENT)]
     if not lines:
         raise PipelineError(f"{path}: the recordings sheet is empty. Add a header and one row per recording.")
-    header, *body = (next(csv.reader([line], delimiter="\t")) for _, line in lines)
-    columns = [c.strip() for c in header]
+    header, *body = (_split(path, number, line) for number, line in lines)
+    columns = header
     _check_columns(path, columns)
     if not body:
         raise PipelineError(f"{path}: the recordings sheet has a header but no recordings. Add one row for each.")
@@ -140,16 +147,28 @@ def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     for (number, _), values in zip(lines[1:], body, strict=True):
         if len(values) > len(columns):
             raise PipelineError(f"{path}, line {number}: {len(values)} values for {len(columns)} columns.")
-        cells = {c: v.strip() for c, v in zip(columns, values, strict=False)}
-        rows.append((number, {c: v for c, v in cells.items() if v}))
+        rows.append((number, {c: v for c, v in zip(columns, values, strict=False) if v}))
     return rows
+
+
+def _split(path: Path, number: int, line: str) -> list[str]:
+    """Return a line's cells without blanks around them; spreadsheets add empty ones at the end."""
+    try:
+        cells = [c.strip() for c in next(csv.reader([line], delimiter="\t", strict=True))]
+    except csv.Error as error:
+        raise PipelineError(
+            f"{path}, line {number}: a quoted cell does not end in this line ({error}). Write each row in one line."
+        ) from error
+    while cells and not cells[-1]:
+        cells.pop()
+    return cells
 
 
 def _check_columns(path: Path, columns: list[str]) -> None:
     facts, overrides = list(RecordingSettings.model_fields), _override_columns()
     known = {*OWN_COLUMNS, *facts, *overrides}
     if any(c not in columns for c in OWN_COLUMNS):
-        hint = " Is the sheet tab-separated?" if len(columns) == 1 else ""
+        hint = " Columns must be separated by tabs." if len(columns) == 1 else ""
         raise PipelineError(f"{path}: the sheet needs the columns {', '.join(OWN_COLUMNS)}; found {columns}.{hint}")
     repeated = {c for c in columns if columns.count(c) > 1}
     if repeated:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from bisect import bisect_right
 from collections.abc import Callable
@@ -78,8 +79,10 @@ def open_file(path: Path | str, axes: str | None = None, dataset: str | None = N
         )
     path = Path(path)
     if not path.exists():
-        raise PipelineError(f"{path}: file not found. Check the `files` column of the recordings sheet.")
+        raise PipelineError(_not_found(path))
     opener = FORMATS.get(path.suffix.lower())
+    if opener is None and path.is_dir():
+        raise PipelineError(f"{path}: a folder, not a movie. Name the files in it, for example {path / '*.tif'}.")
     if opener is None:
         raise PipelineError(f"{path}: unknown format {path.suffix!r}. Supported: {', '.join(FORMATS)}.")
     if path.is_file() and path.stat().st_size == 0:
@@ -90,6 +93,19 @@ def open_file(path: Path | str, axes: str | None = None, dataset: str | None = N
     if reader.n_frames == 0 or 0 in reader.dims:
         raise PipelineError(f"{path}: holds no frames (frames {reader.n_frames}, frame size {reader.dims}).")
     return reader
+
+
+def _not_found(path: Path) -> str:
+    """Say that a file is not there, and what the name suggests as the reason."""
+    where = "" if path.is_absolute() else f" (relative to {Path.cwd()})"
+    check = "Check the `files` column of the recordings sheet"
+    if glob.has_magic(str(path)):
+        return f"{path}: no file has a name like that{where}. {check}."
+    if "\\" in str(path):
+        return f"{path}: file not found{where}. {check}: folders are separated by /, and drives are mounted folders."
+    if "," in path.name:
+        return f"{path}: file not found{where}. {check}: several files are separated by ';'."
+    return f"{path}: file not found{where}. {check}."
 
 
 @dataclass(frozen=True)
@@ -145,6 +161,7 @@ def open_movie_files(paths: list[Path] | list[str], axes: str | None = None, dat
     if not paths:
         raise PipelineError("no files to open. Check the `files` column of the recordings sheet.")
     readers = tuple(open_file(p, axes, dataset) for p in paths)
+    _check_listed_once(paths)
     for path, reader in zip(paths, readers, strict=True):
         if reader.dims != readers[0].dims:
             raise PipelineError(
@@ -157,6 +174,18 @@ def open_movie_files(paths: list[Path] | list[str], axes: str | None = None, dat
                 "Files of one recording must have one pixel type."
             )
     return RawMovie(readers)
+
+
+def _check_listed_once(paths: list[Path] | list[str]) -> None:
+    seen: dict[Path, Path | str] = {}
+    for path in paths:
+        place = Path(path).resolve()
+        if place in seen:
+            raise PipelineError(
+                f"{path}: listed twice in one recording (also as {seen[place]}). "
+                "List each file once in the `files` column; patterns must not overlap."
+            )
+        seen[place] = path
 
 
 def open_inspected(info: MovieInfo) -> RawMovie:

@@ -29,6 +29,10 @@ class Example(Section):
         ("2 x 9 x 9.5 px", (2.0, 9.0, 9.5), "px"),
         ("2x9 um", (2.0, 9.0), "um"),
         ("  7 px ", (7.0,), "px"),
+        ("12um", (12.0,), "um"),
+        ("12 µm", (12.0,), "um"),
+        ("12.5 μm", (12.5,), "um"),
+        ("2 x 9 x 9px", (2.0, 9.0, 9.0), "px"),
     ],
 )
 def test_length_is_read_as_written(text, values, unit):

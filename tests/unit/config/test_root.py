@@ -59,7 +59,19 @@ def test_dump_and_load_change_nothing():
         ),
         ({"recording": {"cell_diameter": "0 px"}}, "`recording.cell_diameter`: a cell's diameter is a positive length"),
         ({"recording": {"axes": "T-Y"}}, "`recording.axes`: axes are letters"),
-        ({"recording": {"session_start": "2024-05-17T09:30:00"}}, "`recording.session_start`: needs a time zone"),
+        (
+            {"recording": {"session_start": "2024-05-17T09:30:00"}},
+            "`recording.session_start`: needs a time and its time",
+        ),
+        ({"recording": {"session_start": "2024-05-17"}}, "needs a time and its time zone, like 2024-05-17T09:30"),
+        ({"recording": {"session_start": "20240517"}}, "needs a time and its time zone"),
+        ({"recording": {"session_start": "17.05.2024 9:30"}}, "not a date and time like 2024-05-17T09:30:00+02:00"),
+        ({"recording": {"session_start": "1715931000"}}, "not a date and time like"),
+        ({"recording": {"session_start": 1715931000}}, "not a date and time like"),
+        ({"recording": {"age": "3 months"}}, "`recording.age`: not an ISO 8601 duration, like P90D"),
+        ({"recording": {"age": "P"}}, "`recording.age`: not an ISO 8601 duration"),
+        ({"recording": {"age": "90"}}, "`recording.age`: not an ISO 8601 duration"),
+        ({"recording": {"species": "mouse"}}, "`recording.species`: not the Latin name of a species"),
         ({"motion": 5}, "`motion` is a section with keys below it (found 5)"),
         ({"motion": {"max_shift": 12}}, "`motion.max_shift`: a length needs a number and a unit"),
         ({"paths": {"results": ""}}, "`paths.results`"),
@@ -69,6 +81,18 @@ def test_dump_and_load_change_nothing():
 )
 def test_wrong_settings_are_named(values, message):
     assert message in _failure(values)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("age", "P90D"), ("age", "P12W"), ("age", "P1Y6M"), ("age", "PT36H"), ("age", "P60D/P90D"), ("age", "P60D/"),
+        ("species", "Danio rerio"), ("species", "http://purl.obolibrary.org/obo/NCBITaxon_10090"),
+        ("session_start", "2024-05-17 09:30Z"), ("session_start", "2024-05-17T09:30:00.25-07:00"),
+    ],
+)  # fmt: skip
+def test_facts_that_the_nwb_format_knows_are_taken(name, value):
+    assert getattr(load_config({"recording": {name: value}}).recording, name) is not None
 
 
 def test_frame_rate_must_be_finite():

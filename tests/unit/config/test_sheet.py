@@ -42,6 +42,22 @@ def test_a_sheet_from_a_spreadsheet_is_read(tmp_path):
     assert load_sheet(path, Config())["m1"].patterns == ("a, b.tif",)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_what_spreadsheets_add_changes_nothing(tmp_path, encoding, end):
+    """Byte order marks, line ends, empty columns and rows, blanks around cells, and every cell in quotes."""
+    path = tmp_path / "recordings.tsv"
+    cells = [row.split("\t") for row in ('# a "note', HEADER, f"m1\tmµ.tif\t{FACTS}")]
+    plain = end.join("\t".join(f" {c} " for c in row) for row in cells[1:])
+    padded = end.join("\t".join((*row, "", "")) for row in (*cells, [""], ["", ""]))
+    quoted = end.join("\t".join('"{}"'.format(c.replace('"', '""')) for c in row) for row in cells)
+    for text in (plain, padded, quoted):
+        path.write_bytes((text + end).encode(encoding))
+        (recording,) = load_sheet(path, Config()).values()
+        assert (recording.id, recording.patterns) == ("m1", ("mµ.tif",))
+        assert recording.config.recording.frame_rate_hz == 30
+
+
 def test_the_sheet_wins_over_the_config(tmp_path):
     config = load_config({"recording": {"frame_rate_hz": 10, "decay_time_s": 1, "cell_diameter": "7 px"}})
     sheet = _sheet(tmp_path, "recording\tfiles\tframe_rate_hz", "m1\ta.tif\t20", "m2\ta.tif\t")
@@ -98,7 +114,7 @@ def test_ids_that_differ_only_in_case_are_refused(tmp_path):
         ((), "is empty"),
         (("# only notes",), "is empty"),
         ((HEADER,), "no recordings"),
-        (("recording,files", "m1,a.tif"), "Is the sheet tab-separated?"),
+        (("recording,files", "m1,a.tif"), "Columns must be separated by tabs."),
         (("recording\tfile", "m1\ta.tif"), "needs the columns recording, files"),
         ((HEADER + "\tfiles", f"m1\ta\t{FACTS}\tb"), "column 'files' appears twice"),
         ((HEADER + "\tframe_rate", f"m1\ta\t{FACTS}\t3"), "unknown column 'frame_rate', did you mean 'frame_rate_hz'?"),
@@ -118,6 +134,7 @@ def test_ids_that_differ_only_in_case_are_refused(tmp_path):
         ((HEADER, "m1\ta\t30\t0.7\t9"), "a length needs a number and a unit"),
         ((HEADER, "m1\ta\t30\t0.7\t12 um"), "set `pixel_size_um`"),
         ((HEADER + "\tinspect.min_frames", f"m1\ta\t{FACTS}\tmany"), "`inspect.min_frames`"),
+        ((HEADER + "\tlab", f'm1\ta\t{FACTS}\t"two', 'lines"'), "line 2: a quoted cell does not end in this line"),
         ((HEADER + "\tmotion.max_shift", f"m1\ta\t{FACTS}\t4 um"), "`motion.max_shift`: '4 um' is in micrometres"),
     ],
 )

@@ -83,6 +83,32 @@ def test_missing_empty_or_unknown_file_is_named(tmp_path, name, content, reason)
         open_file(tmp_path / name)
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("none.tif", "file not found (relative to "), ("no*.tif", "no file has a name like that (relative to "),
+        (r"D:\data\m.tif", "folders are separated by /"), ("a.tif, b.tif", "several files are separated by ';'"),
+        ("folder", "a folder, not a movie. Name the files in it, for example folder/*.tif"),
+    ],
+)  # fmt: skip
+def test_the_likely_mistake_in_a_name_is_said(tmp_path, monkeypatch, name, reason):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(PipelineError) as caught:
+        open_file(name)
+    assert name in str(caught.value)
+    assert reason in str(caught.value)
+
+
+def test_a_file_listed_twice_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("m.npy", MOVIE)
+    (tmp_path / "link.npy").symlink_to("m.npy")
+    for again in ("m.npy", "./m.npy", str(tmp_path / "m.npy"), "link.npy"):
+        with pytest.raises(PipelineError, match=r"listed twice in one recording \(also as m\.npy\)"):
+            open_movie_files(["m.npy", again])
+
+
 def test_no_files_are_refused():
     with pytest.raises(PipelineError, match="no files"):
         open_movie_files([])
