@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from caiman_pipeline.motion.agreement import cell_agreement
 from caiman_pipeline.motion.estimate import Registration, estimate, modes_at_cells, prepare_registration
 from caiman_pipeline.motion.filters import band_pass
 from caiman_pipeline.motion.modes import learn
 from caiman_pipeline.motion.peaks import linearise
 from caiman_pipeline.motion.source import Source
-from caiman_pipeline.motion.surfaces import cell_agreement
 from caiman_pipeline.types import FloatArray
 
 METHODS = ("none", "rigid", "piecewise")

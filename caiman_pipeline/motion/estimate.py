@@ -8,6 +8,7 @@ from functools import reduce
 import numpy as np
 from numba import njit
 
+from caiman_pipeline.motion.agreement import cell_agreement
 from caiman_pipeline.motion.filters import band_pass
 from caiman_pipeline.motion.grid import Grid, interpolation_weights, make_grid, mean_of_nodes
 from caiman_pipeline.motion.modes import Modes, make_modes
@@ -15,7 +16,7 @@ from caiman_pipeline.motion.peaks import frame_gain, linearise, patch_peaks
 from caiman_pipeline.motion.plan import MotionPlan
 from caiman_pipeline.motion.rigid import CoarseTemplate, bin_frames, choose_bins, coarse_shifts, prepare_coarse
 from caiman_pipeline.motion.spread import spread
-from caiman_pipeline.motion.surfaces import CellTemplate, cell_agreement, prepare_cells
+from caiman_pipeline.motion.surfaces import CellTemplate, prepare_cells
 from caiman_pipeline.types import FloatArray, Shifts
 
 ROUNDS = 3

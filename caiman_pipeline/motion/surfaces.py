@@ -139,7 +139,7 @@ def _copy(image: FloatArray, z: int, y: int, first: int, size: int, row: int, co
 
 
 @njit(cache=True, nogil=True)
-def _bounds(cell: int, ez: FloatArray, ey: FloatArray, ex: FloatArray, low: FloatArray, high: FloatArray) -> int:
+def cell_bounds(cell: int, ez: FloatArray, ey: FloatArray, ex: FloatArray, low: FloatArray, high: FloatArray) -> int:
     """Write where a cell begins and ends along each axis, and return its pixels."""
     ny, nx = len(ey) - 1, len(ex) - 1
     i, j, k = cell // (ny * nx), cell // nx % ny, cell % nx
@@ -149,15 +149,16 @@ def _bounds(cell: int, ez: FloatArray, ey: FloatArray, ex: FloatArray, low: Floa
 
 
 @njit(cache=True, nogil=True)
-def _widest(edges: FloatArray) -> int:
-    widest = 0
+def widest(edges: FloatArray) -> int:
+    """Return the size of the largest cell along an axis."""
+    most = 0
     for k in range(len(edges) - 1):
-        widest = max(widest, edges[k + 1] - edges[k])
-    return widest
+        most = max(most, edges[k + 1] - edges[k])
+    return most
 
 
 @njit(cache=True, nogil=True)
-def _cut(image: FloatArray, low: FloatArray, high: FloatArray, out: FloatArray) -> None:
+def cut(image: FloatArray, low: FloatArray, high: FloatArray, out: FloatArray) -> None:
     """Write the pixels of one cell of an image (D, H, W) in C order."""
     column = 0
     for z in range(low[0], high[0]):
@@ -215,10 +216,10 @@ def _prepare(
 ) -> None:  # fmt: skip
     low, high = np.zeros(3, np.int64), np.zeros(3, np.int64)
     for cell in range(begin, end):
-        pixels = _bounds(cell, ez, ey, ex, low, high)
+        pixels = cell_bounds(cell, ez, ey, ex, low, high)
         w, u, values = np.empty(pixels), np.empty((3, pixels)), np.empty((4, pixels))
-        _cut(weight, low, high, w)
-        _cut(image, low, high, values[3])
+        cut(weight, low, high, w)
+        cut(image, low, high, values[3])
         _nuisance(w, low, high, u)
         for m in range(3):
             _paste(u[m], low, high, basis[m])
@@ -233,103 +234,9 @@ def _prepare(
                 own[cell, d] -= along * _inner(u[m], w, values[3])
                 energy[cell, d] -= along * along
         for a in range(3):
-            _cut(slopes[a], low, high, values[a])
+            cut(slopes[a], low, high, values[a])
             for b in range(a + 1):
                 told = _inner(values[a], w, values[b])
                 for m in range(3):
                     told -= _inner(u[m], w, values[a]) * _inner(u[m], w, values[b])
                 information[cell, a, b], information[cell, b, a] = told, told
-
-
-@njit(cache=True, nogil=True)
-def _gather_frames(frames: FloatArray, offsets: FloatArray, low: FloatArray, high: FloatArray, out: FloatArray) -> None:
-    """Fill ``out`` (T, pixels) with one cell of each frame, moved back by its offset, edges of the frame repeated."""
-    _, depth, height, width = frames.shape
-    size = high[2] - low[2]
-    for t in range(len(frames)):
-        frame = frames[t]
-        first = low[2] + offsets[t, 2]
-        inside = first >= 0 and first + size <= width
-        column = 0
-        for z in range(low[0], high[0]):
-            sz = min(max(z + offsets[t, 0], 0), depth - 1)
-            for y in range(low[1], high[1]):
-                sy = min(max(y + offsets[t, 1], 0), height - 1)
-                if inside:
-                    _copy(frame, U(sz), U(sy), U(first), U(size), U(t), U(column), out)
-                else:
-                    for x in range(size):
-                        out[t, column + x] = frame[sz, sy, min(max(first + x, 0), width - 1)]
-                column += size
-
-
-@njit(cache=True, nogil=True)
-def _weigh(still: FloatArray, weight: FloatArray, out: FloatArray) -> None:
-    """Turn rows of pixels (T, pixels) into weight x (pixel - template)."""
-    for t in range(len(out)):
-        row = out[t]
-        for p in range(len(still)):
-            row[p] = weight[p] * (row[p] - still[p])
-
-
-@njit(cache=True, nogil=True)
-def _agreement(
-    begin: int, end: int, frames: FloatArray, offsets: FloatArray, image: FloatArray, weight: FloatArray,
-    basis: FloatArray, ez: FloatArray, ey: FloatArray, ex: FloatArray, lz: int, ly: int, lx: int,
-    projection: FloatArray, own: FloatArray, out: FloatArray,
-) -> None:  # fmt: skip
-    low, high = np.zeros(3, np.int64), np.zeros(3, np.int64)
-    count, shown = len(frames), own.shape[1]
-    score, slow = np.empty((count, shown), np.float32), np.empty((count, 3), np.float32)
-    # Memory for the largest cell, used for all: asking for it again and again costs more than filling it.
-    most = _widest(ez) * _widest(ey) * _widest(ex)
-    memory = np.empty((shown + count + 5) * most, np.float32)
-    for cell in range(begin, end):
-        pixels = _bounds(cell, ez, ey, ex, low, high)
-        lagged = memory[: shown * pixels].reshape(shown, pixels)
-        residual = memory[shown * most : shown * most + count * pixels].reshape(count, pixels)
-        rest = memory[(shown + count) * most : (shown + count) * most + 5 * pixels].reshape(5, pixels)
-        still, w, u = rest[0], rest[1], rest[2:]
-        _gather_template(image, low, high, lz, ly, lx, lagged)
-        _gather_frames(frames, offsets[cell], low, high, residual)
-        _cut(image, low, high, still)
-        _cut(weight, low, high, w)
-        for m in range(3):
-            _cut(basis[m], low, high, u[m])
-        _weigh(still, w, residual)
-        np.dot(residual, lagged.T, score)
-        np.dot(residual, u.T, slow)
-        for t in range(count):
-            target, row = out[t, cell], score[t]
-            s0, s1, s2 = slow[t]
-            for d in range(shown):
-                taken = s0 * projection[cell, 0, d] + s1 * projection[cell, 1, d] + s2 * projection[cell, 2, d]
-                target[d] = row[d] - taken + own[cell, d]
-
-
-def cell_agreement(frames: FloatArray, offsets: FloatArray, cells: CellTemplate) -> FloatArray:
-    """Return ``f'P T_d`` of every cell and displacement, float32 (T, cells, displacements).
-
-    Parameters
-    ----------
-    frames : float32 (T, *dims)
-    offsets : int64 (T, cells, 3), whole pixels by which each cell of each frame is moved back first
-    """
-    volume = np.ascontiguousarray(frames.reshape(len(frames), *cells.image.shape))
-    by_cell = np.ascontiguousarray(np.swapaxes(np.asarray(offsets, np.int64), 0, 1))
-    out = np.empty((len(frames), *cells.own.shape), np.float32)
-    spread(
-        _agreement,
-        cells.n_cells,
-        volume,
-        by_cell,
-        cells.image,
-        cells.weight,
-        cells.basis,
-        *cells.edges,
-        *cells.lags,
-        cells.projection,
-        cells.own,
-        out,
-    )
-    return out

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from moving import PAD, film, make_scene
 
+from caiman_pipeline.motion.agreement import cell_agreement
 from caiman_pipeline.motion.grid import make_grid
 from caiman_pipeline.motion.peaks import frame_gain, linearise, patch_peaks
 from caiman_pipeline.motion.rigid import bin_frames, choose_bins, coarse_shifts, flatten, prepare_coarse
-from caiman_pipeline.motion.surfaces import cell_agreement, prepare_cells
+from caiman_pipeline.motion.surfaces import prepare_cells
 
 RNG = np.random.default_rng(11)
 DIMS = (40, 60)

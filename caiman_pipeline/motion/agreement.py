@@ -1,0 +1,210 @@
+"""How well each cell of each frame agrees with the template at every small displacement: the stage's innermost loop.
+
+A cell of the template and its surroundings is copied once, line after line. A frame's cell is copied with lines as
+long, the pixels beyond the cell zero. At every displacement the agreement is then one product of two long runs of
+memory, without gathering; displacements along the line are taken eight at a time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from caiman_pipeline.motion.spread import spread
+from caiman_pipeline.motion.surfaces import CellTemplate, cell_bounds, widest
+from caiman_pipeline.types import FloatArray
+
+U = np.uint64
+LANES, STEP = 8, 16
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+def _eight(a: FloatArray, at: int, b: FloatArray, start: int, count: int, out: FloatArray) -> None:
+    """Add to ``out`` (8,) the products of ``count`` values of ``a`` with those of ``b`` that lie 0 to 7 further on."""
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = np.float32(0.0)
+    for i in range(count):
+        v, j = a[at + i], start + i
+        s0 += v * b[j]
+        s1 += v * b[j + U(1)]
+        s2 += v * b[j + U(2)]
+        s3 += v * b[j + U(3)]
+        s4 += v * b[j + U(4)]
+        s5 += v * b[j + U(5)]
+        s6 += v * b[j + U(6)]
+        s7 += v * b[j + U(7)]
+    out[0] += s0
+    out[1] += s1
+    out[2] += s2
+    out[3] += s3
+    out[4] += s4
+    out[5] += s5
+    out[6] += s6
+    out[7] += s7
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+def _four(a: FloatArray, at: int, b: FloatArray, start: int, count: int, out: FloatArray) -> None:
+    """As ``_eight``, for the first four."""
+    s0 = s1 = s2 = s3 = np.float32(0.0)
+    for i in range(count):
+        v, j = a[at + i], start + i
+        s0 += v * b[j]
+        s1 += v * b[j + U(1)]
+        s2 += v * b[j + U(2)]
+        s3 += v * b[j + U(3)]
+    out[0] += s0
+    out[1] += s1
+    out[2] += s2
+    out[3] += s3
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+def _three(a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray, count: int) -> tuple[float, float, float]:
+    """Return the products of ``a`` with three others."""
+    s0 = s1 = s2 = np.float32(0.0)
+    for i in range(count):
+        v = a[i]
+        s0 += v * b[i]
+        s1 += v * c[i]
+        s2 += v * d[i]
+    return s0, s1, s2  # type: ignore[return-value]  # numba's float32
+
+
+@njit(cache=True, nogil=True)
+def _surroundings(image: FloatArray, low: FloatArray, high: FloatArray, reach: FloatArray, out: FloatArray) -> None:
+    """Copy a cell of the template and ``reach`` pixels around it, line after line, edges repeated."""
+    depth, height, width = image.shape
+    at = 0
+    for z in range(low[0] - reach[0], high[0] + reach[0]):
+        for y in range(low[1] - reach[1], high[1] + reach[1]):
+            row = image[min(max(z, 0), depth - 1), min(max(y, 0), height - 1)]
+            for x in range(low[2] - reach[2], high[2] + reach[2]):
+                out[at] = row[min(max(x, 0), width - 1)]
+                at += 1
+
+
+@njit(cache=True, nogil=True)
+def _lines(image: FloatArray, low: FloatArray, high: FloatArray, shape: FloatArray, out: FloatArray) -> None:
+    """Write one cell of an image into lines as long as those of its surroundings, zero beyond the cell."""
+    out[:] = np.float32(0.0)
+    for z in range(low[0], high[0]):
+        for y in range(low[1], high[1]):
+            at = (z - low[0]) * shape[1] + (y - low[1]) * shape[2]
+            for x in range(low[2], high[2]):
+                out[at + x - low[2]] = image[z, y, x]
+
+
+@njit(cache=True, nogil=True)
+def _weighed(
+    weight: FloatArray, frame: FloatArray, z: int, y: int, x: int, still: FloatArray, at: int, out: FloatArray
+) -> None:
+    """Write ``STEP`` values of weight x (frame - template); a fixed number, so that the loop runs on vectors."""
+    for k in range(U(STEP)):
+        out[at + k] = weight[at + k] * (frame[z, y, x + k] - still[at + k])
+
+
+@njit(cache=True, nogil=True)
+def _residual(
+    frame: FloatArray, offset: FloatArray, low: FloatArray, high: FloatArray, shape: FloatArray, still: FloatArray,
+    weight: FloatArray, out: FloatArray,
+) -> None:  # fmt: skip
+    """Write weight x (frame - template) of one cell, moved back by its offset, in lines.
+
+    Lines are filled in whole steps; what is written beyond a line's end is zero, or overwritten by the line after it.
+    """
+    depth, height, width = frame.shape
+    size, first = high[2] - low[2], low[2] + offset[2]
+    steps = (size + STEP - 1) // STEP * STEP
+    inside = first >= 0 and first + steps <= width
+    for z in range(low[0], high[0]):
+        fz = U(min(max(z + offset[0], 0), depth - 1))
+        for y in range(low[1], high[1]):
+            fy = U(min(max(y + offset[1], 0), height - 1))
+            target = (z - low[0]) * shape[1] + (y - low[1]) * shape[2]
+            if inside:
+                for x in range(0, steps, STEP):
+                    _weighed(weight, frame, fz, fy, U(first + x), still, U(target + x), out)
+            else:
+                for x in range(size):
+                    value = frame[fz, fy, U(min(max(first + x, 0), width - 1))]
+                    out[target + x] = weight[target + x] * (value - still[target + x])
+
+
+@njit(cache=True, nogil=True)
+def _all_lags(
+    residual: FloatArray, around: FloatArray, shape: FloatArray, reach: FloatArray, few: FloatArray, out: FloatArray
+) -> None:
+    """Write the product of one cell's residual with the template at every displacement, the last axis fastest."""
+    planes, plane, line, used = shape
+    lx = 2 * reach[2] + 1
+    row = 0
+    for dz in range(-reach[0], reach[0] + 1):
+        for dy in range(-reach[1], reach[1] + 1):
+            for first in range(0, lx, LANES):
+                few[:] = np.float32(0.0)
+                for z in range(planes):
+                    start = (z + reach[0] - dz) * plane + (reach[1] - dy) * line + first
+                    if lx - first > 4:
+                        _eight(residual, U(z * plane), around, U(start), U(used), few)
+                    else:
+                        _four(residual, U(z * plane), around, U(start), U(used), few)
+                for k in range(min(LANES, lx - first)):
+                    out[row + lx - 1 - first - k] = few[k]
+            row += lx
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+def _project(slow: tuple[float, float, float], along: FloatArray, own: FloatArray, out: FloatArray) -> None:
+    """Take away what offset and slopes explain, and add the template's own agreement."""
+    s0, s1, s2 = slow
+    for d in range(U(len(out))):
+        out[d] += own[d] - (s0 * along[U(0), d] + s1 * along[U(1), d] + s2 * along[U(2), d])
+
+
+@njit(cache=True, nogil=True)
+def _agreement(
+    begin: int, end: int, frames: FloatArray, offsets: FloatArray, image: FloatArray, weight: FloatArray,
+    basis: FloatArray, ez: FloatArray, ey: FloatArray, ex: FloatArray, reach: FloatArray, projection: FloatArray,
+    own: FloatArray, out: FloatArray,
+) -> None:  # fmt: skip
+    low, high, shape, few = np.zeros(3, np.int64), np.zeros(3, np.int64), np.zeros(4, np.int64), np.zeros(8, np.float32)
+    most = (widest(ez) + 2 * reach[0]) * (widest(ey) + 2 * reach[1]) * (widest(ex) + 2 * reach[2]) + 2 * STEP
+    around, residual = np.zeros(most, np.float32), np.empty(most, np.float32)
+    still, w = np.empty(most, np.float32), np.empty(most, np.float32)
+    u0, u1, u2 = np.empty(most, np.float32), np.empty(most, np.float32), np.empty(most, np.float32)
+    for cell in range(begin, end):
+        cell_bounds(cell, ez, ey, ex, low, high)
+        shape[0], shape[2] = high[0] - low[0], high[2] - low[2] + 2 * reach[2]
+        shape[1], shape[3] = (high[1] - low[1] + 2 * reach[1]) * shape[2], (high[1] - low[1]) * shape[2]
+        _surroundings(image, low, high, reach, around)
+        _lines(image, low, high, shape, still)
+        _lines(weight, low, high, shape, w)
+        _lines(basis[0], low, high, shape, u0)
+        _lines(basis[1], low, high, shape, u1)
+        _lines(basis[2], low, high, shape, u2)
+        residual[:] = np.float32(0.0)
+        along, alone = projection[cell], own[cell]
+        for t in range(len(frames)):
+            target = out[t, cell]
+            _residual(frames[t], offsets[cell, t], low, high, shape, still, w, residual)
+            slow = _three(residual, u0, u1, u2, U(shape[0] * shape[1]))
+            _all_lags(residual, around, shape, reach, few, target)
+            _project(slow, along, alone, target)
+
+
+def cell_agreement(frames: FloatArray, offsets: FloatArray, cells: CellTemplate) -> FloatArray:
+    """Return ``f'P T_d`` of every cell and displacement, float32 (T, cells, displacements).
+
+    Parameters
+    ----------
+    frames : float32 (T, *dims)
+    offsets : int64 (T, cells, 3), whole pixels by which each cell of each frame is moved back first
+    """
+    volume = np.ascontiguousarray(frames.reshape(len(frames), *cells.image.shape))
+    by_cell = np.ascontiguousarray(np.swapaxes(np.asarray(offsets, np.int64), 0, 1))
+    out = np.empty((len(frames), *cells.own.shape), np.float32)
+    spread(
+        _agreement, cells.n_cells, volume, by_cell, cells.image, cells.weight, cells.basis, *cells.edges,
+        np.array(cells.lags), cells.projection, cells.own, out,
+    )  # fmt: skip
+    return out
