@@ -23,7 +23,7 @@ ROUNDS = 3
 FINE_REACH_PX = 3
 FLAT_SHARE = 0.5
 UNLIKELY = 6.0
-ROWS_TOGETHER = 8
+ROWS_TOGETHER = 64
 
 
 @dataclass(frozen=True)
@@ -146,41 +146,45 @@ def estimate_seen(seen: FloatArray, registration: Registration) -> Estimate:
     surfaces = cell_agreement(seen, offsets, cells)
     gain = frame_gain(surfaces, cells)
     at, moved = start - whole[:, None], offsets - whole[:, None]
+    from_cells = np.ascontiguousarray(modes.to_cells.T)
     for _ in range(ROUNDS):
         slopes = linearise(surfaces, cells, at - moved, gain)[..., 1:]
-        values = mode_values(slopes, at, modes)
+        values = mode_values(slopes, at, modes, from_cells)
         at = modes_at_cells(values * modes.gain, modes)
     ndim = len(registration.plan.dims)
     return Estimate(whole[:, 3 - ndim :].astype(np.int64), values, at_limit)
 
 
 @njit(cache=True, nogil=True)
-def _rows_times(begin: int, end: int, rows: FloatArray, matrix: FloatArray, out: FloatArray) -> None:
+def _times_rows(begin: int, end: int, left: FloatArray, right: FloatArray, out: FloatArray) -> None:
     for block in range(begin, end):
-        start, stop = block * ROWS_TOGETHER, min((block + 1) * ROWS_TOGETHER, len(rows))
-        out[start:stop] = np.dot(rows[start:stop], matrix)
+        start, stop = block * ROWS_TOGETHER, min((block + 1) * ROWS_TOGETHER, len(right))
+        out[:, start:stop] = np.dot(left, right[start:stop].T)
 
 
-def times(rows: FloatArray, matrix: FloatArray) -> FloatArray:
-    """Return ``rows @ matrix``, float32, a few rows at a time on all threads."""
-    out = np.empty((len(rows), matrix.shape[1]), np.float32)
-    left, right = np.ascontiguousarray(rows, np.float32), np.ascontiguousarray(matrix, np.float32)
-    spread(_rows_times, -(-len(rows) // ROWS_TOGETHER), left, right, out)
+def times(left: FloatArray, right: FloatArray) -> FloatArray:
+    """Return ``left @ right.T``, float32, a few rows of ``right`` at a time on all threads."""
+    out = np.empty((len(left), len(right)), np.float32)
+    first, second = np.ascontiguousarray(left, np.float32), np.ascontiguousarray(right, np.float32)
+    spread(_times_rows, -(-len(right) // ROWS_TOGETHER), first, second, out)
     return out
 
 
-def mode_values(slopes: FloatArray, at: FloatArray, modes: Modes) -> FloatArray:
-    """Return the value of each mode, float32 (T, modes), from the slopes (T, cells, 3) of the likelihood at ``at``."""
+def mode_values(slopes: FloatArray, at: FloatArray, modes: Modes, from_cells: FloatArray) -> FloatArray:
+    """Return the value of each mode, float32 (T, modes), from the slopes (T, cells, 3) of the likelihood at ``at``.
+
+    ``from_cells`` is the modes' ``to_cells``, transposed.
+    """
     axes = list(modes.axes)
     place, wanted = at[..., axes], slopes[..., axes].copy()
     for b in range(len(axes)):
         wanted += modes.information[:, :, b] * place[..., b, None]
-    return times(wanted.reshape(len(at), -1), modes.to_cells)
+    return times(wanted.reshape(len(at), -1), from_cells)
 
 
 def modes_at_cells(values: FloatArray, modes: Modes) -> FloatArray:
     """Return displacement at the cells, float32 (T, cells, 3), from mode values (T, modes)."""
-    flat = times(values, modes.to_cells.T)
+    flat = times(values, modes.to_cells)
     at = np.zeros((len(values), flat.shape[1] // len(modes.axes), 3), np.float32)
     at[..., list(modes.axes)] = flat.reshape(len(values), -1, len(modes.axes))
     return at
@@ -225,7 +229,7 @@ def shifts_of(whole: FloatArray, values: FloatArray, registration: Registration)
     plan, modes, grid = registration.plan, registration.modes, registration.grid
     ndim, nodes = len(plan.dims), int(np.prod(grid.node_shape))
     local = np.zeros((len(values), nodes, 3), np.float32)
-    local[..., list(modes.axes)] = times(values, modes.to_nodes.T).reshape(len(values), nodes, len(modes.axes))
+    local[..., list(modes.axes)] = times(values, modes.to_nodes).reshape(len(values), nodes, len(modes.axes))
     local = local[..., 3 - ndim :]
     mean = np.einsum("n,tna->ta", mean_of_nodes(grid).astype(np.float32), local)
     most = np.array(plan.max_shift, np.float32)

@@ -22,7 +22,7 @@ from caiman_pipeline.motion.saved import check_template, modes_to_arrays, open_s
 from caiman_pipeline.motion.scan import find_scan_offset
 from caiman_pipeline.motion.source import Source, read_ahead
 from caiman_pipeline.motion.template import OUTSIDE_SHARE, choose_stretches, refine_template, start_image, weight_of
-from caiman_pipeline.motion.warp import Scratch, plan_warp, warp
+from caiman_pipeline.motion.warp import Scratch, plan_warp, warp_sum
 from caiman_pipeline.types import FloatArray, MovieInfo, Shifts
 
 if TYPE_CHECKING:
@@ -131,10 +131,8 @@ def sample_mean(
         if given is None:
             total += frames.sum(0, dtype=np.float64)
         else:
-            moved = scratch.array("moved", (*source.dims, len(frames)))
             shifts = slice_shifts(given, start, stop)
-            warp(frames, shifts, warping, good=good, position=0, out=moved, outside=outside, scratch=scratch)
-            total += moved @ good.astype(np.float32)
+            warp_sum(frames, shifts, warping, good=good, total=total, outside=outside, scratch=scratch)
         used += int(good.sum())
     return (total / max(used, 1)).astype(np.float32), outside / max(used, 1)
 

@@ -29,7 +29,7 @@ from caiman_pipeline.motion.rigid import bin_frames
 from caiman_pipeline.motion.source import LONGEST_CHUNK, Source, read_ahead
 from caiman_pipeline.motion.spread import spread
 from caiman_pipeline.motion.surfaces import as_volume
-from caiman_pipeline.motion.warp import Scratch, plan_warp, warp
+from caiman_pipeline.motion.warp import Scratch, plan_warp, warp_sum
 from caiman_pipeline.types import FloatArray, Shifts
 
 START_FRAMES, GROUP = 128, 24
@@ -144,10 +144,8 @@ def sweep(source: Source, stretches: Ranges, registration: Registration) -> Swee
         frames[~good] = 0.0
         seen = band_pass(frames, plan.high_pass)
         found = estimate_seen(seen, registration)
-        moved = scratch.array("moved", (*plan.dims, len(frames)))
         shifts = _smoothed(found, good, registration)
-        warp(frames, shifts, warping, good=good, position=0, out=moved, outside=outside, scratch=scratch)
-        total += moved @ good.astype(np.float32)
+        warp_sum(frames, shifts, warping, good=good, total=total, outside=outside, scratch=scratch)
         _add_residual(seen, found.whole, good, registration.template, power)
         values.append(found.values[good])
         used += int(good.sum())
