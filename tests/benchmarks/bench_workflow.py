@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
+import resource
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
+from caiman_pipeline.joblogs import read_log
 from caiman_pipeline.planning import MovieSize, plan_recording, size_of_files
 
 ROOT = Path(__file__).parents[2]
@@ -50,11 +52,7 @@ def main() -> None:
         peaks = {}
         for name in args.names or ["small"]:
             movie = base / name / "movie.tif"
-            movie.parent.mkdir(parents=True, exist_ok=True)
-            if not movie.exists():
-                subprocess.run(
-                    [BIN / "caiman-pipeline", "simulate", movie, *SIMULATED[name]], check=True, capture_output=True
-                )
+            simulate(movie, *SIMULATED[name])
             print(f"== {name}; others: {PEERS.get(name, 'not measured')}")
             peaks[name] = measure(base / name, movie, "30 0.45 11 px", args.cores)
         if {"small", "long"} <= peaks.keys():
@@ -63,48 +61,99 @@ def main() -> None:
             print(f"peak memory of a movie four times as long: {shown}")
 
 
-def measure(folder: Path, movie: Path, facts: str, cores: str) -> dict[str, float]:
-    """Run the workflow in ``folder``, print what it took, and return each stage's peak memory, MB."""
+@dataclass(frozen=True)
+class Stage:
+    """What a stage's jobs took: seconds of work, seconds with the process's start, peak memory of the largest in MB."""
+
+    work_s: float
+    job_s: float
+    peak_mb: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the workflow: wall time with Snakemake's start, CPU time of everything, and what each stage took."""
+
+    nwb: Path
+    wall_s: float
+    cpu_s: float
+    stages: dict[str, Stage]
+
+    @property
+    def peaks(self) -> dict[str, float]:
+        """Peak memory of each stage's largest job, MB."""
+        return {name: stage.peak_mb for name, stage in self.stages.items()}
+
+
+def simulate(movie: Path, *arguments: str) -> None:
+    """Simulate a recording, with its truth beside it, unless it is there."""
+    movie.parent.mkdir(parents=True, exist_ok=True)
+    if not movie.exists():
+        subprocess.run([BIN / "caiman-pipeline", "simulate", movie, *arguments], check=True, capture_output=True)
+
+
+def run_workflow(folder: Path, movie: Path, facts: str, cores: str) -> Run:
+    """Run the workflow for one movie in ``folder``, from nothing; facts are frame rate, decay time, cell diameter."""
     folder.mkdir(parents=True, exist_ok=True)
     rate, decay, diameter = facts.split(" ", 2)
-    row = f"bench\t{movie}\t{rate}\t{decay}\t{diameter}\t2024-01-01T12:00:00+00:00\n"
+    row = f"bench\t{movie.absolute()}\t{rate}\t{decay}\t{diameter}\t2024-01-01T12:00:00+00:00\n"
     (folder / "recordings.tsv").write_text(SHEET + row)
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
     command = [BIN / "snakemake", "--snakefile", ROOT / "Snakefile", "--cores", cores, "--forceall"]
     command += ["--config", "paths={recordings: recordings.tsv}"]
-    started = time.perf_counter()
+    before, started = _cpu_of_children(), time.perf_counter()
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    wall = time.perf_counter() - started
+    wall, cpu = time.perf_counter() - started, _cpu_of_children() - before
     if done.returncode:
         sys.exit(done.stdout[-3000:] + done.stderr[-3000:])
+    results = folder / "results/bench"
+    return Run(results / "export_nwb/bench.nwb", wall, cpu, _read_stages(results))
+
+
+def _cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _read_stages(results: Path) -> dict[str, Stage]:
+    stages: dict[str, Stage] = {}
+    for path in sorted((results / "logs").glob("*.log")):
+        log = read_log(path)
+        job = (results / "benchmarks" / path.name).with_suffix(".tsv")
+        seconds = float(job.read_text().splitlines()[1].split("\t")[0])
+        name = path.name.split(".")[0]
+        other = stages.get(name, Stage(0.0, 0.0, 0.0))
+        peak = max(other.peak_mb, log.memory_mb)
+        stages[name] = Stage(other.work_s + log.seconds, other.job_s + seconds, peak)
+    return stages
+
+
+def measure(folder: Path, movie: Path, facts: str, cores: str) -> dict[str, float]:
+    """Run the workflow in ``folder``, print what it took, and return each stage's peak memory, MB."""
+    run = run_workflow(folder, movie, facts, cores)
     size = size_of_files([str(movie)], None, None)
-    peaks = print_table(folder / "results/bench", size, int(cores))
+    print_table(run, size, int(cores))
     shape = " x ".join(map(str, size.dims))
-    print(f"{size.n_frames} frames of {shape}: {wall:.1f} s in all with {cores} cores, Snakemake's start included\n")
+    print(
+        f"{size.n_frames} frames of {shape}: {run.wall_s:.1f} s in all with {cores} cores, Snakemake's start included "
+        f"({run.cpu_s:.1f} s of CPU time)\n"
+    )
     truth = movie.with_name("truth.h5")
     if truth.exists():
-        nwb = folder / "results/bench/export_nwb/bench.nwb"
-        subprocess.run([BIN / "caiman-pipeline", "score", truth, nwb], check=True)
+        subprocess.run([BIN / "caiman-pipeline", "score", truth, run.nwb], check=True)
         print()
-    return peaks
+    return run.peaks
 
 
-def print_table(results: Path, size: MovieSize, cores: int) -> dict[str, float]:
+def print_table(run: Run, size: MovieSize, cores: int) -> None:
     """Print predicted and measured memory and time of every stage, from the logs that the stages wrote."""
-    peaks = {}
     print(f"{'stage':<16}{'MB':>8}{'predicted':>11}{'start, s':>10}{'work, s':>9}{'job, s':>8}{'predicted':>11}")
     for plan in plan_recording(size, cores=cores, scatter={}):
-        (log,) = [p for p in (results / "logs").glob("*.log") if p.name.split(".")[0] == plan.stage]
-        found = re.search(r"done in ([\d.]+) s, peak memory (\d+) MB", log.read_text())
-        assert found, f"{log} does not end as it should"
-        (measured,) = [p for p in (results / "benchmarks").glob("*.tsv") if p.name.split(".")[0] == plan.stage]
-        job = float(measured.read_text().splitlines()[1].split("\t")[0])
-        work, peaks[plan.stage] = float(found[1]), float(found[2])
+        took = run.stages[plan.stage]
         print(
-            f"{plan.stage:<16}{found[2]:>8}{plan.memory_mb:>11.0f}{job - work:>10.2f}{work:>9.2f}{job:>8.2f}"
-            f"{plan.seconds:>11.2f}"
+            f"{plan.stage:<16}{took.peak_mb:>8.0f}{plan.memory_mb:>11.0f}{took.job_s - took.work_s:>10.2f}"
+            f"{took.work_s:>9.2f}{took.job_s:>8.2f}{plan.seconds:>11.2f}"
         )
-    return peaks
 
 
 if __name__ == "__main__":
