@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numba import njit
+from scipy import ndimage as ndi
 from scipy.ndimage import gaussian_filter1d
 
 from caiman_pipeline.motion.estimate import (
@@ -52,12 +53,14 @@ class Sweep:
     variance : float32 dims, mean square difference between template and frames moved back by whole pixels
     outside : float64 dims, share of frames in which each pixel lies outside the field of view
     values : mode values of each stretch of frames
+    middle : int64 (ndim,), where the scene is in half of the frames or more to either side, in whole pixels
     """
 
     mean: FloatArray
     variance: FloatArray
     outside: FloatArray
     values: list[FloatArray]
+    middle: FloatArray
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,7 @@ def sweep(source: Source, stretches: Ranges, registration: Registration) -> Swee
     warping = plan_warp(plan.dims, registration.grid.nodes, inside=source.inside, border="nearest", minimum=0.0)
     total, power = np.zeros(plan.dims), np.zeros(plan.dims)
     outside, values, used, scratch = np.zeros(plan.dims, np.int32), [], 0, Scratch()
+    rigid = [np.zeros((0, len(plan.dims)), np.float32)]
     for start, stop, frames in read_ahead(source, stretches):
         good = source.good(start, stop)
         frames[~good] = 0.0
@@ -148,9 +152,25 @@ def sweep(source: Source, stretches: Ranges, registration: Registration) -> Swee
         warp_sum(frames, shifts, warping, good=good, total=total, outside=outside, scratch=scratch)
         _add_residual(seen, found.whole, good, registration.template, power)
         values.append(found.values[good])
+        rigid.append(shifts.rigid[good])
         used += int(good.sum())
     used = max(used, 1)
-    return Sweep((total / used).astype(np.float32), (power / used).astype(np.float32), outside / used, values)
+    everywhere = np.concatenate(rigid)
+    middle = np.median(everywhere, axis=0).round() if len(everywhere) else np.zeros(len(plan.dims))
+    mean, variance = (total / used).astype(np.float32), (power / used).astype(np.float32)
+    return Sweep(mean, variance, outside / used, values, middle.astype(np.int64))
+
+
+def centred(result: Sweep) -> Sweep:
+    """Move a sweep's images to where the scene is in the middle of its motion.
+
+    The frames that a template starts from are those most alike, wherever the scene happened to be. From the middle, the
+    least of the field of view is lost and the largest displacement is smallest.
+    """
+    mean, variance = (
+        ndi.shift(image, result.middle, order=0, mode="nearest") for image in (result.mean, result.variance)
+    )
+    return replace(result, mean=mean, variance=variance, middle=np.zeros_like(result.middle))
 
 
 def _smoothed(found: Estimate, good: FloatArray, registration: Registration) -> Shifts:
@@ -200,6 +220,8 @@ def refine_template(
             else stretches[:: max(1, min(2, len(stretches) // FEWEST_STRETCHES))]
         )
         result = sweep(source, used, registration)
+        if step == 0 and not fixed:
+            result = centred(result)
         weight = weight_of(result.variance, source)
         image = image if fixed else result.mean
         if current.spacing:

@@ -49,6 +49,14 @@ def test_rigid_motion_is_found_to_a_few_hundredths_of_a_pixel(record, run_motion
     assert outcome["residual_after"].mean() < 0.2
 
 
+def test_the_template_is_where_the_scene_is_in_the_middle_of_its_motion(record, run_motion):
+    """A scene that rests far to one side for a third of the time must not make that side the origin."""
+    true = np.where(np.arange(T)[:, None] < 30, (5.0, -6.0), wander(T, size=1.5))
+    outcome = run_motion(record(film(SCENE, lambda t: true[t], T)), method="rigid")
+    assert error_px(outcome["rigid"], true) < 0.05
+    assert np.abs(np.median(outcome["rigid"], axis=0)).max() <= 0.6
+
+
 @pytest.mark.parametrize(("axis", "along"), [(0, 0), (0, 1), (1, 0), (1, 1)])
 def test_a_gradient_of_displacement_along_either_axis_keeps_its_orientation(record, run_motion, axis, along):
     slope = np.linspace(-2.5, 2.5, DIMS[along]).reshape((-1, 1) if along == 0 else (1, -1))
