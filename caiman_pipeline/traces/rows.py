@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.signal import lfilter
+from numba import njit
 
 from caiman_pipeline.traces.ar_model import ar_roots
 from caiman_pipeline.traces.oasis_ar1 import decay_powers, fit_pools, write_pools
@@ -142,8 +142,19 @@ def _silencing_penalty(samples: Samples, silent: float, problem: Problem) -> flo
     residual = samples.w * (samples.y - silent)
     if residual @ (samples.y - silent) > samples.target:
         return None
-    gradient = lfilter([1.0], [1.0, *(-g for g in problem.ar)], residual[::-1])
-    return max(0.0, float(gradient.max()))
+    first, second = (*problem.ar, 0.0)[:2]
+    return max(0.0, _largest_gain(residual, first, second))
+
+
+@njit(cache=True, nogil=True)
+def _largest_gain(residual: FloatArray, first: float, second: float) -> float:
+    """Return the most that an event in any frame would gain: the residual run backwards through the autoregression."""
+    largest, after, later = -np.inf, 0.0, 0.0
+    for t in range(len(residual) - 1, -1, -1):
+        now = residual[t] + first * after + second * later
+        largest = max(largest, now)
+        after, later = now, after
+    return largest
 
 
 def _within(problem: Problem, samples: Samples, sparsity: float) -> float | None:
