@@ -67,7 +67,7 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         base = Path(scratch)
-        for folder in args.folders or [simulated(base, *item) for item in SIZES.items()]:
+        for folder in args.folders or [simulated(base, *item) for item in SIZES.items() if not args.growth]:
             run = run_workflow(base / "runs" / folder.name, folder / "movie.tif", FACTS, args.cores)
             report(folder, run)
         if args.growth:
