@@ -51,7 +51,8 @@ class MotionSettings(Section):
     template: str | None = key(
         None,
         "",
-        "Image to register to, instead of one made from the recording: .npy, .tif, or another recording's motion.h5.",
+        "Image to register to, instead of one made from the recording: .npy, .tif, or another recording's motion.h5; "
+        "or that recording's id in the sheet.",
     )
     template_frames: int = key(
         500, "frames", "Frames, in stretches over the recording, that the template is made from.", ge=16
@@ -60,7 +61,10 @@ class MotionSettings(Section):
         2, "", "Rounds of refining the template with rigid motion, before those with local motion.", ge=1
     )
     shifts_from: str | None = key(
-        None, "", "A motion.h5 of another channel or recording whose shifts to apply, instead of registering this one."
+        None,
+        "",
+        "Apply the shifts of this recording of the sheet, such as another channel of the same frames, instead of "
+        "registering this one: its id, or a motion.h5.",
     )
     bad_frames: tuple[str, ...] = key(
         (), "frames", "Frames to leave out of templates and to flag, like 17 or 100-120 (both ends included)."

@@ -8,7 +8,7 @@ import difflib
 import glob
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
 OWN_COLUMNS = ("recording", "files")
 PLACEHOLDER = "FILL_IN"
 SHOWN_PROBLEMS = 5
+MOTION_FILE = "{results}/{recording}/motion/motion.h5"
+# Settings that may name another row of the sheet, whose motion is then found first.
+NAMING_KEYS = ("shifts_from", "template")
 COMMENT = ("#", '"#')
 UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -102,7 +105,40 @@ def read_sheet(path: Path | str, config: Config) -> tuple[dict[str, Recording], 
             recordings[name] = _parse_row(name, row, config)
         except PipelineError as error:
             problems.append(f"line {line}: {error}")
-    return recordings, problems
+    named = {name: _resolve_names(recording, recordings) for name, recording in recordings.items()}
+    return named, problems + _circles(recordings)
+
+
+def _resolve_names(recording: Recording, recordings: Mapping[str, Recording]) -> Recording:
+    """Return a recording whose settings hold the ``motion.h5`` of the recordings that they name."""
+    config = recording.config
+    files = {
+        key: MOTION_FILE.format(results=config.paths.results, recording=getattr(config.motion, key))
+        for key in NAMING_KEYS
+        if getattr(config.motion, key) in recordings
+    }
+    if not files:
+        return recording
+    motion = config.motion.model_copy(update=files)
+    return replace(recording, config=config.model_copy(update={"motion": motion}))
+
+
+def _circles(recordings: Mapping[str, Recording]) -> list[str]:
+    """Return what is the matter with recordings whose motion cannot be found before their own."""
+    problems = []
+    for name in recordings:
+        waiting, seen = [name], set[str]()
+        while waiting:
+            motion = recordings[waiting.pop()].config.motion
+            following = {getattr(motion, key) for key in NAMING_KEYS} & recordings.keys() - seen
+            seen |= following
+            waiting += following
+        if name in seen:
+            problems.append(
+                f"recording {name!r}: `motion.{NAMING_KEYS[0]}` or `motion.{NAMING_KEYS[1]}` leads back to itself. "
+                "One recording of the circle must find its own motion."
+            )
+    return problems
 
 
 def _check_id(name: str, first: tuple[str, int], line: int) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from caiman_pipeline.io.results import load_result
 from caiman_pipeline.io.store import block_parts
 from caiman_pipeline.motion.correct import correct_block
 from caiman_pipeline.motion.make import make_given
@@ -40,7 +41,8 @@ def apply_shifts(
         If the shifts are those of another number of frames or other dimensions.
     """
     plan = make_plan(settings, dims=info.dims, frame_rate_hz=info.frame_rate_hz)
-    source = open_source(info, plan, settings, scan_offset_px=0.0)
+    offset = float(load_result(motion, "motion")["scan_offset_px"])
+    source = open_source(info, plan, settings, scan_offset_px=offset)
     template = make_given(source, motion, count=settings.template_frames)
     correction = make_correction(
         source, template, plan, settings=settings, values=(info.value_min, info.value_max), threads=threads

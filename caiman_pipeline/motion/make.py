@@ -142,6 +142,8 @@ def build(
 ) -> TemplateResult:
     """Make the template of an inspected recording as its settings say."""
     offset = settings.scan_offset
+    if settings.shifts_from is not None and offset == "auto":
+        offset = float(load_result(settings.shifts_from, "motion")["scan_offset_px"])
     source = open_source(info, plan, settings, scan_offset_px=0.0 if offset == "auto" else offset)
     if offset == "auto":
         source = replace(source, scan_offset_px=measure_scan_offset(source))

@@ -39,6 +39,18 @@ def test_one_recording_can_be_asked_for(ready):
     assert ready.planned("results/a/refine/components.h5")["refine"] == 1
 
 
+def test_a_second_channel_waits_for_the_shifts_of_the_first(ready):
+    rows = [
+        f"{name}\tm.tif\t30\t0.45\t9 px\tm1\t2024-05-17T09:30:00+02:00\t{first}"
+        for name, first in (("green", "red"), ("red", ""))
+    ]
+    (ready.folder / "recordings.tsv").write_text("\n".join([f"{FACTS}\tmotion.shifts_from", *rows]) + "\n")
+    stages = ("inspect", "motion_template", "motion_correct", "memmap_join")
+    assert ready.planned("results/red/motion/motion.h5") == dict.fromkeys(stages, 1)
+    both = dict.fromkeys(("inspect", "motion_template"), 2) | dict.fromkeys(("motion_correct", "memmap_join"), 1)
+    assert ready.planned("results/green/motion/template.h5") == both
+
+
 @pytest.mark.parametrize(
     ("sheet", "message"),
     [

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from caiman_pipeline.checking import unwritable
 from caiman_pipeline.config.root import load_config
-from caiman_pipeline.config.sheet import load_sheet
+from caiman_pipeline.config.sheet import MOTION_FILE, load_sheet
 from caiman_pipeline.errors import PipelineError
 
 # A thousand recordings are some million objects that stay: looking through them for garbage took an eighth of the time.
@@ -36,7 +36,7 @@ MOVIE_INFO = f"{RESULTS}/inspect/movie_info.json"
 FRAMES = f"{RESULTS}/inspect/frames.h5"
 TEMPLATE = f"{RESULTS}/motion/template.h5"
 BLOCK = f"{RESULTS}/motion/blocks/{{scatteritem}}"
-MOTION = f"{RESULTS}/motion/motion.h5"
+MOTION = MOTION_FILE.format(results=CONFIG.paths.results, recording="{recording}")
 MOVIE = f"{RESULTS}/movie/movie.json"
 IMAGES = f"{RESULTS}/summary_images/images.h5"
 BATCH = f"{RESULTS}/patch_cnmf/{{scatteritem}}.h5"
@@ -123,6 +123,18 @@ def files_named(wildcards, input):
     """All raw files of the sheet, those from an object store as the local copies that Snakemake made."""
     copies = iter(input)
     return [next(copies) if present(f) else f for f in files_as_listed(wildcards)]
+
+
+# Motion that this run can find itself.
+OUR_MOTION = {MOTION.format(recording=recording) for recording in RECORDINGS}
+
+
+@looked_up
+def other_motion(wildcards):
+    """Files of motion that a recording's template or shifts come from: made first where they are this run's."""
+    motion = RECORDINGS[wildcards.recording].config.motion
+    named = [f for f in (motion.shifts_from, motion.template) if f]
+    return [f for f in named if f in OUR_MOTION or os.path.exists(f)]
 
 
 @looked_up

@@ -26,6 +26,7 @@ rule inspect:
 rule motion_template:
     input:
         info=MOVIE_INFO,
+        motion=other_motion,
         raw=files_stored,
     output:
         TEMPLATE,

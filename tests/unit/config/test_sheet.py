@@ -175,3 +175,22 @@ def test_a_thousand_recordings_are_read(tmp_path):
     )
     recordings = load_sheet(sheet, Config())
     assert [r.config.inspect.min_frames for r in recordings.values()] == [50 + i for i in range(1000)]
+
+
+NAMING = HEADER + "\tmotion.shifts_from\tmotion.template"
+
+
+def test_a_recording_named_as_reference_becomes_its_motion_file(tmp_path):
+    sheet = _sheet(tmp_path, NAMING, f"green\tg.tif\t{FACTS}\tred", f"red\tr.tif\t{FACTS}\t\tday0",
+                   f"day0\td.tif\t{FACTS}\tother/motion.h5")  # fmt: skip
+    recordings = load_sheet(sheet, load_config({"paths": {"results": "out"}}))
+    assert recordings["green"].settings("motion")["shifts_from"] == "out/red/motion/motion.h5"
+    assert recordings["red"].settings("motion")["template"] == "out/day0/motion/motion.h5"
+    assert recordings["day0"].settings("motion")["shifts_from"] == "other/motion.h5"
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "b"), ("b", "a")])
+def test_references_that_lead_back_are_refused(tmp_path, names):
+    problem = _failure(tmp_path, NAMING, f"a\ta.tif\t{FACTS}\t{names[0]}", f"b\tb.tif\t{FACTS}\t\t{names[1]}")
+    assert "leads back to itself" in problem
+    assert "recording 'b'" in problem or "recording 'a'" in problem

@@ -109,6 +109,23 @@ def test_shifts_of_one_channel_correct_another(chain, tmp_path, record):
     np.testing.assert_array_equal(applied.valid, open_movie(followed / "movie" / "movie.json").valid)
 
 
+def test_a_second_channel_takes_the_scan_offset_of_the_first(chain, tmp_path):
+    moved = [movie.copy() for movie in (MOVIE, OTHER)]
+    for movie in moved:
+        movie[:, 1::2] = np.roll(movie[:, 1::2], 2, axis=2)
+    reference = chain(moved[0], scan_offset="auto")
+    followed = chain(moved[1], name="other", scan_offset="auto", shifts_from=str(reference / "motion.h5"))
+    offsets = [float(load_result(f / "motion.h5", "motion")["scan_offset_px"]) for f in (reference, followed)]
+    assert offsets[0] == offsets[1]
+    assert abs(offsets[0] - 2) < 0.15
+    run_verb("apply-shifts", [
+        "--movie-info", str(followed / "info.json"), "--motion", str(reference / "motion.h5"),
+        "--output", str(tmp_path / "parts"), "--movie", str(tmp_path / "applied" / "movie.json"), "--threads", "1",
+    ])  # fmt: skip
+    applied = open_movie(tmp_path / "applied" / "movie.json")
+    np.testing.assert_array_equal(np.concatenate([p.read() for p in applied.parts], -1), stored(followed))
+
+
 @pytest.mark.parametrize("other", [OTHER[:50], np.stack([OTHER, OTHER], axis=1)], ids=["frames", "axes"])
 def test_shifts_of_another_length_or_number_of_axes_are_refused(chain, other):
     reference = chain()
@@ -182,8 +199,9 @@ def test_every_key_changes_the_result(key, record, run_motion, tmp_path, local_m
         value = str(tmp_path / "given.h5")
         shifts = Shifts(np.ones((T, 2), np.float32))
         save_result(
-            value, kind="motion", arrays={**shifts_to_arrays(shifts), "template": movie[0]}, settings={}, source={}
-        )
+            value, kind="motion", settings={}, source={},
+            arrays={**shifts_to_arrays(shifts), "template": movie[0], "scan_offset_px": 0.0},
+        )  # fmt: skip
     plain, changed = run_motion(info, **base), run_motion(info, **{**base, key: value})
     names = set(plain.joined.arrays) & set(changed.joined.arrays)
     same = all(np.array_equal(plain[n], changed[n]) for n in names) and np.array_equal(plain.movie, changed.movie)
