@@ -24,6 +24,7 @@ help:
 	@echo "make test-cloud  the workflow on an S3-compatible store, started here"
 	@echo "make test-classifier  the classifier's training, for which TensorFlow is installed"
 	@echo "make test-browser  the report and the batch page in a headless Chromium, installed if missing"
+	@echo "make test-faults a full disk, a jumping clock, two runs at once, damaged files (root, small disks are mounted)"
 	@echo "make clean       remove what demo and tests left; the environment stays"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -90,6 +91,9 @@ test-browser: $(STAMP)
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
 		echo "No Chromium, and it cannot be installed here: the tests will be skipped."
 	python -m pytest -rs tests/browser
+
+test-faults: $(STAMP)
+	python -m pytest -rs tests/faults
 
 # A simulated recording from raw movie to NWB file and report, in the folder demo/; then scored against the truth.
 demo: $(STAMP)

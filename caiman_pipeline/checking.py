@@ -102,6 +102,7 @@ def recordings_to_do(config: Config, names: Iterable[str]) -> set[str]:
 
 def check_recording(recording: Recording) -> RecordingCheck:
     """Open a recording's files and hold them against its settings."""
+    from caiman_pipeline.io.readers import require_past
     from caiman_pipeline.planning import disk_mb, size_of_files
 
     facts = recording.config.recording
@@ -109,6 +110,7 @@ def check_recording(recording: Recording) -> RecordingCheck:
         return _on_store(recording)
     try:
         files = recording.files() or list(recording.patterns)
+        require_past(files)
         size = size_of_files(files, facts.axes, facts.dataset)
         lengths = _lengths(recording, len(size.dims))
         problems = [

@@ -11,7 +11,7 @@ import numpy as np
 
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.metadata import RATE_TOLERANCE, differs, read_metadata
-from caiman_pipeline.io.readers import RawMovie, open_movie_files
+from caiman_pipeline.io.readers import RawMovie, open_movie_files, require_past
 from caiman_pipeline.parallel import stream_ordered
 from caiman_pipeline.types import Bounds, FloatArray, MovieInfo, SourceFile
 
@@ -59,6 +59,7 @@ def inspect_recording(
         If a file is missing, damaged or does not fit the others, if there are too few frames or too many that are
         constant, or if pixels inside the image are not finite.
     """
+    require_past(files)
     movie = open_movie_files(list(files), axes, dataset)
     if movie.n_frames < min_frames:
         raise PipelineError(

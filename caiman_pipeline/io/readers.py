@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
+import time
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,6 +64,20 @@ def natural_key(path: str | Path) -> list[tuple[int, int, str]]:
     """Sort key that puts ``file_2`` before ``file_10``."""
     pieces = re.split(r"(\d+)", str(path))
     return [(1, int(p), "") if p.isdecimal() else (0, 0, p.casefold()) for p in pieces]
+
+
+def require_past(files: list[str]) -> None:
+    """Check that no file is from the future: Snakemake would take what is made from it for older, and throw it away.
+
+    Raises
+    ------
+    PipelineError
+        If one is, as from an acquisition computer whose clock is wrong.
+    """
+    for file in files:
+        if os.path.exists(file) and os.stat(file).st_mtime > time.time() + 1:
+            when = time.strftime("%Y-%m-%d %H:%M", time.localtime(os.stat(file).st_mtime))
+            raise PipelineError(f"{file}: its time stamp is in the future ({when}). Correct it with `touch`.")
 
 
 def open_file(path: Path | str, axes: str | None = None, dataset: str | None = None) -> FrameReader:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 
 import numpy as np
 import pytest
@@ -122,6 +124,17 @@ def test_blank_constant_and_black_frames_are_flagged(tmp_path, small_chunks, dty
 
 
 @pytest.mark.filterwarnings("error")
+def test_a_file_from_the_future_is_refused(tmp_path):
+    """Snakemake would throw away what is made from it, as older than its input."""
+    np.save(tmp_path / "m.npy", MOVIE)
+    os.utime(tmp_path / "m.npy", (time.time() + 3600,) * 2)
+    with pytest.raises(PipelineError, match=r"m\.npy: its time stamp is in the future.*touch"):
+        inspect_recording(
+            "r", [str(tmp_path / "m.npy")], axes=None, dataset=None, frame_rate_hz=20.0, min_frames=50,
+            max_bad_fraction=0.5, threads=1, progress=ignore,
+        )  # fmt: skip
+
+
 @pytest.mark.parametrize("value", [0, 93, np.nan, np.inf])
 def test_movie_of_nothing_is_refused(tmp_path, value):
     with pytest.raises(PipelineError, match=r"m0\.npy: 90 of 90 frames are constant.*max_bad_fraction"):
