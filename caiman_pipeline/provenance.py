@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +79,8 @@ def describe() -> dict[str, Any]:
 @cache
 def environment() -> dict[str, str]:
     """Return versions of Python, the machine and the packages that compute."""
+    from importlib.metadata import PackageNotFoundError, version
+
     found = {"python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}"}
     for name in PACKAGES:
         try:
