@@ -2,7 +2,7 @@
 
 Memory of a stage is a base (Python and its libraries) plus what it holds at once: parts of the movie, images, traces.
 None of these but the traces grows with the length of the recording. Time is a start plus a cost per pixel and frame,
-per core. The coefficients were measured by ``tests/benchmarks/bench_workflow.py``, with a margin for memory.
+per core. The coefficients are fitted to ``tests/benchmarks/plan_measurements.tsv`` (``bench_plan.py fit``).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.types import Dims
 
 PIXELS_PER_CELL = 500
+# What rules ask for, of what is predicted.
 MARGIN = 1.25
 # On a cluster each job has two Snakemake processes beside the stage's own; measured 146 and 138 MB.
 SNAKEMAKE_MB = 300
@@ -84,7 +85,7 @@ class StageCost:
     def memory_mb(self, size: MovieSize, threads: int) -> float:
         """Return the peak memory of one job, MB."""
         held = self.parts * size.part_mb + self.images * size.frame_mb + self.traces * size.traces_mb
-        return MARGIN * (self.base_mb + held + self.raw_chunks * threads * 16 * 1.05)
+        return self.base_mb + held + self.raw_chunks * threads * 16 * 1.05
 
     def core_seconds(self, size: MovieSize) -> float:
         """Return the time of all jobs of the stage together on one core, s."""
@@ -94,19 +95,19 @@ class StageCost:
 
 
 COSTS: dict[str, StageCost] = {
-    "inspect": StageCost(60, raw_chunks=3, ns=3),
-    "motion_template": StageCost(220, images=260, start_s=1.0, ns=12, us_pixel=65),
-    "motion_correct": StageCost(205, parts=2, images=220, raw_chunks=1, start_s=1.0, ns=45),
-    "memmap_join": StageCost(85, images=30, start_s=0.7),
-    "summary_images": StageCost(130, parts=3.5, images=150, start_s=0.7, ns=8),
-    "patch_cnmf": StageCost(250, traces=6, raw_chunks=10.5, start_s=1.5, ns=20),
-    "merge": StageCost(150, traces=3, start_s=0.8, ns_trace=200),
-    "refine": StageCost(235, parts=2, images=40, traces=6, start_s=1.0, ns=6),
-    "evaluate": StageCost(210, parts=2, images=20, traces=2, start_s=0.8, ns=2.5),
-    "traces": StageCost(300, traces=6, start_s=0.8, ns_trace=1100),
-    "select": StageCost(76, start_s=0.4),
-    "export_nwb": StageCost(137, images=16, traces=12, start_s=1.7, ns_trace=100),
-    "report": StageCost(102, images=27, traces=9, start_s=1.2, ns_trace=50),
+    "inspect": StageCost(62, raw_chunks=2, ns=1.5),
+    "motion_template": StageCost(225, parts=0.5, images=175, start_s=1.0, ns=1, us_pixel=50),
+    "motion_correct": StageCost(195, parts=1.95, images=208, raw_chunks=1, start_s=1.0, ns=45),
+    "memmap_join": StageCost(78, images=20, traces=4.5, start_s=0.7),
+    "summary_images": StageCost(203, parts=2.55, images=90, start_s=0.7, ns=8),
+    "patch_cnmf": StageCost(150, traces=14, raw_chunks=5.4, start_s=1.5, ns=35),
+    "merge": StageCost(157, traces=0.8, start_s=0.8, ns_trace=200),
+    "refine": StageCost(244, parts=2.4, images=51, start_s=2.0, ns=3),
+    "evaluate": StageCost(214, parts=2.1, traces=7.3, start_s=1.0, ns=4.5),
+    "traces": StageCost(248, parts=0.25, traces=10.5, start_s=1.0, ns_trace=1100),
+    "select": StageCost(78, start_s=0.4),
+    "export_nwb": StageCost(136, parts=0.15, traces=10.4, start_s=1.7, ns_trace=100),
+    "report": StageCost(103, parts=0.14, traces=8.5, start_s=1.0, ns_trace=50),
 }
 # As the rules declare them; a test keeps the two equal.
 THREADS = {
@@ -129,11 +130,11 @@ class StagePlan:
 
 
 def predict_memory_mb(stage: str, movie_info: Path | str, threads: int) -> int:
-    """Return the memory that one job of ``stage`` needs, MB.
+    """Return the memory to ask for, for one job of ``stage``, MB: what is predicted and a margin.
 
     Before the recording was inspected, that of a field of 512 x 512 pixels is assumed.
     """
-    return math.ceil(COSTS[stage].memory_mb(_known_size(movie_info), threads))
+    return math.ceil(MARGIN * COSTS[stage].memory_mb(_known_size(movie_info), threads))
 
 
 def batch_memory_mb(needed_mb: int, cores: int) -> int:
@@ -169,7 +170,7 @@ def disk_mb(size: MovieSize) -> dict[str, float]:
         "refine": 3 * size.traces_mb + footprints,
         "traces": 4 * size.traces_mb,
         "export_nwb": 6 * size.traces_mb + footprints,
-        "report": 10.0,
+        "report": 1.0,
     }
 
 

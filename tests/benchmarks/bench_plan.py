@@ -1,6 +1,7 @@
 """Measure memory, time and disk of every stage for recordings of several sizes, and hold `plan` against it.
 
-``bench_plan.py measure`` runs the workflow (minutes) and writes plan_measurements.tsv beside this file; without it the
+``bench_plan.py measure`` runs the workflow (minutes) and writes plan_measurements.tsv beside this file; ``read FOLDER``
+(or more folders) writes it from results of recordings that were analysed before, one for each size. Without either the
 stored measurements are compared with what `plan` predicts; ``fit`` prints the coefficients that fit them best.
 """
 
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from caiman_pipeline.io.records import load_movie_info
 from caiman_pipeline.joblogs import read_log
 from caiman_pipeline.planning import COSTS, MovieSize, disk_mb
 
@@ -62,7 +64,12 @@ def measure(size: tuple[int, int, int, int], folder: Path) -> list[Measured]:
     command += ["--config", "paths={recordings: recordings.tsv}"]
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
     subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
-    results, found = folder / "results/bench", []
+    return read_measurements(folder / "results/bench")
+
+
+def read_measurements(results: Path) -> list[Measured]:
+    """Read what the stages of a finished recording took."""
+    info, found = load_movie_info(results / "inspect/movie_info.json"), []
     for path in (results / "logs").glob("*.log"):
         job = read_log(path)
         with (results / "benchmarks" / f"{job.job}.tsv").open() as file:
@@ -70,12 +77,19 @@ def measure(size: tuple[int, int, int, int], folder: Path) -> list[Measured]:
         disk = _megabytes(results / FOLDERS[job.stage]) if job.stage in FOLDERS else 0.0
         threads = int(path.read_text().split(" threads")[0].rsplit(" ", 1)[1])
         seconds = float(row["cpu_time"]) if row["cpu_time"] not in ("NA", "-") else job.seconds
-        found.append(Measured(frames, rows, columns, job.stage, threads, job.memory_mb, seconds, disk))
+        found.append(Measured(info.n_frames, *info.dims, job.stage, threads, job.memory_mb, seconds, disk))
     return found
 
 
 def _megabytes(folder: Path) -> float:
     return round(sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) / 1e6, 2)
+
+
+def save(measured: list[Measured]) -> None:
+    """Store measurements."""
+    with TABLE.open("w") as file:
+        names = [f.name for f in fields(Measured)]
+        file.writelines("\t".join(map(str, row)) + "\n" for row in [names, *map(astuple, measured)])
 
 
 def load() -> list[Measured]:
@@ -96,6 +110,11 @@ def compare(measured: list[Measured]) -> None:
             f"{predicted / m.memory_mb - 1:>+7.0%}{m.cpu_s:>8.1f}{seconds + COSTS[m.stage].start_s:>11.1f}"
         )
     for size in dict.fromkeys(m.size for m in measured):
+        peak = max(m.memory_mb for m in measured if m.size == size)
+        threads = {m.stage: m.threads for m in measured if m.size == size}
+        expected = max(cost.memory_mb(size, threads[stage]) for stage, cost in COSTS.items())
+        error = expected / peak - 1
+        print(f"peak of {size.n_frames} x {size.dims}: {peak:.0f} MB, predicted {expected:.0f} ({error:+.0%})")
         taken = sum(m.disk_mb for m in measured if m.size == size)
         predicted = sum(disk_mb(size).values())
         error = predicted / taken - 1
@@ -110,14 +129,17 @@ def fit(measured: list[Measured]) -> None:
         rows = [m for m in measured if m.stage == stage]
         chunks = COSTS[stage].raw_chunks * 16 * 1.05
         held = np.array([[1.0, m.size.part_mb, m.size.frame_mb, m.size.traces_mb] for m in rows])
-        peak = np.array([m.memory_mb - chunks * m.threads for m in rows])
-        found, _ = nnls(held / peak[:, None], np.ones(len(rows)))
-        error = held @ found / peak - 1
+        peak = np.array([m.memory_mb for m in rows])
+        rest = np.array([m.memory_mb - chunks * m.threads for m in rows])
+        found, _ = nnls(held / peak[:, None], rest / peak)
+        error = (held @ found - rest) / peak
         print(f"{stage:<17} base, parts, images, traces = {np.round(found, 2)}, off by {np.round(error * 100)} %")
 
 
 def main() -> None:
     """Measure if asked to, and compare."""
+    if sys.argv[1:2] == ["read"]:
+        save([row for folder in sys.argv[2:] for row in read_measurements(Path(folder))])
     if "measure" in sys.argv[1:]:
         measured = []
         with tempfile.TemporaryDirectory() as scratch:
@@ -125,9 +147,7 @@ def main() -> None:
         for size in SIZES:
             with tempfile.TemporaryDirectory() as scratch:
                 measured += measure(size, Path(scratch))
-            with TABLE.open("w") as file:
-                names = [f.name for f in fields(Measured)]
-                file.writelines("\t".join(map(str, row)) + "\n" for row in [names, *map(astuple, measured)])
+            save(measured)
     if "fit" in sys.argv[1:]:
         fit(load())
         return
