@@ -53,7 +53,8 @@ def _is_gone(process: str) -> bool:
 
 
 def _explain(error: OSError, path: Path, written: int) -> PipelineError:
-    cut_short = error.errno is None and "requested and" in str(error)  # numpy's words for a write that was cut short
+    # numpy's words, without a number, for a write that was cut short and for a file that could not be reserved
+    cut_short = error.errno is None and any(words in str(error) for words in ("requested and", "Not enough free space"))
     if error.errno in NO_SPACE or cut_short:
         folder = next(p for p in (path.parent, *path.absolute().parents) if p.exists())
         free = shutil.disk_usage(folder).free

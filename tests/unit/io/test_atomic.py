@@ -97,6 +97,14 @@ def test_disk_without_space_or_quota_is_explained(tmp_path, code):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    "words", ["9 requested and 5 written", "Not enough free space to write 9 bytes after offset 1"]
+)
+def test_words_of_numpy_for_a_full_disk_are_understood(tmp_path, words):
+    with pytest.raises(PipelineError, match="no space left"), whole_folder(tmp_path / "block"):
+        raise OSError(words)
+
+
 def test_folder_that_cannot_be_made_is_explained(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(PipelineError, match=r"cannot be written.*permissions"):
