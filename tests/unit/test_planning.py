@@ -126,8 +126,10 @@ def test_what_cannot_fit_is_refused(tmp_path, monkeypatch, capsys):
 
 
 def test_size_comes_from_the_headers(tmp_path):
-    np.save(tmp_path / "m.npy", np.zeros((7, 20, 31), np.uint8))
-    assert size_of_files([str(tmp_path / "m.npy")] * 2, None, None) == MovieSize(14, (20, 31), 1)
+    files = [str(tmp_path / name) for name in ("m1.npy", "m2.npy")]
+    for file in files:
+        np.save(file, np.zeros((7, 20, 31), np.uint8))
+    assert size_of_files(files, None, None) == MovieSize(14, (20, 31), 1)
     with pytest.raises(PipelineError, match="no files"):
         size_of_files([], None, None)
 
