@@ -73,6 +73,8 @@ def inspect_recording(
             f"{files[0]}: {len(bad)} of {movie.n_frames} frames are constant, black or not finite "
             f"(allowed: {max_bad_fraction:.0%}, `inspect.max_bad_fraction`). Is this the right file?"
         )
+    if not np.isfinite(stats.maximum).any():
+        raise PipelineError(f"{files[0]}: no pixel of any frame is a finite number. Is this the right file?")
     info = MovieInfo(
         recording=recording,
         files=tuple(_identify(path, reader.n_frames) for path, reader in zip(files, movie.readers, strict=True)),

@@ -46,7 +46,7 @@ SERIES_TEXT = {
     "RoiResponseSeries": "raw demixed fluorescence: denoised plus residual",
     "Denoised": "fluorescence of the fitted calcium model, without its constant baseline (column `baseline`)",
     "Deconvolved": "activity per frame that drives the denoised trace, in the unit of fluorescence",
-    "Baseline": "F0: baseline fluorescence, background under the footprint included",
+    "Baseline": "F0: {f0}; background under the footprint included",
 }
 COLUMN_TEXT = {
     "Accepted": "whether the component passed the selection",
@@ -173,12 +173,13 @@ def _add_results(
     module.add(ImageSegmentation(plane_segmentations=rois))
     fluorescence, kind = Fluorescence(), outcome.traces.dff_kind
     module.add(fluorescence)
+    f0, related = _ways(outcome.settings.get("traces", {}))
     for name, text in SERIES_TEXT.items():
-        fluorescence.add_roi_response_series(_series(name, text, outcome, rois))
+        fluorescence.add_roi_response_series(_series(name, text.format(f0=f0), outcome, rois))
     if kind == "dff":
         relative = DfOverF()
         module.add(relative)
-        text = "(F - F0) / F0; not a number where F0 is not positive"
+        text = f"(F - F0) / F0{related}; not a number where F0 is not positive"
         relative.add_roi_response_series(_series("RoiResponseSeries", text, outcome, rois, unit="1"))
     else:
         text = f"raw fluorescence, {kind}; it has no baseline to divide by, so this is no DF/F"
@@ -186,6 +187,20 @@ def _add_results(
     module.add(_motion(outcome))
     module.add(Images(name="SegmentationImages", images=_images(outcome), description="summary images"))
     return module
+
+
+def _ways(settings: Mapping[str, Any]) -> tuple[str, str]:
+    """Say how F0 was found and what was related to it, as far as the settings of the traces are known."""
+    if not settings:
+        return "baseline fluorescence", ""
+    if settings["f0_quantile"] is not None:
+        way = f"running {settings['f0_quantile']:g} % quantile of the raw trace"
+    elif settings["f0_from"] == "model" and settings["order"]:
+        way = "running median of the raw trace without the model's transients"
+    else:
+        way = "running quantile of the raw trace at its resting level"
+    related = ", F the raw trace" if settings["use_residuals"] else ", F the fitted model without noise"
+    return f"{way} in a window of {settings['f0_window_s']:g} s", related
 
 
 def _segmentation(plane: ImagingPlane, components: Components, table: Mapping[str, FloatArray]) -> PlaneSegmentation:

@@ -141,6 +141,13 @@ def test_movie_of_nothing_is_refused(tmp_path, value):
         look(tmp_path, np.full(MOVIE.shape, value, np.float32))
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_movie_without_a_number_is_refused_whatever_is_allowed(tmp_path, value):
+    with pytest.raises(PipelineError, match=r"m0\.npy: no pixel of any frame is a finite number"):
+        look(tmp_path, np.full(MOVIE.shape, value, np.float32), max_bad_fraction=1.0)
+
+
 @pytest.mark.parametrize("n_frames", [1, 2, 31, 49])
 def test_too_few_frames_are_refused_with_the_fewest_allowed(tmp_path, n_frames):
     with pytest.raises(PipelineError, match=rf"{n_frames} frames of \(24, 31\), at least 50 .*`inspect\.min_frames`"):

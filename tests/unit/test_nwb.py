@@ -14,6 +14,7 @@ import pytest
 from caiman_pipeline.cli import export_nwb
 from caiman_pipeline.cli.main import run_verb
 from caiman_pipeline.config.recording import RecordingSettings
+from caiman_pipeline.config.traces import TraceSettings
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.nwb import write_nwb, write_table
 from caiman_pipeline.outcome import centroids, component_table, event_rates, keep_accepted, load_outcome
@@ -125,6 +126,25 @@ def test_every_series_states_its_unit_and_rate_and_none_is_called_neuropil(make_
             assert series["starting_time"].attrs["rate"] == 10.0
             assert series["starting_time"][()] == pytest.approx(1 / 30)
             assert series["rois"].shape == (7,)
+
+
+@pytest.mark.parametrize(
+    ("settings", "f0", "dff"),
+    [
+        ({}, "running median of the raw trace without the model's transients in a window of 40 s", "the fitted model"),
+        ({"f0_quantile": 8, "f0_window_s": 25}, "running 8 % quantile of the raw trace in a window of 25 s", "F the"),
+        ({"f0_from": "trace", "use_residuals": True}, "running quantile of the raw trace at its resting", "F the raw"),
+        ({"order": 0}, "running quantile of the raw trace at its resting level", "the fitted model without noise"),
+    ],
+)
+def test_baseline_and_dff_say_how_they_were_made(make_outcome, tmp_path, settings, f0, dff):
+    outcome = make_outcome()
+    traces = TraceSettings(**settings).model_dump(mode="json")
+    export(replace(outcome, settings={**outcome.settings, "traces": traces}), tmp_path / "a.nwb")
+    with h5py.File(tmp_path / "a.nwb") as file:
+        ophys = file["processing/ophys"]
+        assert f0 in ophys["Fluorescence/Baseline"].attrs["description"]
+        assert dff in ophys["DfOverF/RoiResponseSeries"].attrs["description"]
 
 
 def test_csv_and_nwb_columns_are_equal(make_outcome, tmp_path):

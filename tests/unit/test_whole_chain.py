@@ -1,0 +1,119 @@
+"""Recordings with nothing or hardly anything in them go through every stage to whole, empty results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from caiman_pipeline.cli.main import run_verb
+from caiman_pipeline.config.root import load_config, resolve_stage
+
+RNG = np.random.default_rng(0)
+FACTS = {"frame_rate_hz": 20, "decay_time_s": 0.7, "cell_diameter": "8 px"}
+CONFIG = load_config({"recording": FACTS})
+
+
+def _noise(*shape: int) -> np.ndarray:
+    return RNG.poisson(50, shape).astype(np.uint16)
+
+
+def _blank_frames() -> np.ndarray:
+    movie = _noise(130, 40, 52)
+    movie[30:80] = 0
+    return movie
+
+
+def _half_black() -> np.ndarray:
+    movie = _noise(130, 40, 52)
+    movie[..., 26:] = 0
+    return movie
+
+
+def _nan_border() -> np.ndarray:
+    return np.pad(_noise(130, 36, 46).astype(np.float32), ((0, 0), (1, 3), (2, 4)), constant_values=np.nan)
+
+
+def _dead_columns() -> np.ndarray:
+    movie = _noise(130, 40, 52)
+    movie[..., 20:23] = 7
+    movie[:, 11, 40] = 65535
+    return movie
+
+
+MOVIES = {
+    "constant": lambda: np.full((130, 40, 52), 7, np.uint16),
+    "black": lambda: np.zeros((130, 40, 52), np.uint16),
+    "as short as allowed": lambda: _noise(50, 40, 52),
+    "ninety frames": lambda: _noise(90, 40, 52),
+    "smaller than a cell": lambda: _noise(130, 5, 7),
+    "one pixel": lambda: _noise(130, 1, 1),
+    "one row": lambda: _noise(130, 1, 60),
+    "tiny values": lambda: _noise(130, 40, 52) * 1e-6,
+    "far below zero": lambda: _noise(130, 40, 52).astype(np.int32) - 1_000_000,
+    "half black": _half_black,
+    "border of NaN": _nan_border,
+    "blank frames": _blank_frames,
+    "dead columns": _dead_columns,
+}  # fmt: skip
+
+
+class Chain:
+    """Every stage of one recording, called one after another."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def verb(self, name: str, section: str, **files: str) -> None:
+        """Run a verb with the section's settings; underscores in ``files`` are dashes of its options."""
+        arguments = [
+            "--settings",
+            json.dumps(resolve_stage(CONFIG, section)),
+            "--log",
+            str(self.folder / "logs" / f"{name}.log"),
+        ]
+        for option, value in files.items():
+            shown = value if option in ("recording", "block", "batch") else str(self.folder / value)
+            arguments += [f"--{option.replace('_', '-')}", shown]
+        run_verb(name, [*arguments, "--threads", "1"])
+
+    def run(self) -> None:
+        """Run them all."""
+        info, movie, images = "movie_info.json", "movie.json", "images.h5"
+        self.verb("inspect", "inspect", recording="r", files="m.npy", movie_info=info, frames="frames.h5")
+        self.verb("motion-template", "motion", movie_info=info, template="template.h5")
+        block = {"block": "1-of-1", "output": "block"}
+        self.verb("motion-correct", "motion", movie_info=info, template="template.h5", **block)
+        joined = {"blocks": "block", "movie": movie, "motion": "motion.h5"}
+        self.verb("memmap-join", "motion", movie_info=info, template="template.h5", **joined)
+        self.verb("summary-images", "summary_images", movie=movie, images=images)
+        self.verb("patch-cnmf", "patch_cnmf", movie=movie, images=images, batch="1-of-1", output="batch.h5")
+        self.verb("merge", "merge", batches="batch.h5", components="merged.h5")
+        self.verb("refine", "refine", movie=movie, images=images, merged="merged.h5", components="components.h5")
+        rest = {"movie_info": info, "components": "components.h5", "quality": "quality.h5"}
+        self.verb("evaluate", "evaluate", movie=movie, **rest)
+        self.verb("traces", "traces", components="components.h5", traces="traces.h5")
+        self.verb("select", "select", movie_info=info, quality="quality.h5", selection="selection.h5")
+        results = {n: f"{n}.h5" for n in ("motion", "components", "traces", "quality", "selection")} | {
+            "images": images
+        }
+        self.verb("export-nwb", "export_nwb", movie_info=info, **results, nwb="r.nwb", table="r.csv")
+        pages = {"report": "r.html", "thumbnail": "r.jpg", "overview": "r.json", "logs": "logs", "benchmarks": "."}
+        self.verb("report", "report", movie_info=info, frames="frames.h5", **results, **pages)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", MOVIES)
+def test_a_recording_with_hardly_anything_in_it_ends_whole(tmp_path, name):
+    movie = MOVIES[name]()
+    np.save(tmp_path / "m.npy", movie)
+    Chain(tmp_path).run()
+    with h5py.File(tmp_path / "r.nwb") as file:
+        rois = file["processing/ophys/ImageSegmentation/PlaneSegmentation"]
+        assert not rois["Accepted"][()].any()
+        traces = file["processing/ophys/DfOverF/RoiResponseSeries/data"]
+        assert traces.shape == (len(movie), len(rois["id"]))
+    assert "<html" in (tmp_path / "r.html").read_text()[:500]
