@@ -114,7 +114,7 @@ def check_recording(recording: Recording) -> RecordingCheck:
         size = size_of_files(files, facts.axes, facts.dataset)
         lengths = _lengths(recording, len(size.dims))
         problems = [
-            *_contradictions(files[0], facts),
+            *_contradictions(files, facts),
             *(lengths or _tiles(recording, size)),
             *_solver(recording),
             *_classifier(recording),
@@ -131,16 +131,18 @@ def check_recording(recording: Recording) -> RecordingCheck:
     return RecordingCheck(recording.id, found, tuple(problems), disk)
 
 
-def _contradictions(path: str, facts: RecordingSettings) -> list[str]:
-    """Return where a file says something else about its acquisition than sheet or config."""
+def _contradictions(files: list[str], facts: RecordingSettings) -> list[str]:
+    """Return where a file says something else about its acquisition than sheet or config: the first for each fact."""
     from caiman_pipeline.io.metadata import RATE_TOLERANCE, SIZE_TOLERANCE, differs, read_metadata
 
-    stated, problems = read_metadata(path), []
-    for name, tolerance in (("frame_rate_hz", RATE_TOLERANCE), ("pixel_size_um", SIZE_TOLERANCE)):
-        given, found = getattr(facts, name), getattr(stated, name)
-        if differs(given, found, tolerance):
-            problems.append(f"`{name}` is {given:g}, but {path} says {found:g}. Correct the sheet (or the file).")
-    return problems
+    problems: dict[str, str] = {}
+    for path in files:
+        stated = read_metadata(path)
+        for name, tolerance in (("frame_rate_hz", RATE_TOLERANCE), ("pixel_size_um", SIZE_TOLERANCE)):
+            given, found = getattr(facts, name), getattr(stated, name)
+            if name not in problems and differs(given, found, tolerance):
+                problems[name] = f"`{name}` is {given:g}, but {path} says {found:g}. Correct the sheet (or the file)."
+    return list(problems.values())
 
 
 def _lengths(recording: Recording, ndim: int) -> list[str]:

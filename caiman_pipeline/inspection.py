@@ -102,9 +102,12 @@ def _with_warnings(info: MovieInfo) -> MovieInfo:
     from dataclasses import replace
 
     warnings = []
-    stated = read_metadata(info.files[0].path)
-    if differs(info.frame_rate_hz, stated.frame_rate_hz, RATE_TOLERANCE):
-        warnings.append(f"`frame_rate_hz` is {info.frame_rate_hz:g}, but the file says {stated.frame_rate_hz:g}")
+    rates = {file.path: read_metadata(file.path).frame_rate_hz for file in info.files}
+    other = [path for path, rate in rates.items() if differs(info.frame_rate_hz, rate, RATE_TOLERANCE)]
+    if other:
+        warnings.append(
+            f"`frame_rate_hz` is {info.frame_rate_hz:g}, but {Path(other[0]).name} says {rates[other[0]]:g}"
+        )
     if info.ceiling is not None:
         warnings.append(f"{info.saturated_fraction:.2%} of pixel values are saturated at {info.ceiling:g}")
     if info.bad_frames:

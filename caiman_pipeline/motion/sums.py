@@ -8,6 +8,9 @@ from numba import njit
 from caiman_pipeline.motion.spread import spread
 from caiman_pipeline.types import FloatArray
 
+# Share of a frame's power that float32 sums may make up.
+FLAT = 1e-6
+
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz", "reassoc"})
 def _row_moments(row: FloatArray, image: FloatArray, mask: FloatArray, level: float, out: FloatArray) -> None:
@@ -106,5 +109,8 @@ class Likeness:
     def _correlation(self, moments: FloatArray) -> FloatArray:
         first, second, product = np.moveaxis(moments.sum(0), -1, 0)
         pixels = max(float(self._mask.sum()), 1.0)
-        norm = np.sqrt(np.maximum(second - first**2 / pixels, 0.0))
-        return (product / np.maximum(norm * self._norm, 1e-30)).astype(np.float32)
+        variance = second - first**2 / pixels
+        # Of a constant frame only rounding errors are left, which are no likeness to anything.
+        flat = variance <= FLAT * second
+        norm = np.sqrt(np.where(flat, 1.0, variance)) * self._norm
+        return np.where(flat | (norm == 0), 0.0, product / np.maximum(norm, 1e-30)).astype(np.float32)

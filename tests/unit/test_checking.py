@@ -62,6 +62,7 @@ def test_a_file_that_says_another_frame_rate_is_a_problem(folder):
     tifffile.imwrite("ij.tif", np.zeros((60, 20, 31), np.uint16), imagej=True, metadata=metadata)
     assert "`frame_rate_hz` is 30, but ij.tif says 7.5" in _check("a\tij.tif\t30\t0.7\t9 px").recordings[0].problems[0]
     assert _check("a\tij.tif\t7.6\t0.7\t9 px").n_problems == 0
+    assert "but ij.tif says 7.5" in _check("a\tplane.tif; ij.tif\t30\t0.7\t9 px").recordings[0].problems[0]
 
 
 def test_a_length_for_another_number_of_axes_is_a_problem(folder):

@@ -244,9 +244,10 @@ def test_verb_records_why_a_file_was_refused_and_writes_no_result(tmp_path, cont
 
 def test_a_frame_rate_that_the_file_contradicts_is_a_warning(tmp_path):
     frames = np.random.default_rng(0).integers(0, 99, (60, 20, 31)).astype(np.uint16)
-    path = tmp_path / "m.tif"
+    first, path = tmp_path / "a.tif", tmp_path / "m.tif"
+    tifffile.imwrite(first, frames)
     tifffile.imwrite(path, frames, imagej=True, metadata={"axes": "TYX", "finterval": 1 / 7.5})
-    given = {"axes": None, "dataset": None, "min_frames": 10, "max_bad_fraction": 0.5, "threads": 1}
+    given = {"axes": None, "dataset": None, "min_frames": 10, "max_bad_fraction": 0.5, "threads": 1, "progress": ignore}
     for rate, n_warnings in ((30.0, 1), (7.6, 0)):
-        info, _ = inspect_recording("m", [str(path)], frame_rate_hz=rate, progress=lambda done, total: None, **given)
-        assert len([w for w in info.warnings if "the file says 7.5" in w]) == n_warnings
+        info, _ = inspect_recording("m", [str(first), str(path)], frame_rate_hz=rate, **given)
+        assert len([w for w in info.warnings if "m.tif says 7.5" in w]) == n_warnings

@@ -13,6 +13,7 @@ import pytest
 
 from caiman_pipeline.cli import export_nwb
 from caiman_pipeline.cli.main import run_verb
+from caiman_pipeline.config.export import ExportSettings
 from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.config.traces import TraceSettings
 from caiman_pipeline.errors import PipelineError
@@ -248,20 +249,33 @@ def test_empty_footprint_has_no_centre(make_outcome):
     assert np.isfinite(np.delete(centre, 2, axis=0)).all()
 
 
-def test_the_verb_writes_both_files_from_result_files(make_outcome, saved_outcome, tmp_path):
-    outcome = make_outcome()
-    paths = saved_outcome(outcome, tmp_path)
+def run_export(paths, folder, **settings):
+    """Run the verb on saved results."""
     names = ("movie_info", "motion", "images", "components", "traces", "quality", "selection")
     arguments = [part for n in names for part in (f"--{n.replace('_', '-')}", str(paths[n]))]
-    settings = {"include_rejected": False, "recording": {"frame_rate_hz": 30, "pixel_size_um": 1.5}}
+    settings = {**settings, "recording": {"frame_rate_hz": 30, "pixel_size_um": 1.5}}
     run_verb(
         "export-nwb",
-        [*arguments, "--nwb", str(tmp_path / "o.nwb"), "--table", str(tmp_path / "o.csv"), "--settings",
-         json.dumps(settings), "--log", str(tmp_path / "l.log")],
+        [*arguments, "--nwb", str(folder / "o.nwb"), "--table", str(folder / "o.csv"), "--settings",
+         json.dumps(settings), "--log", str(folder / "l.log")],
     )  # fmt: skip
+
+
+def test_the_verb_writes_both_files_from_result_files(make_outcome, saved_outcome, tmp_path):
+    outcome = make_outcome()
+    run_export(saved_outcome(outcome, tmp_path), tmp_path, include_rejected=False)
     assert len((tmp_path / "o.csv").read_text().splitlines()) == 1 + outcome.n_accepted
     with h5py.File(tmp_path / "o.nwb") as file:
         assert file["processing/ophys/ImageSegmentation/PlaneSegmentation/Accepted"][()].all()
+
+
+def test_every_key_of_the_export_changes_the_table(make_outcome, saved_outcome, tmp_path):
+    paths = saved_outcome(make_outcome(), tmp_path)
+    tables = []
+    for settings in ({}, {"event_height": 8.0}, {"include_rejected": False}):
+        run_export(paths, tmp_path, **settings)
+        tables.append((tmp_path / "o.csv").read_text())
+    assert len(set(tables)) == 1 + len(ExportSettings.model_fields) == 3
 
 
 def test_loaded_outcome_is_the_saved_one(make_outcome, saved_outcome, tmp_path):

@@ -12,13 +12,12 @@ import pytest
 from caiman_pipeline.cli.main import run_verb
 from caiman_pipeline.config.root import load_config, resolve_stage
 
-RNG = np.random.default_rng(0)
 FACTS = {"frame_rate_hz": 20, "decay_time_s": 0.7, "cell_diameter": "8 px"}
 CONFIG = load_config({"recording": FACTS})
 
 
 def _noise(*shape: int) -> np.ndarray:
-    return RNG.poisson(50, shape).astype(np.uint16)
+    return np.random.default_rng(0).poisson(50, shape).astype(np.uint16)
 
 
 def _blank_frames() -> np.ndarray:

@@ -215,26 +215,39 @@ def test_thumbnail_is_small_and_has_both_colours(make_outcome):
     assert blue.any()
 
 
-def test_verb_writes_page_thumbnail_and_overview(make_outcome, saved_outcome, tmp_path):
-    outcome = with_motion(make_outcome())
-    paths = saved_outcome(outcome, tmp_path)
-    for folder in ("logs", "benchmarks"):
-        (tmp_path / folder).mkdir()
-    (tmp_path / "benchmarks/refine.tsv").write_text("s\th:m:s\tmax_rss\n7.25\t0:00:07\tNA\n")
+def run_report(paths, folder, **settings):
+    """Run the verb on saved results; return the page."""
+    for name in ("logs", "benchmarks"):
+        (folder / name).mkdir(exist_ok=True)
     arguments = [part for n, path in paths.items() for part in (f"--{n.replace('_', '-')}", str(path))]
     run_verb(
         "report",
-        [*arguments, "--benchmarks", str(tmp_path / "benchmarks"), "--logs", str(tmp_path / "logs"),
-         "--report", str(tmp_path / "o.html"), "--thumbnail", str(tmp_path / "o.jpg"),
-         "--overview", str(tmp_path / "o.json"), "--settings", json.dumps({"recording": {"frame_rate_hz": 30}}),
-         "--log", str(tmp_path / "logs/report.log")],
+        [*arguments, "--benchmarks", str(folder / "benchmarks"), "--logs", str(folder / "logs"),
+         "--report", str(folder / "o.html"), "--thumbnail", str(folder / "o.jpg"),
+         "--overview", str(folder / "o.json"), "--log", str(folder / "logs/report.log"),
+         "--settings", json.dumps({**settings, "recording": {"frame_rate_hz": 30}})],
     )  # fmt: skip
-    html = (tmp_path / "o.html").read_text()
+    return (folder / "o.html").read_text()
+
+
+def test_verb_writes_page_thumbnail_and_overview(make_outcome, saved_outcome, tmp_path):
+    outcome = with_motion(make_outcome())
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks/refine.tsv").write_text("s\th:m:s\tmax_rss\n7.25\t0:00:07\tNA\n")
+    html = run_report(saved_outcome(outcome, tmp_path), tmp_path)
     assert "7.2 s" in html
     assert len(html) < 3e6
     assert (tmp_path / "o.jpg").read_bytes()[:2] == b"\xff\xd8"
     overview = json.loads((tmp_path / "o.json").read_text())
     assert (overview["found"], overview["accepted"], overview["reason"]) == (7, outcome.n_accepted, "")
+
+
+@pytest.mark.parametrize("settings", [{}, {"max_traces": 1}, {"max_gallery": 1}, {"contour_level": 0.6}])
+def test_every_key_changes_the_page(make_outcome, saved_outcome, tmp_path, settings):
+    assert set(ReportSettings.model_fields) == {"max_traces", "max_gallery", "contour_level"}
+    paths = saved_outcome(with_motion(make_outcome()), tmp_path)
+    pages = [run_report(paths, tmp_path, **values).split('id="processing"')[0] for values in ({}, settings)]
+    assert (pages[0] != pages[1]) == bool(settings)
 
 
 def test_the_verb_declares_what_the_rule_passes():
