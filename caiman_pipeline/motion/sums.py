@@ -9,7 +9,7 @@ from caiman_pipeline.motion.spread import spread
 from caiman_pipeline.types import FloatArray
 
 # Share of a frame's power that float32 sums may make up.
-FLAT = 1e-6
+FLAT = 1e-4
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz", "reassoc"})

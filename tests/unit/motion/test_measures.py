@@ -171,9 +171,9 @@ def test_bad_frames_are_listed_one_by_one_or_as_ranges():
 
 @pytest.mark.parametrize("value", [0.0, 37.3, 60000.0])
 def test_a_constant_frame_is_like_nothing(value):
-    image = RNG.normal(500, 20, (20, 31)).astype(np.float32)
+    image = RNG.normal(500, 20, (20, 1031)).astype(np.float32)
     frames = np.stack([np.full_like(image, value), image])
     likeness, good = Likeness(image, np.ones(image.shape, bool), sum_scale(0, 60000)), np.ones(2, bool)
     total = np.zeros(image.shape, np.int64)
-    np.testing.assert_allclose(likeness.of_frames(frames, good, total), [0, 1], atol=1e-5)
-    np.testing.assert_allclose(likeness.of_part(np.moveaxis(frames, 0, -1).copy(), good, total), [0, 1], atol=1e-5)
+    np.testing.assert_allclose(likeness.of_frames(frames, good, total), [0, 1], atol=1e-4)
+    np.testing.assert_allclose(likeness.of_part(np.moveaxis(frames, 0, -1).copy(), good, total), [0, 1], atol=1e-4)
