@@ -56,10 +56,10 @@ class PatchSettings(Section):
     min_size: float = key(
         0.2, "", "Smallest footprint, as a share of the area (volume) of a cell of the given diameter.", gt=0, le=1
     )
-    max_gain: float | None = key(
-        None, "",
-        "Most that a pixel may follow the background's nodes before components are known; empty: 2 for sparse_nmf and "
-        "graph_nmf (a long process would pass for background), else no limit.", gt=0,
+    max_gain: float = key(
+        2.0, "",
+        "Most that a pixel may follow the background's nodes before components are known: cells that all fire together, "
+        "and long processes, would pass for background.", gt=0,
     )  # fmt: skip
     grow: float = key(0.2, "cell diameters", "How far a footprint may grow in one spatial update.", ge=0, le=2)
     footprints: FootprintSettings = FootprintSettings()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
 from typing import TYPE_CHECKING
 
 from caiman_pipeline.cnmf.background import BackgroundRules
@@ -87,7 +86,7 @@ def plan_search(settings: PatchSettings, recording: RecordingSettings, dims: Dim
         max_components=settings.max_components,
         rules=make_rules(settings, cell_px, shapeless=shapeless),
         background=make_background(settings.background, cell_px),
-        max_gain=settings.max_gain or (2.0 if shapeless else inf),
+        max_gain=settings.max_gain,
     )
     return SearchPlan(grid, bin_frames, shapeless, tile)
 
