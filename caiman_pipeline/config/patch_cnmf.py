@@ -58,7 +58,7 @@ class PatchSettings(Section):
     )
     max_gain: float = key(
         2.0, "",
-        "Most that a pixel may follow the background's nodes before components are known: cells that all fire together, "
+        "Most that a pixel may follow the background's nodes before components are known: cells that fire together, "
         "and long processes, would pass for background.", gt=0,
     )  # fmt: skip
     grow: float = key(0.2, "cell diameters", "How far a footprint may grow in one spatial update.", ge=0, le=2)
