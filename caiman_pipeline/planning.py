@@ -97,7 +97,7 @@ class StageCost:
 COSTS: dict[str, StageCost] = {
     "inspect": StageCost(62, raw_chunks=2, ns=1.5),
     "motion_template": StageCost(225, parts=0.5, images=175, start_s=1.0, ns=1, us_pixel=50),
-    "motion_correct": StageCost(195, parts=1.95, images=208, raw_chunks=1, start_s=1.0, ns=45),
+    "motion_correct": StageCost(195, parts=2.95, images=208, raw_chunks=1, start_s=1.0, ns=45),
     "memmap_join": StageCost(78, images=20, traces=4.5, start_s=0.7),
     "summary_images": StageCost(203, parts=2.55, images=90, start_s=0.7, ns=8),
     "patch_cnmf": StageCost(150, traces=14, raw_chunks=5.4, start_s=1.5, ns=35),

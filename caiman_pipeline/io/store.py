@@ -81,7 +81,7 @@ class PartWriter:
             self._waiting = self._pool.submit(self._save, self._folder / part_name(index), frames)
 
     def wait(self) -> None:
-        """Return when the queued part is on disk, so that its memory can be given to the next."""
+        """Return when the queued part is on disk, so that its memory can be used again."""
         if self._waiting is not None:
             self._waiting.result()
             self._waiting = None

@@ -83,8 +83,8 @@ def correct_block(
     with PartWriter(folder) as writer:
         for index, start, stop in parts:
             earlier = tally.sums.copy()
-            writer.wait()
-            part = tally.scratch.array("part", (*source.dims, stop - start))
+            # Two in turn: one is filled while the other, of the part before, is on its way to disk.
+            part = tally.scratch.array(f"part {index % 2}", (*source.dims, stop - start))
             for chunk in _up_to(chunks, stop):
                 _correct_chunk(chunk, correction, part, position=chunk.start - start, tally=tally)
             good = source.good(start, stop)
