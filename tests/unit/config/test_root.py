@@ -187,7 +187,9 @@ def test_what_must_be_known_of_a_recording_is_listed():
 def test_every_stage_can_be_resolved_from_the_defaults():
     config = load_config({"recording": {"frame_rate_hz": 30, "decay_time_s": 0.7, "cell_diameter": "9 px"}})
     for stage in STAGES:
-        json.dumps(resolve_stage(config, stage))
+        resolved = json.loads(json.dumps(resolve_stage(config, stage), allow_nan=False))
+        assert resolved, stage
+        assert "cells" not in str(resolved.values()), f"{stage}: a length is left in cells"
 
 
 def test_known_keys_have_sections_and_leaves():
