@@ -6,7 +6,7 @@ import csv
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,13 +49,12 @@ def draw_recipe(index: int, rng: np.random.Generator, planted: list[PlantedFootp
     dims = (int(rng.integers(96, 193)), int(rng.integers(96, 193)))
     shapes = planted[int(rng.integers(len(planted)))] if planted and rng.random() < PLANTED_SHARE else None
     diameter = float(rng.uniform(7, 16)) if shapes is None else typical_diameter(shapes)
-    rate = float(rng.choice([7.5, 15.0, 30.0]))
     settings = SimulationSettings(
         frames=int(rng.integers(500, 1300)),
         dims=dims if shapes is None else shapes.dims,
         n_cells=int(dims[0] * dims[1] / diameter**2 * rng.uniform(0.03, 0.4)),
         n_dendrites=int(rng.integers(0, 9)),
-        frame_rate_hz=rate,
+        frame_rate_hz=float(rng.choice([7.5, 15.0, 30.0])),
         decay_time_s=float(rng.uniform(0.3, 1.2)),
         rise_time_s=float(rng.uniform(0.02, 0.12)),
         spike_rate_hz=float(rng.lognormal(np.log(0.2), 0.5)),
@@ -67,10 +66,29 @@ def draw_recipe(index: int, rng: np.random.Generator, planted: list[PlantedFootp
         nonrigid_px=float(rng.uniform(0, 4)),
         bleach=float(rng.uniform(0, 0.4)),
         photons=float(rng.lognormal(np.log(14), 0.6)),
-        saturated=float(rng.choice([0.0, 0.0, 0.002])),
+        smear=float(rng.uniform(0, 0.2)),
         seed=int(rng.integers(2**31)),
     )
+    settings = replace(settings, **_difficulty(rng))
     return Recipe(f"sim{index:04d}", settings, shapes, str(rng.choice(["piecewise", "piecewise", "rigid"])))
+
+
+def _difficulty(rng: np.random.Generator) -> dict[str, float]:
+    """Draw what makes a recording difficult, for six of ten: dim and shaken, saturated, or softly saturated."""
+    kind = rng.choice(["none", "dim", "saturated", "soft"], p=[0.4, 0.3, 0.1, 0.2])
+    if kind == "dim":
+        return {
+            "photons": float(rng.lognormal(np.log(6), 0.3)), "rigid_px": float(rng.uniform(5, 12)),
+            "nonrigid_px": float(rng.uniform(2, 7)), "neuropil": float(rng.uniform(0.4, 1.0)),
+        }  # fmt: skip
+    if kind == "saturated":
+        return {"saturated": float(rng.uniform(0.001, 0.01)), "photons": float(rng.lognormal(np.log(20), 0.4))}
+    if kind == "soft":
+        return {
+            "saturated": float(rng.uniform(0.002, 0.02)), "soft_range": float(rng.uniform(0.2, 0.6)),
+            "photons": float(rng.lognormal(np.log(25), 0.4)),
+        }  # fmt: skip
+    return {}
 
 
 def typical_diameter(shapes: PlantedFootprints) -> float:

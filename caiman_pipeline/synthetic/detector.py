@@ -36,5 +36,9 @@ class Detector:
         return signal + np.float32(s.offset)
 
     def digitise(self, signal: FloatArray) -> FloatArray:
-        """Round to whole pixel values between 0 and the ceiling, uint16."""
+        """Bend towards the ceiling, where the detector is soft, and round to whole pixel values below it, uint16."""
+        span = np.float32(self.settings.soft_range * self.ceiling)
+        if span:
+            over = np.maximum(signal - (np.float32(self.ceiling) - span), 0)
+            signal = signal - over + span * np.tanh(over / span)
         return np.rint(np.clip(signal, 0, self.ceiling)).astype(np.uint16)

@@ -60,6 +60,9 @@ class SimulationSettings:
     saturated: float = setting(
         0.0, "", "share of pixel values to be cut off at the detector's ceiling", low=0, high=0.5
     )
+    soft_range: float = setting(
+        0.0, "", "share of the detector's range, below its ceiling, over which it bends towards it", low=0, high=0.95
+    )
     seed: int = setting(0, "", "seed of every random draw")
 
     def __post_init__(self) -> None:

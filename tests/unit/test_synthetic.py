@@ -18,6 +18,7 @@ from caiman_pipeline.io.readers import open_file
 from caiman_pipeline.io.records import shifts_from_result
 from caiman_pipeline.io.results import load_result, save_result
 from caiman_pipeline.synthetic.activity import ar_coefficients
+from caiman_pipeline.synthetic.detector import Detector
 from caiman_pipeline.synthetic.motion import displacement, spline_matrix
 from caiman_pipeline.synthetic.output import movie_writer
 from caiman_pipeline.synthetic.planted import load_footprints
@@ -148,6 +149,17 @@ def test_saturation_cuts_off_the_share_asked_for(share):
     simulation, movie = movie_of(changed(FLAT, saturated=share))
     top = (movie >= simulation.detector.ceiling).mean()
     assert top == pytest.approx(share, abs=0.01)
+
+
+def test_a_soft_detector_bends_towards_its_ceiling_and_is_straight_below():
+    detector = Detector(changed(FLAT, soft_range=0.5), ceiling=1000.0)
+    given = np.array([0, 300, 500, 600, 800, 1000, 5000], np.float32)
+    shown = detector.digitise(given).astype(int)
+    assert list(shown[:3]) == [0, 300, 500]
+    assert (np.diff(shown) >= 0).all()
+    assert (shown[3:6] < given[3:6]).all()
+    assert shown[-1] == 1000
+    assert shown[5] == round(500 + 500 * np.tanh(1.0))
 
 
 def test_neighbours_in_a_row_share_noise_when_the_detector_smears():

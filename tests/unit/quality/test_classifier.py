@@ -187,3 +187,14 @@ def test_recipes_are_drawn_from_their_seed() -> None:
     first, again, other = (draw_recipe(3, np.random.default_rng(s), []) for s in (1, 1, 2))
     assert first == again
     assert first.settings != other.settings
+
+
+def test_recipes_hold_easy_and_difficult_recordings() -> None:
+    rng = np.random.default_rng(0)
+    drawn = [draw_recipe(i, rng, []).settings for i in range(60)]
+    dim = [s for s in drawn if s.photons < 7 and s.rigid_px > 5]
+    soft = [s for s in drawn if s.soft_range > 0]
+    hard = [s for s in drawn if s.saturated > 0 and not s.soft_range]
+    easy = [s for s in drawn if not s.saturated and s.photons > 10]
+    assert min(map(len, (dim, soft, hard, easy))) >= 3
+    assert all(s.saturated > 0 for s in soft)
