@@ -18,4 +18,8 @@ class ReportSettings(Section):
     max_gallery: int = key(
         24, "", "Rejected components shown as small pictures, the closest calls first.", ge=0, le=200
     )
+    max_accepted_gallery: int = key(
+        48, "", "Accepted components shown as small pictures with their trace; of more, evenly spaced by rank.",
+        ge=0, le=200,
+    )  # fmt: skip
     contour_level: float = key(0.35, "", "Level of the drawn contours, as a share of a footprint's peak.", gt=0, lt=1)

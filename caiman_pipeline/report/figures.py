@@ -1,12 +1,10 @@
-"""The field of view with its outlines, motion, quality and gallery: the pictures of a recording's page."""
+"""The field of view with its outlines, motion and quality: the pictures of a recording's page."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
-from math import sqrt
 from typing import Any
 
 import cv2
@@ -99,26 +97,6 @@ def thumbnail(field: FieldOfView, outcome: Outcome, *, side: int = 240) -> Float
         ]
         cv2.polylines(picture, lines, True, colour, 1, cv2.LINE_AA, shift=4)
     return picture
-
-
-def gallery(field: FieldOfView, outcome: Outcome, *, count: int) -> str:
-    """Show rejected components in their surroundings, those that came closest to being accepted first."""
-    quality = outcome.quality
-    rows = np.flatnonzero(~outcome.selection.accepted)
-    rows = rows[
-        np.argsort(-np.nan_to_num(quality.snr[rows]) * np.nan_to_num(quality.r_value[rows]).clip(0), kind="stable")
-    ]
-    size = float(np.clip(5 * sqrt(np.median(quality.size_px)) if len(quality.size_px) else 30, 16, 120))
-    pictures = []
-    for k in rows[:count]:
-        outline = field.outlines[k]
-        box = f"{outline.x - size / 2:.1f} {outline.y - size / 2:.1f} {size:.1f} {size:.1f}"
-        pictures.append(
-            f'<figure><svg viewBox="{box}"><use href="#img-{next(iter(field.images))}"/>'
-            f'<path transform="scale({1 / SUBPIXEL})" d="{outline.path}"/></svg><figcaption>'
-            f"<b>{outcome.components.ids[k]}</b> {escape(outcome.selection.reasons[k])}</figcaption></figure>"
-        )
-    return "".join(pictures)
 
 
 def reason_counts(reasons: list[str]) -> list[tuple[str, int]]:

@@ -16,7 +16,7 @@ from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.config.report import ReportSettings
 from caiman_pipeline.joblogs import JobLog, StageCost
 from caiman_pipeline.outcome import Outcome, centroids
-from caiman_pipeline.report import activity, figures
+from caiman_pipeline.report import activity, figures, galleries
 from caiman_pipeline.report.charts import bar_rows
 from caiman_pipeline.report.template import duration, embed_json, fill
 from caiman_pipeline.types import FloatArray
@@ -54,7 +54,7 @@ def build_page(
     sections = {
         "Cells": _cells(field, outcome, pixel_um),
         "Activity": _traces(outcome, settings.max_traces),
-        "Quality": _quality(field, outcome, settings.max_gallery),
+        "Quality": _quality(field, outcome, settings),
         "Motion": _motion(field, outcome, frame_means),
         "Processing": _processing(outcome, history),
     }
@@ -202,17 +202,29 @@ def _traces(outcome: Outcome, count: int) -> str:
 {activity.stack_figure(outcome, rows)}</section>"""
 
 
-def _quality(field: figures.FieldOfView, outcome: Outcome, count: int) -> str:
+def _quality(field: figures.FieldOfView, outcome: Outcome, settings: ReportSettings) -> str:
     if not outcome.components.n_components:
         return ""
     rejected = [r for r, a in zip(outcome.selection.reasons, outcome.selection.accepted, strict=True) if not a]
     reasons = figures.reason_counts(rejected)[:12]
     bars = bar_rows([(text, float(n), str(n)) for text, n in reasons], "no") if reasons else "<p>None was rejected.</p>"
-    pictures = figures.gallery(field, outcome, count=count)
-    shown = f'<h3>Rejected, the closest calls first</h3><div class="gallery">{pictures}</div>' if pictures else ""
     return f"""<section id="quality"><h2>Quality</h2><div class="columns"><div>{figures.quality_chart(outcome)}
 <p class="hint">Shaded: accepted by these two measures.</p></div>
-<div><h3>Why components were rejected</h3>{bars}</div></div>{shown}</section>"""
+<div><h3>Why components were rejected</h3>{bars}</div></div>{_galleries(field, outcome, settings)}</section>"""
+
+
+def _galleries(field: figures.FieldOfView, outcome: Outcome, settings: ReportSettings) -> str:
+    rows = galleries.accepted_rows(outcome, settings.max_accepted_gallery)
+    some = f"{len(rows)} of {outcome.n_accepted}, evenly spaced by rank, " if len(rows) < outcome.n_accepted else ""
+    accepted = galleries.accepted_gallery(field, outcome, rows)
+    rejected = galleries.rejected_gallery(field, outcome, count=settings.max_gallery)
+    parts = (
+        ("accepted", f"Accepted, {some}highest signal to noise first", accepted),
+        ("rejected", "Rejected, the closest calls first", rejected),
+    )
+    return "".join(
+        f'<h3>{title}</h3><div class="gallery {css}">{pictures}</div>' for css, title, pictures in parts if pictures
+    )
 
 
 def _motion(field: figures.FieldOfView, outcome: Outcome, frame_means: FloatArray) -> str:

@@ -149,14 +149,6 @@ def test_reasons_are_counted_each():
     assert figures.reason_counts(["a; b", "b", ""]) == [("b", 2), ("a", 1)]
 
 
-def test_gallery_starts_with_the_closest_call(make_outcome):
-    outcome = make_outcome()
-    field = figures.draw_field(outcome, contour_level=0.35)
-    shown = re.findall(r"<b>(\d+)</b>", figures.gallery(field, outcome, count=2))
-    assert shown == [str(outcome.components.ids[i]) for i in (2, 1)]
-    assert figures.gallery(field, outcome, count=0) == ""
-
-
 def test_shaded_region_is_where_the_selection_accepts(make_outcome):
     from caiman_pipeline.quality.accept import Thresholds, select
 
@@ -242,9 +234,11 @@ def test_verb_writes_page_thumbnail_and_overview(make_outcome, saved_outcome, tm
     assert (overview["found"], overview["accepted"], overview["reason"]) == (7, outcome.n_accepted, "")
 
 
-@pytest.mark.parametrize("settings", [{}, {"max_traces": 1}, {"max_gallery": 1}, {"contour_level": 0.6}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"max_traces": 1}, {"max_gallery": 1}, {"max_accepted_gallery": 1}, {"contour_level": 0.6}]
+)
 def test_every_key_changes_the_page(make_outcome, saved_outcome, tmp_path, settings):
-    assert set(ReportSettings.model_fields) == {"max_traces", "max_gallery", "contour_level"}
+    assert set(ReportSettings.model_fields) == {"max_traces", "max_gallery", "max_accepted_gallery", "contour_level"}
     paths = saved_outcome(with_motion(make_outcome()), tmp_path)
     pages = [run_report(paths, tmp_path, **values).split('id="processing"')[0] for values in ({}, settings)]
     assert (pages[0] != pages[1]) == bool(settings)
