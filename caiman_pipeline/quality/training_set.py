@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -73,7 +74,7 @@ def draw_recipe(index: int, rng: np.random.Generator, planted: list[PlantedFootp
     return Recipe(f"sim{index:04d}", settings, shapes, str(rng.choice(["piecewise", "piecewise", "rigid"])))
 
 
-def _difficulty(rng: np.random.Generator) -> dict[str, float]:
+def _difficulty(rng: np.random.Generator) -> dict[str, Any]:
     """Draw what makes a recording difficult, for six of ten: dim and shaken, saturated, or softly saturated."""
     kind = rng.choice(["none", "dim", "saturated", "soft"], p=[0.4, 0.3, 0.1, 0.2])
     if kind == "dim":

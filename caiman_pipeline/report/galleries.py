@@ -24,7 +24,7 @@ def rejected_gallery(field: FieldOfView, outcome: Outcome, *, count: int) -> str
     rows = np.flatnonzero(~outcome.selection.accepted)
     closeness = np.nan_to_num(quality.snr[rows]) * np.nan_to_num(quality.r_value[rows]).clip(0)
     rows = rows[np.argsort(-closeness, kind="stable")][:count]
-    return "".join(_figure(field, outcome, k, escape(outcome.selection.reasons[k])) for k in rows)
+    return "".join(_figure(field, outcome, int(k), escape(outcome.selection.reasons[k])) for k in rows)
 
 
 def accepted_rows(outcome: Outcome, count: int) -> FloatArray:
@@ -41,7 +41,7 @@ def accepted_gallery(field: FieldOfView, outcome: Outcome, rows: FloatArray) -> 
     pictures = []
     for k in rows:
         raw, denoised, _ = relative_traces(outcome, np.array([k]))
-        pictures.append(_figure(field, outcome, k, _measures(outcome, int(k)), _sparkline(raw[0], denoised[0])))
+        pictures.append(_figure(field, outcome, int(k), _measures(outcome, int(k)), _sparkline(raw[0], denoised[0])))
     return "".join(pictures)
 
 
