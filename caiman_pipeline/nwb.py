@@ -46,7 +46,7 @@ SERIES_TEXT = {
     "RoiResponseSeries": "raw demixed fluorescence: denoised plus residual",
     "Denoised": "fluorescence of the fitted calcium model, without its constant baseline (column `baseline`)",
     "Deconvolved": "activity per frame that drives the denoised trace, in the unit of fluorescence",
-    "Baseline": "F0: {f0}; background under the footprint included",
+    "Baseline": "F0: {f0}; background under the footprint included, resting light of other ROIs not",
 }
 COLUMN_TEXT = {
     "Accepted": "whether the component passed the selection",

@@ -11,6 +11,7 @@ from caiman_pipeline.config.traces import TraceSettings
 from caiman_pipeline.traces.activity import Timing, event_heights, infer_block, rows_per_block
 from caiman_pipeline.traces.dff import Dff, DffMethod, background_under, relative_fluorescence
 from caiman_pipeline.traces.foopsi import Deconvolution
+from caiman_pipeline.traces.resting import neighbours_light
 from caiman_pipeline.types import Components, FloatArray, Traces
 
 
@@ -50,10 +51,10 @@ def extract_traces(
     whole = {name: np.empty((n, n_frames), np.float32) for name in ("denoised", "deconvolved", "f0", "dff")}
     columns: list[dict[str, FloatArray]] = []
     flags: list[str] = []
-    step = rows_per_block(n_frames)
+    step, beside = rows_per_block(n_frames), neighbours_light(components)
     for start in range(0, max(n, 1), step):
         rows = slice(start, min(start + step, n))
-        block = _extract_block(components, rows, settings, timing, threads)
+        block = _extract_block(components, rows, settings, timing, beside=beside[rows], threads=threads)
         whole["denoised"][rows], whole["deconvolved"][rows] = block.activity.denoised, block.activity.deconvolved
         whole["f0"][rows], whole["dff"][rows] = block.fluorescence.f0, block.fluorescence.values
         columns.append(_columns(block, timing))
@@ -64,7 +65,7 @@ def extract_traces(
 
 
 def _extract_block(
-    components: Components, rows: slice, settings: TraceSettings, timing: Timing, threads: int
+    components: Components, rows: slice, settings: TraceSettings, timing: Timing, *, beside: FloatArray, threads: int
 ) -> _Block:
     raw = components.denoised[rows] + components.residual[rows]
     inferred = infer_block(raw, settings, timing, threads=threads)
@@ -77,7 +78,7 @@ def _extract_block(
     )
     relative = relative_fluorescence(
         raw,
-        under,
+        under - beside[:, None],
         inferred.activity.noise,
         method,
         model=None if settings.use_residuals else inferred.fluorescence,

@@ -1,0 +1,81 @@
+"""The resting light of cells: how much of the static background under a footprint is its neighbours'."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from scipy.ndimage import gaussian_filter
+from scipy.sparse import csc_matrix
+
+from caiman_pipeline.types import Components, Dims, FloatArray
+
+OUTLINE_LEVEL = 0.2
+FREE_LEVEL = 0.05
+WIDTHS = (1.0, 2.0, 4.0)
+WIDER_WEIGHT = 1e-3
+SWEEPS = 30
+
+
+def neighbours_light(components: Components) -> FloatArray:
+    """Return what the resting light of all other components adds under each footprint, float32 (K,).
+
+    Notes
+    -----
+    The static background holds the light of cells at rest, of which the activity says nothing. Above the level of what
+    no footprint covers, it is explained by the footprints with non-negative brightness (least squares); what those of
+    the others contribute under a footprint does not belong to its own F0, as their activity does not to its trace.
+    """
+    background, footprints = components.background, components.footprints.tocsc()
+    if not components.n_components:
+        return np.zeros(0, np.float32)
+    image = background.static + background.spatial @ background.temporal.mean(1)
+    usable = (np.asarray(components.noise) > 0) & np.isfinite(image)
+    above = np.where(usable, image, 0) - level_between(image, footprints, components.dims, usable=usable)
+    gram = (footprints.T @ footprints).tocsr().astype(np.float64)
+    brightness = np.zeros(footprints.shape[1])
+    target = footprints.T @ np.where(usable, above, 0).astype(np.float64)
+    _solve_nonnegative(gram.data, gram.indices, gram.indptr, target, brightness)
+    return (gram @ brightness - gram.diagonal() * brightness).astype(np.float32)
+
+
+def level_between(image: FloatArray, footprints: csc_matrix, dims: Dims, *, usable: FloatArray) -> FloatArray:
+    """Return an image (P,) smoothed over the pixels that no footprint covers, plane by plane, float64 (P,).
+
+    Where none is near, wider neighbourhoods count; where there is none at all, 0.
+    """
+    peaks = np.maximum(np.asarray(footprints.max(axis=0).todense()).ravel(), 1e-12)
+    cover = footprints @ (1 / peaks)
+    free = (usable & (cover < FREE_LEVEL)).reshape(dims).astype(np.float64)
+    light = np.where(free > 0, image.reshape(dims), 0.0)
+    radius = _radius_px(footprints, peaks, dims)
+    total, weight = np.zeros(dims), np.zeros(dims)
+    for step, width in enumerate(WIDTHS):
+        sigma = (0.0,) * (len(dims) - 2) + (width * radius,) * 2
+        total += WIDER_WEIGHT**step * gaussian_filter(light, sigma)
+        weight += WIDER_WEIGHT**step * gaussian_filter(free, sigma)
+    return np.divide(total, weight, out=np.zeros(dims), where=weight > 0).ravel()
+
+
+def _radius_px(footprints: csc_matrix, peaks: FloatArray, dims: Dims) -> float:
+    """Return the radius, px, of a disc as large as the median footprint is in a plane."""
+    owner = np.repeat(np.arange(footprints.shape[1]), np.diff(footprints.indptr))
+    inside = footprints.data > OUTLINE_LEVEL * peaks[owner]
+    plane = footprints.indices // int(np.prod(dims[-2:]))
+    areas = np.unique(np.stack([owner[inside], plane[inside]]), axis=1, return_counts=True)[1]
+    return float(np.sqrt(np.median(areas) / np.pi)) if len(areas) else 1.0
+
+
+@njit(cache=True, nogil=True)
+def _solve_nonnegative(
+    data: FloatArray, indices: FloatArray, indptr: FloatArray, target: FloatArray, x: FloatArray
+) -> None:
+    """Minimise x G x / 2 - target x over x >= 0 by coordinate descent; G is symmetric, its rows sparse."""
+    for _ in range(SWEEPS):
+        for k in range(len(x)):
+            slope, own = -target[k], 0.0
+            for i in range(indptr[k], indptr[k + 1]):
+                slope += data[i] * x[indices[i]]
+                if indices[i] == k:
+                    own = data[i]
+            if own > 0:
+                x[k] = max(0.0, x[k] - slope / own)
