@@ -156,8 +156,9 @@ def component_table(
 ) -> dict[str, FloatArray]:
     """Lay out what is known of each component, one column per name and one row per component.
 
-    Centroids come in the order x, y[, z], in pixels counted from the centre of the first one, and in micrometres where
-    the pixel's size (row, column or plane, row, column) is known.
+    Soma scores are left out where the classifier was not run. Centroids come in the order x, y[, z], in pixels counted
+    from the centre of the first one, and in micrometres where the pixel's size (row, column or plane, row, column) is
+    known.
     """
     selection, quality, traces = outcome.selection, outcome.quality, outcome.traces
     columns: dict[str, FloatArray] = {
@@ -166,12 +167,13 @@ def component_table(
         "reason": np.array(selection.reasons, dtype=object),
         "snr": quality.snr,
         "r_value": quality.r_value,
-        "soma_score": quality.soma_score,
+        **_where_scored("soma_score", quality.soma_score),
         "size_px": quality.size_px,
         "elongation": quality.elongation,
         "border_share": quality.border_share,
         "saturated_share": quality.saturated_share,
         "likeness": quality.likeness,
+        "nesting": quality.nesting,
     }
     centre = centroids(outcome.components)[:, ::-1]
     for axis, values in zip("xyz", centre.T, strict=False):
@@ -184,3 +186,8 @@ def component_table(
     columns["events_per_min"] = event_rates(traces, rate_hz=outcome.trace_rate_hz, height=event_height)
     columns["flags"] = np.array(traces.flags, dtype=object)
     return columns
+
+
+def _where_scored(name: str, scores: FloatArray) -> dict[str, FloatArray]:
+    """Return the column, or none of components that the classifier was not asked about."""
+    return {name: scores} if not len(scores) or np.isfinite(scores).any() else {}

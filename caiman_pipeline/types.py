@@ -289,6 +289,7 @@ class Quality:
     border_share, saturated_share : float32 (K,), share of the footprint's weight next to the end of what the movie
         shows, and on pixels that reach the detector's ceiling
     likeness : float32 (K,), how much it repeats a stronger component, in footprint and trace, 0 to 1
+    nesting : float32 (K,), how far it and a stronger component lie within each other's outline, 0 to 1
     """
 
     ids: FloatArray
@@ -300,6 +301,7 @@ class Quality:
     border_share: FloatArray
     saturated_share: FloatArray
     likeness: FloatArray
+    nesting: FloatArray
 
     def __post_init__(self) -> None:
         for name, values in vars(self).items():

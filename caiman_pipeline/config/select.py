@@ -51,6 +51,10 @@ class SelectSettings(Section):
         None, "", "Most that a component may repeat a stronger one, in footprint and trace; empty for no bound.",
         ge=0, le=1,
     )  # fmt: skip
+    max_nesting: float | None = key(
+        0.5, "", "Most of a component that may lie within a stronger one's outline, or of that one in its; empty for "
+        "no bound, where cells lie above one another.", ge=0, le=1,
+    )  # fmt: skip
 
     @model_validator(mode="after")
     def _ordered(self) -> SelectSettings:

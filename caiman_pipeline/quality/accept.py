@@ -28,6 +28,7 @@ class Thresholds:
     max_border: float | None
     max_saturated: float | None
     max_likeness: float | None
+    max_nesting: float | None
 
 
 KEPT, LEFT_OUT, UNDECIDED = 1, 0, -1
@@ -91,6 +92,7 @@ def _out_of_bounds(quality: Quality, row: int, limits: Thresholds) -> str | None
         ("more than {:g} of it at the border", quality.border_share[row], limits.max_border),
         ("more than {:g} of it saturated", quality.saturated_share[row], limits.max_saturated),
         ("more than {:g} like a stronger component", quality.likeness[row], limits.max_likeness),
+        ("more than {:g} of it or of a stronger component within the other", quality.nesting[row], limits.max_nesting),
     )
     return next((text.format(most) for text, value, most in bounds if most is not None and not value <= most), None)
 

@@ -9,7 +9,7 @@ import numpy as np
 from caiman_pipeline.io.store import MovieStore
 from caiman_pipeline.quality.classifier import Network, classify
 from caiman_pipeline.quality.crops import crop_footprints
-from caiman_pipeline.quality.shape import border_share, elongation, likeness, saturated_share
+from caiman_pipeline.quality.shape import border_share, elongation, likeness, nesting, saturated_share
 from caiman_pipeline.quality.snr import trace_snr
 from caiman_pipeline.quality.spatial_corr import compare_with_movie
 from caiman_pipeline.types import Components, FloatArray, Quality
@@ -46,16 +46,18 @@ def evaluate(
     )  # fmt: skip
     footprints, dims, raw = components.footprints, components.dims, components.denoised + components.residual
     snr = trace_snr(raw, transient_frames=transient_frames)
+    soma_score = soma_scores(components, network, cell_px=cell_px, scales=scales)
     return Quality(
         ids=components.ids,
         snr=snr,
         r_value=seen.r_value,
         size_px=footprint_sizes(components),
-        soma_score=soma_scores(components, network, cell_px=cell_px, scales=scales),
+        soma_score=soma_score,
         elongation=elongation(footprints, dims),
         border_share=border_share(footprints, dims, usable=components.noise > 0),
         saturated_share=saturated_share(footprints, seen.peaks, ceiling=ceiling),
         likeness=likeness(footprints, raw, snr),
+        nesting=nesting(footprints, dims, snr * np.where(np.isfinite(soma_score), soma_score, 1)),
     )
 
 

@@ -41,4 +41,5 @@ def make_thresholds(settings: SelectSettings, recording: RecordingSettings, dims
         max_border=settings.max_border,
         max_saturated=settings.max_saturated,
         max_likeness=settings.max_likeness,
+        max_nesting=settings.max_nesting,
     )

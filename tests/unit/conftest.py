@@ -70,6 +70,7 @@ def build_outcome(
         border_share=np.zeros(n_components, np.float32),
         saturated_share=np.zeros(n_components, np.float32),
         likeness=np.linspace(0, 0.5, n_components).astype(np.float32),
+        nesting=np.linspace(0, 0.4, n_components).astype(np.float32),
     )
     accepted = snr > 4
     reasons = tuple("" if a else "snr below 4" for a in accepted)

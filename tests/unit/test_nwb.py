@@ -89,6 +89,13 @@ def test_volume_has_masks_in_the_order_x_y_z_and_images_per_plane(make_outcome, 
         np.testing.assert_array_equal(file["processing/ophys/MotionShifts/data"][()], outcome.shifts.rigid[:, ::-1])
 
 
+def test_soma_scores_have_no_column_where_the_classifier_was_not_run(make_outcome):
+    outcome = make_outcome()
+    assert "soma_score" in component_table(outcome, pixel_um=None, event_height=3.0)
+    unscored = replace(outcome.quality, soma_score=np.full_like(outcome.quality.soma_score, np.nan))
+    assert "soma_score" not in component_table(replace(outcome, quality=unscored), pixel_um=None, event_height=3.0)
+
+
 @pytest.mark.parametrize("dims", [(37, 53), (5, 20, 31)])
 def test_recording_without_components_gives_a_valid_file_and_a_table_with_header(make_outcome, tmp_path, dims):
     pynwb = pytest.importorskip("pynwb")
@@ -96,7 +103,7 @@ def test_recording_without_components_gives_a_valid_file_and_a_table_with_header
     assert pynwb.validate(path=str(tmp_path / "a.nwb")) == []
     write_table(tmp_path / "a.csv", table)
     header, *rows = (tmp_path / "a.csv").read_text().splitlines()
-    measures = "snr,r_value,soma_score,size_px,elongation,border_share,saturated_share,likeness"
+    measures = "snr,r_value,soma_score,size_px,elongation,border_share,saturated_share,likeness,nesting"
     assert header.startswith(f"id,accepted,reason,{measures},x_px,y_px")
     assert rows == []
 

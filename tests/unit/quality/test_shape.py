@@ -1,11 +1,11 @@
-"""Border, saturation, elongation and likeness of footprints planted for it."""
+"""Border, saturation, elongation, likeness and nesting of footprints planted for it."""
 
 import numpy as np
 import pytest
 from planted import disc
 from scipy.sparse import csc_matrix
 
-from caiman_pipeline.quality.shape import border_share, elongation, likeness, saturated_share
+from caiman_pipeline.quality.shape import border_share, elongation, likeness, nesting, saturated_share
 
 DIMS = (37, 53)
 
@@ -13,6 +13,11 @@ DIMS = (37, 53)
 def footprints(*shapes: np.ndarray) -> csc_matrix:
     columns = [s.ravel() / max(float(np.linalg.norm(s)), 1e-12) for s in shapes]
     return csc_matrix(np.stack(columns, axis=1).astype(np.float32))
+
+
+def round_at(row: int, column: int, radius: float) -> np.ndarray:
+    y, x = np.indices(DIMS)
+    return (np.hypot(y - row, x - column) <= radius).astype(float)
 
 
 def test_weight_next_to_the_end_of_the_field_counts_as_at_the_border() -> None:
@@ -62,7 +67,27 @@ def test_of_two_views_of_a_cell_the_weaker_repeats_the_stronger() -> None:
     assert likeness(shapes, traces, np.array([np.nan, 8.0, 9.0]))[0] == found[0]
 
 
+def test_a_ring_around_a_core_and_a_piece_of_a_whole_are_nested() -> None:
+    core, whole, beside = round_at(18, 16, 3), round_at(18, 16, 6), round_at(18, 40, 6)
+    ring = np.where(core > 0, 0.0, whole)
+    shapes = footprints(core, ring, beside)
+    np.testing.assert_allclose(nesting(shapes, DIMS, np.array([5.0, 4.0, 3.0])), [0, 1, 0])
+    np.testing.assert_allclose(nesting(shapes, DIMS, np.array([4.0, 5.0, 3.0])), [1, 0, 0])
+    piece = np.where(np.arange(DIMS[1]) < 16, whole, 0.0)
+    assert nesting(footprints(piece, whole), DIMS, np.array([1.0, 2.0])) == pytest.approx([1, 0])
+
+
+def test_neighbours_that_touch_are_nested_by_what_they_share() -> None:
+    left, right = round_at(18, 20, 6), round_at(18, 28, 6)
+    shared = float((left * right).sum() / left.sum())
+    assert 0 < shared < 0.4
+    found = nesting(footprints(left, right), DIMS, np.array([1.0, 1.0]))
+    np.testing.assert_allclose(found, [0, shared], rtol=1e-6)
+    assert nesting(footprints(left, right), DIMS, np.array([np.nan, np.nan])) == pytest.approx(found)
+
+
 def test_no_components_have_no_likeness() -> None:
     nothing = csc_matrix((37 * 53, 0), dtype=np.float32)
     assert likeness(nothing, np.zeros((0, 10)), np.zeros(0)).shape == (0,)
+    assert nesting(nothing, DIMS, np.zeros(0)).shape == (0,)
     assert elongation(nothing, DIMS).shape == border_share(nothing, DIMS, usable=np.ones(37 * 53, bool)).shape == (0,)
