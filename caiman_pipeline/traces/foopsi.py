@@ -113,34 +113,54 @@ def deconvolve(
             fudge_factor=method.fudge_factor, nominal=method.nominal_ar,
         )  # fmt: skip
         codes[fallback] |= AR_FALLBACK
-    noise, ar = np.array(noise, np.float64), np.array(ar, np.float64).reshape(len(filled), method.order)
-    lam = np.full(len(filled), -1.0) if sparsity is None else np.array(sparsity, np.float64)
-    level = np.zeros(len(filled)) if baseline is None else np.array(baseline, np.float64)
-    if method.order == 0:
-        denoised, deconvolved = _without_dynamics(filled, finite, level, method.baseline)
-        lam[:] = 0.0
-    else:
-        denoised, deconvolved = np.empty_like(filled), np.empty_like(filled)
-        guesses = None if start is None else np.nan_to_num(start.deconvolved)
-
-        def solve(rows: tuple[int, int]) -> None:
-            for k in range(*rows):
-                problem = Problem(
-                    ar=tuple(ar[k].tolist()), noise=float(noise[k]), penalty=method.penalty, s_min=method.s_min,
-                    bounds=method.penalty_bounds, baseline=method.baseline, level=float(level[k]),
-                    sparsity=float(lam[k]), guess=None if guesses is None else guesses[k],
-                )  # fmt: skip
-                row = solve_row(filled[k], finite[k], problem)
-                denoised[k], deconvolved[k] = row.calcium, row.activity
-                lam[k], level[k] = row.sparsity, row.baseline
-                codes[k] |= row.flags
-
-        map_ordered(solve, row_slabs(len(filled), SLAB_ROWS), threads)
-        denoised[~finite] = deconvolved[~finite] = np.nan
-    return Deconvolution(
-        denoised, deconvolved, level.astype(np.float32), noise.astype(np.float32), ar.astype(np.float32),
-        lam.astype(np.float32), tuple(_name_flags(int(code)) for code in codes),
+    rows = _Rows(
+        noise=np.array(noise, np.float64), ar=np.array(ar, np.float64).reshape(len(filled), method.order),
+        baseline=np.zeros(len(filled)) if baseline is None else np.array(baseline, np.float64),
+        sparsity=np.full(len(filled), -1.0) if sparsity is None else np.array(sparsity, np.float64), codes=codes,
     )  # fmt: skip
+    if method.order == 0:
+        denoised, deconvolved = _without_dynamics(filled, finite, rows.baseline, method.baseline)
+        rows.sparsity[:] = 0.0
+    else:
+        denoised, deconvolved = _solve_rows(filled, finite, rows, method, start=start, threads=threads)
+    columns = {name: getattr(rows, name).astype(np.float32) for name in ("baseline", "noise", "ar", "sparsity")}
+    return Deconvolution(denoised, deconvolved, flags=tuple(_name_flags(int(code)) for code in codes), **columns)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Numbers of each row, float64 (K,), ``ar`` (K, order): given or estimated, and ``baseline`` to ``codes`` found."""
+
+    noise: FloatArray
+    ar: FloatArray
+    baseline: FloatArray
+    sparsity: FloatArray
+    codes: FloatArray
+
+
+def _solve_rows(
+    filled: FloatArray, finite: FloatArray, rows: _Rows, method: DeconvolutionMethod, *, start: Deconvolution | None,
+    threads: int,
+) -> tuple[FloatArray, FloatArray]:  # fmt: skip
+    """Return calcium and activity, float32 (K, T), NaN in gaps; write baseline, sparsity and codes of each row."""
+    denoised, deconvolved = np.empty_like(filled), np.empty_like(filled)
+    guesses = None if start is None else np.nan_to_num(start.deconvolved)
+
+    def solve(slab: tuple[int, int]) -> None:
+        for k in range(*slab):
+            problem = Problem(
+                ar=tuple(rows.ar[k].tolist()), noise=float(rows.noise[k]), penalty=method.penalty, s_min=method.s_min,
+                bounds=method.penalty_bounds, baseline=method.baseline, level=float(rows.baseline[k]),
+                sparsity=float(rows.sparsity[k]), guess=None if guesses is None else guesses[k],
+            )  # fmt: skip
+            row = solve_row(filled[k], finite[k], problem)
+            denoised[k], deconvolved[k] = row.calcium, row.activity
+            rows.sparsity[k], rows.baseline[k] = row.sparsity, row.baseline
+            rows.codes[k] |= row.flags
+
+    map_ordered(solve, row_slabs(len(filled), SLAB_ROWS), threads)
+    denoised[~finite] = deconvolved[~finite] = np.nan
+    return denoised, deconvolved
 
 
 def _without_dynamics(
