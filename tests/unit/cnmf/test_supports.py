@@ -108,6 +108,19 @@ def test_closing_fills_a_gap_with_what_is_around() -> None:
     assert 1 < shaped_image(image, rules(closing_px=3))[12, 23] < 2
 
 
+@pytest.mark.parametrize("threshold", ["significance", "max", "energy"])
+def test_the_inside_of_a_ring_stays_empty(threshold: str) -> None:
+    y, x = np.indices(DIMS)
+    r = np.hypot(y - 14, x - 21)
+    ring = np.where((r > 3.5) & (r < 6), 1.0, 0.0)
+    chosen = rules(threshold=threshold)
+    kept = shape_footprints(column(ring), DIMS, rules=chosen, allowed=EVERYWHERE, masks=NONE, keep_masks=False)
+    assert np.count_nonzero(kept.toarray().reshape(DIMS)[r < 3.5]) == 0
+    assert kept.nnz == np.count_nonzero(ring)
+    grown = grow_supports(column(ring), DIMS, rules=chosen, allowed=EVERYWHERE, masks=column(ring))
+    np.testing.assert_array_equal(grown.toarray().ravel() > 0, ring.ravel() > 0)
+
+
 def test_closing_does_not_fill_dead_pixels() -> None:
     image = bar(slice(10, 15), slice(20, 27))
     image[12, 23] = 0

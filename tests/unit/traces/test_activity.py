@@ -31,6 +31,19 @@ def test_spikes_are_found_with_default_settings():
         assert smooth_correlation(result.deconvolved[k], spikes[k], 4) > 0.9
 
 
+@pytest.mark.parametrize("rate_hz", [7.5, 30.0, 100.0])
+def test_spikes_are_found_at_any_frame_rate(rate_hz):
+    rng, seconds, decay_s, rise_s = np.random.default_rng(0), 80, 0.6, 0.05
+    spikes = (rng.random((3, int(seconds * rate_hz))) < 0.24 / rate_hz).astype(float)
+    slow, fast = np.exp(-1 / (rate_hz * decay_s)), np.exp(-1 / (rate_hz * rise_s))
+    calcium = lfilter([1], [1, -(slow + fast), slow * fast], spikes)
+    traces = 100 + 30 * calcium / calcium.max() + 3 * rng.standard_normal(spikes.shape)
+    result = infer(traces.astype(np.float32), timing_from(rate_hz, decay_s))
+    for k in range(3):
+        assert smooth_correlation(result.deconvolved[k], spikes[k], 0.2 * rate_hz) > 0.9
+        assert result.flags[k] == ""
+
+
 def test_slow_drift_does_no_harm_once_detrended():
     traces, spikes, _ = fluorescence(drift=60.0)
     with_drift = [smooth_correlation(infer(traces).deconvolved[k], spikes[k], 4) for k in range(3)]
