@@ -36,6 +36,7 @@ from pynwb.ophys import (
 from caiman_pipeline import __version__
 from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.io.atomic import whole_file
+from caiman_pipeline.io.rows import row_blocks
 from caiman_pipeline.outcome import Outcome
 from caiman_pipeline.types import Components, FloatArray
 
@@ -106,7 +107,8 @@ def content_digest(outcome: Outcome) -> str:
     arrays += [outcome.components.denoised, outcome.selection.accepted, outcome.shifts.rigid]
     for array in arrays:
         digest.update(str(array.shape).encode())
-        digest.update(np.ascontiguousarray(array).data)
+        for rows in row_blocks(array):
+            digest.update(np.ascontiguousarray(array[rows]).data)
     digest.update(json.dumps([outcome.selection.reasons, outcome.settings], sort_keys=True).encode())
     return digest.hexdigest()
 

@@ -21,6 +21,13 @@ from caiman_pipeline.io.results import load_result
 from caiman_pipeline.quality.accept import Selection
 from caiman_pipeline.types import Components, FloatArray, MovieInfo, Quality, Shifts, Traces
 
+# What grows with frames times components, or frames times field of view, stays in its file.
+LONG = {
+    "components": ("denoised", "residual"),
+    "traces": ("denoised", "deconvolved", "f0", "dff"),
+    "motion": ("field",),
+}
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -84,7 +91,10 @@ def load_outcome(files: OutcomeFiles) -> Outcome:
         If a file is missing, damaged or of another kind, or if tables do not have the same components.
     """
     kinds = ("motion", "images", "components", "traces", "quality", "selection")
-    results = {kind: load_result(getattr(files, kind), kind, skip=BACKGROUND_SIGNALS) for kind in kinds}
+    results = {
+        kind: load_result(getattr(files, kind), kind, skip=BACKGROUND_SIGNALS, stored=LONG.get(kind, ()))
+        for kind in kinds
+    }
     motion, selection = results["motion"], results["selection"]
     shift_arrays = {"rigid", "field", "grid_0", "grid_1", "grid_2"}
     return Outcome(
@@ -107,7 +117,8 @@ def keep_accepted(outcome: Outcome) -> Outcome:
         outcome,
         components=replace(
             outcome.components, ids=outcome.components.ids[rows], footprints=outcome.components.footprints[:, rows],
-            denoised=outcome.components.denoised[rows], residual=outcome.components.residual[rows],
+            denoised=outcome.components.denoised.take(rows, axis=0),
+            residual=outcome.components.residual.take(rows, axis=0),
         ),
         traces=_take(outcome.traces, rows),
         quality=_take(outcome.quality, rows),
@@ -117,7 +128,7 @@ def keep_accepted(outcome: Outcome) -> Outcome:
 
 def _take(table: Any, rows: FloatArray) -> Any:
     columns = {n: v for n, v in vars(table).items() if v is not None and not isinstance(v, str)}
-    taken = {n: tuple(v[i] for i in rows) if isinstance(v, tuple) else v[rows] for n, v in columns.items()}
+    taken = {n: tuple(v[i] for i in rows) if isinstance(v, tuple) else v.take(rows, axis=0) for n, v in columns.items()}
     return replace(table, **taken)
 
 
@@ -144,9 +155,10 @@ def event_rates(traces: Traces, *, rate_hz: float, height: float) -> FloatArray:
     n_components, n_frames = traces.denoised.shape
     rates = np.zeros(n_components, np.float32)
     for k in range(n_components):
-        above = traces.denoised[k] > height * traces.noise[k]
+        denoised = traces.denoised[k]
+        above = denoised > height * traces.noise[k]
         rates[k] = np.count_nonzero(above[1:] & ~above[:-1]) + bool(above[:1].any())
-        if not np.isfinite(traces.noise[k]) or not np.isfinite(traces.denoised[k]).all():
+        if not np.isfinite(traces.noise[k]) or not np.isfinite(denoised).all():
             rates[k] = np.nan
     return rates * np.float32(60 * rate_hz / max(n_frames, 1))
 

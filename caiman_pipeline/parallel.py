@@ -6,6 +6,7 @@ one thread (its own splitting would change the last bits of a sum).
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -47,6 +48,13 @@ def limit_library_threads(threads: int) -> None:
     os.environ["OMP_WAIT_POLICY"] = "passive"
 
 
+def give_back_memory() -> None:
+    """Return freed memory to the system; glibc keeps, in pieces, what threads have freed, and grows with each task."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def map_ordered(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> list[Result]:
     """Apply ``function`` to each item on ``threads`` threads and return the results in order."""
     return list(stream_ordered(function, items, threads))
@@ -70,3 +78,8 @@ def stream_ordered(function: Callable[[Item], Result], items: Iterable[Item], th
 def row_slabs(n_rows: int, length: int = 8192) -> list[tuple[int, int]]:
     """Cut rows into (start, stop) pieces of fixed length, to be worked on by any number of threads."""
     return [(start, min(start + length, n_rows)) for start in range(0, n_rows, length)]
+
+
+def value_slabs(n_rows: int, n_columns: int, values: int = 2**18) -> list[tuple[int, int]]:
+    """Cut a table into (start, stop) pieces of about ``values`` values: small in a cache, however long the rows are."""
+    return row_slabs(n_rows, max(1, values // max(n_columns, 1)))

@@ -21,20 +21,22 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.config.root import load_stage
         from caiman_pipeline.config.traces import TraceSettings
         from caiman_pipeline.io.records import components_from_result, traces_to_arrays
-        from caiman_pipeline.io.results import load_result, save_result
+        from caiman_pipeline.io.results import add_arrays, load_result, result_file
         from caiman_pipeline.traces.activity import timing_from
         from caiman_pipeline.traces.extract import extract_traces
 
         settings, recording = load_stage(TraceSettings, args.settings)
-        source = load_result(args.components, "components")
-        components = components_from_result(source)
+        found = load_result(args.components, "components", stored=("denoised", "residual"))
+        components = components_from_result(found)
         timing = timing_from(recording.frame_rate_hz, recording.decay_time_s, frames_per_bin=components.frames_per_bin)
-        traces = extract_traces(components, settings, timing, threads=threads, progress=progress("components"))
+        source = {"components": str(args.components), **found.source}
+        with result_file(args.traces, kind="traces", settings=settings.model_dump(mode="json"), source=source) as file:
+            traces = extract_traces(
+                components, settings, timing, threads=threads, progress=progress("components"),
+                new_table=file.create_dataset,
+            )  # fmt: skip
+            add_arrays(file, traces_to_arrays(traces))
         for row, flag in zip(traces.ids, traces.flags, strict=True):
             if flag:
                 log.info("component %d: %s", row, flag)
         log.info("%d components, %d with a remark", len(traces.ids), sum(map(bool, traces.flags)))
-        save_result(
-            args.traces, kind="traces", arrays=traces_to_arrays(traces), settings=settings.model_dump(mode="json"),
-            source={"components": str(args.components), **source.source},
-        )  # fmt: skip

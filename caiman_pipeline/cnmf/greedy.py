@@ -16,7 +16,7 @@ from numba import njit
 from scipy import ndimage as ndi
 
 from caiman_pipeline.cnmf.filters import convolve_space, kernel_norm, matched_kernels
-from caiman_pipeline.parallel import row_slabs
+from caiman_pipeline.parallel import row_slabs, value_slabs
 from caiman_pipeline.types import Dims, FloatArray
 
 
@@ -82,7 +82,7 @@ def robust_spread(traces: FloatArray) -> tuple[FloatArray, FloatArray]:
     low, high = (min(round(q * (length - 1)), length - 1) for q in (0.0668, 0.3085))
     flat = traces.reshape(-1, length)
     ends = np.empty((2, len(flat), 1), np.float32)
-    for a, b in row_slabs(len(flat), 1024):
+    for a, b in value_slabs(*flat.shape):
         ordered = np.partition(flat[a:b], (low, high), axis=-1)
         ends[0, a:b, 0], ends[1, a:b, 0] = ordered[:, low], ordered[:, high]
     bottom, top = ends.reshape(2, *traces.shape[:-1], 1)

@@ -15,10 +15,8 @@ from caiman_pipeline.cnmf.low_rank_background import tile_maps, whole_field
 from caiman_pipeline.cnmf.spatial import RegressionSums, normalise, solve_pixels
 from caiman_pipeline.cnmf.supports import FootprintRules, grow_supports, pattern, shape_footprints
 from caiman_pipeline.cnmf.temporal import demix, make_projection, node_signals
-from caiman_pipeline.parallel import row_slabs
+from caiman_pipeline.parallel import value_slabs
 from caiman_pipeline.types import Dims, FloatArray
-
-SLAB = 1024  # pixels worked on at once, so that a tile needs little beside itself
 
 
 @dataclass(frozen=True)
@@ -138,7 +136,7 @@ def _without_components(frame: _Frame, max_gain: float) -> TileModel:
     signals = grid.average(movie)
     n_pixels, n_bins = movie.shape
     static, gain = np.empty(n_pixels, np.float32), np.empty(n_pixels, np.float32)
-    for a, b in row_slabs(n_pixels, SLAB):
+    for a, b in value_slabs(n_pixels, n_bins):
         local = grid.interpolation[a:b] @ signals
         static[a:b], gain[a:b] = fit_gain(movie[a:b], local, noise=frame.noise[a:b], clip=2.0, largest=max_gain)
     nothing = csc_matrix((n_pixels, 0), dtype=np.float32)
@@ -148,7 +146,7 @@ def _without_components(frame: _Frame, max_gain: float) -> TileModel:
 def _search(frame: _Frame, model: TileModel, settings: TileSettings, limit: int) -> csc_matrix:
     """Search what the model leaves of the movie; returns footprints (P, K) in the movie's unit."""
     rest, footprints = np.empty_like(frame.movie), model.footprints.tocsr()
-    for a, b in row_slabs(len(rest), SLAB):
+    for a, b in value_slabs(*rest.shape):
         piece = model.gain[a:b, None] * (frame.grid.interpolation[a:b] @ model.signals)
         piece += model.static[a:b, None]
         piece += footprints[a:b] @ model.traces
@@ -192,7 +190,7 @@ def _regression_sums(
     structure.sort_indices()
     pixels = np.empty((len(movie), 4))
     movie_traces, local_traces = np.empty(structure.nnz), np.empty(structure.nnz)
-    for a, b in row_slabs(len(movie), SLAB):
+    for a, b in value_slabs(*movie.shape):
         here, local = movie[a:b], interpolation[a:b] @ signals
         pixels[a:b, 0], pixels[a:b, 1] = here.sum(1, dtype=np.float64), local.sum(1, dtype=np.float64)
         pixels[a:b, 2] = np.einsum("pt,pt->p", local, local)

@@ -39,7 +39,7 @@ class PatchSettings(Section):
     bin_decay_times: float = key(
         0.45, "decay times", "Length of the bins of time in which components are searched for.", gt=0, le=10
     )
-    max_bins: int = key(4000, "bins", "Most bins; a longer movie gets longer bins.", ge=100)
+    max_bins: int = key(2000, "bins", "Most bins; a longer movie gets longer bins.", ge=100)
     baseline_s: float = key(30.0, "s", "Window of the running baseline that is taken off each pixel.", gt=0)
     threshold: float = key(2.5, "noise SD", "Activity counts above this many standard deviations of the noise.", gt=0)
     min_evidence: float = key(

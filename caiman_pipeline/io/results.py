@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from scipy.sparse import csc_matrix, issparse
 from caiman_pipeline import __version__
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.atomic import whole_file
+from caiman_pipeline.io.rows import row_blocks, stored_rows
 from caiman_pipeline.provenance import describe, note_result
 
 SCHEMA = 1
@@ -52,6 +54,15 @@ def save_result(
     settings : the resolved settings of the stage
     source : what the result was made from (recording, files, sizes)
     """
+    with result_file(path, kind=kind, settings=settings, source=source) as file:
+        add_arrays(file, arrays)
+
+
+@contextmanager
+def result_file(
+    path: Path | str, *, kind: str, settings: Mapping[str, Any], source: Mapping[str, Any]
+) -> Iterator[h5py.File]:
+    """Open a result to fill table by table (``create_dataset``, ``add_arrays``); it is written whole or not at all."""
     with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["schema"] = SCHEMA
         file.attrs["kind"] = kind
@@ -59,9 +70,15 @@ def save_result(
         file.attrs["settings"] = json.dumps(settings, sort_keys=True)
         file.attrs["source"] = json.dumps(source, sort_keys=True)
         file.attrs["provenance"] = json.dumps(describe(), sort_keys=True)
-        for name, value in arrays.items():
-            _write(file, name, value)
+        yield file
         file.attrs["digest"] = content_digest(file)
+
+
+def add_arrays(file: h5py.File, arrays: Mapping[str, Any]) -> None:
+    """Write the arrays that are not in the result file yet."""
+    for name, value in arrays.items():
+        if not isinstance(value, h5py.Dataset):
+            _write(file, name, value)
 
 
 def content_digest(file: h5py.File) -> str:
@@ -73,8 +90,13 @@ def content_digest(file: h5py.File) -> str:
             found.update(f"{name} {tuple(item.attrs['shape'])}".encode())
             return
         found.update(f"{name} {item.dtype.str} {item.shape}".encode())
-        text = h5py.check_string_dtype(item.dtype)
-        found.update(repr(_read(item)).encode() if text else np.ascontiguousarray(item[()]).tobytes())
+        if h5py.check_string_dtype(item.dtype):
+            found.update(repr(_read(item)).encode())
+        elif item.shape:
+            for rows in row_blocks(item):
+                found.update(np.ascontiguousarray(item[rows]).data)
+        else:
+            found.update(item[()].tobytes())
 
     file.visititems(add)
     return found.hexdigest()[:32]
@@ -112,8 +134,8 @@ def is_result(path: Path | str) -> bool:
         return {"schema", "kind", "settings", "source"} <= set(file.attrs)
 
 
-def load_result(path: Path | str, kind: str, *, skip: Collection[str] = ()) -> Result:
-    """Read a result of the given kind, without the arrays named by ``skip``.
+def load_result(path: Path | str, kind: str, *, skip: Collection[str] = (), stored: Collection[str] = ()) -> Result:
+    """Read a result of the given kind, without the arrays named by ``skip``; those in ``stored`` stay in the file.
 
     Raises
     ------
@@ -128,7 +150,10 @@ def load_result(path: Path | str, kind: str, *, skip: Collection[str] = ()) -> R
                     f"{path}: expected a {kind!r} result of schema {SCHEMA}, found {found[0]!r} of schema {found[1]}. "
                     "Delete it and run the workflow again."
                 )
-            arrays = {name: _read(item) for name, item in file.items() if name not in skip}
+            arrays = {
+                name: stored_rows(path, item) if name in stored else _read(item)
+                for name, item in file.items() if name not in skip
+            }  # fmt: skip
             note_result(Path(path), file.attrs.get("digest", ""), json.loads(file.attrs.get("provenance", "{}")))
             return Result(kind, arrays, json.loads(file.attrs["settings"]), json.loads(file.attrs["source"]))
     except OSError as error:

@@ -13,7 +13,7 @@ from caiman_pipeline.cnmf.binning import bin_tile
 from caiman_pipeline.cnmf.tile import TileSettings, fit_tile
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.store import MovieStore
-from caiman_pipeline.parallel import stream_ordered
+from caiman_pipeline.parallel import give_back_memory, stream_ordered
 from caiman_pipeline.patches.geometry import centroids
 from caiman_pipeline.patches.grid import tile_batch, tile_grid, tile_size
 from caiman_pipeline.patches.seeds import OwnedSeeds, own_seeds, seeds_in_tile
@@ -111,6 +111,7 @@ def search_tiles(
     findings = []
     for done, finding in enumerate(stream_ordered(one, tiles, threads), 1):
         findings.append(finding)
+        give_back_memory()
         progress(done, len(tiles))
     return _collect(movie, tiles, findings, bin_frames=bin_frames, shapeless=shapeless)
 

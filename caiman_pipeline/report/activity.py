@@ -14,7 +14,7 @@ from caiman_pipeline.types import FloatArray
 
 VIEWER_BYTES = 640_000
 RASTER_COLUMNS = 1100
-ROWS_AT_ONCE = 64
+ROWS_AT_ONCE = 16
 
 
 def relative_traces(outcome: Outcome, rows: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -23,10 +23,10 @@ def relative_traces(outcome: Outcome, rows: FloatArray) -> tuple[FloatArray, Flo
     Where there is no DF/F (of another kind, or F0 is nowhere positive) the unit is the noise's standard deviation.
     """
     traces = outcome.traces
-    unit = np.broadcast_to(np.maximum(traces.noise[rows], 1e-12)[:, None], traces.f0[rows].shape).copy()
-    is_dff = np.isfinite(traces.dff[rows]).any(1) & (traces.dff_kind == "dff")
-    f0 = traces.f0[rows[is_dff]]
-    unit[is_dff] = np.where((f0 > 0) & np.isfinite(traces.dff[rows[is_dff]]), f0, np.nan)
+    f0, related = traces.f0[rows], np.isfinite(traces.dff[rows])
+    is_dff = related.any(1) & (traces.dff_kind == "dff")
+    noise = np.maximum(traces.noise[rows], 1e-12)[:, None]
+    unit = np.where(is_dff[:, None], np.where((f0 > 0) & related, f0, np.nan), noise)
     raw = outcome.components.denoised[rows] + outcome.components.residual[rows] - traces.baseline[rows][:, None]
     raw, denoised = raw / unit, traces.denoised[rows] / unit
     return raw, denoised, is_dff
@@ -90,7 +90,9 @@ def raster_picture(outcome: Outcome) -> tuple[str, int]:
     rows = np.flatnonzero(outcome.selection.accepted)
     traces = outcome.traces.denoised
     n_bins = min(RASTER_COLUMNS, traces.shape[1])
-    binned = np.nan_to_num(np.fmax.reduceat(traces, np.arange(n_bins) * traces.shape[1] // n_bins, axis=1)[rows])
+    edges, binned = np.arange(n_bins) * traces.shape[1] // n_bins, np.empty((len(rows), n_bins), np.float32)
+    for place, row in enumerate(rows):
+        binned[place] = np.nan_to_num(np.fmax.reduceat(traces[row], edges))
     binned = binned[similarity_order(binned)]
     top = np.maximum(np.percentile(binned, 99.5, axis=1, keepdims=True), 1e-12)
     grey = 255 - np.clip(255 * np.clip(binned / top, 0, 1) ** 0.8, 0, 255)

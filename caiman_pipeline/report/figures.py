@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from caiman_pipeline.io.rows import row_blocks
 from caiman_pipeline.outcome import Outcome
 from caiman_pipeline.report.canvas import Canvas, flatten, jpeg_uri, lay_out, shrink, to_grey
 from caiman_pipeline.report.charts import Axis, Series, line_chart, nice_number, scatter_chart
@@ -166,9 +167,12 @@ def local_deviation(outcome: Outcome) -> FloatArray:
     """Return the largest distance, px, between local and rigid displacement in each frame, float32 (T,)."""
     field, rigid = outcome.shifts.field, outcome.shifts.rigid
     assert field is not None
-    between = (1,) * (field.ndim - 2)
-    distance = np.sqrt(((field - rigid.reshape(len(rigid), *between, -1)) ** 2).sum(-1))
-    return distance.reshape(len(rigid), -1).max(1)
+    between, largest = (1,) * (field.ndim - 2), np.empty(len(rigid), np.float32)
+    for frames in row_blocks(field):
+        there = field[frames]
+        distance = np.sqrt(((there - rigid[frames].reshape(len(there), *between, -1)) ** 2).sum(-1))
+        largest[frames] = distance.reshape(len(there), -1).max(1)
+    return largest
 
 
 def mean_pictures(outcome: Outcome, canvas: Canvas) -> str:

@@ -18,7 +18,7 @@ from caiman_pipeline.traces.indicator import combined_coefficients, fit_to_trace
 from caiman_pipeline.traces.isolated import optimise_on_events
 from caiman_pipeline.types import FloatArray
 
-BLOCK_VALUES = 2**22
+BLOCK_VALUES, BLOCK_ROWS = 2**17, 8
 EVENT_SNR = 3.0
 
 
@@ -110,8 +110,8 @@ def infer_activity(
 
 
 def rows_per_block(n_frames: int) -> int:
-    """Return how many traces are worked on at a time."""
-    return max(1, BLOCK_VALUES // max(n_frames, 1))
+    """Return how many traces are worked on at a time: few of long ones, so that memory hardly grows with length."""
+    return max(BLOCK_ROWS, BLOCK_VALUES // max(n_frames, 1))
 
 
 def join(blocks: list[Deconvolution]) -> Deconvolution:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,7 @@ def extract_traces(
     *,
     threads: int,
     progress: Callable[[int, int], None],
+    new_table: Callable[[str, tuple[int, int], type], Any] = lambda _, shape, kind: np.empty(shape, kind),
 ) -> Traces:
     """Deconvolve every component's demixed trace and relate its fluorescence to F0.
 
@@ -37,6 +39,7 @@ def extract_traces(
     ----------
     timing : rate of the traces (of bins, where the components are binned) and decay time
     progress : called with the components done so far and in all
+    new_table : returns a table of the given name, shape and type, to be filled row by row: in memory, or in a file
 
     Returns
     -------
@@ -45,10 +48,11 @@ def extract_traces(
 
     Notes
     -----
-    Components are taken in blocks, so that nothing but the inputs and the results is held for all of them at once.
+    Components are taken in blocks: with their traces and the tables in files, memory does not grow with the number
+    of components, and little with the number of frames.
     """
     n, n_frames = components.denoised.shape
-    whole = {name: np.empty((n, n_frames), np.float32) for name in ("denoised", "deconvolved", "f0", "dff")}
+    whole = {name: new_table(name, (n, n_frames), np.float32) for name in ("denoised", "deconvolved", "f0", "dff")}
     columns: list[dict[str, FloatArray]] = []
     flags: list[str] = []
     step, beside = rows_per_block(n_frames), neighbours_light(components)

@@ -12,7 +12,7 @@ from caiman_pipeline.traces.ar_model import ar_coefficients, fill_gaps, noise_le
 from caiman_pipeline.traces.rows import AR_FALLBACK, FLAG_NAMES, Problem, solve_row
 from caiman_pipeline.types import FloatArray
 
-SLAB_ROWS = 16
+SLAB_ROWS = 2
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,7 @@ def test_result_of_a_row_does_not_depend_on_the_block(monkeypatch):
     traces, _, _ = fluorescence(n_traces=5)
     whole = infer(traces)
     monkeypatch.setattr("caiman_pipeline.traces.activity.BLOCK_VALUES", 2 * traces.shape[1])
+    monkeypatch.setattr("caiman_pipeline.traces.activity.BLOCK_ROWS", 1)
     blocks = infer(traces)
     for name in ("denoised", "deconvolved", "baseline", "noise", "ar", "sparsity"):
         np.testing.assert_array_equal(getattr(whole, name), getattr(blocks, name))

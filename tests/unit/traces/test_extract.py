@@ -123,6 +123,7 @@ def test_nothing_depends_on_blocks_or_threads(monkeypatch):
     given, _, _ = components()
     whole = extract(given)
     monkeypatch.setattr("caiman_pipeline.traces.activity.BLOCK_VALUES", 1500)
+    monkeypatch.setattr("caiman_pipeline.traces.activity.BLOCK_ROWS", 1)
     split = extract(given, threads=2)
     for name in ("denoised", "deconvolved", "baseline", "f0", "dff", "noise", "ar", "sparsity", "event_rate_hz"):
         np.testing.assert_array_equal(getattr(whole, name), getattr(split, name))
