@@ -11,11 +11,16 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.types import Dims
+
+if TYPE_CHECKING:
+    from caiman_pipeline.config.sheet import Recording
 
 PIXELS_PER_CELL = 500
 # What rules ask for, of what is predicted.
@@ -134,7 +139,12 @@ def predict_memory_mb(stage: str, movie_info: Path | str, threads: int) -> int:
 
     Before the recording was inspected, that of a field of 512 x 512 pixels is assumed.
     """
-    return math.ceil(MARGIN * COSTS[stage].memory_mb(_known_size(movie_info), threads))
+    return _memory_to_ask_for(stage, _known_size(movie_info), threads)
+
+
+@cache
+def _memory_to_ask_for(stage: str, size: MovieSize, threads: int) -> int:
+    return math.ceil(MARGIN * COSTS[stage].memory_mb(size, threads))
 
 
 def batch_memory_mb(needed_mb: int, cores: int) -> int:
@@ -154,8 +164,12 @@ def _known_size(movie_info: Path | str) -> MovieSize:
 
 def predict_minutes(stage: str, movie_info: Path | str, threads: int, *, jobs: int) -> int:
     """Return the time to ask a scheduler for, for one of ``jobs`` jobs of ``stage``, min; with much to spare."""
-    size = _known_size(movie_info)
-    seconds = COSTS[stage].start_s + COSTS[stage].core_seconds(size) / (threads * jobs)
+    return _minutes_to_ask_for(stage, _known_size(movie_info), threads * jobs)
+
+
+@cache
+def _minutes_to_ask_for(stage: str, size: MovieSize, cores: int) -> int:
+    seconds = COSTS[stage].start_s + COSTS[stage].core_seconds(size) / cores
     return LEAST_MINUTES + math.ceil(SLOWER * seconds / 60)
 
 
@@ -186,6 +200,22 @@ def plan_recording(size: MovieSize, *, cores: int, scatter: Mapping[str, int]) -
         seconds = cost.start_s * math.ceil(jobs / at_once) + cost.core_seconds(size) / (width * at_once)
         plans.append(StagePlan(stage, jobs, cost.memory_mb(size, width), disk.get(stage, 0.1), seconds))
     return plans
+
+
+def plan_recordings(
+    recordings: Mapping[str, Recording], *, cores: int, scatter: Mapping[str, int]
+) -> tuple[dict[str, list[StagePlan]], list[str]]:
+    """Plan every recording; return plans by name, and what is the matter with those whose files cannot be opened."""
+    plans, problems = {}, []
+    for name, recording in recordings.items():
+        facts = recording.config.recording
+        try:
+            size = size_of_files(recording.files() or list(recording.patterns), facts.axes, facts.dataset)
+        except PipelineError as error:
+            problems.append(f"{name}: {error}")
+        else:
+            plans[name] = plan_recording(size, cores=cores, scatter=scatter)
+    return plans, problems
 
 
 def add_up(plans: list[list[StagePlan]]) -> list[StagePlan]:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from caiman_pipeline.planning import StagePlan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,19 +21,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Plan every recording and print the sum of all."""
+    """Plan every recording and print the sum of all, and what is the matter with those that cannot be planned."""
     from caiman_pipeline.checking import check_results, load_run, recordings_to_do
-    from caiman_pipeline.config.sheet import load_sheet
+    from caiman_pipeline.config.sheet import read_sheet
     from caiman_pipeline.errors import PipelineError
     from caiman_pipeline.parallel import available_cores, machine_memory_mb
-    from caiman_pipeline.planning import add_up, plan_recording, size_of_files, too_large
+    from caiman_pipeline.planning import plan_recordings, too_large
 
     config, sheet = load_run(args.config, args.sheet)
-    cores, plans = args.cores if args.cores > 0 else available_cores(), {}
-    for name, recording in load_sheet(sheet, config).items():
-        facts = recording.config.recording
-        size = size_of_files(recording.files(), facts.axes, facts.dataset)
-        plans[name] = plan_recording(size, cores=cores, scatter={"blocks": args.blocks, "tiles": args.tiles})
+    cores = args.cores if args.cores > 0 else available_cores()
+    recordings, row_problems = read_sheet(sheet, config)
+    scatter = {"blocks": args.blocks, "tiles": args.tiles}
+    plans, problems = plan_recordings(recordings, cores=cores, scatter=scatter)
+    problems += [f"{sheet}, {problem}" for problem in row_problems]
+    if plans:
+        print_sum(plans, cores)
+    to_do = sum(row.disk_mb for name in recordings_to_do(config, plans) for row in plans[name])
+    problems += too_large(plans, args.memory_mb or machine_memory_mb())
+    problems += check_results(Path(config.paths.results), to_do)
+    for problem in problems:
+        print(f"problem  {problem}")
+    if problems:
+        raise PipelineError(f"{len(problems)} problem(s), see above.")
+
+
+def print_sum(plans: dict[str, list[StagePlan]], cores: int) -> None:
+    """Print what each stage takes over all recordings."""
+    from caiman_pipeline.planning import add_up
+
     total = add_up(list(plans.values()))
     print(f"{len(plans)} recording(s) on {cores} cores; memory is that of the largest job, the rest adds up\n")
     print(f"{'stage':<16}{'jobs':>8}{'memory, MB':>12}{'disk, GB':>10}{'time, s':>10}")
@@ -37,10 +56,3 @@ def run(args: argparse.Namespace) -> None:
         print(f"{row.stage:<16}{row.jobs:>8}{row.memory_mb:>12.0f}{row.disk_mb / 1e3:>10.2f}{row.seconds:>10.0f}")
     jobs, disk, seconds = (sum(getattr(r, name) for r in total) for name in ("jobs", "disk_mb", "seconds"))
     print(f"{'all':<16}{jobs:>8}{max(r.memory_mb for r in total):>12.0f}{disk / 1e3:>10.2f}{seconds:>10.0f}")
-    to_do = sum(row.disk_mb for name in recordings_to_do(config, plans) for row in plans[name])
-    problems = too_large(plans, args.memory_mb or machine_memory_mb())
-    problems += check_results(Path(config.paths.results), to_do)
-    for problem in problems:
-        print(f"problem  {problem}")
-    if problems:
-        raise PipelineError(f"{len(problems)} problem(s), see above.")

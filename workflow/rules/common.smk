@@ -12,6 +12,8 @@ from caiman_pipeline.checking import unwritable
 from caiman_pipeline.config.root import load_config
 from caiman_pipeline.config.sheet import MOTION_FILE, load_sheet
 from caiman_pipeline.errors import PipelineError
+from snakemake.common import overwrite_function_params
+from snakemake.resources import Resource
 
 # A thousand recordings are some million objects that stay: looking through them for garbage took an eighth of the time.
 gc.set_threshold(100_000, 20, 20)
@@ -58,9 +60,13 @@ BENCHMARKS = f"{RESULTS}/benchmarks"
 
 
 def looked_up(function):
-    """Keep a function's signature: Snakemake asks for it at each call, some 200 000 times for 1 000 recordings."""
-    function.__signature__ = inspect.signature(function)
+    """Keep a function's parameters: Snakemake asks for them at each call, some 200 000 times for 1 000 recordings."""
+    overwrite_function_params(function, inspect.signature(function).parameters)
     return function
+
+
+# Snakemake calls the functions of resources through this one, and asks for its parameters too.
+looked_up(Resource.evaluate)
 
 
 def settings(stage):

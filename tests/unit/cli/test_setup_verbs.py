@@ -69,6 +69,21 @@ def test_check_prints_every_problem_and_fails(folder, capsys):
     assert output.err.strip() == "caiman-pipeline check: error: 2 problem(s), see above."
 
 
+def test_plan_names_every_recording_that_cannot_be_planned_and_plans_the_others(folder, capsys):
+    Path("cut.tif").write_bytes(Path("m_1.tif").read_bytes()[:-900])
+    Path("s.tsv").write_text("recording\tfiles\na\tnone.tif\nb\tcut.tif\nc\tm_1.tif\nd e\tm_1.tif\n")
+    Path("c.yaml").write_text("recording: {frame_rate_hz: 10, decay_time_s: 1, cell_diameter: 9 px}\n")
+    with pytest.raises(SystemExit) as stop:
+        main(["plan", "--config", "c.yaml", "--sheet", "s.tsv"])
+    output = capsys.readouterr()
+    assert stop.value.code == 2
+    assert "1 recording(s) on" in output.out
+    assert "problem  a: none.tif: file not found" in output.out
+    assert "problem  b: cut.tif" in output.out
+    assert "problem  s.tsv, line 5: recording id 'd e'" in output.out
+    assert "3 problem(s)" in output.err
+
+
 @pytest.mark.parametrize("verb", ["check", "plan"])
 def test_a_missing_sheet_is_one_line(folder, capsys, verb):
     error = _fails(verb, capsys=capsys)
