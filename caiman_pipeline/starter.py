@@ -31,7 +31,7 @@ EMPTY_SHEET = (
 )  # fmt: skip
 NOTES = f"""\
 # Written by `caiman-pipeline init`. Replace every {PLACEHOLDER}, then run `caiman-pipeline check`.
-# Files whose names differ only in their last number make one recording; give each a row if they are not.
+# Files whose names differ only in their last number make one recording; `init --separate` gives each a row.
 # decay_time_s is the indicator's, about 0.4 (GCaMP6f), 0.7 (GCaMP7f), 1.0 (GCaMP6s). cell_diameter: like 12 um, 11 px.
 """
 
@@ -41,6 +41,7 @@ class Draft:
     """A row of the starter sheet: cells by column, what was found, and what is the matter with the files, if any."""
 
     cells: dict[str, str]
+    n_files: int
     found: str
     problem: str = ""
 
@@ -66,8 +67,13 @@ def find_movies(folder: Path) -> list[Path]:
     return sorted(found, key=natural_key)
 
 
-def group_files(paths: list[Path]) -> list[list[Path]]:
-    """Put files of one folder whose names differ only in their last number together, in natural order."""
+def group_files(paths: list[Path], *, separate: bool = False) -> list[list[Path]]:
+    """Put files of one folder whose names differ only in their last number together, in natural order.
+
+    ``separate`` leaves each file alone.
+    """
+    if separate:
+        return [[path] for path in sorted(paths, key=natural_key)]
     groups: dict[tuple[Path, str], list[Path]] = {}
     for path in sorted(paths, key=natural_key):
         groups.setdefault((path.parent, _last_number_as("#", path)), []).append(path)
@@ -95,9 +101,10 @@ def _draft(group: list[Path], name: str, base: Path, given: Mapping[str, str]) -
         reader = open_file(group[0], given.get("axes"), given.get("dataset"))
     except PipelineError as error:
         unknown = {column: PLACEHOLDER for column in ("axes", "dataset") if f"`{column}` column" in str(error)}
-        return Draft(cells | unknown, f"{len(group)} file(s)", str(error))
+        return Draft(cells | unknown, len(group), f"{len(group)} file(s)", str(error))
     size = " x ".join(map(str, reader.dims))
-    return Draft(cells, f"{len(group)} file(s), the first with {reader.n_frames} frames of {size}, {reader.dtype}")
+    found = f"{len(group)} file(s), the first with {reader.n_frames} frames of {size}, {reader.dtype}"
+    return Draft(cells, len(group), found)
 
 
 def _unique_id(group: list[Path], taken: set[str]) -> str:
@@ -142,8 +149,12 @@ def sheet_text(drafts: list[Draft]) -> str:
     return NOTES + table.getvalue()
 
 
-def write_starter(folder: Path, base: Path, sheet: Path, given: Mapping[str, str]) -> tuple[list[Draft], list[Path]]:
+def write_starter(
+    folder: Path, base: Path, sheet: Path, given: Mapping[str, str], *, separate: bool = False
+) -> tuple[list[Draft], list[Path]]:
     """Write a sheet for the movies below ``folder``, and config and schema into ``base/config`` where there are none.
+
+    ``separate`` makes each file a recording of its own.
 
     Returns
     -------
@@ -156,7 +167,7 @@ def write_starter(folder: Path, base: Path, sheet: Path, given: Mapping[str, str
     """
     if sheet.exists() and sheet.read_text(encoding="utf-8") != EMPTY_SHEET:
         raise PipelineError(f"{sheet}: there already, and never overwritten. Give another file with --sheet.")
-    drafts = draft_rows(group_files(find_movies(folder)), base, given)
+    drafts = draft_rows(group_files(find_movies(folder), separate=separate), base, given)
     write_text(sheet, sheet_text(drafts))
     written = [sheet]
     for name, text in (("config.yaml", config_yaml()), ("schema.json", schema_json())):

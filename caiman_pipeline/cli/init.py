@@ -18,6 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sheet", type=Path, default=Path("config/recordings.tsv"), help="sheet to write (default: %(default)s)"
     )
+    parser.add_argument(
+        "--separate", action="store_true", help="make each file a recording of its own, also where names count up"
+    )
     for name, meaning in FACTS.items():
         parser.add_argument(f"--{name.replace('_', '-')}", help=f"{meaning}, the same for all recordings")
 
@@ -28,11 +31,14 @@ def run(args: argparse.Namespace) -> None:
     from caiman_pipeline.starter import write_starter
 
     given = {name: value for name in FACTS if (value := getattr(args, name)) is not None}
-    drafts, written = write_starter(args.folder, Path(), args.sheet, given)
+    drafts, written = write_starter(args.folder, Path(), args.sheet, given, separate=args.separate)
     for draft in drafts:
         print(f"{draft.cells['recording']}: {draft.found}")
         if draft.problem:
             print(f"  look at this: {draft.problem}")
+    if any(draft.n_files > 1 for draft in drafts):
+        print("\nFiles whose names differ only in their last number were taken as one recording, in this order.")
+        print("If each is a recording of its own: delete the sheet and give `init --separate`.")
     print(f"\nwritten: {', '.join(map(str, written))}")
     blanks = sorted({c for d in drafts for c, text in d.cells.items() if text == PLACEHOLDER})
     if blanks:

@@ -43,6 +43,19 @@ def test_from_a_folder_of_movies_to_a_run_that_can_start(folder, capsys):
     assert out.splitlines()[-1].startswith("all")
 
 
+def test_init_says_that_it_takes_numbered_files_together_and_can_leave_each_alone(folder, capsys):
+    main(["init", "."])
+    out = capsys.readouterr().out
+    assert "m: 2 file(s)" in out
+    assert "--separate" in out
+    Path("config/recordings.tsv").unlink()
+    main(["init", ".", "--separate"])
+    out = capsys.readouterr().out
+    assert "m_1: 1 file(s)" in out
+    assert "m_2: 1 file(s)" in out
+    assert "--separate" not in out
+
+
 def _fails_with_output(verb: str, capsys) -> str:
     with pytest.raises(SystemExit) as stop:
         main([verb])
