@@ -70,6 +70,32 @@ def test_kernels_are_short():
     assert not {_where(p, n): _code_lines(p, n) for p, n in _functions() if _is_kernel(n) and _code_lines(p, n) > 80}
 
 
+def _kernels():
+    """Return every kernel by module and name: its node, and the kernels that it calls."""
+    found = {(path, node.name): node for path, node in _functions() if _is_kernel(node)}
+    places = {(path.relative_to(ROOT).with_suffix("").as_posix().replace("/", "."), name): (path, name)
+              for path, name in found}  # fmt: skip
+    calls = {}
+    for (path, name), node in found.items():
+        imported = {a.asname or a.name: places.get((n.module, a.name))
+                    for n in ast.walk(TREES[path]) if isinstance(n, ast.ImportFrom) for a in n.names}  # fmt: skip
+        used = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} - {name}
+        calls[path, name] = {(path, n) if (path, n) in found else imported.get(n) for n in used} - {None}
+    return found, calls
+
+
+def test_kernels_whose_sums_may_be_reordered_are_inlined_where_they_are_called():
+    """Else the process that compiles one and those that read it from the cache run code that adds in another order."""
+    found, calls = _kernels()
+    loose = {k for k, node in found.items() if any("fastmath" in ast.unparse(d) for d in node.decorator_list)}
+    while more := {k for k, called in calls.items() if called & loose} - loose:
+        loose |= more
+    called = set().union(*calls.values())
+    assert len(loose & called) > 15
+    outside = [k for k in loose & called if "inline" not in ast.unparse(found[k].decorator_list[0])]
+    assert not outside
+
+
 def test_files_are_short():
     sizes = {str(p.relative_to(ROOT)): len(p.read_text().splitlines()) for p in MODULES}
     assert not {name: size for name, size in sizes.items() if size > 400}

@@ -98,7 +98,7 @@ def _sweep(
                     traces[k, start + t] += rest[t] / own
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"}, forceinline=True)
 def _unexplained(
     k: int, start: int, stop: int, indptr: FloatArray, indices: FloatArray, weights: FloatArray,
     target: FloatArray, traces: FloatArray, rest: FloatArray,

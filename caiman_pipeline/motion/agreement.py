@@ -18,7 +18,7 @@ U = np.uint64
 LANES, STEP = 8, 16
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"}, forceinline=True)
 def _eight(a: FloatArray, at: int, b: FloatArray, start: int, count: int, out: FloatArray) -> None:
     """Add to ``out`` (8,) the products of ``count`` values of ``a`` with those of ``b`` that lie 0 to 7 further on."""
     s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = np.float32(0.0)
@@ -42,7 +42,7 @@ def _eight(a: FloatArray, at: int, b: FloatArray, start: int, count: int, out: F
     out[7] += s7
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"}, forceinline=True)
 def _four(a: FloatArray, at: int, b: FloatArray, start: int, count: int, out: FloatArray) -> None:
     """As ``_eight``, for the first four."""
     s0 = s1 = s2 = s3 = np.float32(0.0)
@@ -58,7 +58,7 @@ def _four(a: FloatArray, at: int, b: FloatArray, start: int, count: int, out: Fl
     out[3] += s3
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"}, forceinline=True)
 def _three(a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray, count: int) -> tuple[float, float, float]:
     """Return the products of ``a`` with three others."""
     s0 = s1 = s2 = np.float32(0.0)
@@ -130,7 +130,7 @@ def _residual(
                     out[target + x] = weight[target + x] * (value - still[target + x])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _all_lags(
     residual: FloatArray, around: FloatArray, shape: FloatArray, reach: FloatArray, few: FloatArray, out: FloatArray
 ) -> None:
@@ -153,7 +153,7 @@ def _all_lags(
             row += lx
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"}, forceinline=True)
 def _project(slow: tuple[float, float, float], along: FloatArray, own: FloatArray, out: FloatArray) -> None:
     """Take away what offset and slopes explain, and add the template's own agreement."""
     s0, s1, s2 = slow

@@ -41,7 +41,7 @@ def _half_gaussian(sigma: float) -> FloatArray:
     return (taps / (2 * taps.sum() - taps[0])).astype(np.float32)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "nsz"})
+@njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, forceinline=True)
 def _add_row(frame: FloatArray, y: int, weight: float, out: FloatArray) -> None:
     """Add ``weight`` x one row of a plane, point-symmetric beyond its first and last."""
     last = len(frame) - 1
@@ -56,7 +56,7 @@ def _add_row(frame: FloatArray, y: int, weight: float, out: FloatArray) -> None:
             out[x] += weight * (2 * edge[x] - mirrored[x])
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "nsz"})
+@njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, forceinline=True)
 def _blur(frame: FloatArray, along_y: FloatArray, along_x: FloatArray, out: FloatArray) -> None:
     """Convolve a plane (H, W) with two symmetric kernels, given from their centre outwards.
 

@@ -12,7 +12,7 @@ from caiman_pipeline.types import FloatArray
 FLAT = 1e-4
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "nsz", "reassoc"})
+@njit(cache=True, nogil=True, fastmath={"contract", "nsz", "reassoc"}, forceinline=True)
 def _row_moments(row: FloatArray, image: FloatArray, mask: FloatArray, level: float, out: FloatArray) -> None:
     first, second, product = np.float32(0.0), np.float32(0.0), np.float32(0.0)
     for x in range(len(row)):

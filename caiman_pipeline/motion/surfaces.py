@@ -179,7 +179,7 @@ def _paste(values: FloatArray, low: FloatArray, high: FloatArray, image: FloatAr
                 column += 1
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"}, forceinline=True)
 def _inner(a: FloatArray, weight: FloatArray, b: FloatArray) -> float:
     total = 0.0
     for p in range(len(weight)):
@@ -187,7 +187,7 @@ def _inner(a: FloatArray, weight: FloatArray, b: FloatArray) -> float:
     return total
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _nuisance(weight: FloatArray, low: FloatArray, high: FloatArray, out: FloatArray) -> None:
     """Fill ``out`` (3, pixels) with an offset and two slopes made orthonormal under the weight (Gram-Schmidt)."""
     rows, columns, pixels = high[1] - low[1], high[2] - low[2], len(weight)

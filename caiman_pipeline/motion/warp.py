@@ -90,7 +90,7 @@ def _taps_along(size: int, nodes: FloatArray) -> tuple[FloatArray, FloatArray]:
     return base, np.ascontiguousarray(cubic_weights(position - base).T, np.float32)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "nsz"})
+@njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, forceinline=True)
 def _add_four(
     across: FloatArray, z: int, y: int, axis: int, weight: float, taps: FloatArray, target: int, out: FloatArray
 ) -> None:
@@ -101,7 +101,7 @@ def _add_four(
         out[target, x] += value + c * across[z, y + U(2), axis, x] + d * across[z, y + U(3), axis, x]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _row_displacement(
     across: FloatArray, z: int, along_z: FloatArray, y: int, along_y: FloatArray, out: FloatArray
 ) -> None:
@@ -114,7 +114,7 @@ def _row_displacement(
                 _add_four(across, U(z + i), U(y), U(axis), along_z[i], along_y, U(lead + axis), out)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "nsz"})
+@njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, forceinline=True)
 def _split(displacement: FloatArray, whole: FloatArray, weights: FloatArray) -> None:
     """Split displacements (W,) into whole pixels and the four weights (4, W) of the rest."""
     for x in range(len(displacement)):
@@ -146,7 +146,7 @@ def _tap(plane, row, first, x, p, q, r, s):  # type: ignore[no-untyped-def]  # i
     return p * plane[row, at] + q * plane[row, at + U(1)] + r * plane[row, at + U(2)] + s * plane[row, at + U(3)]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "nsz"})
+@njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, forceinline=True)
 def _span(
     plane: FloatArray, rows: tuple[int, int, int, int], first: int, start: int, count: int, wx: FloatArray,
     wy: FloatArray, wz: FloatArray, out: FloatArray,
@@ -196,7 +196,7 @@ def _next_change(changes: FloatArray, start: int) -> int:
     return len(changes)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _row(
     frame: FloatArray, z: int, y: int, box: FloatArray, padding: int, whole: FloatArray, changes: FloatArray,
     wz: FloatArray, wy: FloatArray, wx: FloatArray, out: FloatArray,
@@ -244,7 +244,7 @@ def _limit(values: FloatArray, most: float) -> None:
         values[x] = min(max(values[x], -most), most)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _corrected_row(
     frame: FloatArray, padding: int, across: FloatArray, reach: FloatArray, z: int, base_z: int, taps_z: FloatArray,
     y: int, base_y: int, taps_y: FloatArray, box: FloatArray, fill: float, replace: bool, counts: int,

@@ -109,7 +109,7 @@ def _centre(trace: FloatArray, finite: FloatArray, centred: FloatArray) -> int:
     return count
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc"})
+@njit(cache=True, nogil=True, fastmath={"reassoc"}, forceinline=True)
 def _lagged_product(centred: FloatArray, lag: int) -> float:
     product = 0.0
     for t in range(lag, len(centred)):

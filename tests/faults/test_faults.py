@@ -151,3 +151,10 @@ def test_a_damaged_intermediate_file_that_was_deleted_is_made_anew_when_it_is_ne
     (finished.folder / "results/rec/merge/components.h5").unlink()
     assert finished.planned() == {}
     _finish(finished, expected, "--forcerun", "refine")
+
+
+def test_an_empty_cache_of_kernels_costs_time_and_changes_nothing(workflow, expected):
+    """As in the first run after an installation: each stage compiles what it needs."""
+    workflow.environment["NUMBA_CACHE_DIR"] = str(workflow.folder / "kernels")
+    _finish(workflow, expected)
+    assert list((workflow.folder / "kernels").rglob("*.nbc"))

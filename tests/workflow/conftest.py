@@ -44,7 +44,7 @@ class Workflow:
             command += ["--config"]
         command += [f"paths={{recordings: {sheet}}}"]
         done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=300
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=900
         )
         output = done.stdout + done.stderr
         if ok is not None:
