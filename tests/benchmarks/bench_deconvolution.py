@@ -111,7 +111,7 @@ def compare(order, penalty, known, traces):
 def scaling(order, traces):
     """Print the least wall time of several runs, for one thread and for all cores in turn."""
     deconvolve(traces[:4], method(order, "l1"))
-    walls = {threads: np.inf for threads in (1, available_cores())}
+    walls = dict.fromkeys((1, available_cores()), np.inf)
     for threads in tuple(walls) * SCALING_RUNS:
         started = time.perf_counter()
         deconvolve(traces, method(order, "l1"), threads=threads)
