@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -106,6 +107,21 @@ def test_every_setting_of_the_relative_fluorescence_changes_it(name):
 def test_dark_level_is_not_part_of_the_level():
     given, _, _ = components(static=LEVEL + 100)
     np.testing.assert_allclose(extract(given, dark_level=100.0).f0, 3 * LEVEL, rtol=0.05)
+
+
+def test_light_of_an_overlapping_neighbour_at_rest_is_not_part_of_the_level():
+    given, _, _ = components()
+    shapes = np.zeros((*DIMS, 4), np.float32)
+    for k, (row, column) in enumerate([(4, 4), (4, 7), (12, 14), (12, 24)]):
+        shapes[row - 2 : row + 3, column - 2 : column + 3, k] = 1
+    shapes = shapes.reshape(-1, 4)
+    rest = np.array([30.0, 120.0, 60.0, 0.0])
+    static = (LEVEL + shapes @ rest).astype(np.float32)
+    crowded = replace(
+        given, footprints=csc_matrix(shapes / 5), background=replace(given.background, static=static)
+    )  # fmt: skip
+    found = extract(crowded).f0.mean(1)
+    np.testing.assert_allclose(found, 5 * (LEVEL + rest), rtol=0.05)
 
 
 def test_component_without_background_is_flagged_not_divided_by_nearly_nothing():
