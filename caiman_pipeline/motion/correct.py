@@ -158,13 +158,15 @@ def _found_chunks(source: Source, parts: Parts, correction: Correction) -> Itera
     ranges = [(a, min(a + length, source.n_frames)) for a in range(begin, min(last + reach, source.n_frames), length)]
     waiting: deque[tuple[int, int, FloatArray]] = deque()
     estimates: deque[tuple[int, Estimate]] = deque()
-    for a, b, frames in read_ahead(source, ranges):
+    spare: list[FloatArray] = []
+    for a, b, frames in read_ahead(source, ranges, spare):
         _fill_blank(frames, source.good(a, b), correction.blank)
         if registration:
             estimates.append((a, estimate(frames, registration)))
         if first <= a < last:
             waiting.append((a, b, frames))
-        del frames
+        else:
+            spare.append(frames)
         while waiting and (b >= waiting[0][1] + reach or b == ranges[-1][1]):
             start, stop, ready = waiting.popleft()
             yield Chunk(
@@ -172,6 +174,7 @@ def _found_chunks(source: Source, parts: Parts, correction: Correction) -> Itera
             )
             while estimates and estimates[0][0] + length <= stop - reach:
                 estimates.popleft()
+            spare.append(ready)
 
 
 def _fill_blank(frames: FloatArray, good: FloatArray, blank: FloatArray) -> None:

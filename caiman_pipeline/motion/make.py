@@ -125,7 +125,8 @@ def sample_mean(
     total, used, outside, scratch = np.zeros(source.dims), 0, np.zeros(source.dims, np.int32), Scratch()
     nodes = given.grid if given and given.grid else middle_nodes(source.dims)
     warping = plan_warp(source.dims, nodes, inside=source.inside, border="nearest", minimum=0.0)
-    for start, stop, frames in read_ahead(source, stretches):
+    spare: list[FloatArray] = []
+    for start, stop, frames in read_ahead(source, stretches, spare):
         good = source.good(start, stop)
         frames[~good] = 0.0
         if given is None:
@@ -134,6 +135,7 @@ def sample_mean(
             shifts = slice_shifts(given, start, stop)
             warp_sum(frames, shifts, warping, good=good, total=total, outside=outside, scratch=scratch)
         used += int(good.sum())
+        spare.append(frames)
     return (total / max(used, 1)).astype(np.float32), outside / max(used, 1)
 
 

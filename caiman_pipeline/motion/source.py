@@ -43,23 +43,37 @@ class Source:
         """Frames, T."""
         return self.movie.n_frames
 
-    def read(self, start: int, stop: int) -> FloatArray:
-        """Return frames ``start`` to ``stop`` as float32 (t, *dims); a frame without a finite pixel is all NaN."""
-        return self._ready(self.movie.read(start, stop))
+    def read(self, start: int, stop: int, spare: list[FloatArray] | None = None) -> FloatArray:
+        """Return frames ``start`` to ``stop`` as float32 (t, *dims); a frame without a finite pixel is all NaN.
+
+        They are written into one of the ``spare`` arrays if one is of that shape.
+        """
+        raw = self.movie.read(start, stop)
+        return self._ready(raw, _take(spare or [], raw.shape))
 
     def read_frames(self, indices: FloatArray) -> FloatArray:
         """Return chosen frames, ascending ``indices``, as float32 (t, *dims)."""
-        return self._ready(self.movie.read_frames(indices))
+        raw = self.movie.read_frames(indices)
+        return self._ready(raw, np.empty(raw.shape, np.float32))
 
     def good(self, start: int, stop: int) -> FloatArray:
         """Return which of the frames ``start`` to ``stop`` hold something, bool (t,)."""
         return ~np.isin(np.arange(start, stop), self.bad_frames)
 
-    def _ready(self, raw: FloatArray) -> FloatArray:
-        frames = raw.astype(np.float32)
+    def _ready(self, raw: FloatArray, frames: FloatArray) -> FloatArray:
+        """Fill ``frames`` (float32) from raw ones and return them, or others made from them."""
+        np.copyto(frames, raw, casting="unsafe")
         if np.dtype(raw.dtype).kind == "f":
             frames = _repeat_border(frames, self.inside)
         return shift_odd_rows(frames, -self.scan_offset_px) if self.scan_offset_px else frames
+
+
+def _take(spare: list[FloatArray], shape: tuple[int, ...]) -> FloatArray:
+    """Take an array of a shape out of the spare ones, or make one: new memory costs more than filling it."""
+    for k, array in enumerate(spare):
+        if array.shape == shape:
+            return spare.pop(k)
+    return np.empty(shape, np.float32)
 
 
 def _repeat_border(frames: FloatArray, inside: Bounds) -> FloatArray:
@@ -85,13 +99,18 @@ def chunk_length(dims: Dims) -> int:
     return min(part_length(dims), LONGEST_CHUNK, 2 ** int(log2(frames)))
 
 
-def read_ahead(source: Source, ranges: list[tuple[int, int]]) -> Iterator[tuple[int, int, FloatArray]]:
-    """Yield (start, stop, frames) of each range, reading the next one in the background."""
+def read_ahead(
+    source: Source, ranges: list[tuple[int, int]], spare: list[FloatArray]
+) -> Iterator[tuple[int, int, FloatArray]]:
+    """Yield (start, stop, frames) of each range, reading the next one in the background.
+
+    Whoever is done with frames may append them to ``spare``, to be filled again.
+    """
     with ThreadPoolExecutor(1) as pool:
-        waiting = [(a, b, pool.submit(source.read, a, b)) for a, b in ranges[:1]]
+        waiting = [(a, b, pool.submit(source.read, a, b, spare)) for a, b in ranges[:1]]
         for following in [*ranges[1:], None]:
             start, stop, frames = waiting.pop()
             ready = frames.result()
             if following is not None:
-                waiting.append((*following, pool.submit(source.read, *following)))
+                waiting.append((*following, pool.submit(source.read, *following, spare)))
             yield start, stop, ready

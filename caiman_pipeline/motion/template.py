@@ -142,8 +142,8 @@ def sweep(source: Source, stretches: Ranges, registration: Registration) -> Swee
     warping = plan_warp(plan.dims, registration.grid.nodes, inside=source.inside, border="nearest", minimum=0.0)
     total, power = np.zeros(plan.dims), np.zeros(plan.dims)
     outside, values, used, scratch = np.zeros(plan.dims, np.int32), [], 0, Scratch()
-    rigid = [np.zeros((0, len(plan.dims)), np.float32)]
-    for start, stop, frames in read_ahead(source, stretches):
+    rigid, spare = [np.zeros((0, len(plan.dims)), np.float32)], list[FloatArray]()
+    for start, stop, frames in read_ahead(source, stretches, spare):
         good = source.good(start, stop)
         frames[~good] = 0.0
         seen = band_pass(frames, plan.high_pass)
@@ -154,6 +154,7 @@ def sweep(source: Source, stretches: Ranges, registration: Registration) -> Swee
         values.append(found.values[good])
         rigid.append(shifts.rigid[good])
         used += int(good.sum())
+        spare.append(frames)
     used = max(used, 1)
     everywhere = np.concatenate(rigid)
     middle = np.median(everywhere, axis=0).round() if len(everywhere) else np.zeros(len(plan.dims))
