@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from caiman_pipeline.motion.agreement import cell_agreement
-from caiman_pipeline.motion.estimate import Registration, estimate, modes_at_cells, prepare_registration
+from caiman_pipeline.motion.estimate import Registration, estimate, modes_at_cells, prepare_registration, shifts_of
 from caiman_pipeline.motion.filters import band_pass
 from caiman_pipeline.motion.modes import learn
 from caiman_pipeline.motion.peaks import linearise
@@ -58,14 +58,9 @@ def _gains(frames: FloatArray, registration: Registration, seen: FloatArray) -> 
     """Return the gain of (no, rigid, local) correction on the unseen cells of each frame, float64 (T, 3)."""
     plan, weight = registration.plan, registration.weight * _pixels_of(registration, seen)
     places = [np.zeros((len(frames), registration.cells.n_cells, 3), np.float32)]
-    rigid = _at_cells(frames, _half(registration, weight, local=False))
-    places.append(np.repeat(rigid[:, :1], registration.cells.n_cells, axis=1))
-    if plan.spacing:
-        half = _half(registration, weight, local=True)
-        modes = learn(half.modes, [estimate(frames, half).values], reach=0)
-        places.append(_at_cells(frames, replace(half, modes=modes)))
-    else:
-        places.append(places[-1])
+    for local in (False, True) if plan.spacing else (False,):
+        places.append(_at_cells(frames, _half(registration, weight, local=local), registration.cells.n_cells))
+    places.extend(places[-1:] * (len(METHODS) - len(places)))
     fits = np.stack([_fits(frames, at, registration, ~seen) for at in places], axis=1)
     return fits - fits[:, :1]
 
@@ -84,11 +79,17 @@ def _half(registration: Registration, weight: FloatArray, *, local: bool) -> Reg
     return prepare_registration(registration.template, weight, plan, modes=None, threads=registration.threads)
 
 
-def _at_cells(frames: FloatArray, registration: Registration) -> FloatArray:
+def _at_cells(frames: FloatArray, registration: Registration, n_cells: int) -> FloatArray:
     """Return the displacement at the cells, float32 (T, cells, 3), from frames as they are."""
     found = estimate(frames, registration)
-    at = modes_at_cells(found.values * registration.modes.gain, registration.modes)
-    at[..., 3 - found.whole.shape[1] :] += found.whole[:, None]
+    modes = learn(registration.modes, [found.values], reach=0)
+    values, ndim = found.values * modes.gain, found.whole.shape[1]
+    at = np.zeros((len(frames), n_cells, 3), np.float32)
+    if registration.rigid:
+        at[..., 3 - ndim :] = shifts_of(found.whole, values, registration).rigid[:, None]
+    else:
+        at += modes_at_cells(values, modes)
+        at[..., 3 - ndim :] += found.whole[:, None]
     return at
 
 

@@ -116,11 +116,12 @@ def _residual(means: FloatArray, correction: Correction) -> FloatArray:
 def _no_shifts(source: Source, correction: Correction) -> Shifts:
     """Return shifts of no frame, of the kind that the correction gives."""
     rigid = np.zeros((0, len(source.dims)), np.float32)
-    grid = correction.registration.grid if correction.registration else None
+    registration = correction.registration
     if correction.given is not None:
         return slice_shifts(correction.given, 0, 0)
-    if grid is None or max(grid.node_shape) == 1:
+    if registration is None or registration.rigid or max(registration.grid.node_shape) == 1:
         return Shifts(rigid)
+    grid = registration.grid
     return Shifts(rigid, np.zeros((0, *grid.node_shape, len(grid.dims)), np.float32), grid.nodes)
 
 

@@ -10,7 +10,7 @@ from numba import njit
 
 from caiman_pipeline.motion.agreement import cell_agreement
 from caiman_pipeline.motion.filters import band_pass
-from caiman_pipeline.motion.grid import Grid, interpolation_weights, make_grid, mean_of_nodes
+from caiman_pipeline.motion.grid import Grid, interpolation_weights, make_grid, mean_of_nodes, middle_nodes
 from caiman_pipeline.motion.modes import Modes, make_modes
 from caiman_pipeline.motion.peaks import frame_gain, linearise, patch_peaks
 from caiman_pipeline.motion.plan import MotionPlan
@@ -24,6 +24,7 @@ FINE_REACH_PX = 3
 FLAT_SHARE = 0.5
 UNLIKELY = 6.0
 ROWS_TOGETHER = 64
+RIGID_SPACING, RIGID_NODES = 2.0, 3
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Registration:
     coarse, wide, cells : the template prepared for the whole frame, for windows of it (both binned), and for cells
     members : int64 (windows, most), cells of ``wide`` in each window, filled up with -1
     spread : float32 (cells, windows), from windows to cells
+    rigid : of the field that is estimated, give only the mean
     """
 
     plan: MotionPlan
@@ -51,7 +53,13 @@ class Registration:
     modes: Modes
     members: FloatArray
     spread: FloatArray
+    rigid: bool
     threads: int
+
+    @property
+    def nodes(self) -> tuple[FloatArray, ...]:
+        """Nodes of the displacement that is given, one array per axis."""
+        return middle_nodes(self.grid.dims) if self.rigid else self.grid.nodes
 
 
 @dataclass(frozen=True)
@@ -73,9 +81,13 @@ class Estimate:
 def prepare_registration(
     template: FloatArray, weight: FloatArray, plan: MotionPlan, *, modes: Modes | None, threads: int
 ) -> Registration:
-    """Prepare for registering frames to ``template`` (float32 dims, raw pixel values); modes are made if not given."""
+    """Prepare for registering frames to ``template`` (float32 dims, raw pixel values); modes are made if not given.
+
+    What tells most about displacement is not spread evenly over the frame: where the scene bends, a displacement fitted
+    to all of it would be that of its brightest part. Rigid motion is therefore the mean of a field with a few nodes.
+    """
     local, bins = plan.spacing is not None, choose_bins(plan.dims)
-    grid = make_grid(plan.dims, spacing=plan.patch_spacing, local=local, bins=bins)
+    grid = make_grid(plan.dims, spacing=plan.spacing or _wide_spacing(plan), local=True, bins=bins)
     seen = band_pass(template[None], plan.high_pass)[0]
     small, small_weight = (bin_frames(i[None], bins)[0] for i in (seen, weight))
     limits = [-(-limit // b) for limit, b in zip(plan.max_shift, bins, strict=True)]
@@ -93,8 +105,15 @@ def prepare_registration(
     coarse = prepare_coarse(small, small_weight, limits=limits3, radius=radius)
     members, spread = _search_windows(windows, grid, plan.patch_size if local else None)
     return Registration(
-        plan, grid, seen, weight, bins, coarse, wide, cells, modes or make_modes(cells, grid), members, spread, threads
-    )
+        plan, grid, seen, weight, bins, coarse, wide, cells, modes or make_modes(cells, grid), members, spread,
+        not local, threads,
+    )  # fmt: skip
+
+
+def _wide_spacing(plan: MotionPlan) -> tuple[float, ...]:
+    """Return the distance of nodes along each axis where only the mean of their displacement is wanted."""
+    widest = [n / (RIGID_NODES - 1) for n in plan.dims]
+    return tuple(max(s, min(RIGID_SPACING * s, most)) for s, most in zip(plan.patch_spacing, widest, strict=True))
 
 
 def _search_windows(blocks: Grid, grid: Grid, size: tuple[float, ...] | None) -> tuple[FloatArray, FloatArray]:
@@ -234,7 +253,7 @@ def shifts_of(whole: FloatArray, values: FloatArray, registration: Registration)
     mean = np.einsum("n,tna->ta", mean_of_nodes(grid).astype(np.float32), local)
     most = np.array(plan.max_shift, np.float32)
     rigid = np.clip(whole + mean, -most, most).astype(np.float32)
-    if nodes == 1:
+    if nodes == 1 or registration.rigid:
         return Shifts(rigid)
     limit = np.array(plan.max_deviation, np.float32)
     field = rigid[:, None] + np.clip(local - mean[:, None], -limit, limit)

@@ -14,7 +14,6 @@ from caiman_pipeline.io.readers import open_file
 from caiman_pipeline.io.records import shifts_from_result
 from caiman_pipeline.io.results import load_result
 from caiman_pipeline.motion.choose import METHODS, judge
-from caiman_pipeline.motion.estimate import prepare_registration
 from caiman_pipeline.motion.grid import middle_nodes
 from caiman_pipeline.motion.plan import MotionPlan
 from caiman_pipeline.motion.results import TemplateResult, slice_shifts
@@ -70,18 +69,15 @@ def make_template(
     refined = refine_template(
         source, stretches, start, plan=plan, rounds=rounds, fixed=image is not None, threads=threads, progress=progress
     )
-    registration, template = refined.registration, refined.image
-    verdict = judge(source, stretches, registration, wanted=method)
+    template = refined.image
+    verdict = judge(source, stretches, refined.registration, wanted=method)
     kept = verdict.kept if keep_better else method
     if kept == "none" and image is None:
         template = mean
-    if kept != "piecewise" and plan.spacing:
-        rigid = replace(plan, spacing=None)
-        registration = prepare_registration(template, registration.weight, rigid, modes=None, threads=threads)
     return TemplateResult(
-        template=template, weight=registration.weight, mask=refined.inside, mean_before=mean, method=kept,
+        template=template, weight=refined.registration.weight, mask=refined.inside, mean_before=mean, method=kept,
         scores=verdict.scores, scan_offset_px=source.scan_offset_px, sample=np.array(stretches),
-        modes=modes_to_arrays(registration.modes), given=None,
+        modes=modes_to_arrays(refined.registration.modes), given=None,
     )  # fmt: skip
 
 

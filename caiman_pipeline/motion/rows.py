@@ -230,8 +230,10 @@ def corrected_row(
 
 @njit(cache=True, nogil=True)
 def row_work(width: int, box: FloatArray) -> tuple[FloatArray, ...]:
-    """Return memory for one row: displacement, whole part, its changes, weights per axis, and of one pixel alone; a sum
-    of rows; and what is inside."""
+    """Return memory for one row, and what is inside.
+
+    For displacement, whole part, its changes, weights per axis, and of one pixel alone; and for a sum of rows.
+    """
     weights, few = np.ones((3, TAPS, width), np.float32), np.ones((3, TAPS, 1), np.float32)
     line = np.empty(width + TAPS - 1, np.float32)
     displacement, whole = np.zeros((3, width), np.float32), np.zeros((3, width), np.int32)

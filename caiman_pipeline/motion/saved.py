@@ -51,9 +51,9 @@ def make_correction(
     """
     local = replace(plan, spacing=plan.patch_spacing)
     flow = prepare(template, local, threads=threads) if any(plan.max_shift) else None
-    registration = flow if template.method == "piecewise" else None
-    if template.method == "rigid":
-        registration = prepare(template, replace(plan, spacing=None), threads=threads)
+    registration = None
+    if template.method in ("rigid", "piecewise"):
+        registration = replace(prepare(template, plan, threads=threads), rigid=template.method == "rigid")
     scale, nodes = sum_scale(*values), _nodes(template, registration)
     return Correction(
         registration=registration,
@@ -93,7 +93,7 @@ def _nodes(template: TemplateResult, registration: Registration | None) -> tuple
     if template.given is not None and template.given.field is not None:
         return template.given.grid
     if registration is not None:
-        return registration.grid.nodes
+        return registration.nodes
     return middle_nodes(template.template.shape)
 
 

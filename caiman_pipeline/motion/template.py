@@ -139,7 +139,7 @@ def _add_residual(
 def sweep(source: Source, stretches: Ranges, registration: Registration) -> Sweep:
     """Register the sample's frames, move them back and average them."""
     plan = registration.plan
-    warping = plan_warp(plan.dims, registration.grid.nodes, inside=source.inside, border="nearest", minimum=0.0)
+    warping = plan_warp(plan.dims, registration.nodes, inside=source.inside, border="nearest", minimum=0.0)
     total, power = np.zeros(plan.dims), np.zeros(plan.dims)
     outside, values, used, scratch = np.zeros(plan.dims, np.int32), [], 0, Scratch()
     rigid, spare = [np.zeros((0, len(plan.dims)), np.float32)], list[FloatArray]()
@@ -213,19 +213,15 @@ def refine_template(
     schedule = [replace(plan, spacing=None)] * rounds + ([plan] * LOCAL_ROUNDS if plan.spacing else [])
     for step, current in enumerate(schedule):
         registration = prepare_registration(image, weight, current, modes=None, threads=threads)
-        if modes is not None and current.spacing:
+        if modes is not None:
             registration = replace(registration, modes=inherit(registration.modes, modes))
-        used = (
-            stretches
-            if current.spacing == plan.spacing
-            else stretches[:: max(1, min(2, len(stretches) // FEWEST_STRETCHES))]
-        )
-        result = sweep(source, used, registration)
+        every = max(1, min(2, len(stretches) // FEWEST_STRETCHES)) if step < rounds - 1 or current != plan else 1
+        result = sweep(source, stretches[::every], registration)
         if step == 0 and not fixed:
             result = centred(result)
         weight = weight_of(result.variance, source)
         image = image if fixed else result.mean
-        if current.spacing:
+        if current == plan:
             modes = learn(registration.modes, result.values, reach=plan.reach)
         progress(step + 1, len(schedule))
     registration = prepare_registration(image, weight, plan, modes=None, threads=threads)

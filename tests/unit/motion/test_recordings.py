@@ -91,7 +91,7 @@ def test_one_far_frame_is_listed_and_widens_no_border(record, run_motion):
     true = wander(T, size=1.0)
     true[40] = (11, -9)
     outcome = run_motion(record(film(SCENE, lambda t: true[t], T)), method="rigid", max_shift="16 px")
-    np.testing.assert_allclose(outcome["rigid"][40] - outcome["rigid"][41], true[40] - true[41], atol=0.1)
+    np.testing.assert_allclose(outcome["rigid"][40] - outcome["rigid"][41], true[40] - true[41], atol=0.15)
     assert outcome["border"].max() <= 2
     assert list(np.flatnonzero(outcome["beyond_border"])) == [40]
     assert any("beyond the border: 40" in w for w in outcome.joined.warnings)
