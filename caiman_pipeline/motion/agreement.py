@@ -94,25 +94,17 @@ def _lines(image: FloatArray, low: FloatArray, high: FloatArray, shape: FloatArr
                 out[at + x - low[2]] = image[z, y, x]
 
 
-@njit(cache=True, nogil=True)
-def _weighed(
-    weight: FloatArray, frame: FloatArray, z: int, y: int, x: int, still: FloatArray, at: int, out: FloatArray
-) -> None:
-    """Write ``STEP`` values of weight x (frame - template); a fixed number, so that the loop runs on vectors."""
-    for k in range(U(STEP)):
-        out[at + k] = weight[at + k] * (frame[z, y, x + k] - still[at + k])
-
-
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, fastmath={"contract", "nsz"})
 def _residual(
-    frame: FloatArray, offset: FloatArray, low: FloatArray, high: FloatArray, shape: FloatArray, still: FloatArray,
-    weight: FloatArray, out: FloatArray,
+    frames: FloatArray, t: int, offset: FloatArray, low: FloatArray, high: FloatArray, shape: FloatArray,
+    still: FloatArray, weight: FloatArray, out: FloatArray,
 ) -> None:  # fmt: skip
-    """Write weight x (frame - template) of one cell, moved back by its offset, in lines.
+    """Write weight x (frame - template) of one cell of frame ``t``, moved back by its offset, in lines.
 
-    Lines are filled in whole steps; what is written beyond a line's end is zero, or overwritten by the line after it.
+    Lines are filled in whole steps, for vectors; what is written beyond a line's end is zero, or overwritten by the line
+    after it. No array is cut or handed on in the loop, which would cost more than the arithmetic.
     """
-    depth, height, width = frame.shape
+    _, depth, height, width = frames.shape
     size, first = high[2] - low[2], low[2] + offset[2]
     steps = (size + STEP - 1) // STEP * STEP
     inside = first >= 0 and first + steps <= width
@@ -122,11 +114,12 @@ def _residual(
             fy = U(min(max(y + offset[1], 0), height - 1))
             target = (z - low[0]) * shape[1] + (y - low[1]) * shape[2]
             if inside:
-                for x in range(0, steps, STEP):
-                    _weighed(weight, frame, fz, fy, U(first + x), still, U(target + x), out)
+                column, at = U(first), U(target)
+                for k in range(U(steps)):
+                    out[at + k] = weight[at + k] * (frames[t, fz, fy, column + k] - still[at + k])
             else:
                 for x in range(size):
-                    value = frame[fz, fy, U(min(max(first + x, 0), width - 1))]
+                    value = frames[t, fz, fy, U(min(max(first + x, 0), width - 1))]
                     out[target + x] = weight[target + x] * (value - still[target + x])
 
 
@@ -186,7 +179,7 @@ def _agreement(
         along, alone = projection[cell], own[cell]
         for t in range(len(frames)):
             target = out[t, cell]
-            _residual(frames[t], offsets[cell, t], low, high, shape, still, w, residual)
+            _residual(frames, U(t), offsets[cell, t], low, high, shape, still, w, residual)
             slow = _three(residual, u0, u1, u2, U(shape[0] * shape[1]))
             _all_lags(residual, around, shape, reach, few, target)
             _project(slow, along, alone, target)
