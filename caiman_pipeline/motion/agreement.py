@@ -94,7 +94,7 @@ def _lines(image: FloatArray, low: FloatArray, high: FloatArray, shape: FloatArr
                 out[at + x - low[2]] = image[z, y, x]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "nsz"})
+@njit(cache=True, nogil=True)
 def _residual(
     frames: FloatArray, t: int, offset: FloatArray, low: FloatArray, high: FloatArray, shape: FloatArray,
     still: FloatArray, weight: FloatArray, out: FloatArray,
