@@ -143,7 +143,10 @@ def roc_auc(scores: FloatArray, is_soma: FloatArray) -> float:
 
 
 def judge(network: Network, examples: Labelled) -> dict[str, Any]:
-    """Return the figures of a network on examples: ROC, its area, and how often scores come true."""
+    """Return the figures of a network on examples: ROC, its area, and how often scores come true.
+
+    ``lowest_keeping_99`` is the score, rounded down, that 99% of the somata have at least.
+    """
     scores = classify(network, examples.crops)
     edges = np.linspace(0, 1, 11)
     which = np.clip(np.digitize(scores, edges) - 1, 0, 9)
@@ -161,6 +164,7 @@ def judge(network: Network, examples: Labelled) -> dict[str, Any]:
     return {
         "examples": len(scores), "somata": int(examples.is_soma.sum()), "auc": roc_auc(scores, examples.is_soma),
         "roc": curve, "reliability": reliability,
+        "lowest_keeping_99": float(np.floor(100 * np.quantile(scores[examples.is_soma], 0.01)) / 100),
     }  # fmt: skip
 
 

@@ -115,6 +115,16 @@ def test_training_tells_round_from_thin_and_is_repeatable(tmp_path: Path) -> Non
     np.testing.assert_allclose(classify(train(examples(), settings), crops), classify(network, crops), atol=1e-3)
 
 
+def test_the_figures_name_the_score_that_nearly_all_somata_have() -> None:
+    given = examples(200, seed=3)
+    network = load_network()
+    scores = classify(network, given.crops)[given.is_soma]
+    figures = judge(network, given)
+    assert (scores >= figures["lowest_keeping_99"]).mean() >= 0.99
+    assert (scores >= figures["lowest_keeping_99"] + 0.011).mean() <= 0.995
+    assert figures["somata"] == len(scores)
+
+
 def test_training_on_one_kind_only_is_refused() -> None:
     only = examples()
     with pytest.raises(PipelineError, match="several recordings"):
