@@ -12,7 +12,7 @@ from pathlib import Path
 
 from caiman_pipeline.batch import recording_state
 from caiman_pipeline.joblogs import STAGE_ORDER, JobLog, read_logs
-from caiman_pipeline.planning import COSTS, UNKNOWN_SIZE, MovieSize
+from caiman_pipeline.planning import COSTS, MovieSize
 
 STANDINGS = ("done", "running", "failed", "waiting")
 
@@ -35,14 +35,14 @@ class BatchStatus:
     ----------
     standings : recordings by done, running, failed, waiting
     failed : recording and reason
-    remaining_s : seconds of all jobs that are still to be done, one after another
-    eta_s : seconds until all is done with as many jobs at once as now; None if none is running
+    remaining_s : seconds of all jobs that are still to be done, one after another; None if no recording's size is known
+    eta_s : seconds until all is done with as many jobs at once as now; None if none is running, or none's size is known
     """
 
     standings: dict[str, int]
     running: tuple[RunningJob, ...]
     failed: tuple[tuple[str, str], ...]
-    remaining_s: float
+    remaining_s: float | None
     eta_s: float | None
 
 
@@ -52,12 +52,12 @@ def batch_status(results: Path, recordings: Iterable[str]) -> BatchStatus:
     Notes
     -----
     What is left is predicted as `plan` predicts it, times how much longer (or shorter) than predicted the finished jobs
-    of this batch took.
+    of this batch took. A recording that was not inspected yet is taken to be like the others.
     """
     standings: Counter[str] = Counter()
     running: list[RunningJob] = []
     failed: list[tuple[str, str]] = []
-    taken = predicted = left = 0.0
+    work: list[_Work] = []
     for name in recordings:
         logs = read_logs(results / name / "logs")
         at_work = [RunningJob(name, log.job, log.host, log.memory_mb) for log in logs if log.is_running()]
@@ -66,33 +66,56 @@ def batch_status(results: Path, recordings: Iterable[str]) -> BatchStatus:
         standings[standing] += 1
         running += at_work
         failed += [(name, f"{state.stage}: {state.reason}")] if standing == "failed" else []
-        costs = _stage_seconds(results / name / "inspect" / "movie_info.json")
-        spent, known, open_ = _tally(logs, costs)
-        taken, predicted = taken + spent, predicted + known
-        left += open_ if standing in ("running", "waiting") else 0.0
-    remaining = left * (taken / predicted if predicted else 1.0)
+        work.append(_tally(logs, results / name, to_do=standing in ("running", "waiting")))
+    remaining = _remaining_s(work)
     counts = {standing: standings[standing] for standing in STANDINGS}
-    eta = remaining / len(running) if running else None
+    eta = remaining / len(running) if running and remaining is not None else None
     return BatchStatus(counts, tuple(running), tuple(failed), remaining, eta)
 
 
+@dataclass(frozen=True)
+class _Work:
+    """Seconds of a recording's finished stages, measured and predicted, and of all stages (None: size unknown)."""
+
+    taken: float
+    done: float
+    all: float | None
+    to_do: bool
+
+
+def _remaining_s(work: list[_Work]) -> float | None:
+    """Return the seconds that are left to do, or None where nothing is known of any recording."""
+    waiting = [w for w in work if w.to_do]
+    known = [w.all for w in work if w.all is not None]
+    if not waiting:
+        return 0.0
+    if not known:
+        return None
+    usual = sum(known) / len(known)
+    taken, predicted = sum(w.taken for w in work), sum(w.done for w in work)
+    left = sum((usual if w.all is None else w.all) - w.done for w in waiting)
+    return left * (taken / predicted if predicted else 1.0)
+
+
 def _stage_seconds(movie_info: Path) -> dict[str, float]:
-    """Return what each stage should take on one core, from the recording's size, s."""
+    """Return what each stage should take on one core, from the recording's size, s; nothing before it is known."""
     from caiman_pipeline.io.records import load_movie_info
 
-    size = UNKNOWN_SIZE
-    if movie_info.exists():
-        info = load_movie_info(movie_info)
-        size = MovieSize(info.n_frames, info.dims, 4)
+    if not movie_info.exists():
+        return {}
+    info = load_movie_info(movie_info)
+    size = MovieSize(info.n_frames, info.dims, 4)
     return {stage: cost.start_s + cost.core_seconds(size) for stage, cost in COSTS.items()}
 
 
-def _tally(logs: list[JobLog], costs: dict[str, float]) -> tuple[float, float, float]:
-    """Return seconds that finished stages took, what was predicted for these, and what is predicted for the others."""
-    taken = {stage: sum(log.seconds for log in logs if log.stage == stage) for stage in STAGE_ORDER}
+def _tally(logs: list[JobLog], folder: Path, *, to_do: bool) -> _Work:
+    """Add up what the stages of one recording took and should take."""
+    costs = _stage_seconds(folder / "inspect" / "movie_info.json")
+    if not costs:
+        return _Work(0.0, 0.0, None, to_do)
     done = {stage for stage in STAGE_ORDER if _is_done([log for log in logs if log.stage == stage])}
-    known = sum(costs[stage] for stage in done)
-    return sum(taken[stage] for stage in done), known, sum(costs.values()) - known
+    taken = sum(log.seconds for log in logs if log.stage in done)
+    return _Work(taken, sum(costs[stage] for stage in done), sum(costs.values()), to_do)
 
 
 def _is_done(logs: list[JobLog]) -> bool:

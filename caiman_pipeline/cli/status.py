@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from caiman_pipeline.status import BatchStatus
 
 SHOWN = 20
 
@@ -19,7 +23,7 @@ def run(args: argparse.Namespace) -> None:
     """Print where the sheet's recordings stand."""
     from caiman_pipeline.checking import load_run
     from caiman_pipeline.config.sheet import load_sheet
-    from caiman_pipeline.status import batch_status, in_words
+    from caiman_pipeline.status import batch_status
 
     config, sheet = load_run(args.config, args.sheet)
     status = batch_status(args.results or Path(config.paths.results), load_sheet(sheet, config))
@@ -31,8 +35,15 @@ def run(args: argparse.Namespace) -> None:
         if len(rows) > SHOWN:
             print(f"... and {len(rows) - SHOWN} more {kind}")
     counts = ", ".join(f"{n} {standing}" for standing, n in status.standings.items())
-    when = f"done in about {in_words(status.eta_s)}" if status.eta_s is not None else "no job is running"
-    left = f"; {in_words(status.remaining_s)} of work left" if status.remaining_s else ""
-    print(
-        f"{sum(status.standings.values())} recordings: {counts}. {when if status.remaining_s else 'Nothing left'}{left}"
-    )
+    print(f"{sum(status.standings.values())} recordings: {counts}. {_what_is_left(status)}")
+
+
+def _what_is_left(status: BatchStatus) -> str:
+    from caiman_pipeline.status import in_words
+
+    if status.remaining_s == 0:
+        return "Nothing left"
+    when = "no job is running" if not status.running else "some jobs are running"
+    if status.eta_s is not None:
+        when = f"done in about {in_words(status.eta_s)}"
+    return when + (f"; {in_words(status.remaining_s)} of work left" if status.remaining_s else "")

@@ -10,9 +10,11 @@ import pytest
 
 from caiman_pipeline.batch import recording_state
 from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.io.records import save_movie_info
 from caiman_pipeline.joblogs import read_log
 from caiman_pipeline.orphans import cancel_orphans, find_orphans
 from caiman_pipeline.status import batch_status, in_words
+from caiman_pipeline.types import MovieInfo, SourceFile
 
 JOB = """
 import argparse, sys, time
@@ -50,8 +52,18 @@ def test_a_running_job_is_seen_with_its_memory(job, tmp_path):
     (found,) = status.running
     assert (found.recording, found.job) == ("rec", "merge")
     assert found.memory_mb > 300
-    assert status.eta_s > 0
+    assert (status.eta_s, status.remaining_s) == (None, None)
     assert recording_state(tmp_path / "rec", "rec").reason == "is running"
+
+
+def test_a_recording_that_was_not_inspected_is_taken_to_be_like_the_others(job, tmp_path):
+    source = SourceFile("m.tif", 5000, 1, 1)
+    info = MovieInfo("rec", (source,), None, None, (256, 300), "u2", 30.0, 0.0, 9.0, 0.0, (), ((0, 0), (0, 0)), ())
+    save_movie_info(tmp_path / "rec/inspect/movie_info.json", info)
+    one = batch_status(tmp_path, ["rec"])
+    three = batch_status(tmp_path, ["rec", "later", "last"])
+    assert one.eta_s == one.remaining_s > 10
+    assert three.remaining_s == pytest.approx(3 * one.remaining_s)
 
 
 def test_a_request_to_stop_leaves_a_reason_and_nothing_half_done(job, tmp_path):
