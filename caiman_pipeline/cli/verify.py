@@ -24,8 +24,9 @@ def run(args: argparse.Namespace) -> None:
         raise PipelineError(f"{args.results}: no recordings there. Name the results folder.")
     verified = [verify_recording(args.results / name, checksums=args.checksums) for name in names]
     for one in verified:
-        state = f"{len(one.findings)} problem(s)" if one.findings else "ok"
-        print(f"{one.recording}: {state}, {one.n_files} results by version {', '.join(one.versions) or 'unknown'}")
+        state = f"{len(one.findings)} problem(s)" if one.findings else "ok" if one.n_files else "nothing to verify"
+        versions = f" by version {', '.join(one.versions)}" if one.versions else ""
+        print(f"{one.recording}: {state}, {one.n_files} results{versions}")
         for finding in one.findings:
             print(f"  {finding.path}: {finding.problem}")
     if problems := sum(len(one.findings) for one in verified):
