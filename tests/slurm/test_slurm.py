@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -42,17 +43,28 @@ def movies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {**found, "cut": folder / "cut.tif", "gone": folder / "gone.tif"}
 
 
-@pytest.fixture(scope="session")
-def locally(movies: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results of the good recordings, from this machine without a cluster and without cutting."""
+@pytest.fixture
+def locally(movies: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Path]]:
+    """Start an analysis of the good recordings without a cluster and without cutting; call it to wait for the results.
+
+    It goes on beside the test, which mostly waits for the scheduler.
+    """
     folder = tmp_path_factory.mktemp("locally")
     rows = "".join(ROW.format(name=name, movie=movies[name]) for name in GOOD)
     (folder / "recordings.tsv").write_text(SHEET + rows)
     command = [BIN / "snakemake", "--snakefile", ROOT / "Snakefile", "--cores", "2"]
     command += ["--config", "paths={recordings: recordings.tsv}"]
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
-    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
-    return folder / "results"
+    with (folder / "run.log").open("w") as output:
+        run = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output)
+
+    def results() -> Path:
+        assert run.wait(2400) == 0, (folder / "run.log").read_text()[-3000:]
+        return folder / "results"
+
+    yield results
+    run.terminate()
+    run.wait(60)
 
 
 def _states(batch: Batch) -> dict[str, dict[str, str]]:
@@ -101,8 +113,9 @@ def test_twelve_recordings_survive_a_bad_day(batch: Batch, cluster, movies, loca
     assert "Trying to restart" in batch.output
     assert "Error in rule patch_cnmf" in batch.output
     assert not list((batch.folder / "results").rglob("*.part"))
+    expected = locally()
     for name in GOOD:
-        assert not _differences(locally / name, batch.folder / "results" / name), name
+        assert not _differences(expected / name, batch.folder / "results" / name), name
 
 
 def test_the_profile_is_found_by_its_name_in_the_checkout(cluster):
