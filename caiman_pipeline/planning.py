@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from caiman_pipeline.config.sheet import Recording
 
 PIXELS_PER_CELL = 500
+# Raw frames are read in chunks of 16 MiB.
+CHUNK_MB = 16 * 2**20 / 1e6
 # What rules ask for, of what is predicted.
 MARGIN = 1.25
 # On a cluster each job has two Snakemake processes beside the stage's own; measured 146 and 138 MB.
@@ -45,6 +47,11 @@ class MovieSize:
     def frame_mb(self) -> float:
         """One frame as float32, MB."""
         return prod(self.dims) * 4 / 1e6
+
+    @property
+    def n_chunks(self) -> int:
+        """Chunks that the raw movie is read in."""
+        return math.ceil(self.n_frames * prod(self.dims) * self.pixel_bytes / 1e6 / CHUNK_MB)
 
     @property
     def part_mb(self) -> float:
@@ -72,7 +79,7 @@ class StageCost:
     ----------
     base_mb : memory of the process before it reads anything
     parts, images, traces : parts of the movie, images of frame size, and sets of traces held at once
-    raw_chunks : chunks of raw frames (16 MiB) held per thread
+    raw_chunks : chunks of raw frames held per thread that has one to work on
     start_s, ns : seconds to start, and nanoseconds per pixel and frame on one core
     us_pixel, ns_trace : microseconds per pixel of a frame, and nanoseconds per trace and frame, on one core
     """
@@ -90,7 +97,7 @@ class StageCost:
     def memory_mb(self, size: MovieSize, threads: int) -> float:
         """Return the peak memory of one job, MB."""
         held = self.parts * size.part_mb + self.images * size.frame_mb + self.traces * size.traces_mb
-        return self.base_mb + held + self.raw_chunks * threads * 16 * 1.05
+        return self.base_mb + held + self.raw_chunks * min(threads, size.n_chunks) * CHUNK_MB
 
     def core_seconds(self, size: MovieSize) -> float:
         """Return the time of all jobs of the stage together on one core, s."""

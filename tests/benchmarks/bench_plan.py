@@ -19,7 +19,7 @@ import numpy as np
 
 from caiman_pipeline.io.records import load_movie_info
 from caiman_pipeline.joblogs import read_log
-from caiman_pipeline.planning import COSTS, MovieSize, disk_mb
+from caiman_pipeline.planning import CHUNK_MB, COSTS, MovieSize, disk_mb
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -127,10 +127,10 @@ def fit(measured: list[Measured]) -> None:
 
     for stage in COSTS:
         rows = [m for m in measured if m.stage == stage]
-        chunks = COSTS[stage].raw_chunks * 16 * 1.05
+        chunks = COSTS[stage].raw_chunks * CHUNK_MB
         held = np.array([[1.0, m.size.part_mb, m.size.frame_mb, m.size.traces_mb] for m in rows])
         peak = np.array([m.memory_mb for m in rows])
-        rest = np.array([m.memory_mb - chunks * m.threads for m in rows])
+        rest = np.array([m.memory_mb - chunks * min(m.threads, m.size.n_chunks) for m in rows])
         found, _ = nnls(held / peak[:, None], rest / peak)
         error = (held @ found - rest) / peak
         print(f"{stage:<17} base, parts, images, traces = {np.round(found, 2)}, off by {np.round(error * 100)} %")
