@@ -18,6 +18,9 @@ class TraceSettings(Section):
         "oasis", "", "Solver: exact active sets, or a convex solver (needs cvxpy, slow) as a check of penalty l1."
     )
     solver: Literal["CLARABEL", "SCS", "ECOS"] = key("CLARABEL", "", "Solver that cvxpy is to use with method convex.")
+    polarity: Literal[1, -1] = key(
+        1, "", "Activity makes the trace brighter (1) or darker (-1, a negative-going indicator)."
+    )
     order: Literal[0, 1, 2] = key(
         2, "", "Order of the calcium's autoregression: 2 rise and decay, 1 instant rise, 0 no dynamics."
     )

@@ -20,6 +20,7 @@ from caiman_pipeline.types import FloatArray
 
 BLOCK_VALUES, BLOCK_ROWS = 2**17, 8
 EVENT_SNR = 3.0
+POLARITY_SAMPLES, FAR_SNR, FAR_RATIO = 4096, 4.0, 1.5
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,16 @@ def join(blocks: list[Deconvolution]) -> Deconvolution:
 
 def infer_block(traces: FloatArray, settings: TraceSettings, timing: Timing, *, threads: int) -> Inference:
     """Deconvolve traces (K, T) that fit in memory together with some working arrays of their size."""
+    found = _infer_rising(settings.polarity * np.ascontiguousarray(traces, np.float32), settings, timing, threads)
+    if settings.polarity > 0:
+        return found
+    activity = replace(found.activity, baseline=-found.activity.baseline)
+    return Inference(activity, -found.fluorescence, -found.transients)
+
+
+def _infer_rising(traces: FloatArray, settings: TraceSettings, timing: Timing, threads: int) -> Inference:
+    """Deconvolve traces in which activity is upwards."""
     method = method_from(settings, timing)
-    traces = np.ascontiguousarray(traces, np.float32)
     noise = noise_level(traces, band=method.noise_band, average=method.noise_average, threads=threads)
     detrended = detrend(traces, settings, timing, threads=threads)
     ar, fallback = time_constants(detrended, noise, settings, timing)
@@ -134,8 +143,19 @@ def infer_block(traces: FloatArray, settings: TraceSettings, timing: Timing, *, 
         ar, _ = optimise_on_events(linear, result.denoised, result.baseline, ar, n_events=settings.optimize_events)
         result = _solve(linear, noise, ar, method, settings=settings, threads=threads)
     notes = ("ar_fallback" if failed else "" for failed in fallback)
-    flags = tuple(" ".join(filter(None, pair)) for pair in zip(result.flags, notes, strict=True))
+    signs = ("downward" if down else "" for down in points_down(detrended, noise))
+    flags = tuple(" ".join(filter(None, words)) for words in zip(result.flags, notes, signs, strict=True))
     return _describe(replace(result, flags=flags), traces, detrended, settings)
+
+
+def points_down(traces: FloatArray, noise: FloatArray) -> FloatArray:
+    """Return which traces reach further below their median than above, far beyond their noise, bool (K,)."""
+    down = np.zeros(len(traces), bool)
+    for k in np.flatnonzero(noise > 0):
+        seen = traces[k, :: max(1, traces.shape[1] // POLARITY_SAMPLES)]
+        low, middle, high = np.percentile(seen[np.isfinite(seen)], [0.5, 50.0, 99.5])
+        down[k] = middle - low > max(FAR_SNR * noise[k], FAR_RATIO * (high - middle))
+    return down
 
 
 def _describe(result: Deconvolution, traces: FloatArray, detrended: FloatArray, settings: TraceSettings) -> Inference:
@@ -190,10 +210,10 @@ def _solve(
 ) -> Deconvolution:  # fmt: skip
     if settings.method == "convex":
         return deconvolve_convex(
-            traces, noise=noise, ar=ar, baseline=settings.baseline, level=settings.baseline_level,
+            traces, noise=noise, ar=ar, baseline=settings.baseline, level=settings.polarity * settings.baseline_level,
             solver=settings.solver,
         )  # fmt: skip
-    level = np.full(len(traces), settings.baseline_level)
+    level = np.full(len(traces), settings.polarity * settings.baseline_level)
     return deconvolve(traces, method, noise=noise, ar=ar, baseline=level, threads=threads)
 
 

@@ -44,6 +44,26 @@ def test_spikes_are_found_at_any_frame_rate(rate_hz):
         assert result.flags[k] == ""
 
 
+def test_a_negative_going_indicator_is_deconvolved_with_its_polarity_and_else_flagged():
+    traces, spikes, _ = fluorescence(noise=0.15)
+    rising, falling = infer_block(traces, TraceSettings(), TIMING, threads=1), 100 - traces
+    turned = infer_block(falling, TraceSettings(polarity=-1), TIMING, threads=1)
+    np.testing.assert_allclose(turned.activity.deconvolved, rising.activity.deconvolved, atol=0.02)
+    np.testing.assert_allclose(turned.activity.baseline, 100 - rising.activity.baseline, rtol=1e-3)
+    np.testing.assert_allclose(turned.fluorescence, 100 - rising.fluorescence, atol=0.05)
+    np.testing.assert_allclose(turned.transients, -rising.transients, atol=0.02)
+    wrong = infer(falling)
+    assert all("downward" in flag for flag in wrong.flags)
+    assert not any("downward" in flag for flag in (*rising.activity.flags, *turned.activity.flags))
+    assert max(smooth_correlation(wrong.deconvolved[k], spikes[k], 4) for k in range(3)) < 0.5
+
+
+def test_noise_and_gaps_are_not_taken_for_a_negative_going_indicator():
+    noise = np.random.default_rng(4).standard_normal((20, 3000)).astype(np.float32)
+    noise[3, 100:900] = np.nan
+    assert not any("downward" in flag for flag in infer(noise).flags)
+
+
 def test_slow_drift_does_no_harm_once_detrended():
     traces, spikes, _ = fluorescence(drift=60.0)
     with_drift = [smooth_correlation(infer(traces).deconvolved[k], spikes[k], 4) for k in range(3)]
@@ -127,8 +147,9 @@ def test_fluorescence_of_the_model_has_the_traces_size():
 
 
 CHANGES = {
-    "order": {"order": 1}, "order without dynamics": {"order": 0}, "penalty": {"penalty": "l0"},
-    "penalty none": {"penalty": "nonnegative"}, "penalty_bounds": {"penalty_bounds": (4.0, 5.0)},
+    "polarity": {"polarity": -1}, "order": {"order": 1},
+    "order without dynamics": {"order": 0}, "penalty": {"penalty": "l0"}, "penalty none": {"penalty": "nonnegative"},
+    "penalty_bounds": {"penalty_bounds": (4.0, 5.0)},
     "baseline": {"baseline": "fixed"}, "detrend_window_s": {"detrend_window_s": 5.0},
     "detrend_quantile": {"detrend_quantile": 40.0, "baseline": "fixed"}, "linear_range": {"linear_range": 5.0},
     "time_constants given": {"time_constants": "given"}, "time_constants estimated": {"time_constants": "estimated"},
