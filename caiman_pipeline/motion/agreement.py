@@ -101,8 +101,8 @@ def _residual(
 ) -> None:  # fmt: skip
     """Write weight x (frame - template) of one cell of frame ``t``, moved back by its offset, in lines.
 
-    Lines are filled in whole steps, for vectors; what is written beyond a line's end is zero, or overwritten by the line
-    after it. No array is cut or handed on in the loop, which would cost more than the arithmetic.
+    Lines are filled in whole steps, for vectors; what is written beyond a line's end is zero, or overwritten by the
+    line after it. No array is cut or handed on in the loop, which would cost more than the arithmetic.
     """
     _, depth, height, width = frames.shape
     size, first = high[2] - low[2], low[2] + offset[2]

@@ -98,5 +98,5 @@ def _fits(frames: FloatArray, at: FloatArray, registration: Registration, judged
     seen = band_pass(frames, registration.plan.high_pass)
     offsets = np.rint(at)
     surfaces = cell_agreement(seen, offsets, registration.cells)
-    found = linearise(surfaces, registration.cells, at - offsets, np.ones(len(frames), np.float32))
+    found = linearise(surfaces, registration.cells, at - offsets, np.ones(at.shape[:2], np.float32))
     return found[:, judged, 0].sum(1, dtype=np.float64)

@@ -12,14 +12,14 @@ from caiman_pipeline.motion.agreement import cell_agreement
 from caiman_pipeline.motion.filters import band_pass
 from caiman_pipeline.motion.grid import Grid, interpolation_weights, make_grid, mean_of_nodes, middle_nodes
 from caiman_pipeline.motion.modes import Modes, make_modes
-from caiman_pipeline.motion.peaks import frame_gain, linearise, patch_peaks
+from caiman_pipeline.motion.peaks import cell_gain, frame_gain, linearise, patch_peaks
 from caiman_pipeline.motion.plan import MotionPlan
 from caiman_pipeline.motion.rigid import CoarseTemplate, bin_frames, choose_bins, coarse_shifts, prepare_coarse
 from caiman_pipeline.motion.spread import spread
 from caiman_pipeline.motion.surfaces import CellTemplate, prepare_cells
 from caiman_pipeline.types import FloatArray, Shifts
 
-ROUNDS = 3
+ROUNDS, ROUNDS_ACROSS, STEP_ACROSS = 3, 6, 0.6
 FINE_REACH_PX = 3
 FLAT_SHARE = 0.5
 UNLIKELY = 6.0
@@ -166,9 +166,13 @@ def estimate_seen(seen: FloatArray, registration: Registration) -> Estimate:
     gain = frame_gain(surfaces, cells)
     at, moved = start - whole[:, None], offsets - whole[:, None]
     from_cells = np.ascontiguousarray(modes.to_cells.T)
-    for _ in range(ROUNDS):
-        slopes = linearise(surfaces, cells, at - moved, gain)[..., 1:]
-        values = mode_values(slopes, at, modes, from_cells)
+    across, values = cells.lags[0] > 0, np.zeros(0, np.float32)
+    for step in range(ROUNDS_ACROSS if across else ROUNDS):
+        gains = cell_gain(surfaces, cells, at - moved, gain)
+        slopes = linearise(surfaces, cells, at - moved, gains)[..., 1:]
+        fresh = mode_values(slopes, at, modes, from_cells)
+        # Between planes the likelihood bends more than its information says: full steps would swing around its top.
+        values = fresh if step == 0 or not across else values + np.float32(STEP_ACROSS) * (fresh - values)
         at = modes_at_cells(values * modes.gain, modes)
     ndim = len(registration.plan.dims)
     return Estimate(whole[:, 3 - ndim :].astype(np.int64), values, at_limit)

@@ -122,11 +122,35 @@ def _at_cell(
 
 
 @njit(cache=True, nogil=True)
+def _between_planes(
+    energy: FloatArray, across: FloatArray, gain: float, sizes: FloatArray, first: int, weights: FloatArray,
+    slopes: FloatArray, out: FloatArray,
+) -> None:  # fmt: skip
+    """Replace the interpolated energy of a displacement across planes by the energy of the interpolated template.
+
+    Planes are too far apart for the two to be alike: half-way between them an average has lost contrast, and with the
+    energy of a sharp template, displacements would be drawn to whole planes.
+    """
+    plane = sizes[1] * sizes[2]
+    value, slope = 0.0, 0.0
+    for a in range(4):
+        sharp = energy[(first + a) * plane + plane // 2]
+        value -= weights[a] * sharp
+        slope -= slopes[a] * sharp
+        for b in range(4):
+            value += weights[a] * weights[b] * across[first + a, first + b]
+            slope += 2 * weights[a] * slopes[b] * across[first + a, first + b]
+    out[0] -= 0.5 * gain * gain * value
+    out[1] -= 0.5 * gain * gain * slope
+
+
+@njit(cache=True, nogil=True)
 def _linearise(
     begin: int,
     end: int,
     agreement: FloatArray,
     energy: FloatArray,
+    across: FloatArray,
     gain: FloatArray,
     sizes: FloatArray,
     at: FloatArray,
@@ -139,7 +163,11 @@ def _linearise(
         for cell in range(agreement.shape[1]):
             for axis in range(3):
                 first[axis] = _taps(at[t, cell, axis], sizes[axis] // 2, weights[axis], slopes[axis])
-            _at_cell(agreement[t, cell], energy[cell], gain[t], sizes, first, weights, slopes, result)
+            _at_cell(agreement[t, cell], energy[cell], gain[t, cell], sizes, first, weights, slopes, result)
+            if sizes[0] > 1:
+                _between_planes(
+                    energy[cell], across[cell], gain[t, cell], sizes, first[0], weights[0], slopes[0], result
+                )  # fmt: skip
             out[t, cell] = result
 
 
@@ -150,9 +178,42 @@ def linearise(agreement: FloatArray, cells: CellTemplate, at: FloatArray, gain: 
     ----------
     agreement : float32 (T, cells, displacements), of ``cell_agreement``
     at : float32 (T, cells, 3), pixels from the offset at which the agreement was computed
-    gain : float32 (T,), brightness of each frame relative to the template
+    gain : float32 (T, cells), brightness of each frame's cells relative to the template
     """
     out = np.empty((*at.shape[:2], 4), np.float32)
     sizes = np.array([2 * r + 1 for r in cells.lags])
-    spread(_linearise, len(out), agreement, cells.energy, gain, sizes, np.ascontiguousarray(at, np.float32), out)
+    at = np.ascontiguousarray(at, np.float32)
+    spread(_linearise, len(out), agreement, cells.energy, cells.across, gain, sizes, at, out)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _gain_at(
+    begin: int, end: int, agreement: FloatArray, energy: FloatArray, across: FloatArray, sizes: FloatArray,
+    at: FloatArray, out: FloatArray,
+) -> None:  # fmt: skip
+    weights, slopes, first, result = np.zeros((3, 4)), np.zeros((3, 4)), np.zeros(3, np.int64), np.empty(4)
+    nothing = np.zeros_like(energy[0])
+    for t in range(begin, end):
+        for cell in range(agreement.shape[1]):
+            for axis in range(3):
+                first[axis] = _taps(at[t, cell, axis], sizes[axis] // 2, weights[axis], slopes[axis])
+            _at_cell(agreement[t, cell], nothing, 1.0, sizes, first, weights, slopes, result)
+            told = result[0]
+            _at_cell(nothing, energy[cell], 1.0, sizes, first, weights, slopes, result)
+            _between_planes(energy[cell], across[cell], 1.0, sizes, first[0], weights[0], slopes[0], result)
+            out[t, cell] = min(max(told / max(-2 * result[0], 1e-30), 0.5), 2.0)
+
+
+def cell_gain(agreement: FloatArray, cells: CellTemplate, at: FloatArray, gain: FloatArray) -> FloatArray:
+    """Return the brightness of each cell of each frame relative to the template, float32 (T, cells).
+
+    It is the whole frame's, ``gain`` (T,), unless there is displacement across planes. Then it is that of each cell,
+    relative to the template as it is between planes, at ``at`` (shapes as of ``linearise``): what a cell differs in
+    brightness would be taken for such a displacement, since both change its contrast.
+    """
+    out = np.repeat(gain[:, None], cells.n_cells, axis=1)
+    if cells.lags[0]:
+        place, sizes = np.ascontiguousarray(at, np.float32), np.array([2 * r + 1 for r in cells.lags])
+        spread(_gain_at, len(out), agreement, cells.energy, cells.across, sizes, place, out)
     return out

@@ -38,6 +38,7 @@ class CellTemplate:
     projection : float32 (cells, 3, displacements), basis' weight x template at each displacement
     own : float32 (cells, displacements), template'P template at each displacement
     energy : float32 (cells, displacements), displaced template'P displaced template
+    across : float32 (cells, 2 lag + 1, 2 lag + 1), the same of templates displaced across planes by different lags
     information : float64 (cells, 3, 3), expected curvature of the log-likelihood, 1 / px^2
     """
 
@@ -49,6 +50,7 @@ class CellTemplate:
     projection: FloatArray
     own: FloatArray
     energy: FloatArray
+    across: FloatArray
     information: FloatArray
 
     @property
@@ -72,7 +74,7 @@ def prepare_cells(template: FloatArray, weight: FloatArray, grid: Grid, *, lags:
     basis = np.zeros((3, *shape), np.float32)
     projection = np.zeros((cells, 3, displacements), np.float32)
     own, energy = np.zeros((2, cells, displacements))
-    information = np.zeros((cells, 3, 3))
+    across, information = np.zeros((cells, 2 * rz + 1, 2 * rz + 1)), np.zeros((cells, 3, 3))
     spread(
         _prepare,
         len(own),
@@ -89,9 +91,10 @@ def prepare_cells(template: FloatArray, weight: FloatArray, grid: Grid, *, lags:
         projection,
         own,
         energy,
+        across,
         information,
     )
-    reach, scores = (rz, ry, rx), (own.astype(np.float32), energy.astype(np.float32))
+    reach, scores = (rz, ry, rx), (own.astype(np.float32), energy.astype(np.float32), across.astype(np.float32))
     return CellTemplate(image, weights, basis, (ez, ey, ex), reach, projection, *scores, information)
 
 
@@ -209,10 +212,22 @@ def _nuisance(weight: FloatArray, low: FloatArray, high: FloatArray, out: FloatA
 
 
 @njit(cache=True, nogil=True)
+def _across_planes(lagged: FloatArray, weight: FloatArray, along: FloatArray, reach: int, out: FloatArray) -> None:
+    """Write the products of one cell's template at all pairs of displacements across planes alone."""
+    per_plane = len(lagged) // (2 * reach + 1)
+    for j in range(2 * reach + 1):
+        for k in range(2 * reach + 1):
+            a, b = j * per_plane + per_plane // 2, k * per_plane + per_plane // 2
+            out[j, k] = _inner(lagged[a], weight, lagged[b])
+            for m in range(3):
+                out[j, k] -= along[m, a] * along[m, b]
+
+
+@njit(cache=True, nogil=True)
 def _prepare(
     begin: int, end: int, image: FloatArray, slopes: FloatArray, weight: FloatArray, ez: FloatArray, ey: FloatArray,
     ex: FloatArray, lz: int, ly: int, lx: int, basis: FloatArray, projection: FloatArray, own: FloatArray,
-    energy: FloatArray, information: FloatArray,
+    energy: FloatArray, across: FloatArray, information: FloatArray,
 ) -> None:  # fmt: skip
     low, high = np.zeros(3, np.int64), np.zeros(3, np.int64)
     for cell in range(begin, end):
@@ -233,6 +248,7 @@ def _prepare(
                 projection[cell, m, d] = along
                 own[cell, d] -= along * _inner(u[m], w, values[3])
                 energy[cell, d] -= along * along
+        _across_planes(lagged, w, projection[cell], lz, across[cell])
         for a in range(3):
             cut(slopes[a], low, high, values[a])
             for b in range(a + 1):

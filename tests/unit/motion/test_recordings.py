@@ -156,6 +156,16 @@ def test_volumes_move_along_all_axes_and_keep_their_edge_planes(record, run_moti
     np.testing.assert_allclose(level, movie[:, :, 12:-12, 12:-12].mean((0, 2, 3)), rtol=0.1)
 
 
+def test_fractions_of_a_plane_are_found(record, run_motion):
+    shifts = wander(48, 3, size=1.5)
+    shifts[:, 0] = 0.45 * np.sin(np.arange(48) / 5)
+    movie = film(make_scene((8, 48, 56), seed=3), lambda t: shifts[t], 48)
+    found = run_motion(record(movie), method="rigid").joined.arrays["rigid"]
+    error = (found - found.mean(0)) - (shifts - shifts.mean(0))
+    assert np.sqrt(np.mean(error[:, 0] ** 2)) < 0.05
+    assert np.sqrt(np.mean(error[:, 1:] ** 2)) < 0.1
+
+
 def test_a_few_planes_are_corrected_together(record, run_motion):
     dims = (2, 52, 70)
     true = wander(T, 3)

@@ -8,7 +8,7 @@ from moving import PAD, film, make_scene
 
 from caiman_pipeline.motion.agreement import cell_agreement
 from caiman_pipeline.motion.grid import make_grid
-from caiman_pipeline.motion.peaks import frame_gain, linearise, patch_peaks
+from caiman_pipeline.motion.peaks import cell_gain, frame_gain, linearise, patch_peaks
 from caiman_pipeline.motion.rigid import bin_frames, choose_bins, coarse_shifts, flatten, prepare_coarse
 from caiman_pipeline.motion.surfaces import prepare_cells
 
@@ -74,7 +74,7 @@ def test_pixels_without_weight_do_not_count():
 def test_slopes_of_the_likelihood_are_its_derivative():
     frames = film(make_scene(DIMS, seed=2), lambda t: np.array([0.4, -0.7]), 3)
     offsets = np.zeros((3, CELLS.n_cells, 3), np.int64)
-    agreement, gain = cell_agreement(frames, offsets, CELLS), np.ones(3, np.float32)
+    agreement, gain = cell_agreement(frames, offsets, CELLS), np.ones((3, CELLS.n_cells), np.float32)
     at = RNG.uniform(-0.9, 0.9, (3, CELLS.n_cells, 3)).astype(np.float32)
     found = linearise(agreement, CELLS, at, gain)
     for axis in (1, 2):
@@ -99,6 +99,50 @@ def test_gain_is_the_brightness_against_the_template():
     offsets = np.zeros((2, CELLS.n_cells, 3), np.int64)
     frames = np.stack([TEMPLATE, 0.8 * TEMPLATE])
     np.testing.assert_allclose(frame_gain(cell_agreement(frames, offsets, CELLS), CELLS), [1, 0.8], atol=0.01)
+
+
+def volume(shift, *, brightness=1.0, reach=2):
+    """A volume that lies between the planes of its template, the template's cells, and their agreement."""
+    dims, scene = (8, 24, 30), make_scene((8, 24, 30), seed=4)
+    inside = (slice(4, -4), slice(PAD, -PAD), slice(PAD, -PAD))
+    grid = make_grid(dims, spacing=(8.0, 12.0, 15.0), local=True, bins=(1, 1, 1))
+    cells = prepare_cells(scene[inside], np.ones(dims, np.float32), grid, lags=(reach, 2, 2))
+    frames = brightness * film(scene, lambda t: np.array([shift, 0.0, 0.0]), 1, noise=0.5)
+    return cells, cell_agreement(frames, np.zeros((1, cells.n_cells, 3), np.int64), cells)
+
+
+def test_likelihood_between_planes_is_that_of_the_interpolated_template():
+    cells, agreement = volume(0.3)
+    at, ones = np.zeros((1, cells.n_cells, 3), np.float32), np.ones((1, cells.n_cells), np.float32)
+    values = []
+    for z in np.linspace(-0.9, 0.9, 19):
+        at[..., 0] = z
+        found = linearise(agreement, cells, at, ones)
+        step = np.array([0.01, 0, 0], np.float32)
+        up, down = (linearise(agreement, cells, at + s * step, ones)[..., 0] for s in (1, -1))
+        np.testing.assert_allclose(found[..., 1], (up - down) / 0.02, atol=0.02 * np.abs(found[..., 1]).max() + 1)
+        values.append(found[..., 0].sum())
+    assert np.linspace(-0.9, 0.9, 19)[np.argmax(values)] == pytest.approx(0.3, abs=0.05)
+    at[..., 0] = 1.0
+    whole = linearise(agreement, cells, at, ones)[0, :, 0]
+    centre = agreement.shape[2] // 5 * 3 + agreement.shape[2] // 5 // 2
+    np.testing.assert_allclose(whole, agreement[0, :, centre] - 0.5 * cells.energy[:, centre], rtol=1e-3)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.25, 0.5])
+def test_brightness_of_a_volume_is_told_apart_from_lying_between_planes(shift):
+    cells, agreement = volume(shift, brightness=0.8)
+    at = np.zeros((1, cells.n_cells, 3), np.float32)
+    at[..., 0] = shift
+    found = cell_gain(agreement, cells, at, np.ones(1, np.float32))
+    np.testing.assert_allclose(found, 0.8, atol=0.15)
+    assert found.mean() == pytest.approx(0.8, abs=0.02)
+
+
+def test_without_displacement_across_planes_every_cell_is_as_bright_as_its_frame():
+    cells, agreement = volume(0.0, reach=0)
+    at = np.zeros((1, cells.n_cells, 3), np.float32)
+    np.testing.assert_array_equal(cell_gain(agreement, cells, at, np.full(1, 0.7, np.float32)), np.float32(0.7))
 
 
 @pytest.mark.parametrize(("dims", "size"), [((96, 128), (2, 2)), ((40, 128), (1, 1)), ((5, 96, 128), (1, 2, 2))])
