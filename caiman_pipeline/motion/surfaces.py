@@ -211,7 +211,7 @@ def _nuisance(weight: FloatArray, low: FloatArray, high: FloatArray, out: FloatA
             out[k, p] *= scale
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _across_planes(lagged: FloatArray, weight: FloatArray, along: FloatArray, reach: int, out: FloatArray) -> None:
     """Write the products of one cell's template at all pairs of displacements across planes alone."""
     per_plane = len(lagged) // (2 * reach + 1)
