@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from caiman_pipeline.motion.agreement import cell_agreement
-from caiman_pipeline.motion.estimate import Registration, estimate, modes_at_cells, prepare_registration, shifts_of
+from caiman_pipeline.motion.estimate import Registration, estimate_seen, modes_at_cells, prepare_registration, shifts_of
 from caiman_pipeline.motion.filters import band_pass
 from caiman_pipeline.motion.modes import learn
 from caiman_pipeline.motion.peaks import linearise
@@ -43,9 +43,9 @@ def judge(source: Source, stretches: Ranges, registration: Registration, *, want
     """Compare no, rigid and local correction on frames of the sample, and choose the best up to ``wanted``."""
     sample = np.concatenate([np.arange(a, b)[source.good(a, b)] for a, b in stretches])
     places = np.linspace(0, len(sample) - 1, min(JUDGED_FRAMES, len(sample))).round().astype(int)
-    frames = source.read_frames(sample[places])
+    seen = band_pass(source.read_frames(sample[places]), registration.plan.high_pass)
     board = np.indices(registration.grid.cell_shape).sum(0).ravel() % 2
-    gains = _gains(frames, registration, board == 0) + _gains(frames, registration, board == 1)
+    gains = _gains(seen, registration, board == 0) + _gains(seen, registration, board == 1)
     kept = 0
     for method in range(1, METHODS.index(wanted) + 1):
         difference = gains[:, method] - gains[:, kept]
@@ -54,14 +54,17 @@ def judge(source: Source, stretches: Ranges, registration: Registration, *, want
     return Verdict(gains.mean(0), METHODS[kept])
 
 
-def _gains(frames: FloatArray, registration: Registration, seen: FloatArray) -> FloatArray:
-    """Return the gain of (no, rigid, local) correction on the unseen cells of each frame, float64 (T, 3)."""
-    plan, weight = registration.plan, registration.weight * _pixels_of(registration, seen)
-    places = [np.zeros((len(frames), registration.cells.n_cells, 3), np.float32)]
+def _gains(seen: FloatArray, registration: Registration, known: FloatArray) -> FloatArray:
+    """Return the gain of (no, rigid, local) correction on the cells that are not known, float64 (T, 3).
+
+    ``seen`` are frames as registration sees them, float32 (T, *dims); ``known`` are the cells to estimate from.
+    """
+    plan, weight = registration.plan, registration.weight * _pixels_of(registration, known)
+    places = [np.zeros((len(seen), registration.cells.n_cells, 3), np.float32)]
     for local in (False, True) if plan.spacing else (False,):
-        places.append(_at_cells(frames, _half(registration, weight, local=local), registration.cells.n_cells))
+        places.append(_at_cells(seen, _half(registration, weight, local=local), registration.cells.n_cells))
     places.extend(places[-1:] * (len(METHODS) - len(places)))
-    fits = np.stack([_fits(frames, at, registration, ~seen) for at in places], axis=1)
+    fits = np.stack([_fits(seen, at, registration, ~known) for at in places], axis=1)
     return fits - fits[:, :1]
 
 
@@ -75,16 +78,18 @@ def _pixels_of(registration: Registration, chosen: FloatArray) -> FloatArray:
 
 
 def _half(registration: Registration, weight: FloatArray, *, local: bool) -> Registration:
-    plan = registration.plan if local else replace(registration.plan, spacing=None)
+    # Template and frames are filtered already.
+    plan = replace(registration.plan, high_pass=None)
+    plan = plan if local else replace(plan, spacing=None)
     return prepare_registration(registration.template, weight, plan, modes=None, threads=registration.threads)
 
 
-def _at_cells(frames: FloatArray, registration: Registration, n_cells: int) -> FloatArray:
-    """Return the displacement at the cells, float32 (T, cells, 3), from frames as they are."""
-    found = estimate(frames, registration)
+def _at_cells(seen: FloatArray, registration: Registration, n_cells: int) -> FloatArray:
+    """Return the displacement at the cells, float32 (T, cells, 3), from single frames."""
+    found = estimate_seen(seen, registration)
     modes = learn(registration.modes, [found.values], reach=0)
     values, ndim = found.values * modes.gain, found.whole.shape[1]
-    at = np.zeros((len(frames), n_cells, 3), np.float32)
+    at = np.zeros((len(seen), n_cells, 3), np.float32)
     if registration.rigid:
         at[..., 3 - ndim :] = shifts_of(found.whole, values, registration).rigid[:, None]
     else:
@@ -93,9 +98,8 @@ def _at_cells(frames: FloatArray, registration: Registration, n_cells: int) -> F
     return at
 
 
-def _fits(frames: FloatArray, at: FloatArray, registration: Registration, judged: FloatArray) -> FloatArray:
+def _fits(seen: FloatArray, at: FloatArray, registration: Registration, judged: FloatArray) -> FloatArray:
     """Return the log-likelihood of the judged cells at the displacements ``at``, float64 (T,)."""
-    seen = band_pass(frames, registration.plan.high_pass)
     offsets = np.rint(at)
     surfaces = cell_agreement(seen, offsets, registration.cells)
     found = linearise(surfaces, registration.cells, at - offsets, np.ones(at.shape[:2], np.float32))

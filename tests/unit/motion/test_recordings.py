@@ -125,6 +125,14 @@ def test_blocks_files_and_threads_change_no_bit(record, run_motion, monkeypatch)
             np.testing.assert_array_equal(value, outcome[name], err_msg=name)
 
 
+def test_more_blocks_than_frames_change_no_bit(record, run_motion):
+    true = wander(20)
+    info = record(film(SCENE, lambda t: true[t], 20))
+    one, many = run_motion(info), run_motion(info, blocks=27)
+    np.testing.assert_array_equal(one.movie, many.movie)
+    np.testing.assert_array_equal(one["rigid"], many["rigid"])
+
+
 def test_a_constant_offset_changes_nothing_but_the_offset(record, run_motion):
     true = wander(T)
     movie = film(SCENE, lambda t: true[t], T)
