@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,7 @@ class Batch:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.started: list[subprocess.Popen[str]] = []
         self.environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
 
     def write_sheet(self, movies: dict[str, Path]) -> None:
@@ -37,10 +40,19 @@ class Batch:
         command = [str(BIN / "snakemake"), "--snakefile", str(ROOT / "Snakefile"), "--profile", profile, *FAST]
         command += [*arguments, "--config", "paths={recordings: recordings.tsv}"]
         with (self.folder / "run.log").open("a") as output:
-            return subprocess.Popen(
+            run = subprocess.Popen(
                 command, cwd=self.folder, env=self.environment, stdout=output, stderr=output, text=True,
                 start_new_session=True,
             )  # fmt: skip
+        self.started.append(run)
+        return run
+
+    def stop(self) -> None:
+        """Stop whatever a failed test has left at work."""
+        for run in self.started:
+            if run.poll() is None:
+                run.send_signal(signal.SIGINT)
+                run.wait(60)
 
     def run(self, *arguments: str, timeout: float = 2400) -> int:
         """Run Snakemake to its end and return its status."""
@@ -63,7 +75,7 @@ class Batch:
         rows = [line.split("|") for line in text.splitlines()]
         return [(job, comment) for job, place, comment in rows if place == str(self.folder)]
 
-    def wait_for_job(self, pattern: str, state: str = "RUNNING", seconds: float = 240) -> str:
+    def wait_for_job(self, pattern: str, state: str = "RUNNING", seconds: float = 900) -> str:
         """Return the id of the first job whose comment matches and that is in a state."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -86,6 +98,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture
-def batch(tmp_path: Path, cluster: Cluster) -> Batch:
+def batch(tmp_path: Path, cluster: Cluster) -> Iterator[Batch]:
     """A fresh folder to run in."""
-    return Batch(tmp_path)
+    batch = Batch(tmp_path)
+    yield batch
+    batch.stop()
