@@ -18,6 +18,7 @@ from pathlib import Path
 CONFIG = Path("/etc/slurm/slurm.conf")
 PACKAGES = ("slurmctld", "slurmd", "slurm-client")
 DAEMONS = ("slurmctld", "slurmd")
+CONTROLLER_PORT = 6817
 
 
 def why_not() -> str:
@@ -28,6 +29,9 @@ def why_not() -> str:
         return f"{', '.join(missing)} not installed: `python tests/slurm/cluster.py install`"
     if CONFIG.exists() and not CONFIG.is_symlink():
         return f"{CONFIG} belongs to another cluster"
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", CONTROLLER_PORT)) == 0:
+            return f"a SLURM controller runs here already (port {CONTROLLER_PORT})"
     return ""
 
 
@@ -57,7 +61,7 @@ class Cluster:
         (self.folder / "slurm.conf").write_text(
             text.format(
                 host=socket.gethostname().split(".")[0], folder=self.folder, cores=os.cpu_count(),
-                memory_mb=memory_kb // 1024 * 3 // 4,
+                memory_mb=memory_kb // 1024 * 3 // 4, port=CONTROLLER_PORT,
             )
         )  # fmt: skip
         CONFIG.parent.mkdir(exist_ok=True)
@@ -108,7 +112,7 @@ if __name__ == "__main__":
     verb, folder = sys.argv[1], Path(sys.argv[2] if len(sys.argv) > 2 else "/tmp/slurm-test")
     if verb == "install":
         install()
-    elif problem := why_not():
+    elif verb == "start" and (problem := why_not()):
         sys.exit(problem)
     else:
         getattr(Cluster(folder), verb)()
