@@ -63,6 +63,7 @@ COLUMN_TEXT = {
     "saturated_share": "share of the footprint's weight on pixels that reach the detector's ceiling",
     "likeness": "how much the component repeats a stronger one, in footprint and trace, 0 to 1",
     "nesting": "how far the component and a stronger one lie within each other's outline, 0 to 1",
+    "motion_share": "share of the trace's variance, slow drifts aside, that the displacement of the frames explains",
     "x_um": "centre of mass along x, micrometres",
     "y_um": "centre of mass along y, micrometres",
     "z_um": "centre of mass along z, micrometres",

@@ -186,6 +186,7 @@ def component_table(
         "saturated_share": quality.saturated_share,
         "likeness": quality.likeness,
         "nesting": quality.nesting,
+        "motion_share": quality.motion_share,
     }
     centre = centroids(outcome.components)[:, ::-1]
     for axis, values in zip("xyz", centre.T, strict=False):

@@ -290,6 +290,7 @@ class Quality:
         shows, and on pixels that reach the detector's ceiling
     likeness : float32 (K,), how much it repeats a stronger component, in footprint and trace, 0 to 1
     nesting : float32 (K,), how far it and a stronger component lie within each other's outline, 0 to 1
+    motion_share : float32 (K,), share of its trace's variance that the displacement of the frames explains
     """
 
     ids: FloatArray
@@ -302,6 +303,7 @@ class Quality:
     saturated_share: FloatArray
     likeness: FloatArray
     nesting: FloatArray
+    motion_share: FloatArray
 
     def __post_init__(self) -> None:
         for name, values in vars(self).items():

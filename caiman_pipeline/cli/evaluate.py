@@ -12,6 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument("--movie", type=Path, required=True, help="movie.json of the corrected movie")
     parser.add_argument("--movie-info", type=Path, required=True, help="JSON file of the inspection")
+    parser.add_argument("--motion", type=Path, required=True, help="HDF5 file of the joined motion: shifts")
     parser.add_argument("--components", type=Path, required=True, help="HDF5 file of the refined components")
     parser.add_argument("--quality", type=Path, required=True, help="HDF5 file to write: the measures")
     add_stage_arguments(parser)
@@ -30,17 +31,22 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.patches.plan import needed_facts
         from caiman_pipeline.quality.classifier import load_network
         from caiman_pipeline.quality.evaluate import evaluate
+        from caiman_pipeline.quality.movement import Movement
 
         settings, recording = load_stage(EvaluateSettings, args.settings)
         movie = open_movie(args.movie)
         facts = needed_facts(recording, len(movie.dims), "evaluate")
+        motion = load_result(args.motion, "motion", stored=("field",))
+        movement = Movement(
+            motion["rigid"], ~motion["flagged"], round(settings.motion_window_s * facts.frame_rate_hz)
+        )  # fmt: skip
         quality = evaluate(
             movie, components_from_result(load_result(args.components, "components")),
             transient_frames=ceil(facts.frame_rate_hz * facts.decay_time_s), transients=settings.transients,
             margin_px=settings.margin.per_axis(len(movie.dims)),
             network=load_network(settings.model) if settings.classifier else None, cell_px=facts.cell_px,
             scales=settings.scales, ceiling=load_movie_info(args.movie_info).ceiling,
-            threads=threads, progress=progress("frames"),
+            movement=movement, threads=threads, progress=progress("frames"),
         )  # fmt: skip
         save_result(
             args.quality, kind="quality", arrays=quality_to_arrays(quality),

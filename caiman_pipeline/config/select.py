@@ -56,6 +56,11 @@ class SelectSettings(Section):
         "no bound, where cells lie above one another.", ge=0, le=1,
     )  # fmt: skip
 
+    max_motion_share: float | None = key(
+        0.5, "", "Most of a trace's variance that the displacement of the frames may explain; empty for no bound.",
+        ge=0, le=1,
+    )  # fmt: skip
+
     @model_validator(mode="after")
     def _ordered(self) -> SelectSettings:
         lowest = (self.snr_lowest, self.r_value_lowest, self.soma_score_lowest)

@@ -29,6 +29,7 @@ class Thresholds:
     max_saturated: float | None
     max_likeness: float | None
     max_nesting: float | None
+    max_motion_share: float | None
 
 
 KEPT, LEFT_OUT, UNDECIDED = 1, 0, -1
@@ -82,7 +83,7 @@ def select(quality: Quality, thresholds: Thresholds) -> Selection:
 
 
 def _out_of_bounds(quality: Quality, row: int, limits: Thresholds) -> str | None:
-    """Return which bound on a footprint or on its likeness to another a component breaks, or None."""
+    """Return which bound on a footprint, or on its likeness to another or to motion, a component breaks, or None."""
     size = float(quality.size_px[row])
     if limits.min_size_px is not None and not size >= limits.min_size_px:
         return f"smaller than {limits.min_size_px:.3g} px"
@@ -93,6 +94,7 @@ def _out_of_bounds(quality: Quality, row: int, limits: Thresholds) -> str | None
         ("more than {:g} of it saturated", quality.saturated_share[row], limits.max_saturated),
         ("more than {:g} like a stronger component", quality.likeness[row], limits.max_likeness),
         ("more than {:g} of it or of a stronger component within the other", quality.nesting[row], limits.max_nesting),
+        ("more than {:g} of it follows the motion", quality.motion_share[row], limits.max_motion_share),
     )
     return next((text.format(most) for text, value, most in bounds if most is not None and not value <= most), None)
 

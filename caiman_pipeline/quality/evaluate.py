@@ -9,6 +9,7 @@ import numpy as np
 from caiman_pipeline.io.store import MovieStore
 from caiman_pipeline.quality.classifier import Network, classify
 from caiman_pipeline.quality.crops import crop_footprints
+from caiman_pipeline.quality.movement import Movement, motion_share
 from caiman_pipeline.quality.shape import border_share, elongation, likeness, nesting, saturated_share
 from caiman_pipeline.quality.snr import trace_snr
 from caiman_pipeline.quality.spatial_corr import compare_with_movie
@@ -26,6 +27,7 @@ def evaluate(
     cell_px: tuple[float, ...],
     scales: tuple[float, ...],
     ceiling: float | None,
+    movement: Movement,
     threads: int,
     progress: Callable[[int, int], None],
 ) -> Quality:
@@ -39,6 +41,7 @@ def evaluate(
     network : judges the footprints' shapes; without one, and for volumes, there are no scores
     cell_px : diameter of a cell along each axis; ``scales`` : multiples of it to judge the shapes by
     ceiling : the largest pixel value of a saturated recording, None for others
+    movement : displacement of the movie's frames
     """
     seen = compare_with_movie(
         movie, components, transients=transients, transient_frames=transient_frames, margin_px=margin_px,
@@ -58,6 +61,7 @@ def evaluate(
         saturated_share=saturated_share(footprints, seen.peaks, ceiling=ceiling),
         likeness=likeness(footprints, raw, snr),
         nesting=nesting(footprints, dims, snr * np.where(np.isfinite(soma_score), soma_score, 1)),
+        motion_share=motion_share(raw, movement.binned(components.frames_per_bin)),
     )
 
 

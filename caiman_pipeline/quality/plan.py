@@ -42,4 +42,5 @@ def make_thresholds(settings: SelectSettings, recording: RecordingSettings, dims
         max_saturated=settings.max_saturated,
         max_likeness=settings.max_likeness,
         max_nesting=settings.max_nesting,
+        max_motion_share=settings.max_motion_share,
     )

@@ -71,6 +71,7 @@ def build_outcome(
         saturated_share=np.zeros(n_components, np.float32),
         likeness=np.linspace(0, 0.5, n_components).astype(np.float32),
         nesting=np.linspace(0, 0.4, n_components).astype(np.float32),
+        motion_share=np.linspace(0, 0.3, n_components).astype(np.float32),
     )
     accepted = snr > 4
     reasons = tuple("" if a else "snr below 4" for a in accepted)

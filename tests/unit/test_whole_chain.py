@@ -93,7 +93,7 @@ class Chain:
         self.verb("merge", "merge", batches="batch.h5", components="merged.h5")
         self.verb("refine", "refine", movie=movie, images=images, merged="merged.h5", components="components.h5")
         rest = {"movie_info": info, "components": "components.h5", "quality": "quality.h5"}
-        self.verb("evaluate", "evaluate", movie=movie, **rest)
+        self.verb("evaluate", "evaluate", movie=movie, motion="motion.h5", **rest)
         self.verb("traces", "traces", components="components.h5", traces="traces.h5")
         self.verb("select", "select", movie_info=info, quality="quality.h5", selection="selection.h5")
         results = {n: f"{n}.h5" for n in ("motion", "components", "traces", "quality", "selection")} | {

@@ -2,6 +2,7 @@ rule evaluate:
     input:
         movie=MOVIE,
         info=MOVIE_INFO,
+        motion=MOTION,
         components=COMPONENTS,
         model=model_file,
         parts=BLOCKS,
@@ -21,7 +22,7 @@ rule evaluate:
         settings=settings("evaluate"),
     shell:
         "caiman-pipeline evaluate --movie {input.movie:q} --movie-info {input.info:q} "
-        "--components {input.components:q} --quality {output:q} "
+        "--motion {input.motion:q} --components {input.components:q} --quality {output:q} "
         "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log:q}"
 
 

@@ -12,14 +12,17 @@ from caiman_pipeline.types import Quality
 LIMITS = Thresholds(
     min_snr=3.0, snr_lowest=1.0, min_r_value=0.8, r_value_lowest=0.2, min_soma_score=0.9, soma_score_lowest=0.1,
     min_size_px=10.0, max_size_px=400.0, max_elongation=3.0, max_border=0.3, max_saturated=0.5, max_likeness=0.7,
-    max_nesting=0.5,
+    max_nesting=0.5, max_motion_share=0.4,
 )  # fmt: skip
 
 
 def measured(
     snr: list[float], r_value: list[float], size: list[float], soma: list[float], **others: list[float]
 ) -> Quality:
-    rest = {"elongation": 1.0, "border_share": 0.0, "saturated_share": 0.0, "likeness": 0.0, "nesting": 0.0}
+    rest = {
+        "elongation": 1.0, "border_share": 0.0, "saturated_share": 0.0, "likeness": 0.0, "nesting": 0.0,
+        "motion_share": 0.0,
+    }  # fmt: skip
     more = {name: np.array(others.get(name, [value] * len(snr)), np.float32) for name, value in rest.items()}
     return Quality(np.arange(7, 7 + len(snr)), *(np.array(v, np.float32) for v in (snr, r_value, size, soma)), **more)
 
@@ -85,6 +88,7 @@ def test_all_or_none_accepted_are_whole_arrays() -> None:
         ("saturated_share", 0.5, 0.6, "max_saturated", "more than 0.5 of it saturated"),
         ("likeness", 0.6, 0.8, "max_likeness", "more than 0.7 like a stronger component"),
         ("nesting", 0.4, 0.6, "max_nesting", "more than 0.5 of it or of a stronger component within the other"),
+        ("motion_share", 0.3, 0.5, "max_motion_share", "more than 0.4 of it follows the motion"),
     ],
 )
 def test_bounds_on_footprints_reject_beyond_them_and_without_them_nothing(

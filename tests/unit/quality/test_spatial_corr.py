@@ -6,6 +6,7 @@ from planted import DECAY_S, RATE_HZ, merged, plant, refined, search, store
 
 from caiman_pipeline.io.store import MovieStore
 from caiman_pipeline.quality.evaluate import evaluate
+from caiman_pipeline.quality.movement import Movement
 from caiman_pipeline.types import Components, Quality
 
 DIMS = (40, 52)
@@ -18,10 +19,15 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> tuple[MovieStore, Componen
     return movie, refined(movie, merged(search(movie, cells.noise)), cells.noise)
 
 
+def still(movie: MovieStore) -> Movement:
+    return Movement(np.zeros((movie.n_frames, 2), np.float32), np.ones(movie.n_frames, bool), 30)
+
+
 def measure(movie: MovieStore, components: Components, threads: int = 1) -> Quality:
     return evaluate(
         movie, components, transient_frames=round(RATE_HZ * DECAY_S), transients=5, margin_px=(2.5, 2.5), network=None,
-        cell_px=(8.0, 8.0), scales=(1.0,), ceiling=None, threads=threads, progress=lambda done, total: None,
+        cell_px=(8.0, 8.0), scales=(1.0,), ceiling=None, movement=still(movie), threads=threads,
+        progress=lambda done, total: None,
     )  # fmt: skip
 
 
@@ -107,7 +113,8 @@ def test_saturated_pixels_are_found_in_the_movie(case: tuple[MovieStore, Compone
     ceiling = float(np.sort(peaks[owner > 0])[len(peaks[owner > 0]) // 2])
     quality = evaluate(
         movie, components, transient_frames=6, transients=5, margin_px=(2.5, 2.5), network=None,
-        cell_px=(8.0, 8.0), scales=(1.0,), ceiling=ceiling, threads=2, progress=lambda done, total: None,
+        cell_px=(8.0, 8.0), scales=(1.0,), ceiling=ceiling, movement=still(movie), threads=2,
+        progress=lambda done, total: None,
     )  # fmt: skip
     expected = (owner * (peaks >= 0.97 * ceiling)).sum() / owner.sum()
     assert quality.saturated_share[0] == pytest.approx(expected, rel=1e-4)
