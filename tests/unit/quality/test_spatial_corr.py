@@ -93,7 +93,9 @@ def test_a_constant_trace_has_no_measures_and_is_rejected(case: tuple[MovieStore
     denoised, residual = components.denoised.copy(), components.residual.copy()
     denoised[1], residual[1] = 3.0, 0.0
     quality = measure(movie, replace(components, denoised=denoised, residual=residual))
-    selection = select(quality, Thresholds(2.5, 0.5, 0.8, 0.3, None, 0.1, 5.0, 200.0, None, None, None, None, None, None))
+    selection = select(
+        quality, Thresholds(2.5, 0.5, 0.8, 0.3, None, 0.1, 5.0, 200.0, None, None, None, None, None, None)
+    )
     assert list(selection.accepted) == [True, False, True]
     assert selection.reasons[1] == "snr is not a number"
 
