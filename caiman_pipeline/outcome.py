@@ -11,6 +11,7 @@ import numpy as np
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.records import (
     BACKGROUND_SIGNALS,
+    LONG_TABLES,
     components_from_result,
     load_movie_info,
     quality_from_result,
@@ -20,13 +21,6 @@ from caiman_pipeline.io.records import (
 from caiman_pipeline.io.results import load_result
 from caiman_pipeline.quality.accept import Selection
 from caiman_pipeline.types import Components, FloatArray, MovieInfo, Quality, Shifts, Traces
-
-# What grows with frames times components, or frames times field of view, stays in its file.
-LONG = {
-    "components": ("denoised", "residual"),
-    "traces": ("denoised", "deconvolved", "f0", "dff"),
-    "motion": ("field",),
-}
 
 
 @dataclass(frozen=True)
@@ -92,7 +86,7 @@ def load_outcome(files: OutcomeFiles) -> Outcome:
     """
     kinds = ("motion", "images", "components", "traces", "quality", "selection")
     results = {
-        kind: load_result(getattr(files, kind), kind, skip=BACKGROUND_SIGNALS, stored=LONG.get(kind, ()))
+        kind: load_result(getattr(files, kind), kind, skip=BACKGROUND_SIGNALS, stored=LONG_TABLES.get(kind, ()))
         for kind in kinds
     }
     motion, selection = results["motion"], results["selection"]

@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> None:
         settings, recording = load_stage(EvaluateSettings, args.settings)
         movie = open_movie(args.movie)
         facts = needed_facts(recording, len(movie.dims), "evaluate")
-        motion = load_result(args.motion, "motion", stored=("field",))
+        motion = load_result(args.motion, "motion", skip=("field",))
         movement = Movement(
             motion["rigid"], ~motion["flagged"], round(settings.motion_window_s * facts.frame_rate_hz)
         )  # fmt: skip

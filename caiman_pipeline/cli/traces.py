@@ -20,13 +20,13 @@ def run(args: argparse.Namespace) -> None:
     with stage_job("traces", args) as threads:
         from caiman_pipeline.config.root import load_stage
         from caiman_pipeline.config.traces import TraceSettings
-        from caiman_pipeline.io.records import components_from_result, traces_to_arrays
+        from caiman_pipeline.io.records import LONG_TABLES, components_from_result, traces_to_arrays
         from caiman_pipeline.io.results import add_arrays, load_result, result_file
         from caiman_pipeline.traces.activity import timing_from
         from caiman_pipeline.traces.extract import extract_traces
 
         settings, recording = load_stage(TraceSettings, args.settings)
-        found = load_result(args.components, "components", stored=("denoised", "residual"))
+        found = load_result(args.components, "components", stored=LONG_TABLES["components"])
         components = components_from_result(found)
         timing = timing_from(recording.frame_rate_hz, recording.decay_time_s, frames_per_bin=components.frames_per_bin)
         source = {"components": str(args.components), **found.source}
