@@ -152,8 +152,8 @@ def points_down(traces: FloatArray, noise: FloatArray) -> FloatArray:
     """Return which traces reach further below their median than above, far beyond their noise, bool (K,)."""
     down = np.zeros(len(traces), bool)
     for k in np.flatnonzero(noise > 0):
-        seen = traces[k, :: max(1, traces.shape[1] // POLARITY_SAMPLES)]
-        low, middle, high = np.percentile(seen[np.isfinite(seen)], [0.5, 50.0, 99.5])
+        seen = traces[k][np.isfinite(traces[k])]
+        low, middle, high = np.percentile(seen[:: max(1, len(seen) // POLARITY_SAMPLES)], [0.5, 50.0, 99.5])
         down[k] = middle - low > max(FAR_SNR * noise[k], FAR_RATIO * (high - middle))
     return down
 

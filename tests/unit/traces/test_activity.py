@@ -10,7 +10,7 @@ from spike_trains import simulate, smooth_correlation
 
 from caiman_pipeline.config.traces import TraceSettings
 from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.traces.activity import event_heights, infer_activity, infer_block, timing_from
+from caiman_pipeline.traces.activity import event_heights, infer_activity, infer_block, points_down, timing_from
 
 TIMING = timing_from(30.0, 0.6)
 
@@ -62,6 +62,15 @@ def test_noise_and_gaps_are_not_taken_for_a_negative_going_indicator():
     noise = np.random.default_rng(4).standard_normal((20, 3000)).astype(np.float32)
     noise[3, 100:900] = np.nan
     assert not any("downward" in flag for flag in infer(noise).flags)
+
+
+def test_a_long_trace_with_few_frames_is_judged_by_those():
+    """None of them is where a sample in even steps would look."""
+    trace = np.full((1, 40_000), np.nan, np.float32)
+    trace[0, 1::2] = np.random.default_rng(5).standard_normal(20_000)
+    assert list(points_down(trace, np.ones(1))) == [False]
+    trace[0, 1:2000:2] -= 30
+    assert list(points_down(trace, np.ones(1))) == [True]
 
 
 def test_slow_drift_does_no_harm_once_detrended():
