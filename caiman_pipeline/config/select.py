@@ -55,7 +55,6 @@ class SelectSettings(Section):
         0.5, "", "Most of a component that may lie within a stronger one's outline, or of that one in its; empty for "
         "no bound, where cells lie above one another.", ge=0, le=1,
     )  # fmt: skip
-
     max_motion_share: float | None = key(
         0.5, "", "Most of a trace's variance that the displacement of the frames may explain; empty for no bound.",
         ge=0, le=1,

@@ -19,8 +19,9 @@ class TraceSettings(Section):
     )
     solver: Literal["CLARABEL", "SCS", "ECOS"] = key("CLARABEL", "", "Solver that cvxpy is to use with method convex.")
     polarity: Literal[1, -1] = key(
-        1, "", "Activity makes the trace brighter (1) or darker (-1, a negative-going indicator)."
-    )
+        1, "", "Activity makes the trace brighter (1) or darker (-1, a negative-going indicator); of traces alone: "
+        "components are looked for where it gets brighter.",
+    )  # fmt: skip
     order: Literal[0, 1, 2] = key(
         2, "", "Order of the calcium's autoregression: 2 rise and decay, 1 instant rise, 0 no dynamics."
     )
