@@ -19,19 +19,27 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def _fails(*arguments: str, capsys) -> str:
+def _fails(*arguments: str, capsys) -> tuple[str, str]:
+    """Return what a verb that fails for a reason it foresees prints, and its error."""
     with pytest.raises(SystemExit) as stop:
         main(list(arguments))
     assert stop.value.code == 2
-    error = capsys.readouterr().err
+    out, error = capsys.readouterr()
     assert "Traceback" not in error
-    return error
+    return out, error
+
+
+def _faulty(sheet: str) -> list[str]:
+    """Write a sheet and its config, and return the arguments that name them."""
+    Path("s.tsv").write_text(sheet)
+    Path("c.yaml").write_text("recording: {frame_rate_hz: 10, decay_time_s: 1, cell_diameter: 9 px}\n")
+    return ["--config", "c.yaml", "--sheet", "s.tsv"]
 
 
 def test_from_a_folder_of_movies_to_a_run_that_can_start(folder, capsys):
     main(["init", ".", "--frame-rate-hz", "10", "--decay-time-s", "0.7"])
     assert "replace FILL_IN in config/recordings.tsv (cell_diameter)" in capsys.readouterr().out
-    assert "must still be filled in" in _fails_with_output("check", capsys)
+    assert "must still be filled in" in _fails("check", capsys=capsys)[0]
     sheet = Path("config/recordings.tsv")
     sheet.write_text(sheet.read_text().replace("FILL_IN", "9 px"))
     main(["check"])
@@ -56,50 +64,34 @@ def test_init_says_that_it_takes_numbered_files_together_and_can_leave_each_alon
     assert "--separate" not in out
 
 
-def _fails_with_output(verb: str, capsys) -> str:
-    with pytest.raises(SystemExit) as stop:
-        main([verb])
-    assert stop.value.code == 2
-    return capsys.readouterr().out
-
-
 def test_init_does_not_overwrite(folder, capsys):
     main(["init", "."])
-    assert "never overwritten" in _fails("init", ".", capsys=capsys)
+    assert "never overwritten" in _fails("init", ".", capsys=capsys)[1]
     main(["init", ".", "--sheet", "other.tsv"])
     assert Path("other.tsv").exists()
 
 
 def test_check_prints_every_problem_and_fails(folder, capsys):
-    Path("s.tsv").write_text("recording\tfiles\na\tnone.tif\nb c\tm_1.tif\n")
-    Path("c.yaml").write_text("recording: {frame_rate_hz: 10, decay_time_s: 1, cell_diameter: 9 px}\n")
-    with pytest.raises(SystemExit) as stop:
-        main(["check", "--config", "c.yaml", "--sheet", "s.tsv"])
-    output = capsys.readouterr()
-    assert stop.value.code == 2
-    assert "none.tif: file not found" in output.out
-    assert "recording id 'b c'" in output.out
-    assert output.err.strip() == "caiman-pipeline check: error: 2 problem(s), see above."
+    out, error = _fails("check", *_faulty("recording\tfiles\na\tnone.tif\nb c\tm_1.tif\n"), capsys=capsys)
+    assert "none.tif: file not found" in out
+    assert "recording id 'b c'" in out
+    assert error.strip() == "caiman-pipeline check: error: 2 problem(s), see above."
 
 
 def test_plan_names_every_recording_that_cannot_be_planned_and_plans_the_others(folder, capsys):
     Path("cut.tif").write_bytes(Path("m_1.tif").read_bytes()[:-900])
-    Path("s.tsv").write_text("recording\tfiles\na\tnone.tif\nb\tcut.tif\nc\tm_1.tif\nd e\tm_1.tif\n")
-    Path("c.yaml").write_text("recording: {frame_rate_hz: 10, decay_time_s: 1, cell_diameter: 9 px}\n")
-    with pytest.raises(SystemExit) as stop:
-        main(["plan", "--config", "c.yaml", "--sheet", "s.tsv"])
-    output = capsys.readouterr()
-    assert stop.value.code == 2
-    assert "1 recording(s) on" in output.out
-    assert "problem  a: none.tif: file not found" in output.out
-    assert "problem  b: cut.tif" in output.out
-    assert "problem  s.tsv, line 5: recording id 'd e'" in output.out
-    assert "3 problem(s)" in output.err
+    sheet = "recording\tfiles\na\tnone.tif\nb\tcut.tif\nc\tm_1.tif\nd e\tm_1.tif\n"
+    out, error = _fails("plan", *_faulty(sheet), capsys=capsys)
+    assert "1 recording(s) on" in out
+    assert "problem  a: none.tif: file not found" in out
+    assert "problem  b: cut.tif" in out
+    assert "problem  s.tsv, line 5: recording id 'd e'" in out
+    assert "3 problem(s)" in error
 
 
 @pytest.mark.parametrize("verb", ["check", "plan"])
 def test_a_missing_sheet_is_one_line(folder, capsys, verb):
-    error = _fails(verb, capsys=capsys)
+    _, error = _fails(verb, capsys=capsys)
     assert len(error.strip().splitlines()) == 1
     assert "config/recordings.tsv" in error
 
