@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import tifffile
@@ -33,6 +35,14 @@ def test_every_stage_is_planned_for_every_recording(ready):
 def test_a_profile_or_user_sets_how_stages_are_cut(ready):
     planned = ready.planned("--set-scatter", "blocks=4", "tiles=3")
     assert planned == dict.fromkeys(STAGES, 2) | {"motion_correct": 8, "patch_cnmf": 6}
+
+
+@pytest.mark.parametrize(("cores", "blocks", "threads"), [(8, 1, 4), (8, 3, 2), (8, 16, 1), (2, 1, 2)])
+def test_jobs_that_fill_the_machine_by_themselves_take_fewer_threads_each(ready, cores, blocks, threads):
+    output = ready.snakemake("--dry-run", "--cores", f"{cores}", "--set-scatter", f"blocks={blocks}")
+    jobs = [text.split("\nrule ")[0] for text in output.split("rule motion_correct:")[1:]]
+    found = [re.search(r"threads: (\d+)", job) for job in jobs]
+    assert [int(m[1]) if m else 1 for m in found] == [threads] * 2 * blocks
 
 
 def test_one_recording_can_be_asked_for(ready):

@@ -184,6 +184,17 @@ def movie_store(wildcards):
     )
 
 
+def threads_beside_others(most):
+    """A scattered rule's `threads`: on this machine, jobs enough to fill it take fewer each, so that starts overlap work."""
+
+    def choose(wildcards):
+        elsewhere = workflow.non_local_exec or not workflow.is_main_process
+        jobs = 1 if elsewhere else int(wildcards.scatteritem.split("-of-")[1])
+        return max(1, min(most, (workflow.cores or most) // jobs)) if jobs > 1 else most
+
+    return choose
+
+
 def memory_mb(stage):
     """A rule's `mem_mb`: predicted from the recording's size, more with each attempt."""
 
