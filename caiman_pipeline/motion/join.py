@@ -12,6 +12,7 @@ from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.records import shifts_to_arrays
 from caiman_pipeline.io.store import Part, find_stored, part_bounds, part_name
 from caiman_pipeline.motion.measures import border_widths, crispness, frames_beyond, unlike_frames
+from caiman_pipeline.motion.plan import make_plan
 from caiman_pipeline.motion.results import BlockResult, TemplateResult, join_shifts, sum_scale
 from caiman_pipeline.types import Dims, FloatArray, MovieInfo
 
@@ -71,9 +72,11 @@ def join_recording(
     good[[*info.bad_frames, *settings.listed_bad_frames(info.n_frames)]] = False
     outside = 0.0 if settings.border == "nan" else settings.max_outside_fraction
     scale = sum_scale(info.value_min, info.value_max)
+    plan = make_plan(settings, dims=info.dims, frame_rate_hz=info.frame_rate_hz)
     return join_blocks(
-        blocks, template, good=good, scale=scale, max_outside_fraction=outside, deviations=settings.flag_deviations
-    )
+        blocks, template, good=good, scale=scale, max_outside_fraction=outside, high_pass=plan.high_pass,
+        deviations=settings.flag_deviations,
+    )  # fmt: skip
 
 
 def join_blocks(
@@ -83,6 +86,7 @@ def join_blocks(
     good: FloatArray,
     scale: float,
     max_outside_fraction: float,
+    high_pass: tuple[float, ...] | None,
     deviations: float,
 ) -> Joined:
     """Join the blocks' results.
@@ -92,6 +96,7 @@ def join_blocks(
     good : bool (T,), frames that hold something
     scale : units of the blocks' sums
     max_outside_fraction : share of good frames in which a valid pixel may lie outside the field of view
+    high_pass : size of the structures that registration followed, or None: crispness is that of those structures
     deviations : how many robust standard deviations less alike than the median a frame must be to be flagged
     """
     shifts = join_shifts([b.shifts for b in blocks])
@@ -110,14 +115,23 @@ def join_blocks(
         "template": template.template, "mean_before": before, "mean_after": after, "valid": valid,
         "outside_fraction": outside.astype(np.float32),
         "border": widths, "correlation_before": np.concatenate([b.correlation_before for b in blocks]),
-        "correlation_after": correlation, "crispness_before": crispness(before, valid),
-        "crispness_after": crispness(after, valid),
+        "correlation_after": correlation, "crispness_before": _crispness_of(before, valid, high_pass),
+        "crispness_after": _crispness_of(after, valid, high_pass),
         "residual_before": np.concatenate([b.residual_before for b in blocks]),
         "residual_after": np.concatenate([b.residual_after for b in blocks]),
         "at_limit": at_limit, "at_limit_fraction": at_limit.sum() / number, "bad": ~good, "unlike": unlike,
         "beyond_border": beyond, "flagged": ~good | unlike | at_limit, "scan_offset_px": template.scan_offset_px,
     }  # fmt: skip
     return Joined(arrays, valid, _warnings(arrays))
+
+
+def _crispness_of(image: FloatArray, valid: FloatArray, high_pass: tuple[float, ...] | None) -> float:
+    """Return an image's crispness as registration sees it: a camera's fixed pattern is not counted."""
+    if high_pass is None:
+        return crispness(image, valid)
+    from caiman_pipeline.motion.filters import band_pass
+
+    return crispness(band_pass(image[None], high_pass)[0], valid)
 
 
 def _warnings(arrays: dict[str, Any]) -> tuple[str, ...]:

@@ -188,15 +188,6 @@ def mean_pictures(outcome: Outcome, canvas: Canvas) -> str:
     )
 
 
-def crispness(image: FloatArray, border: int) -> float:
-    """Return the norm of an image's gradient over its last two axes, inside a border, per pixel."""
-    inside = image[..., border : image.shape[-2] - border, border : image.shape[-1] - border].astype(np.float64)
-    if min(inside.shape[-2:]) < 3:
-        return float("nan")
-    down, across = np.diff(inside, axis=-2)[..., :, 1:], np.diff(inside, axis=-1)[..., 1:, :]
-    return float(np.sqrt(np.nanmean(down**2 + across**2)))
-
-
 def motion_numbers(outcome: Outcome) -> list[tuple[str, str]]:
     """Return what the motion stage measured, as names and texts."""
     rigid, motion = outcome.shifts.rigid, outcome.motion
@@ -214,21 +205,12 @@ def motion_numbers(outcome: Outcome) -> list[tuple[str, str]]:
     if "correlation_before" in motion and "correlation_after" in motion:
         before, after = (float(np.nanmedian(motion[f"correlation_{w}"])) for w in ("before", "after"))
         rows.append(("correlation with the template", f"median {before:.3f} before, {after:.3f} after"))
-    rows += _crispness_row(outcome)
+    if motion.get("crispness_before", 0.0) > 0:
+        gain = float(motion["crispness_after"]) / float(motion["crispness_before"]) - 1
+        rows.append(("crispness of the mean image", f"{gain:+.0%} by correction"))
     if "flagged" in motion:
         rows.append(("frames set aside", f"{int(np.count_nonzero(motion['flagged']))} of {len(rigid)}"))
     return rows
-
-
-def _crispness_row(outcome: Outcome) -> list[tuple[str, str]]:
-    motion: dict[str, Any] = outcome.motion
-    if "mean_before" not in motion or "mean_after" not in motion:
-        return []
-    border = int(np.ceil(np.abs(outcome.shifts.rigid[:, -2:]).max(initial=0))) + 1
-    before, after = (crispness(motion[f"mean_{w}"], border) for w in ("before", "after"))
-    if not before > 0 or not np.isfinite(after):
-        return []
-    return [("crispness of the mean image", f"{after / before - 1:+.0%} by correction")]
 
 
 def brightness_chart(outcome: Outcome, frame_means: FloatArray) -> str:

@@ -7,6 +7,7 @@ import pytest
 from moving import DIMS, film, make_scene, wander
 
 from caiman_pipeline.motion.field import displacement_at
+from caiman_pipeline.motion.measures import crispness
 
 SCENE = make_scene()
 T = 90
@@ -191,6 +192,16 @@ def test_one_photon_cells_are_followed_under_a_static_vignette(record, run_motio
     followed = run_motion(record(movie), method="rigid", high_pass="2.5 px")
     assert error_px(followed["rigid"], true) < 0.15
     np.testing.assert_allclose(followed.movie.max(), movie.max(), rtol=0.1)
+
+
+def test_a_cameras_fixed_pattern_does_not_count_as_crispness_of_what_is_followed(record, run_motion):
+    """Correction blurs it, so that the mean image is less crisp after it although the scene is crisper."""
+    true = wander(T, size=4.0)
+    movie = film(SCENE, lambda t: true[t], T) + 0.5 * np.ptp(SCENE) * (np.arange(DIMS[1]) % 2)
+    followed = run_motion(record(movie), method="rigid", high_pass="2.5 px")
+    assert crispness(followed["mean_after"], followed["valid"]) < crispness(followed["mean_before"], followed["valid"])
+    assert followed["crispness_after"] > followed["crispness_before"]
+    assert not any("less crisp" in w for w in followed.joined.warnings)
 
 
 def test_bad_frames_stay_out_of_templates_and_are_flagged(record, run_motion):

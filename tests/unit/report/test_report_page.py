@@ -172,10 +172,8 @@ def test_motion_numbers_say_direction_and_gain(make_outcome):
     outcome = make_outcome(n_frames=50)
     rigid = np.zeros((50, 2), np.float32)
     rigid[10] = (3, -5)
-    sharp = np.zeros((37, 53), np.float32)
-    sharp[15:20, 20:30] = 1
     motion = {
-        "mean_before": 0.5 * sharp, "mean_after": sharp, "flagged": np.zeros(50, bool),
+        "crispness_before": 0.5, "crispness_after": 1.0, "flagged": np.zeros(50, bool),
         "correlation_before": np.full(50, 0.5), "correlation_after": np.full(50, 0.75),
     }  # fmt: skip
     outcome = replace(outcome, shifts=replace(outcome.shifts, rigid=rigid), motion=motion)
