@@ -7,13 +7,12 @@ import scipy.fft as fft
 from numba import njit
 from scipy.ndimage import gaussian_filter1d
 
+from caiman_pipeline.motion.measures import SURROUND, TRUNCATE
 from caiman_pipeline.motion.spread import spread
 from caiman_pipeline.motion.surfaces import as_volume
 from caiman_pipeline.types import FloatArray
 
-SURROUND = 3.0
 FOURIER_PAD_PX = 16
-TRUNCATE = 3.0
 
 
 def band_pass(frames: FloatArray, width: tuple[float, ...] | None) -> FloatArray:

@@ -11,7 +11,7 @@ import numpy as np
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.records import shifts_to_arrays
 from caiman_pipeline.io.store import Part, find_stored, part_bounds, part_name
-from caiman_pipeline.motion.measures import border_widths, crispness, frames_beyond, unlike_frames
+from caiman_pipeline.motion.measures import border_widths, crispness, frames_beyond, structures, unlike_frames
 from caiman_pipeline.motion.plan import make_plan
 from caiman_pipeline.motion.results import BlockResult, TemplateResult, join_shifts, sum_scale
 from caiman_pipeline.types import Dims, FloatArray, MovieInfo
@@ -115,23 +115,14 @@ def join_blocks(
         "template": template.template, "mean_before": before, "mean_after": after, "valid": valid,
         "outside_fraction": outside.astype(np.float32),
         "border": widths, "correlation_before": np.concatenate([b.correlation_before for b in blocks]),
-        "correlation_after": correlation, "crispness_before": _crispness_of(before, valid, high_pass),
-        "crispness_after": _crispness_of(after, valid, high_pass),
+        "correlation_after": correlation, "crispness_before": crispness(structures(before, high_pass), valid),
+        "crispness_after": crispness(structures(after, high_pass), valid),
         "residual_before": np.concatenate([b.residual_before for b in blocks]),
         "residual_after": np.concatenate([b.residual_after for b in blocks]),
         "at_limit": at_limit, "at_limit_fraction": at_limit.sum() / number, "bad": ~good, "unlike": unlike,
         "beyond_border": beyond, "flagged": ~good | unlike | at_limit, "scan_offset_px": template.scan_offset_px,
     }  # fmt: skip
     return Joined(arrays, valid, _warnings(arrays))
-
-
-def _crispness_of(image: FloatArray, valid: FloatArray, high_pass: tuple[float, ...] | None) -> float:
-    """Return an image's crispness as registration sees it: a camera's fixed pattern is not counted."""
-    if high_pass is None:
-        return crispness(image, valid)
-    from caiman_pipeline.motion.filters import band_pass
-
-    return crispness(band_pass(image[None], high_pass)[0], valid)
 
 
 def _warnings(arrays: dict[str, Any]) -> tuple[str, ...]:

@@ -6,6 +6,9 @@ import numpy as np
 
 from caiman_pipeline.types import FloatArray
 
+# Of the outer Gaussian to the inner one, and where both are cut off, in standard deviations.
+SURROUND, TRUNCATE = 3.0, 3.0
+
 
 def crispness(image: FloatArray, mask: FloatArray) -> float:
     """Return the norm of an image's gradient over the pixels of ``mask`` (bool), larger for a sharper image.
@@ -25,6 +28,30 @@ def crispness(image: FloatArray, mask: FloatArray) -> float:
         step = image[tuple(high)].astype(np.float64) - image[tuple(low)]
         total += float((step[both] ** 2).sum())
     return float(np.sqrt(total))
+
+
+def structures(image: FloatArray, width: tuple[float, ...] | None) -> FloatArray:
+    """Return what registration follows of an image: ``filters.band_pass`` for one image, and without compiled code.
+
+    A camera's fixed pattern is sharp in the raw mean, and blurred by shifts: it is no measure of them.
+    """
+    if width is None:
+        return image
+    fine, coarse = image.astype(np.float64), image.astype(np.float64)
+    for axis, sigma in zip((-2, -1), width[-2:], strict=True):
+        fine, coarse = _smooth(fine, sigma, axis), _smooth(coarse, SURROUND * sigma, axis)
+    return fine - coarse
+
+
+def _smooth(image: FloatArray, sigma: float, axis: int) -> FloatArray:
+    """Convolve with a Gaussian along one axis; beyond its ends an image goes on point-symmetrically."""
+    reach, size = int(np.ceil(TRUNCATE * sigma)), image.shape[axis]
+    taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    widths = [(0, 0)] * image.ndim
+    widths[axis] = (reach, reach)
+    padded = np.moveaxis(np.pad(image, widths, mode="reflect", reflect_type="odd"), axis, -1)
+    total = sum(tap * padded[..., k : k + size] for k, tap in enumerate(taps / taps.sum()))
+    return np.moveaxis(np.asarray(total), -1, axis)
 
 
 def unlike_frames(correlation: FloatArray, good: FloatArray, *, deviations: float) -> FloatArray:

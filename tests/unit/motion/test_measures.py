@@ -9,7 +9,8 @@ from moving import make_scene
 from caiman_pipeline.config.motion import MotionSettings
 from caiman_pipeline.config.root import Config, resolve_stage, validate
 from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.motion.measures import border_widths, crispness, frames_beyond, unlike_frames
+from caiman_pipeline.motion.filters import band_pass
+from caiman_pipeline.motion.measures import border_widths, crispness, frames_beyond, structures, unlike_frames
 from caiman_pipeline.motion.plan import make_plan
 from caiman_pipeline.motion.results import join_shifts, sum_scale
 from caiman_pipeline.motion.scan import find_scan_offset, shift_odd_rows
@@ -28,6 +29,13 @@ def test_crispness_is_the_norm_of_the_gradient_inside_the_mask():
     mask[:, :4] = False
     assert crispness(image, mask) == pytest.approx(np.sqrt(9 * 5))
     assert crispness(np.stack([image, image]), np.ones((2, 6, 9), bool)) == pytest.approx(np.sqrt(2 * 9 * 9))
+
+
+@pytest.mark.parametrize("dims", [(40, 53), (3, 30, 41)])
+def test_structures_of_an_image_are_those_that_registration_follows(dims):
+    image, width = make_scene(dims), (2.0,) * (len(dims) - 2) + (1.5, 2.5)
+    np.testing.assert_allclose(structures(image, width), band_pass(image[None], width)[0], atol=1e-4 * np.ptp(image))
+    assert structures(image, None) is image
 
 
 def test_frames_far_below_the_median_are_unlike_and_bad_ones_do_not_count():
