@@ -3,7 +3,7 @@
     python tests/benchmarks/bench_deconvolution.py [--traces N] [--frames N] [--threads]
 
 Both run on one thread. The objective, at equal residual, is the sum of activity (l1) or the number of events (l0): less
-is better. With --threads only the time for one and more threads is printed.
+is better. With --threads only the time for one and more threads is printed, by default for many more traces.
 """
 
 from __future__ import annotations
@@ -123,13 +123,13 @@ def scaling(order, traces):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--traces", type=int, default=60)
+    parser.add_argument("--traces", type=int, help="traces (default: 60, and 1000 with --threads)")
     parser.add_argument("--frames", type=int, default=3000)
     parser.add_argument("--threads", action="store_true")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     for order in (1, 2):
-        traces = simulate(order, args.traces, args.frames)
+        traces = simulate(order, args.traces or (1000 if args.threads else 60), args.frames)
         if args.threads:
             scaling(order, traces)
             continue
