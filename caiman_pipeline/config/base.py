@@ -41,11 +41,12 @@ class Section(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_switch_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+    def _as_meant(cls, value: Any, info: ValidationInfo) -> Any:
         kind = cls.model_fields[info.field_name or ""].annotation
         if isinstance(value, bool) and not _accepts_switch(kind):
             raise ValueError("true and false are not values for this key")
-        return value
+        # On Snakemake's command line a null inside of braces arrives as text.
+        return None if isinstance(value, str) and value == "null" else value
 
 
 def _accepts_switch(kind: Any) -> bool:

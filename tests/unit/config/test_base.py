@@ -104,6 +104,14 @@ def test_default_length_is_a_length():
     assert Example().reach == Length((4.0,), "cells")
 
 
+def test_values_that_arrive_as_text_are_taken_as_meant():
+    """As from ``snakemake --config 'section={key: value}'``, which makes text of all that is inside the braces."""
+    found = validate(Example, {"count": "5", "on": "false", "kind": "null", "reach": "3 px"}, "here")
+    assert (found.count, found.on, found.kind, found.reach) == (5, False, None, Length((3.0,), "px"))
+    with pytest.raises(PipelineError, match="`count`"):
+        validate(Example, {"count": "null"}, "here")
+
+
 def test_dump_and_load_change_nothing():
     once = validate(Example, {"reach": "2 x 3 um", "count": 7, "share": 0.1}, "here")
     twice = validate(Example, once.model_dump(mode="json"), "here")
