@@ -17,8 +17,9 @@ from tests.workflow.conftest import numbers
 from .conftest import BIN, ROOT, ROW, SHEET, Batch
 
 SIMULATION = ("--frames", "300", "--dims", "64x48", "--n-cells", "5", "--cell-diameter-px", "9", "--rigid-px", "2")
-# Longer than one part of the movie store, so that blocks have something to share.
-LONG = ("--frames", "2200", *SIMULATION[2:])
+# Longer than one part of the movie store, so that blocks have something to share, and large enough for a search of some
+# seconds: SLURM looks at the memory of a job once a second.
+LONG = ("--frames", "2200", "--dims", "192x160", "--n-cells", "40", *SIMULATION[6:])
 SCATTER = ("--set-scatter", "blocks=2", "tiles=2")
 # One core each, so that two jobs fit on the node at once.
 CUT = ("motion_correct", "patch_cnmf")
