@@ -184,13 +184,16 @@ def movie_store(wildcards):
     )
 
 
-def threads_beside_others(most):
-    """A scattered rule's `threads`: on this machine, jobs enough to fill it take fewer each, so that starts overlap work."""
+def threads_beside_others(stage, most):
+    """A scattered rule's `threads`: on this machine, fewer where its jobs fill it by themselves."""
 
     def choose(wildcards):
-        elsewhere = workflow.non_local_exec or not workflow.is_main_process
-        jobs = 1 if elsewhere else int(wildcards.scatteritem.split("-of-")[1])
-        return max(1, min(most, (workflow.cores or most) // jobs)) if jobs > 1 else most
+        from caiman_pipeline.planning import job_threads
+
+        if workflow.non_local_exec or not workflow.is_main_process:
+            return most
+        jobs = int(wildcards.scatteritem.split("-of-")[1])
+        return job_threads(stage, jobs=jobs, cores=workflow.cores or most)
 
     return choose
 
