@@ -195,12 +195,12 @@ def disk_mb(size: MovieSize) -> dict[str, float]:
     }
 
 
-def job_threads(stage: str, *, jobs: int, cores: int) -> int:
-    """Return the threads of each of the ``jobs`` that a stage of one recording is cut into, on a machine of ``cores``.
+def job_threads(most: int, *, jobs: int, cores: int) -> int:
+    """Return the threads, ``most`` at most, of each of the jobs that a stage of one recording is cut into.
 
-    Jobs enough to fill the machine take fewer each, so that the start of one overlaps with the work of another.
+    Jobs enough to fill a machine of ``cores`` take fewer each, so that the start of one overlaps with another's work.
     """
-    return max(1, min(THREADS.get(stage, 1), cores // jobs))
+    return max(1, min(most, cores // jobs))
 
 
 def plan_recording(size: MovieSize, *, cores: int, scatter: Mapping[str, int]) -> list[StagePlan]:
@@ -211,7 +211,7 @@ def plan_recording(size: MovieSize, *, cores: int, scatter: Mapping[str, int]) -
     disk, plans = disk_mb(size), []
     for stage, cost in COSTS.items():
         jobs = scatter.get(SCATTERED.get(stage, ""), 1)
-        width = job_threads(stage, jobs=jobs, cores=cores)
+        width = job_threads(THREADS.get(stage, 1), jobs=jobs, cores=cores)
         at_once = min(jobs, max(cores // width, 1))
         seconds = cost.start_s * math.ceil(jobs / at_once) + cost.core_seconds(size) / (width * at_once)
         plans.append(StagePlan(stage, jobs, cost.memory_mb(size, width), disk.get(stage, 0.1), seconds))

@@ -42,8 +42,7 @@ def test_every_rule_has_a_cost_and_threads_as_declared():
     rules = dict(_rules())
     assert set(rules) == set(COSTS)
     for stage, text in rules.items():
-        beside = f'threads_beside_others\\("{stage}", ' if stage in SCATTERED else ""
-        declared = re.search(rf"threads: {beside}(\d+)", text)
+        declared = re.search(r"threads: (?:threads_beside_others\()?(\d+)", text)
         assert THREADS.get(stage, 1) == (int(declared[1]) if declared else 1), stage
         assert f'memory_mb("{stage}")' in text
         assert (stage in SCATTERED) == ("scatteritem" in text), stage
@@ -90,10 +89,10 @@ def test_a_plan_has_a_row_per_stage_and_as_many_jobs_as_pieces():
 
 @pytest.mark.parametrize(("jobs", "cores", "threads"), [(1, 8, 4), (1, 2, 2), (2, 8, 4), (4, 8, 2), (16, 8, 1)])
 def test_jobs_that_fill_the_machine_take_fewer_threads_each(jobs, cores, threads):
-    assert job_threads("patch_cnmf", jobs=jobs, cores=cores) == threads
+    assert job_threads(4, jobs=jobs, cores=cores) == threads
     one, many = (plan_recording(SIZE, cores=8, scatter={"tiles": n}) for n in (1, 16))
     memory = [{row.stage: row.memory_mb for row in plan}["patch_cnmf"] for plan in (one, many)]
-    assert memory[1] <= memory[0]
+    assert memory[1] < memory[0]
 
 
 def test_more_cores_take_less_time():

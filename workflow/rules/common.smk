@@ -184,7 +184,7 @@ def movie_store(wildcards):
     )
 
 
-def threads_beside_others(stage, most):
+def threads_beside_others(most):
     """A scattered rule's `threads`: on this machine, fewer where its jobs fill it by themselves."""
 
     def choose(wildcards):
@@ -193,7 +193,7 @@ def threads_beside_others(stage, most):
         if workflow.non_local_exec or not workflow.is_main_process:
             return most
         jobs = int(wildcards.scatteritem.split("-of-")[1])
-        return job_threads(stage, jobs=jobs, cores=workflow.cores or most)
+        return job_threads(most, jobs=jobs, cores=workflow.cores or most)
 
     return choose
 

@@ -60,7 +60,7 @@ rule motion_correct:
         f"{BENCHMARKS}/motion_correct.{{scatteritem}}.tsv"
     conda:
         ENVIRONMENT
-    threads: threads_beside_others("motion_correct", 4)
+    threads: threads_beside_others(4)
     resources:
         mem_mb=memory_mb("motion_correct"),
         runtime=minutes("motion_correct"),

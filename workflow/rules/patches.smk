@@ -35,7 +35,7 @@ rule patch_cnmf:
         f"{BENCHMARKS}/patch_cnmf.{{scatteritem}}.tsv"
     conda:
         ENVIRONMENT
-    threads: threads_beside_others("patch_cnmf", 4)
+    threads: threads_beside_others(4)
     resources:
         mem_mb=memory_mb("patch_cnmf"),
         runtime=minutes("patch_cnmf"),
