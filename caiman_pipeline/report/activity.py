@@ -73,16 +73,15 @@ def trace_peak(raw: FloatArray, denoised: FloatArray) -> float:
 
 
 def similarity_order(traces: FloatArray) -> FloatArray:
-    """Order (K, T) traces so that similar ones are neighbours: along the second eigenvector of their similarity."""
+    """Order (K, T) traces so that similar ones are neighbours: as the leaves of their average-linkage tree."""
     if len(traces) < 3:
         return np.arange(len(traces))
+    from scipy.cluster.hierarchy import leaves_list, linkage
+
     centred = traces - traces.mean(1, keepdims=True)
     centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
-    similarity = np.clip((centred @ centred.T).astype(np.float64), 0, None)
-    degree = np.sqrt(similarity.sum(1).clip(1e-12))
-    _, vectors = np.linalg.eigh(similarity / degree[:, None] / degree)
-    second = vectors[:, -2] / degree
-    return np.argsort(second * np.sign(second[np.argmax(np.abs(second))] or 1.0), kind="stable")
+    distance = 1 - (centred @ centred.T).astype(np.float64)
+    return leaves_list(linkage(distance[np.triu_indices(len(traces), 1)].clip(0), "average"))
 
 
 def raster_picture(outcome: Outcome) -> tuple[str, int]:
