@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from caiman_pipeline.config.base import Length
 from caiman_pipeline.config.recording import RecordingSettings
-from caiman_pipeline.config.root import STAGES, Config, load_config, load_stage
+from caiman_pipeline.config.root import STAGES, Config, load_config
 from caiman_pipeline.config.sheet import Recording, read_sheet
+from caiman_pipeline.config.validate import load_stage
 from caiman_pipeline.errors import PipelineError
 
 if TYPE_CHECKING:

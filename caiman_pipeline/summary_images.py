@@ -10,7 +10,7 @@ from numba import njit
 
 from caiman_pipeline.cnmf.noise import noise_power
 from caiman_pipeline.io.store import MovieStore
-from caiman_pipeline.parallel import map_ordered, row_slabs
+from caiman_pipeline.parallel import map_ordered, row_slabs, spread
 from caiman_pipeline.types import Dims, FloatArray
 
 NOISE_FRAMES = 1024
@@ -101,11 +101,7 @@ def _sum_part(
     width = min(bin_frames, n)
     binned = np.empty((len(pixels), n // width), np.float32)
     totals, base = np.empty((len(pixels), 6)), reference.ravel()
-
-    def add(rows: tuple[int, int]) -> None:
-        _add_frames(*rows, pixels, base, width, binned, totals)
-
-    map_ordered(add, row_slabs(len(pixels)), threads)
+    spread(_add_frames, len(pixels), pixels, base, width, binned, totals, threads=threads)
     total, squares, highest, binned_total, binned_squares, binned_highest = (x.reshape(dims) for x in totals.T)
     neighbours = [_neighbour_products(binned, dims, o, threads) for o in neighbour_offsets(len(dims))]
     return _Sums(
@@ -159,7 +155,7 @@ def _neighbour_products(binned: FloatArray, dims: Dims, offset: tuple[int, ...],
     order = np.arange(len(binned)).reshape(dims)
     first, second = (np.ascontiguousarray(order[side]).ravel() for side in _pair(offset, dims))
     out = np.zeros(len(binned))
-    map_ordered(lambda rows: _pair_products(*rows, binned, first, second, out), row_slabs(len(first)), threads)
+    spread(_pair_products, len(first), binned, first, second, out, threads=threads)
     return out.reshape(dims)
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from caiman_pipeline.cli.main import VERBS
-from caiman_pipeline.config.root import STAGES, Config, known_keys
+from caiman_pipeline.config.root import STAGES, Config
+from caiman_pipeline.config.validate import known_keys
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("config/*.md")])

@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> None:
     with stage_job("apply_shifts", args) as threads:
         from caiman_pipeline import __version__
         from caiman_pipeline.config.motion import MotionSettings
-        from caiman_pipeline.config.root import load_stage
+        from caiman_pipeline.config.validate import load_stage
         from caiman_pipeline.io.atomic import whole_folder
         from caiman_pipeline.io.records import load_movie_info
         from caiman_pipeline.io.store import write_index

@@ -23,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Deconvolve one table."""
     with stage_job("deconvolve", args) as threads:
-        from caiman_pipeline.config.root import load_stage
         from caiman_pipeline.config.traces import TraceSettings
+        from caiman_pipeline.config.validate import load_stage
         from caiman_pipeline.traces.activity import infer_activity, timing_from
         from caiman_pipeline.traces.tables import check_output, read_table, write_table
 

@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> None:
         from math import ceil
 
         from caiman_pipeline.config.evaluate import EvaluateSettings
-        from caiman_pipeline.config.root import load_stage
+        from caiman_pipeline.config.validate import load_stage
         from caiman_pipeline.io.records import components_from_result, load_movie_info, quality_to_arrays
         from caiman_pipeline.io.results import load_result, save_result
         from caiman_pipeline.io.store import open_movie

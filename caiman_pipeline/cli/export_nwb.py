@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> None:
     """Export one recording."""
     with stage_job("export_nwb", args):
         from caiman_pipeline.config.export import ExportSettings
-        from caiman_pipeline.config.root import load_stage
+        from caiman_pipeline.config.validate import load_stage
         from caiman_pipeline.nwb import write_nwb, write_table
         from caiman_pipeline.outcome import OutcomeFiles, component_table, keep_accepted, load_outcome
 

@@ -21,7 +21,7 @@ def run(args: argparse.Namespace) -> None:
     """Inspect one recording."""
     with stage_job("inspect", args) as threads:
         from caiman_pipeline.config.inspect import InspectSettings
-        from caiman_pipeline.config.root import load_stage
+        from caiman_pipeline.config.validate import load_stage
         from caiman_pipeline.inspection import inspect_recording
         from caiman_pipeline.io.records import save_movie_info
         from caiman_pipeline.io.results import save_result

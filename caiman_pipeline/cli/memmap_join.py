@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> None:
     with stage_job("memmap_join", args):
         from caiman_pipeline import __version__
         from caiman_pipeline.config.motion import MotionSettings
-        from caiman_pipeline.config.root import load_stage
+        from caiman_pipeline.config.validate import load_stage
         from caiman_pipeline.io.readers import natural_key
         from caiman_pipeline.io.records import load_movie_info
         from caiman_pipeline.io.results import load_result, save_result

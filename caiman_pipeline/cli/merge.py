@@ -19,7 +19,7 @@ def run(args: argparse.Namespace) -> None:
     """Merge one recording's components."""
     with stage_job("merge", args):
         from caiman_pipeline.config.merge import MergeSettings
-        from caiman_pipeline.config.root import load_stage
+        from caiman_pipeline.config.validate import load_stage
         from caiman_pipeline.io.records import candidates_from_result
         from caiman_pipeline.io.results import load_result, save_result
         from caiman_pipeline.merging import merge_candidates

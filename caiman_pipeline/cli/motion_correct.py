@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> None:
     """Correct one block of frames."""
     with stage_job("motion_correct", args) as threads:
         from caiman_pipeline.config.motion import MotionSettings
-        from caiman_pipeline.config.root import load_stage
+        from caiman_pipeline.config.validate import load_stage
         from caiman_pipeline.io.atomic import whole_folder
         from caiman_pipeline.io.records import load_movie_info
         from caiman_pipeline.io.results import load_result, save_result

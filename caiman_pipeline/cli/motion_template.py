@@ -19,7 +19,7 @@ def run(args: argparse.Namespace) -> None:
     """Build one recording's template."""
     with stage_job("motion_template", args) as threads:
         from caiman_pipeline.config.motion import MotionSettings
-        from caiman_pipeline.config.root import load_stage
+        from caiman_pipeline.config.validate import load_stage
         from caiman_pipeline.io.records import load_movie_info
         from caiman_pipeline.io.results import save_result
         from caiman_pipeline.motion.make import build

@@ -21,7 +21,7 @@ def run(args: argparse.Namespace) -> None:
     """Search one batch of tiles."""
     with stage_job("patch_cnmf", args) as threads:
         from caiman_pipeline.config.patch_cnmf import PatchSettings
-        from caiman_pipeline.config.root import load_stage
+        from caiman_pipeline.config.validate import load_stage
         from caiman_pipeline.io.records import candidates_to_arrays
         from caiman_pipeline.io.results import load_result, save_result
         from caiman_pipeline.io.store import open_movie

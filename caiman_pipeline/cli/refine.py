@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.cnmf.denoise import make_denoiser
         from caiman_pipeline.cnmf.refine import prepare_field, refine
         from caiman_pipeline.config.refine import RefineSettings
-        from caiman_pipeline.config.root import load_stage
+        from caiman_pipeline.config.validate import load_stage
         from caiman_pipeline.io.records import components_to_arrays
         from caiman_pipeline.io.results import load_result, save_result
         from caiman_pipeline.io.scratch import near

@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> None:
         import json
 
         from caiman_pipeline.config.report import ReportSettings
-        from caiman_pipeline.config.root import load_stage
+        from caiman_pipeline.config.validate import load_stage
         from caiman_pipeline.io.atomic import whole_file, write_text
         from caiman_pipeline.io.results import load_result
         from caiman_pipeline.joblogs import read_logs, stage_costs

@@ -19,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Select one recording's components."""
     with stage_job("select", args):
-        from caiman_pipeline.config.root import load_stage
         from caiman_pipeline.config.select import SelectSettings
+        from caiman_pipeline.config.validate import load_stage
         from caiman_pipeline.io.records import load_movie_info, quality_from_result
         from caiman_pipeline.io.results import load_result, save_result
         from caiman_pipeline.quality.accept import UNDECIDED, select

@@ -83,8 +83,10 @@ def robust_spread(traces: FloatArray) -> tuple[FloatArray, FloatArray]:
     flat = traces.reshape(-1, length)
     ends = np.empty((2, len(flat), 1), np.float32)
     for a, b in value_slabs(*flat.shape):
-        ordered = np.partition(flat[a:b], (low, high), axis=-1)
-        ends[0, a:b, 0], ends[1, a:b, 0] = ordered[:, low], ordered[:, high]
+        # One place after the other: both at once take numpy ten times as long.
+        lower = np.partition(flat[a:b], high, axis=-1)[:, : high + 1]
+        ends[1, a:b, 0] = lower[:, high]
+        ends[0, a:b, 0] = np.partition(lower, low, axis=-1)[:, low]
     bottom, top = ends.reshape(2, *traces.shape[:-1], 1)
     return top + np.float32(0.5) * (top - bottom), top - bottom
 

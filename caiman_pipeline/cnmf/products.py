@@ -6,10 +6,8 @@ import numpy as np
 from numba import njit
 from scipy.sparse import csr_matrix
 
-from caiman_pipeline.parallel import map_ordered, row_slabs
+from caiman_pipeline.parallel import spread
 from caiman_pipeline.types import FloatArray
-
-ROWS = 64
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
@@ -32,11 +30,10 @@ def sparse_dense(matrix: csr_matrix, dense: FloatArray, *, level: FloatArray, th
     A movie's level is taken off before summing, so that a large offset costs no precision.
     """
     out = np.empty((matrix.shape[0], dense.shape[1]), np.float32)
-
-    def multiply(rows: tuple[int, int]) -> None:
-        _rows_times_dense(*rows, matrix.data, matrix.indices, matrix.indptr, dense, level, out)
-
-    map_ordered(multiply, row_slabs(matrix.shape[0], ROWS), threads)
+    spread(
+        _rows_times_dense, matrix.shape[0], matrix.data, matrix.indices, matrix.indptr, dense, level, out,
+        threads=threads,
+    )  # fmt: skip
     return out
 
 
@@ -53,7 +50,7 @@ def _bin_rows(start: int, stop: int, frames: FloatArray, edges: FloatArray, leve
 def bin_columns(frames: FloatArray, edges: FloatArray, *, level: FloatArray, threads: int) -> FloatArray:
     """Average the columns of float32 (P, t), less a level (P,), between ``edges`` (n + 1,); returns (P, n)."""
     out = np.empty((len(frames), len(edges) - 1), np.float32)
-    map_ordered(lambda rows: _bin_rows(*rows, frames, edges, level, out), row_slabs(len(frames)), threads)
+    spread(_bin_rows, len(frames), frames, edges, level, out, threads=threads)
     return out
 
 

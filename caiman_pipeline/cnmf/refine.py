@@ -16,7 +16,7 @@ from caiman_pipeline.cnmf.spatial import RegressionSums, SpatialModel, normalise
 from caiman_pipeline.cnmf.supports import FootprintRules, grow_supports, pattern, shape_footprints
 from caiman_pipeline.cnmf.temporal import Projection, demix, make_projection, node_signals, unexplained
 from caiman_pipeline.io.store import MovieStore
-from caiman_pipeline.parallel import map_ordered, row_slabs
+from caiman_pipeline.parallel import spread
 from caiman_pipeline.types import Background, Components, FloatArray
 
 
@@ -254,14 +254,10 @@ def _add_piece(
     structure: csr_matrix, pixels: FloatArray, movie_traces: FloatArray, local_traces: FloatArray,
 ) -> None:  # fmt: skip
     mix = field.grid.interpolation
-
-    def add(rows: tuple[int, int]) -> None:
-        add_regression_sums(
-            *rows, binned, weights, traces, signals, mix.data, mix.indices, mix.indptr,
-            structure.indices, structure.indptr, pixels, movie_traces, local_traces,
-        )  # fmt: skip
-
-    map_ordered(add, row_slabs(len(binned)), field.threads)
+    spread(
+        add_regression_sums, len(binned), binned, weights, traces, signals, mix.data, mix.indices, mix.indptr,
+        structure.indices, structure.indptr, pixels, movie_traces, local_traces, threads=field.threads,
+    )  # fmt: skip
 
 
 def project(field: Field, projection: Projection, *, counter: _Counter) -> View:

@@ -15,7 +15,8 @@ from typing import Any
 import yaml
 
 from caiman_pipeline.config.recording import RecordingSettings
-from caiman_pipeline.config.root import STAGES, Config, check_required, known_keys, resolve_stage, validate
+from caiman_pipeline.config.root import STAGES, Config, check_required, resolve_stage
+from caiman_pipeline.config.validate import known_keys, validate
 from caiman_pipeline.errors import PipelineError
 
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"

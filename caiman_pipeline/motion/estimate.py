@@ -15,8 +15,8 @@ from caiman_pipeline.motion.modes import Modes, make_modes
 from caiman_pipeline.motion.peaks import cell_gain, frame_gain, linearise, patch_peaks
 from caiman_pipeline.motion.plan import MotionPlan
 from caiman_pipeline.motion.rigid import CoarseTemplate, bin_frames, choose_bins, coarse_shifts, prepare_coarse
-from caiman_pipeline.motion.spread import spread
 from caiman_pipeline.motion.surfaces import CellTemplate, prepare_cells
+from caiman_pipeline.parallel import spread
 from caiman_pipeline.types import FloatArray, Shifts
 
 ROUNDS, ROUNDS_ACROSS, STEP_ACROSS = 3, 6, 0.6

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from caiman_pipeline.motion.spread import spread
 from caiman_pipeline.motion.surfaces import as_volume
+from caiman_pipeline.parallel import spread
 from caiman_pipeline.types import FloatArray, Shifts
 
 FIXED_POINT_ROUNDS = 6

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import scipy.fft as fft
 from numba import njit
-from scipy.ndimage import gaussian_filter1d
 
 from caiman_pipeline.motion.measures import SURROUND, TRUNCATE
-from caiman_pipeline.motion.spread import spread
 from caiman_pipeline.motion.surfaces import as_volume
+from caiman_pipeline.parallel import spread
 from caiman_pipeline.types import FloatArray
 
 FOURIER_PAD_PX = 16
@@ -97,6 +96,8 @@ def _difference(
 
 def smooth_image(image: FloatArray, sigma_px: float) -> FloatArray:
     """Return an image (*dims) blurred along rows and columns, float32."""
+    from scipy.ndimage import gaussian_filter1d  # the blocks' jobs do without it
+
     result = image.astype(np.float64)
     for axis in range(image.ndim - 2, image.ndim):
         result = gaussian_filter1d(result, sigma_px, axis=axis, mode="nearest")

@@ -9,8 +9,8 @@ import numpy as np
 import scipy.fft as fft
 from numba import njit
 
-from caiman_pipeline.motion.spread import spread
 from caiman_pipeline.motion.surfaces import as_volume
+from caiman_pipeline.parallel import spread
 from caiman_pipeline.types import Dims, FloatArray
 
 BIN_FROM_PX = 64

@@ -14,7 +14,7 @@ from caiman_pipeline.io.store import part_length
 from caiman_pipeline.motion.scan import shift_odd_rows
 from caiman_pipeline.types import Bounds, Dims, FloatArray
 
-LONGEST_CHUNK, CHUNK_BYTES = 64, 32 * 2**20
+LONGEST_CHUNK, CHUNK_BYTES = 32, 16 * 2**20
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from caiman_pipeline.motion.spread import spread
+from caiman_pipeline.parallel import spread
 from caiman_pipeline.types import FloatArray
 
 # Share of a frame's power that float32 sums may make up.

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 
 from caiman_pipeline.motion.grid import Grid
-from caiman_pipeline.motion.spread import spread
+from caiman_pipeline.parallel import spread
 from caiman_pipeline.types import Dims, FloatArray
 
 U = np.uint64

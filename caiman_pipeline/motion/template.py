@@ -28,9 +28,9 @@ from caiman_pipeline.motion.modes import Modes, learn, prune
 from caiman_pipeline.motion.plan import MotionPlan
 from caiman_pipeline.motion.rigid import bin_frames
 from caiman_pipeline.motion.source import LONGEST_CHUNK, Source, read_ahead
-from caiman_pipeline.motion.spread import spread
 from caiman_pipeline.motion.surfaces import as_volume
 from caiman_pipeline.motion.warp import Scratch, plan_warp, warp_sum
+from caiman_pipeline.parallel import spread
 from caiman_pipeline.types import FloatArray, Shifts
 
 START_FRAMES, GROUP = 128, 24

@@ -12,8 +12,8 @@ from numba import njit
 from caiman_pipeline.motion.field import extend_field
 from caiman_pipeline.motion.grid import cubic_weights, interpolation_weights
 from caiman_pipeline.motion.rows import MARGIN_PX, corrected_row, row_work
-from caiman_pipeline.motion.spread import spread
 from caiman_pipeline.motion.surfaces import as_volume
+from caiman_pipeline.parallel import spread
 from caiman_pipeline.types import Bounds, Dims, FloatArray, Shifts
 
 Border = Literal["nearest", "min", "nan"]

@@ -5,7 +5,7 @@ from typing import Literal
 import pytest
 
 from caiman_pipeline.config.base import Length, Section, key
-from caiman_pipeline.config.root import validate
+from caiman_pipeline.config.validate import validate
 from caiman_pipeline.errors import PipelineError
 
 

@@ -8,15 +8,8 @@ import yaml
 from caiman_pipeline.config.base import Length
 from caiman_pipeline.config.inspect import InspectSettings
 from caiman_pipeline.config.motion import MotionSettings
-from caiman_pipeline.config.root import (
-    STAGES,
-    Config,
-    check_required,
-    known_keys,
-    load_config,
-    load_stage,
-    resolve_stage,
-)
+from caiman_pipeline.config.root import STAGES, Config, check_required, load_config, resolve_stage
+from caiman_pipeline.config.validate import known_keys, load_stage
 from caiman_pipeline.errors import PipelineError
 
 

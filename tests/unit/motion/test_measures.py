@@ -7,15 +7,16 @@ import pytest
 from moving import make_scene
 
 from caiman_pipeline.config.motion import MotionSettings
-from caiman_pipeline.config.root import Config, resolve_stage, validate
+from caiman_pipeline.config.root import Config, resolve_stage
+from caiman_pipeline.config.validate import validate
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.motion.filters import band_pass
 from caiman_pipeline.motion.measures import border_widths, crispness, frames_beyond, structures, unlike_frames
 from caiman_pipeline.motion.plan import make_plan
 from caiman_pipeline.motion.results import join_shifts, sum_scale
 from caiman_pipeline.motion.scan import find_scan_offset, shift_odd_rows
-from caiman_pipeline.motion.spread import spread
 from caiman_pipeline.motion.sums import Likeness
+from caiman_pipeline.parallel import spread
 from caiman_pipeline.types import Shifts
 
 RNG = np.random.default_rng(31)

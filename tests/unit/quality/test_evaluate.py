@@ -6,7 +6,7 @@ from planted import CELL_PX, disc
 from scipy.sparse import csc_matrix
 
 from caiman_pipeline.config.evaluate import EvaluateSettings
-from caiman_pipeline.config.root import validate
+from caiman_pipeline.config.validate import validate
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.quality.classifier import Network
 from caiman_pipeline.quality.evaluate import footprint_sizes, soma_scores
