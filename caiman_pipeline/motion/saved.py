@@ -53,7 +53,8 @@ def make_correction(
     flow = prepare(template, local, threads=threads) if any(plan.max_shift) else None
     registration = None
     if template.method in ("rigid", "piecewise"):
-        registration = replace(prepare(template, plan, threads=threads), rigid=template.method == "rigid")
+        prepared = flow if flow and plan == local else prepare(template, plan, threads=threads)
+        registration = replace(prepared, rigid=template.method == "rigid")
     scale, nodes = sum_scale(*values), _nodes(template, registration)
     return Correction(
         registration=registration,
