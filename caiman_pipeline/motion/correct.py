@@ -13,7 +13,7 @@ from caiman_pipeline.io.store import PartWriter
 from caiman_pipeline.motion.estimate import Estimate, Registration, estimate, shifts_of, smooth_values
 from caiman_pipeline.motion.filters import fourier_shift
 from caiman_pipeline.motion.flow import residual_motion
-from caiman_pipeline.motion.results import BlockResult, join_shifts, slice_shifts
+from caiman_pipeline.motion.results import BlockResult, join_shifts, less_rigid, slice_shifts
 from caiman_pipeline.motion.source import Source, chunk_length, read_ahead
 from caiman_pipeline.motion.sums import Likeness
 from caiman_pipeline.motion.warp import Scratch, WarpPlan, warp
@@ -134,18 +134,11 @@ def _correct_chunk(chunk: Chunk, correction: Correction, part: FloatArray, *, po
     if correction.fourier:
         rest = shifts.rigid - np.rint(shifts.rigid)
         frames = fourier_shift(frames, rest)
-        shifts = _less(shifts, rest)
+        shifts = less_rigid(shifts, rest)
     warp(
         frames, shifts, correction.warping, good=good, position=position, out=part, outside=tally.outside,
         scratch=tally.scratch,
     )  # fmt: skip
-
-
-def _less(shifts: Shifts, rigid: FloatArray) -> Shifts:
-    """Return shifts from which a rigid part, (T, ndim), is taken away."""
-    spread = rigid.reshape(len(rigid), *(1,) * rigid.shape[1], -1)
-    field = None if shifts.field is None else shifts.field - spread
-    return Shifts(shifts.rigid - rigid, field, shifts.grid)
 
 
 def _found_chunks(source: Source, parts: Parts, correction: Correction) -> Iterator[Chunk]:

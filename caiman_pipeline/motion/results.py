@@ -85,6 +85,14 @@ def join_shifts(pieces: list[Shifts]) -> Shifts:
     return Shifts(rigid, np.concatenate([p.field for p in pieces if p.field is not None]), pieces[0].grid)
 
 
+def less_rigid(shifts: Shifts, rigid: FloatArray) -> Shifts:
+    """Return shifts from which rigid ones, (T, ndim) or (ndim,) for all frames, are taken away."""
+    rigid = np.broadcast_to(np.asarray(rigid, np.float32), shifts.rigid.shape)
+    spread = rigid.reshape(len(rigid), *(1,) * rigid.shape[1], -1)
+    field = None if shifts.field is None else shifts.field - spread
+    return Shifts(shifts.rigid - rigid, field, shifts.grid)
+
+
 def slice_shifts(shifts: Shifts, start: int, stop: int) -> Shifts:
     """Return the shifts of frames ``start`` to ``stop``."""
     field = None if shifts.field is None else shifts.field[start:stop]

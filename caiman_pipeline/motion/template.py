@@ -26,6 +26,7 @@ from caiman_pipeline.motion.estimate import (
 from caiman_pipeline.motion.filters import band_pass, smooth_image
 from caiman_pipeline.motion.modes import Modes, learn, prune
 from caiman_pipeline.motion.plan import MotionPlan
+from caiman_pipeline.motion.results import less_rigid
 from caiman_pipeline.motion.rigid import bin_frames
 from caiman_pipeline.motion.source import LONGEST_CHUNK, Source, read_ahead
 from caiman_pipeline.motion.surfaces import as_volume
@@ -53,7 +54,8 @@ class Sweep:
     variance : float32 dims, mean square difference between template and frames moved back by whole pixels
     outside : float64 dims, share of frames in which each pixel lies outside the field of view
     values : mode values of each stretch of frames
-    middle : int64 (ndim,), where the scene is in half of the frames or more to either side, in whole pixels
+    middle : float32 (ndim,), displacement that as many frames are to one side of as to the other, from the middle that
+        the mean was moved to
     """
 
     mean: FloatArray
@@ -136,8 +138,12 @@ def _add_residual(
     )
 
 
-def sweep(source: Source, stretches: Ranges, registration: Registration) -> Sweep:
-    """Register the sample's frames, move them back and average them."""
+def sweep(source: Source, stretches: Ranges, registration: Registration, middle: FloatArray) -> Sweep:
+    """Register the sample's frames, move them to the ``middle`` of their motion, (ndim,) pixels, and average them.
+
+    The frames that a template starts from are those most alike, wherever the scene happened to be. From the middle, the
+    least of the field of view is lost and the largest displacement is smallest.
+    """
     plan = registration.plan
     warping = plan_warp(plan.dims, registration.nodes, inside=source.inside, border="nearest", minimum=0.0)
     total, power = np.zeros(plan.dims), np.zeros(plan.dims)
@@ -149,6 +155,7 @@ def sweep(source: Source, stretches: Ranges, registration: Registration) -> Swee
         seen = band_pass(frames, plan.high_pass)
         found = estimate_seen(seen, registration)
         shifts = _smoothed(found, good, registration)
+        shifts = less_rigid(shifts, middle)
         warp_sum(frames, shifts, warping, good=good, total=total, outside=outside, scratch=scratch)
         _add_residual(seen, found.whole, good, registration.template, power)
         values.append(found.values[good])
@@ -157,21 +164,16 @@ def sweep(source: Source, stretches: Ranges, registration: Registration) -> Swee
         spare.append(frames)
     used = max(used, 1)
     everywhere = np.concatenate(rigid)
-    middle = np.median(everywhere, axis=0).round() if len(everywhere) else np.zeros(len(plan.dims))
+    rest = np.median(everywhere, axis=0) if len(everywhere) else np.zeros(len(plan.dims), np.float32)
     mean, variance = (total / used).astype(np.float32), (power / used).astype(np.float32)
-    return Sweep(mean, variance, outside / used, values, middle.astype(np.int64))
+    return Sweep(mean, variance, outside / used, values, rest)
 
 
 def centred(result: Sweep) -> Sweep:
-    """Move a sweep's images to where the scene is in the middle of its motion.
-
-    The frames that a template starts from are those most alike, wherever the scene happened to be. From the middle, the
-    least of the field of view is lost and the largest displacement is smallest.
-    """
-    mean, variance = (
-        ndi.shift(image, result.middle, order=0, mode="nearest") for image in (result.mean, result.variance)
-    )
-    return replace(result, mean=mean, variance=variance, middle=np.zeros_like(result.middle))
+    """Move a sweep's images by whole pixels to the middle of the motion; what is left is for the next sweep."""
+    whole = result.middle.round()
+    mean, variance = (ndi.shift(image, whole, order=0, mode="nearest") for image in (result.mean, result.variance))
+    return replace(result, mean=mean, variance=variance, middle=result.middle - whole)
 
 
 def _smoothed(found: Estimate, good: FloatArray, registration: Registration) -> Shifts:
@@ -210,15 +212,17 @@ def refine_template(
     fixed : keep the start image as the template, and learn only weights and modes
     """
     image, weight, modes = start, weight_of(np.ones(plan.dims), source), None
+    middle = np.zeros(len(plan.dims), np.float32)
     schedule = [replace(plan, spacing=None)] * rounds + ([plan] * LOCAL_ROUNDS if plan.spacing else [])
     for step, current in enumerate(schedule):
         registration = prepare_registration(image, weight, current, modes=None, threads=threads)
         if modes is not None:
             registration = replace(registration, modes=inherit(registration.modes, modes))
         every = max(1, min(2, len(stretches) // FEWEST_STRETCHES)) if step < rounds - 1 or current != plan else 1
-        result = sweep(source, stretches[::every], registration)
-        if step == 0 and not fixed:
-            result = centred(result)
+        result = sweep(source, stretches[::every], registration, middle)
+        if not fixed:
+            result = centred(result) if step == 0 else result
+            middle = result.middle
         weight = weight_of(result.variance, source)
         image = image if fixed else result.mean
         if current == plan:

@@ -55,7 +55,7 @@ def test_the_template_is_where_the_scene_is_in_the_middle_of_its_motion(record, 
     true = np.where(np.arange(T)[:, None] < 30, (5.0, -6.0), wander(T, size=1.5))
     outcome = run_motion(record(film(SCENE, lambda t: true[t], T)), method="rigid")
     assert error_px(outcome["rigid"], true) < 0.05
-    assert np.abs(np.median(outcome["rigid"], axis=0)).max() <= 0.6
+    assert np.abs(np.median(outcome["rigid"], axis=0)).max() <= 0.15
 
 
 @pytest.mark.parametrize(("axis", "along"), [(0, 0), (0, 1), (1, 0), (1, 1)])
