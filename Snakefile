@@ -1,11 +1,12 @@
 # caiman_pipeline: raw calcium-imaging movies to curated neurons, traces and NWB files.
+from caiman_pipeline.config.root import says_something
 from snakemake.utils import min_version
 
 min_version("9.11")
 
 
 # Values given with --configfile or --config win over the file; what neither says has the package's default.
-if Path("config/config.yaml").exists():
+if says_something(Path("config/config.yaml")):
 
     configfile: "config/config.yaml"
 
@@ -39,6 +40,7 @@ rule all:
     input:
         expand(REPORT, recording=RECORDINGS),
         expand(NWB, recording=RECORDINGS),
+        results_before(RECORDINGS),
 
 
 onstart:

@@ -1,7 +1,7 @@
 """Threads inside a job: as many as the rule grants, and the same numbers for any count.
 
-Work is cut into fixed pieces that do not depend on the number of threads, results come back in order, and BLAS stays on
-one thread (its own splitting would change the last bits of a sum).
+Sums are taken over fixed pieces that do not depend on the number of threads, results come back in order, and BLAS stays
+on one thread (its own splitting would change the last bits of a sum).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 from typing import Any, TypeVar
 
@@ -80,6 +80,7 @@ def spread(kernel: Callable[..., None], count: int, *arguments: Any, threads: in
         return
     bounds = [(count * i // pieces, count * (i + 1) // pieces) for i in range(pieces)]
     running = [_pool(threads).submit(kernel, start, stop, *arguments) for start, stop in bounds]
+    wait(running)  # all of them: whoever is told of a failure may do with the arrays as they like
     for future in running:
         future.result()
 

@@ -120,7 +120,7 @@ def _parts(index: Path) -> Iterator[Finding]:
     for part in json.loads(index.read_text(encoding="utf-8"))["parts"]:
         path = index.parent / part["path"]
         if not path.exists():
-            yield Finding(path, "part of the movie is missing. Run the workflow again to make it.")
+            yield Finding(path, "part of the movie is missing. Snakemake makes it again when a stage needs it.")
         elif part.get("crc32") is not None:
             frames = np.load(path, allow_pickle=False)
             if zlib.crc32(np.ascontiguousarray(frames).data.cast("B")) != part["crc32"]:

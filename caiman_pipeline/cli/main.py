@@ -16,6 +16,7 @@ from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.parallel import keep_blas_on_one_thread
 
 OBJECTS_BEFORE_COLLECTION = 100_000
+INTERRUPTED_STATUS = 130
 VERBS: dict[str, tuple[str, str]] = {
     # verb: (module, one line of help)
     "init": ("init", "write a starter config and recordings sheet for a folder of movies"),
@@ -45,7 +46,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "deconvolve": ("deconvolve", "deconvolve a table of traces (CSV, NPY, NWB) without a movie"),
     "summary": ("summary", "write summary.tsv and the batch page of a results folder"),
     "status": ("status", "say what of a batch is done, running, failed or waiting, and when it will be done"),
-    "verify": ("verify", "hold results against what made them: content, settings, raw files"),
+    "verify": ("verify", "hold results against what made them: content, raw files, each other"),
 }
 
 
@@ -96,20 +97,30 @@ def command() -> NoReturn:
     requests to an object store are under way. So it ends at once, after what is registered for the end.
     """
     gc.set_threshold(OBJECTS_BEFORE_COLLECTION, 20, 20)
-    status: object = 0
+    status = _status_of_main()
+    try:
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:  # closed by whoever started the process
+                stream.flush()
+    except OSError as error:
+        status = status or 1
+        if not isinstance(error, BrokenPipeError):
+            os.write(2, f"caiman-pipeline: error: the output cannot be written ({error.strerror}).\n".encode())
+    os._exit(status)
+
+
+def _status_of_main() -> int:
     try:
         main()
     except SystemExit as end:
-        status = end.code
-    if isinstance(status, str):
-        print(status, file=sys.stderr)
-    try:
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except BrokenPipeError:
-        status = status or 1
-    os._exit(status if isinstance(status, int) else int(status is not None))
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except KeyboardInterrupt:
+        print("caiman-pipeline: interrupted", file=sys.stderr)
+        return INTERRUPTED_STATUS
+    return 0
 
 
 if __name__ == "__main__":

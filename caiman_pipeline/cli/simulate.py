@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("movie", type=Path, help="movie to write: .tif, .npy, .h5 or .zarr")
     parser.add_argument("--truth", type=Path, help="truth to write (default: truth.h5 beside the movie)")
+    parser.add_argument("--overwrite", action="store_true", help="write over a movie or truth that is there")
     parser.add_argument("--sheet", type=Path, help="folder to write a recordings.tsv and a config.yaml to")
     parser.add_argument("--footprints", type=Path, help="plant these cells: a components.h5 or an .npz file")
     parser.add_argument("--footprints-name", help="which footprints of an .npz file that holds several")
@@ -44,16 +45,19 @@ def _dims(text: str) -> tuple[int, ...]:
 def run(args: argparse.Namespace) -> None:
     """Simulate one recording."""
     with stage_job("simulate", args) as threads:
+        from caiman_pipeline.errors import PipelineError
         from caiman_pipeline.synthetic.planted import load_footprints
         from caiman_pipeline.synthetic.recording import simulate
         from caiman_pipeline.synthetic.settings import SimulationSettings
 
         names = [one.name for one in fields(SimulationSettings)]
         given: dict[str, Any] = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+        truth = args.truth or args.movie.with_name("truth.h5")
+        if there := [str(p) for p in (args.movie, truth) if p.exists() and not args.overwrite]:
+            raise PipelineError(f"{' and '.join(there)} would be written over. Give another (--truth) or --overwrite.")
         planted = load_footprints(args.footprints, args.footprints_name) if args.footprints else None
         if planted is not None:
             given.setdefault("dims", planted.dims)
-        truth = args.truth or args.movie.with_name("truth.h5")
         simulation = simulate(
             args.movie, SimulationSettings(**given), truth=truth, planted=planted, threads=threads,
             progress=progress("frames"),

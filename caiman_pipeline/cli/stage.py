@@ -50,13 +50,13 @@ def stage_job(stage: str, args: argparse.Namespace) -> Iterator[int]:
         with watched(args.log, granted_mb=getattr(args, "memory_mb", 0)), kept_ledger():
             yield threads
     except (StoppedError, KeyboardInterrupt) as error:
-        reason = f"stopped before it was done ({error or 'interrupted'}): cancelled, or its time limit was reached"
+        reason = f"stopped before it was done ({str(error) or 'interrupted'}): cancelled, or its time limit was reached"
         log.error("%s", reason)
         _record_failure(stage, reason, args)
         sys.exit(STOPPED_STATUS)
     except MemoryError as error:
         log.exception("%s failed", stage)
-        _record_failure(stage, f"no memory left ({error}) at {peak_memory_mb():.0f} MB", args)
+        _record_failure(stage, f"no memory left ({str(error) or 'a small piece'}) at {peak_memory_mb():.0f} MB", args)
         raise
     except PipelineError as error:
         log.error("%s", error)

@@ -42,7 +42,7 @@ def _what_is_left(status: BatchStatus) -> str:
     from caiman_pipeline.status import in_words
 
     if status.remaining_s == 0:
-        return "Nothing left"
+        return "Nothing left" + (" but what failed" if status.failed else "")
     when = "no job is running" if not status.running else "some jobs are running"
     if status.eta_s is not None:
         when = f"done in about {in_words(status.eta_s)}"

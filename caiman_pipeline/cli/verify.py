@@ -8,21 +8,25 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
-    parser.add_argument("results", type=Path, nargs="?", default=Path("results"), help="results folder (%(default)s)")
+    parser.add_argument("results", type=Path, nargs="?", help="results folder (default: the config's `paths.results`)")
     parser.add_argument("--recordings", nargs="*", metavar="ID", help="only these (default: all that are there)")
     parser.add_argument("--checksums", action="store_true", help="read the movie's parts and the raw files too (slow)")
 
 
 def run(args: argparse.Namespace) -> None:
     """Verify recordings and print one line for each, and each problem."""
+    from caiman_pipeline.checking import load_run
     from caiman_pipeline.errors import PipelineError
     from caiman_pipeline.verifying import verify_recording
 
-    there = sorted(p.name for p in args.results.glob("*") if (p / "logs").is_dir()) if args.results.is_dir() else []
+    results = args.results or Path(load_run(None, None)[0].paths.results)
+    there = sorted(p.name for p in results.glob("*") if (p / "logs").is_dir()) if results.is_dir() else []
     names = args.recordings or there
     if not names:
-        raise PipelineError(f"{args.results}: no recordings there. Name the results folder.")
-    verified = [verify_recording(args.results / name, checksums=args.checksums) for name in names]
+        raise PipelineError(f"{results}: no recordings there. Name the results folder.")
+    if unknown := sorted(set(names) - set(there)):
+        raise PipelineError(f"{results}: no recording {', '.join(unknown)} there.")
+    verified = [verify_recording(results / name, checksums=args.checksums) for name in names]
     for one in verified:
         state = f"{len(one.findings)} problem(s)" if one.findings else "ok" if one.n_files else "nothing to verify"
         versions = f" by version {', '.join(one.versions)}" if one.versions else ""

@@ -90,6 +90,17 @@ def load_config(source: Path | str | Mapping[str, Any]) -> Config:
     return validate(Config, {k: v for k, v in _plain(values).items() if v is not None}, where)
 
 
+def says_something(path: Path) -> bool:
+    """Tell whether a config file is there and not blank, which Snakemake itself does not take.
+
+    Raises
+    ------
+    PipelineError
+        If it cannot be read.
+    """
+    return path.exists() and bool(_read_yaml(path))
+
+
 def _read_yaml(path: Path) -> Mapping[str, Any]:
     try:
         values = _UniqueKeysLoader(path.read_text(encoding="utf-8")).get_single_data()

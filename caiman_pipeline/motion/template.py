@@ -50,12 +50,11 @@ class Sweep:
 
     Attributes
     ----------
-    mean : float32 dims, average of the frames moved back
-    variance : float32 dims, mean square difference between template and frames moved back by whole pixels
+    mean : float32 dims, average of the frames moved back, in the place that the sweep was told
+    variance : float32 dims, mean square difference between template and frames moved back by whole pixels, there too
     outside : float64 dims, share of frames in which each pixel lies outside the field of view
     values : mode values of each stretch of frames
-    middle : float32 (ndim,), displacement that as many frames are to one side of as to the other, from the middle that
-        the mean was moved to
+    middle : float32 (ndim,), median displacement from that place, pixels
     """
 
     mean: FloatArray
@@ -139,7 +138,7 @@ def _add_residual(
 
 
 def sweep(source: Source, stretches: Ranges, registration: Registration, middle: FloatArray) -> Sweep:
-    """Register the sample's frames, move them to the ``middle`` of their motion, (ndim,) pixels, and average them.
+    """Register the sample's frames, move them back to ``middle`` (ndim,), pixels from the template, and average them.
 
     The frames that a template starts from are those most alike, wherever the scene happened to be. From the middle, the
     least of the field of view is lost and the largest displacement is smallest.
@@ -165,15 +164,22 @@ def sweep(source: Source, stretches: Ranges, registration: Registration, middle:
     used = max(used, 1)
     everywhere = np.concatenate(rigid)
     rest = np.median(everywhere, axis=0) if len(everywhere) else np.zeros(len(plan.dims), np.float32)
-    mean, variance = (total / used).astype(np.float32), (power / used).astype(np.float32)
+    mean, variance = (total / used).astype(np.float32), _moved((power / used).astype(np.float32), middle)
     return Sweep(mean, variance, outside / used, values, rest)
 
 
 def centred(result: Sweep) -> Sweep:
     """Move a sweep's images by whole pixels to the middle of the motion; what is left is for the next sweep."""
-    whole = result.middle.round()
-    mean, variance = (ndi.shift(image, whole, order=0, mode="nearest") for image in (result.mean, result.variance))
-    return replace(result, mean=mean, variance=variance, middle=result.middle - whole)
+    mean, variance = _moved(result.mean, result.middle), _moved(result.variance, result.middle)
+    outside = _moved(result.outside, result.middle, beyond=1.0)
+    rest = result.middle - result.middle.round()
+    return replace(result, mean=mean, variance=variance, outside=outside, middle=rest)
+
+
+def _moved(image: FloatArray, by: FloatArray, *, beyond: float | None = None) -> FloatArray:
+    """Move an image by whole pixels; what comes in is its edge, or the value of what is ``beyond``."""
+    mode = "nearest" if beyond is None else "constant"
+    return ndi.shift(image, np.round(by), order=0, mode=mode, cval=beyond or 0.0)
 
 
 def _smoothed(found: Estimate, good: FloatArray, registration: Registration) -> Shifts:

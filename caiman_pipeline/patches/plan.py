@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from caiman_pipeline.config.refine import RefineSettings as RefineSection
 
 
+# Beyond this, a cell larger than the frame is a mistake and not a small frame.
+LARGEST_CELL_PX = 100
+
+
 @dataclass(frozen=True)
 class Facts:
     """What has to be known of a recording: cell size per axis, frames per second, decay time."""
@@ -73,6 +77,7 @@ def plan_search(settings: PatchSettings, recording: RecordingSettings, dims: Dim
         raise PipelineError(f"patch_cnmf: {error}.") from None
     frames = settings.bin_decay_times * facts.decay_time_s * rate
     bin_frames = frames_per_bin(n_frames, bin_frames=frames, max_bins=settings.max_bins)
+    _check_fit(facts, cell_px, dims, n_frames, bin_frames)
     grid = make_grid(
         dims, n_bins=n_frames // bin_frames, cell_px=cell_px, tile_px=tile_px, overlap_px=overlap_px
     )  # fmt: skip
@@ -89,6 +94,19 @@ def plan_search(settings: PatchSettings, recording: RecordingSettings, dims: Dim
         max_gain=settings.max_gain,
     )
     return SearchPlan(grid, bin_frames, shapeless, tile)
+
+
+def _check_fit(facts: Facts, cell_px: tuple[float, ...], dims: Dims, n_frames: int, bin_frames: int) -> None:
+    if n_frames < bin_frames:
+        raise PipelineError(
+            f"`recording.decay_time_s` is {facts.decay_time_s:g} s, but the movie lasts "
+            f"{n_frames / facts.frame_rate_hz:.3g} s. Give it in seconds, and the frame rate in Hz."
+        )
+    if min(cell_px[-2:]) > max(*dims[-2:], LARGEST_CELL_PX):
+        raise PipelineError(
+            f"`recording.cell_diameter` is {max(cell_px[-2:]):g} px, and a frame is {dims[-2]} x {dims[-1]} pixels. "
+            "Give it with its unit, and the pixel size in um."
+        )
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ def search_tiles(
             binned = bin_tile(movie, tile, bin_frames=bin_frames)
             own_noise = noise[tile.slices].ravel() / np.sqrt(bin_frames)
             return _search_tile(binned, tile, movie, noise=own_noise, seeds=seeds, settings=settings)
-        except PipelineError:
+        except (PipelineError, MemoryError):
             raise
         except Exception as error:
             place = " x ".join(f"{a}-{b}" for a, b in tile.bounds)

@@ -84,6 +84,12 @@ def test_tiles_that_are_too_small_for_the_cells_are_a_problem(folder):
     assert "`patch_cnmf.tile_overlap`" in checked.recordings[0].problems[0]
 
 
+@pytest.mark.parametrize(("facts", "key"), [("10\t450\t9 px", "decay_time_s"), ("10\t1\t900 px", "cell_diameter")])
+def test_facts_in_a_wrong_unit_are_a_problem(folder, facts, key):
+    problems = " ".join(_check(f"a\tplane.tif\t{facts}").recordings[0].problems)
+    assert f"`recording.{key}` is" in problems
+
+
 def test_files_can_be_left_unopened(folder):
     Path("sheet.tsv").write_text(f"{HEADER}\na\tnone.tif\t10\t0.7\t9 px\n")
     assert check_run(None, Path("sheet.tsv"), files=False).n_problems == 0

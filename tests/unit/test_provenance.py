@@ -4,6 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
+from caiman_pipeline.cli.main import run_verb
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.records import load_movie_info, save_movie_info
 from caiman_pipeline.io.results import load_result, save_result
@@ -92,3 +93,15 @@ def test_nothing_is_noted_outside_of_a_job(tmp_path):
     assert describe()["made_from"] == {}
     with pytest.raises(PipelineError):
         load_result(tmp_path / "a.h5", "other")
+
+
+def test_the_verb_takes_the_config_s_folder_and_no_id_that_is_not_there(recording, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (recording / "logs").mkdir()
+    (tmp_path / "config").mkdir()
+    (tmp_path / "results").rename(tmp_path / "elsewhere")
+    (tmp_path / "config/config.yaml").write_text("paths: {results: elsewhere}\n")
+    run_verb("verify", [])
+    assert "rec: ok, 3 results" in capsys.readouterr().out
+    with pytest.raises(PipelineError, match="no recording nope there"):
+        run_verb("verify", ["--recordings", "nope"])

@@ -300,3 +300,16 @@ def test_verb_writes_movie_truth_sheet_and_config_that_the_workflow_takes(tmp_pa
     assert open_file("demo/movie.tif").dims == (32, 48)
     assert config.paths.results == "demo/results"
     assert load_result("demo/truth.h5", "truth").settings["seed"] == 5
+
+
+def test_nothing_is_written_over_unless_told_to(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = ["--frames", "6", "--dims", "32x48", "--n-cells", "3"]
+    run_verb("simulate", ["a.tif", *options])
+    with pytest.raises(PipelineError, match=r"truth.h5 would be written over"):
+        run_verb("simulate", ["b.tif", *options])
+    with pytest.raises(PipelineError, match=r"a.tif would be written over"):
+        run_verb("simulate", ["a.tif", *options, "--truth", "other.h5"])
+    assert not (tmp_path / "b.tif").exists()
+    run_verb("simulate", ["a.tif", *options, "--frames", "9", "--overwrite"])
+    assert open_file("a.tif").n_frames == 9

@@ -97,3 +97,21 @@ def test_changed_bytes_with_the_old_time_stamp_are_not_noticed(batch, raw):
 def test_the_raw_file_as_it_was_is_nothing_new(batch):
     workflow, _ = batch
     assert workflow.planned(sheet="good.tsv") == {}
+
+
+def test_a_recording_whose_raw_file_was_away_for_a_while_is_whole_again(batch, raw):
+    """A disk that was not mounted: what failed is made anew, though the last results were never gone."""
+    workflow, _ = batch
+    states = workflow.folder / "results/summary.tsv"
+    times, away = raw.stat(), raw.with_suffix(".away")
+    raw.rename(away)
+    try:
+        output = workflow.snakemake(sheet="good.tsv", ok=False)
+        assert "good, inspect" in output
+        assert (workflow.folder / "results/good/export_nwb/good.nwb").exists()
+    finally:
+        away.rename(raw)
+        os.utime(raw, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert "1 recordings: 1 ok" in workflow.snakemake(sheet="good.tsv")
+    assert "failed" not in states.read_text()
+    assert workflow.planned(sheet="good.tsv") == {}

@@ -174,6 +174,33 @@ def refine_start(wildcards):
     return start if start and os.path.exists(start) else found
 
 
+def results_before(recordings):
+    """What the last results are made from, but for the movie's parts, which may be deleted.
+
+    A job that fails takes its old result away; asked for, it is made anew though what came of it before is still there.
+    """
+    always = [
+        MOVIE_INFO,
+        FRAMES,
+        TEMPLATE,
+        MOTION,
+        MOVIE,
+        IMAGES,
+        COMPONENTS,
+        QUALITY,
+        TRACES,
+        SELECTION,
+    ]
+    found = [*BATCHES, MERGED]
+    return [
+        pattern.format(recording=recording)
+        for recording in recordings
+        for pattern in (
+            always if RECORDINGS[recording].config.refine.start else [*always, *found]
+        )
+    ]
+
+
 @looked_up
 def movie_store(wildcards):
     """Where the recording's corrected movie goes on an object store, or nothing: with the other results."""

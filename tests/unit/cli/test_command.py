@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -57,3 +58,32 @@ def test_a_status_given_as_text_is_printed():
     before = "import caiman_pipeline.cli.main as m; m.run_verb = lambda *_: sys.exit('not like this'); "
     done = _run(["check"], before=before)
     assert (done.returncode, done.stderr.strip()) == (1, "not like this")
+
+
+def test_a_full_disk_behind_the_output_is_said_in_one_line():
+    code = f"{COMMAND}import caiman_pipeline.cli.main as m; m.run_verb = print; sys.argv[1:] = ['check']; command()"
+    environment = {**os.environ, "PYTHONUNBUFFERED": ""}
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, env=environment
+        )
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "caiman-pipeline: error: the output cannot be written (No space left on device)."
+    ]
+
+
+def test_an_output_that_is_closed_is_no_failure():
+    before = (
+        "sys.stdout.close(); sys.stdout = None; import caiman_pipeline.cli.main as m; m.run_verb = lambda *_: None; "
+    )
+    done = _run(["check"], before=before)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_interrupt_is_said_in_one_line():
+    before = (
+        "import caiman_pipeline.cli.main as m, signal; m.run_verb = lambda *_: signal.raise_signal(signal.SIGINT); "
+    )
+    done = _run(["check"], before=before)
+    assert (done.returncode, done.stderr) == (130, "caiman-pipeline: interrupted\n")

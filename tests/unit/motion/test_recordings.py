@@ -316,3 +316,18 @@ def test_fourier_phase_keeps_more_of_the_noise_than_cubic(record, run_motion):
     inner = (slice(15, -15), slice(15, -15))
     np.testing.assert_allclose(fourier["mean_after"][inner], cubic["mean_after"][inner], atol=6)
     assert fourier.movie[inner].std(-1).mean() > 1.03 * cubic.movie[inner].std(-1).mean()
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_the_pixels_inside_are_those_of_the_template_wherever_it_was_moved_to(record, run_motion, rounds):
+    true = np.where(np.arange(T)[:, None] < 24, (9.0, -12.0), wander(T, size=1.0))
+    info = record(film(SCENE, lambda t: true[t], T))
+    outcome = run_motion(info, method="rigid", template_rounds=rounds, max_shift="20 px")
+    centre, (height, width) = np.median(true, axis=0), outcome.template.mask.shape
+    low, high = true.min(0) - centre, true.max(0) - centre
+    rows, columns = (np.flatnonzero(outcome.template.mask.any(axis)) for axis in (1, 0))
+    # In the template's place a pixel is seen by all frames if it lies this far from the edges.
+    assert abs(rows[0] - max(-low[0], 0)) <= 2
+    assert abs(rows[-1] - (height - 1 - max(high[0], 0))) <= 2
+    assert abs(columns[0] - max(-low[1], 0)) <= 2
+    assert abs(columns[-1] - (width - 1 - max(high[1], 0))) <= 2
