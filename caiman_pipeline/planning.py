@@ -109,7 +109,7 @@ class StageCost:
 COSTS: dict[str, StageCost] = {
     "inspect": StageCost(62, raw_chunks=2, ns=1.5),
     "motion_template": StageCost(218, images=200, start_s=1.0, ns=1, us_pixel=50),
-    "motion_correct": StageCost(195, parts=2.95, images=208, raw_chunks=1, start_s=1.0, ns=45),
+    "motion_correct": StageCost(197, parts=2.1, images=124, raw_chunks=1, start_s=1.0, ns=45),
     "memmap_join": StageCost(78, images=11, traces=4.6, start_s=0.7),
     "summary_images": StageCost(223, parts=2.1, images=87, start_s=0.7, ns=8),
     "patch_cnmf": StageCost(150, traces=14, raw_chunks=5.4, start_s=1.5, ns=35),

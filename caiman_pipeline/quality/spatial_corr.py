@@ -11,7 +11,7 @@ from scipy.sparse import csc_matrix, csr_matrix
 
 from caiman_pipeline.cnmf.spatial import dilate_supports
 from caiman_pipeline.io.store import MovieStore
-from caiman_pipeline.parallel import map_ordered, row_slabs
+from caiman_pipeline.parallel import spread
 from caiman_pipeline.quality.snr import noise_below
 from caiman_pipeline.types import Components, FloatArray
 
@@ -73,6 +73,14 @@ def _add_products(
             out[e] += total
 
 
+def _add_part(
+    start: int, stop: int, frames: FloatArray, weights: FloatArray, indices: FloatArray, indptr: FloatArray,
+    images: FloatArray, peaks: FloatArray,
+) -> None:  # fmt: skip
+    _add_products(start, stop, frames, weights, indices, indptr, images)
+    np.maximum(peaks[start:stop], frames[start:stop].max(1), out=peaks[start:stop])
+
+
 def active_images(
     movie: MovieStore, weights: FloatArray, around: csr_matrix, *, threads: int, progress: Callable[[int, int], None]
 ) -> tuple[FloatArray, FloatArray]:
@@ -83,12 +91,9 @@ def active_images(
     images, peaks = np.zeros(around.nnz), np.full(around.shape[0], -np.inf, np.float32)
     for start, stop, frames in movie.read_parts():
         here = np.ascontiguousarray(weights[:, start:stop])
-
-        def add(rows: tuple[int, int], frames: FloatArray = frames, here: FloatArray = here) -> None:
-            _add_products(*rows, frames, here, around.indices, around.indptr, images)
-            np.maximum(peaks[slice(*rows)], frames[slice(*rows)].max(1), out=peaks[slice(*rows)])
-
-        map_ordered(add, row_slabs(len(frames)), threads)
+        spread(
+            _add_part, len(frames), frames, here, around.indices, around.indptr, images, peaks, threads=threads
+        )  # fmt: skip
         progress(stop, movie.n_frames)
     return images, peaks
 
