@@ -19,6 +19,8 @@ from caiman_pipeline.cnmf.filters import convolve_space, kernel_norm, matched_ke
 from caiman_pipeline.parallel import row_slabs, value_slabs
 from caiman_pipeline.types import Dims, FloatArray
 
+COARSE_FROM_PX = 8
+
 
 @dataclass(frozen=True)
 class Found:
@@ -157,14 +159,23 @@ def _start(residual: FloatArray, dims: Dims, cell_px: tuple[float, ...], thresho
     middle, spread = robust_spread(filtered)
     floor = kernel_norm(dims, kernels)[..., None]
     around = [max(round(2 * d), 1) if d > 1.5 else 1 for d in cell_px]
-    typical = ndi.median_filter(spread[..., 0], around, mode="nearest")[..., None]
-    typical = np.maximum(typical, 0.5 * floor)
+    typical = np.maximum(_local_median(spread[..., 0], around)[..., None], 0.5 * floor)
     # A pixel's own spread, for what its background leaves behind; but a cell active for most of the time must not hide.
     scale = np.clip(spread, typical, 2 * typical)
     filtered -= middle
     filtered /= scale
     reach = tuple(ceil(d) for d in cell_px)
     return _Search(dims, movie, filtered, evidence_map(filtered, threshold), kernels, scale[..., 0], threshold, reach)
+
+
+def _local_median(image: FloatArray, size: list[int]) -> FloatArray:
+    """Return the median around each pixel, of every second pixel along axes where many are around."""
+    steps = [2 if n >= COARSE_FROM_PX else 1 for n in size]
+    sparse = image[tuple(slice(None, None, step) for step in steps)]
+    middle = ndi.median_filter(sparse, [n // step for n, step in zip(size, steps, strict=True)], mode="nearest")
+    for axis, step in enumerate(steps):
+        middle = middle.repeat(step, axis=axis)
+    return middle[tuple(slice(n) for n in image.shape)]
 
 
 def _box(centre: tuple[int, ...], reach: tuple[int, ...], dims: Dims) -> tuple[slice, ...]:

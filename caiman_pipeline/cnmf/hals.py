@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit
 from scipy.sparse import csc_matrix, csr_matrix, diags, hstack
 
-from caiman_pipeline.cnmf.products import add_regression_sums, bin_columns, sparse_dense
+from caiman_pipeline.cnmf.products import add_regression_sums, sparse_dense
 from caiman_pipeline.cnmf.refine import Field
 from caiman_pipeline.cnmf.spatial import normalise
 from caiman_pipeline.parallel import map_ordered, row_slabs
@@ -216,7 +216,7 @@ def _update_footprints(
     n_frames = field.movie.n_frames
     pixels, products = np.zeros((structure.shape[0], 4)), np.zeros(structure.nnz)
     for start, stop, frames in field.movie.read_parts():
-        movie = bin_columns(frames, np.arange(stop - start + 1), level=field.level, threads=field.threads)
+        movie = frames - field.level[:, None]
         here = np.ascontiguousarray(model.traces[:, start:stop])
         _add_products(movie, here, structure, pixels=pixels, products=products, threads=field.threads)
         count(stop - start)

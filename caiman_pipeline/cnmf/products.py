@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from scipy.sparse import csr_matrix
 
-from caiman_pipeline.parallel import spread
+from caiman_pipeline.parallel import map_ordered, spread, value_slabs
 from caiman_pipeline.types import FloatArray
 
 
@@ -37,20 +37,18 @@ def sparse_dense(matrix: csr_matrix, dense: FloatArray, *, level: FloatArray, th
     return out
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
-def _bin_rows(start: int, stop: int, frames: FloatArray, edges: FloatArray, level: FloatArray, out: FloatArray) -> None:
-    for p in range(start, stop):
-        for b in range(len(edges) - 1):
-            total = np.float32(0.0)
-            for t in range(edges[b], edges[b + 1]):
-                total += frames[p, t] - level[p]
-            out[p, b] = total / np.float32(edges[b + 1] - edges[b])
-
-
 def bin_columns(frames: FloatArray, edges: FloatArray, *, level: FloatArray, threads: int) -> FloatArray:
     """Average the columns of float32 (P, t), less a level (P,), between ``edges`` (n + 1,); returns (P, n)."""
     out = np.empty((len(frames), len(edges) - 1), np.float32)
-    spread(_bin_rows, len(frames), frames, edges, level, out, threads=threads)
+    used, at = slice(edges[0], edges[-1]), np.arange(edges[0], edges[-1])[:, None]
+    inside = (at >= edges[:-1]) & (at < edges[1:])
+    share = (inside / np.diff(edges)).astype(np.float32)
+
+    def average(rows: tuple[int, int]) -> None:
+        here = slice(*rows)
+        np.matmul(frames[here, used] - level[here, None], share, out=out[here])
+
+    map_ordered(average, value_slabs(*frames.shape), threads)
     return out
 
 
