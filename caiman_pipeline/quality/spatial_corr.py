@@ -73,11 +73,7 @@ def _add_products(
             out[e] += total
 
 
-def _add_part(
-    start: int, stop: int, frames: FloatArray, weights: FloatArray, indices: FloatArray, indptr: FloatArray,
-    images: FloatArray, peaks: FloatArray,
-) -> None:  # fmt: skip
-    _add_products(start, stop, frames, weights, indices, indptr, images)
+def _raise_peaks(start: int, stop: int, frames: FloatArray, peaks: FloatArray) -> None:
     np.maximum(peaks[start:stop], frames[start:stop].max(1), out=peaks[start:stop])
 
 
@@ -91,9 +87,8 @@ def active_images(
     images, peaks = np.zeros(around.nnz), np.full(around.shape[0], -np.inf, np.float32)
     for start, stop, frames in movie.read_parts():
         here = np.ascontiguousarray(weights[:, start:stop])
-        spread(
-            _add_part, len(frames), frames, here, around.indices, around.indptr, images, peaks, threads=threads
-        )  # fmt: skip
+        spread(_add_products, len(frames), frames, here, around.indices, around.indptr, images, threads=threads)
+        spread(_raise_peaks, len(frames), frames, peaks, threads=threads)
         progress(stop, movie.n_frames)
     return images, peaks
 
