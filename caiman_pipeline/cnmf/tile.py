@@ -94,6 +94,7 @@ def fit_tile(
     if not usable.any():
         return csc_matrix((len(movie), 0), dtype=np.float32), np.zeros((0, movie.shape[1]), np.float32)
     noise = np.where(usable, noise, np.inf).astype(np.float32)
+    movie[~usable] = 0.0  # may hold NaN, which filters would spread
     movie -= movie.mean(1, dtype=np.float64).astype(np.float32)[:, None]
     frame = _make_frame(movie, dims, noise, usable, seeds=seeds, settings=settings)
     model, n_maps = _without_components(frame, settings.max_gain), frame.maps.shape[1]

@@ -53,6 +53,25 @@ def test_half_of_the_field_empty_finds_the_cells_of_the_other(tmp_path: Path, ce
     assert rows.max() < 30
 
 
+@pytest.mark.parametrize("frames", [slice(None), slice(100, 130)])
+def test_nan_beyond_the_valid_pixels_changes_nothing(cells: Planted, frames: slice) -> None:
+    """As `motion.border: nan` leaves it, in some frames or in all."""
+    from caiman_pipeline.cnmf.tile import fit_tile
+
+    found, valid = [], np.ones(DIMS, bool)
+    valid[:6], valid[:, :4] = False, False
+    for filling in (1.0, np.nan):
+        binned = cells.movie.reshape(-1, 200, 3).mean(-1)
+        binned[np.ix_(~valid.ravel(), np.arange(200)[frames])] *= filling
+        footprints, _ = fit_tile(
+            binned, DIMS, noise=np.full(binned.shape[0], cells.noise / np.sqrt(3)), valid=valid.ravel(),
+            seeds=csc_matrix((len(binned), 0)), settings=settings(),
+        )  # fmt: skip
+        found.append(footprints.toarray())
+    np.testing.assert_array_equal(*found)
+    assert found[0].shape[1] == len(CENTRES)
+
+
 @pytest.mark.parametrize("scale", [1e-6, 1e6])
 def test_a_scaled_movie_gives_the_same_components(tmp_path: Path, cells: Planted, scale: float) -> None:
     plain = search(store(tmp_path / "a", cells.movie), cells.noise)
