@@ -21,7 +21,7 @@ from scipy.sparse import csc_matrix, csr_matrix, diags, hstack
 from caiman_pipeline.cnmf.products import add_regression_sums, sparse_dense
 from caiman_pipeline.cnmf.refine import Field
 from caiman_pipeline.cnmf.spatial import normalise
-from caiman_pipeline.parallel import map_ordered, row_slabs
+from caiman_pipeline.parallel import map_ordered, row_slabs, spread
 from caiman_pipeline.types import Background, Components, FloatArray
 
 FRAMES_AT_ONCE = 512
@@ -59,11 +59,10 @@ def hals_footprints(
     frozen : bool (K,), footprints that stay as they are
     """
     data = footprints.data.astype(np.float64)
-
-    def solve(rows: tuple[int, int]) -> None:
-        _sweep_pixels(*rows, footprints.indptr, footprints.indices, products, gram, frozen, iterations, data)
-
-    map_ordered(solve, row_slabs(footprints.shape[0]), threads)
+    spread(
+        _sweep_pixels, footprints.shape[0], footprints.indptr, footprints.indices, products, gram, frozen, iterations,
+        data, threads=threads,
+    )  # fmt: skip
     return csr_matrix((data.astype(np.float32), footprints.indices, footprints.indptr), shape=footprints.shape)
 
 
@@ -237,14 +236,10 @@ def _add_products(
     """Add the sums over one piece of the movie (P, t), and of its products with the traces (K, t), in place."""
     weights, silent = np.ones(movie.shape[1], np.float32), np.zeros((0, movie.shape[1]), np.float32)
     unmixed, unused = csr_matrix((len(movie), 0), dtype=np.float32), np.zeros(structure.nnz)
-
-    def add(rows: tuple[int, int]) -> None:
-        add_regression_sums(
-            *rows, movie, weights, traces, silent, unmixed.data, unmixed.indices, unmixed.indptr,
-            structure.indices, structure.indptr, pixels, products, unused,
-        )  # fmt: skip
-
-    map_ordered(add, row_slabs(len(movie)), threads)
+    spread(
+        add_regression_sums, len(movie), movie, weights, traces, silent, unmixed.data, unmixed.indices, unmixed.indptr,
+        structure.indices, structure.indptr, pixels, products, unused, threads=threads,
+    )  # fmt: skip
 
 
 def _see(field: Field, model: _Model, count: Callable[[int], None]) -> tuple[FloatArray, csr_matrix]:

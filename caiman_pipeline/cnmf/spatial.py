@@ -14,7 +14,7 @@ from scipy import ndimage as ndi
 from scipy.sparse import csc_matrix, csr_matrix
 
 from caiman_pipeline.cnmf.greedy import main_body
-from caiman_pipeline.parallel import map_ordered, row_slabs
+from caiman_pipeline.parallel import spread
 from caiman_pipeline.types import Dims, FloatArray
 
 
@@ -104,14 +104,10 @@ def solve_pixels(
     data = np.zeros(len(structure.indices), np.float32)
     deviation = noise.astype(np.float64)
     kernel = _solve if regression == "nonnegative" else _solve_few
-
-    def solve(pixels: tuple[int, int]) -> None:
-        kernel(
-            *pixels, structure.indptr, structure.indices, with_y, with_g, gram, y_g, local_power, deviation,
-            significance, data,
-        )  # fmt: skip
-
-    map_ordered(solve, row_slabs(structure.shape[0]), threads)
+    spread(
+        kernel, structure.shape[0], structure.indptr, structure.indices, with_y, with_g, gram, y_g, local_power,
+        deviation, significance, data, threads=threads,
+    )  # fmt: skip
     footprints = csr_matrix((data, structure.indices, structure.indptr), shape=structure.shape)
     explained = np.bincount(rows, data * with_g, minlength=len(y))
     gain = np.divide(y_g - explained, local_power, out=np.zeros_like(y_g), where=local_power > 0)
