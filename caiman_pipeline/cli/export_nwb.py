@@ -35,7 +35,8 @@ def run(args: argparse.Namespace) -> None:
     with stage_job("export_nwb", args):
         from caiman_pipeline.config.export import ExportSettings
         from caiman_pipeline.config.validate import load_stage
-        from caiman_pipeline.nwb import write_nwb, write_table
+        from caiman_pipeline.nwb.table import write_table
+        from caiman_pipeline.nwb.write import write_nwb
         from caiman_pipeline.outcome import OutcomeFiles, component_table, keep_accepted, load_outcome
 
         settings, facts = load_stage(ExportSettings, args.settings)

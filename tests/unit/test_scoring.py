@@ -14,7 +14,7 @@ from caiman_pipeline.cli.main import run_verb
 from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.results import Result, load_result, save_result
-from caiman_pipeline.nwb import write_nwb
+from caiman_pipeline.nwb.write import write_nwb
 from caiman_pipeline.outcome import component_table
 from caiman_pipeline.scoring import (
     Found,

@@ -17,7 +17,8 @@ from caiman_pipeline.config.export import ExportSettings
 from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.config.traces import TraceSettings
 from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.nwb import write_nwb, write_table
+from caiman_pipeline.nwb.table import write_table
+from caiman_pipeline.nwb.write import write_nwb
 from caiman_pipeline.outcome import centroids, component_table, event_rates, keep_accepted, load_outcome
 
 FACTS = RecordingSettings(pixel_size_um=1.5, indicator="GCaMP6f")
@@ -312,6 +313,6 @@ def test_the_verb_declares_what_the_rule_passes():
 
     parser = argparse.ArgumentParser()
     export_nwb.add_arguments(parser)
-    rule = (Path(__file__).parents[2] / "workflow/rules/export.smk").read_text()
+    rule = (Path(__file__).parents[3] / "workflow/rules/export.smk").read_text()
     flags = {word for word in rule.replace('"', " ").split() if word.startswith("--")}
     assert flags == {o for a in parser._actions for o in a.option_strings if o.startswith("--")} - {"--help"}

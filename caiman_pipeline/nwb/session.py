@@ -1,0 +1,72 @@
+"""What is known of a session, its subject and its imaging plane, as NWB wants it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pynwb import NWBFile
+from pynwb.file import Subject
+from pynwb.ophys import ImagingPlane, OpticalChannel
+
+from caiman_pipeline import __version__
+from caiman_pipeline.config.recording import RecordingSettings
+from caiman_pipeline.outcome import Outcome
+
+
+def describe_session(outcome: Outcome, identifier: str, facts: RecordingSettings) -> NWBFile:
+    """Return a file with the session, its subject and how it was made."""
+    info = outcome.info
+    changed = [datetime.fromtimestamp(f.modified_ns / 1e9, UTC).replace(microsecond=0) for f in info.files]
+    start = facts.session_start or min(changed)
+    notes = []
+    if facts.session_start is None:
+        notes.append("The session's start is not known: it is the earliest modification time of the raw files.")
+    if facts.subject_id is None:
+        notes.append("The subject is not known: the recording's id stands in its place.")
+    if facts.age is None:
+        notes.append("The subject's age is not known.")
+    files = [{"file": Path(f.path).name, "frames": f.n_frames, "bytes": f.size_bytes} for f in info.files]
+    return NWBFile(
+        session_description=facts.session_description,
+        identifier=identifier,
+        session_start_time=start,
+        file_create_date=max(*changed, start),
+        session_id=info.recording,
+        experimenter=[e.strip() for e in facts.experimenter.split(";")] if facts.experimenter else None,
+        lab=facts.lab,
+        institution=facts.institution,
+        keywords=["calcium imaging", facts.indicator],
+        notes=" ".join(notes) or None,
+        data_collection=json.dumps({"raw_files": files, "settings": outcome.settings}, sort_keys=True),
+        was_generated_by=[["caiman_pipeline", __version__]],
+        subject=Subject(
+            subject_id=facts.subject_id or info.recording,
+            species=facts.species,
+            sex=facts.sex,
+            age=facts.age or "P0D/",
+        ),
+    )
+
+
+def add_imaging_plane(nwbfile: NWBFile, outcome: Outcome, facts: RecordingSettings) -> ImagingPlane:
+    """Add what was imaged and how."""
+    pixel_um, dims = facts.pixel_um(), outcome.info.dims
+    known = pixel_um is not None and len(pixel_um) == len(dims)
+    is_mouse = facts.species == "Mus musculus"
+    axes = "planes x rows x columns" if len(dims) == 3 else "rows x columns"
+    return nwbfile.create_imaging_plane(
+        name="ImagingPlane",
+        description=f"field of view of {' x '.join(map(str, dims))} pixels ({axes})",
+        optical_channel=OpticalChannel(
+            name="OpticalChannel", description=f"emission of {facts.indicator}", emission_lambda=facts.emission_nm
+        ),
+        device=nwbfile.create_device(name="Microscope", description="calcium imaging microscope"),
+        excitation_lambda=facts.excitation_nm,
+        indicator=facts.indicator,
+        location="root" if is_mouse and facts.location == "unknown" else facts.location,
+        imaging_rate=outcome.info.frame_rate_hz,
+        grid_spacing=[float(s) for s in pixel_um[::-1]] if pixel_um is not None and known else None,
+        grid_spacing_unit="micrometers",
+    )

@@ -1,0 +1,24 @@
+"""The table of components as CSV."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+from caiman_pipeline.io.atomic import whole_file
+from caiman_pipeline.types import FloatArray
+
+
+def write_table(path: Path | str, table: Mapping[str, FloatArray]) -> None:
+    """Write the table of components as CSV with a header, whole or not at all; numbers keep their full precision."""
+    with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(table)
+        writer.writerows(zip(*(_cells(values) for values in table.values()), strict=True))
+
+
+def _cells(values: FloatArray) -> list[str]:
+    if values.dtype == bool:
+        return ["true" if v else "false" for v in values]
+    return [str(v) for v in values]
