@@ -65,7 +65,7 @@ def components_to_arrays(components: Components) -> dict[str, Any]:
 BACKGROUND_SIGNALS = ("background_spatial", "background_temporal")
 # What grows with frames times components, or frames times field of view: readers may leave it in its file.
 LONG_TABLES = {
-    "components": ("denoised", "residual"),
+    "components": ("denoised", "residual", "background_temporal"),
     "traces": ("denoised", "deconvolved", "f0", "dff"),
     "motion": ("field",),
 }

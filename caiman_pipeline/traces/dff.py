@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
+from caiman_pipeline.parallel import row_slabs
 from caiman_pipeline.traces.baseline import baseline_quantile, running_baseline
 from caiman_pipeline.types import Background, FloatArray
 
 DffKind = Literal["dff", "detrended", "dff_over_noise"]
+FRAMES_AT_ONCE = 2**17
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ def background_under(background: Background, footprints_t: FloatArray, *, dark_l
 
     Parameters
     ----------
+    background : its signals may be a table that stays in its file: those near each footprint are read in turn
     footprints_t : sparse (K, P), transposed footprints of unit norm
     dark_level : pixel value without light
 
@@ -54,8 +58,15 @@ def background_under(background: Background, footprints_t: FloatArray, *, dark_l
     float32 (K, T), in pixel values x footprint norm.
     """
     level = footprints_t @ (background.static.astype(np.float64) - dark_level)
-    moving = (footprints_t @ background.spatial) @ background.temporal
-    return (level[:, None] + moving).astype(np.float32)
+    mix, n_frames = (footprints_t @ background.spatial).tocsr(), background.temporal.shape[1]
+    under = np.empty((len(level), n_frames), np.float32)
+    for k in range(len(level)):
+        entries = slice(mix.indptr[k], mix.indptr[k + 1])
+        near, n_near = mix.indices[entries], entries.stop - entries.start
+        share = csr_matrix((mix.data[entries], np.arange(n_near), [0, n_near]), shape=(1, n_near))
+        for start, stop in row_slabs(n_frames, FRAMES_AT_ONCE):
+            under[k, start:stop] = level[k] + (share @ background.temporal[near, start:stop])[0]
+    return under
 
 
 def relative_fluorescence(

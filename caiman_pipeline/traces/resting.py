@@ -7,6 +7,7 @@ from numba import njit
 from scipy.ndimage import gaussian_filter
 from scipy.sparse import csc_matrix
 
+from caiman_pipeline.io.rows import row_blocks
 from caiman_pipeline.types import Components, Dims, FloatArray
 
 OUTLINE_LEVEL = 0.2
@@ -28,7 +29,9 @@ def neighbours_light(components: Components) -> FloatArray:
     background, footprints = components.background, components.footprints.tocsc()
     if not components.n_components:
         return np.zeros(0, np.float32)
-    image = background.static + background.spatial @ background.temporal.mean(1)
+    signals = background.temporal
+    means = [signals[rows].mean(1) for rows in row_blocks(signals)] or [np.zeros(0, np.float32)]
+    image = background.static + background.spatial @ np.concatenate(means)
     usable = (np.asarray(components.noise) > 0) & np.isfinite(image)
     above = np.where(usable, image, 0) - level_between(image, footprints, components.dims, usable=usable)
     gram = (footprints.T @ footprints).tocsr().astype(np.float64)

@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from scipy.sparse import csc_matrix, csr_matrix
 
+from caiman_pipeline.io.results import load_result, save_result
+from caiman_pipeline.io.rows import StoredRows
+from caiman_pipeline.traces import dff
 from caiman_pipeline.traces.dff import DffMethod, background_under, relative_fluorescence
 from caiman_pipeline.types import Background
 
@@ -177,3 +180,27 @@ def test_background_is_seen_through_the_footprint():
     seen = background_under(still, csr_matrix(footprints.T), dark_level=0.0)
     assert seen.shape == (4, 70)
     np.testing.assert_allclose(seen, np.tile((footprints.T @ background.static)[:, None], 70), rtol=1e-4)
+
+
+def test_background_signals_that_stay_in_their_file_are_read_a_few_at_a_time(tmp_path, monkeypatch):
+    rng = np.random.default_rng(1)
+    spatial = np.zeros((40, 20), np.float32)
+    spatial[np.arange(40), np.arange(40) // 2] = rng.random(40)
+    signals = rng.random((20, 70)).astype(np.float32)
+    footprints = csr_matrix(np.eye(4, 40, 18) + np.eye(4, 40, 21), dtype=np.float32)
+    save_result(tmp_path / "c.h5", kind="k", arrays={"signals": signals}, settings={}, source={})
+    stored = load_result(tmp_path / "c.h5", "k", stored=("signals",))["signals"]
+    static = rng.random(40).astype(np.float32)
+    whole = background_under(Background(static, csc_matrix(spatial), signals), footprints, dark_level=0.0)
+    read, get = [], StoredRows.__getitem__
+
+    def counted(table, key):
+        read.append(get(table, key).shape)
+        return get(table, key)
+
+    monkeypatch.setattr(StoredRows, "__getitem__", counted)
+    monkeypatch.setattr(dff, "FRAMES_AT_ONCE", 32)
+    near = background_under(Background(static, csc_matrix(spatial), stored), footprints, dark_level=0.0)
+    np.testing.assert_array_equal(near, whole)
+    assert max(n for n, _ in read) <= 2, "a footprint of two pixels has two nodes around it at most"
+    assert max(n for _, n in read) <= 32
