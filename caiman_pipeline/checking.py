@@ -134,15 +134,17 @@ def check_recording(recording: Recording) -> RecordingCheck:
 
 def _contradictions(files: list[str], facts: RecordingSettings) -> list[str]:
     """Return where a file says something else about its acquisition than sheet or config: the first for each fact."""
-    from caiman_pipeline.io.metadata import RATE_TOLERANCE, SIZE_TOLERANCE, differs, read_metadata
+    from caiman_pipeline.io.metadata import FileMetadata, as_text, contradictions, read_metadata
 
+    pixel = facts.pixel_size_um.in_plane if facts.pixel_size_um else None
+    given = FileMetadata(facts.frame_rate_hz, pixel, facts.plane_spacing_um)
     problems: dict[str, str] = {}
     for path in files:
-        stated = read_metadata(path)
-        for name, tolerance in (("frame_rate_hz", RATE_TOLERANCE), ("pixel_size_um", SIZE_TOLERANCE)):
-            given, found = getattr(facts, name), getattr(stated, name)
-            if name not in problems and differs(given, found, tolerance):
-                problems[name] = f"`{name}` is {given:g}, but {path} says {found:g}. Correct the sheet (or the file)."
+        stated = read_metadata(path, facts.dataset)
+        for name in contradictions(given, stated):
+            said = f"`{name}` is {as_text(getattr(given, name))}, but {path} says {as_text(getattr(stated, name))}"
+            order = " (rows x columns)" if " x " in said else ""
+            problems.setdefault(name, f"{said}{order}. Correct the sheet (or the file).")
     return list(problems.values())
 
 

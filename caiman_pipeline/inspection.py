@@ -102,7 +102,7 @@ def _with_warnings(info: MovieInfo) -> MovieInfo:
     from dataclasses import replace
 
     warnings = []
-    rates = {file.path: read_metadata(file.path).frame_rate_hz for file in info.files}
+    rates = {file.path: read_metadata(file.path, info.dataset).frame_rate_hz for file in info.files}
     other = [path for path, rate in rates.items() if differs(info.frame_rate_hz, rate, RATE_TOLERANCE)]
     if other:
         warnings.append(

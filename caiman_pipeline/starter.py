@@ -15,7 +15,7 @@ from caiman_pipeline.config.generate import config_yaml, schema_json
 from caiman_pipeline.config.sheet import PLACEHOLDER
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.atomic import write_text
-from caiman_pipeline.io.metadata import read_metadata
+from caiman_pipeline.io.metadata import as_text, read_metadata
 from caiman_pipeline.io.readers import FORMATS, natural_key, open_file
 from caiman_pipeline.io.results import is_result
 
@@ -96,7 +96,8 @@ def draft_rows(groups: list[list[Path]], base: Path, given: Mapping[str, str]) -
 def _draft(group: list[Path], name: str, base: Path, given: Mapping[str, str]) -> Draft:
     cells = {"recording": name, "files": _files_cell(group, base), **dict.fromkeys(REQUIRED, PLACEHOLDER), **given}
     try:
-        stated = {k: f"{v:g}" for k, v in vars(read_metadata(group[0])).items() if v is not None}
+        metadata = read_metadata(group[0], given.get("dataset"))
+        stated = {k: as_text(v) for k, v in vars(metadata).items() if v is not None}
         cells = cells | stated | dict(given)
         reader = open_file(group[0], given.get("axes"), given.get("dataset"))
     except PipelineError as error:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 FACTS = {
     "frame_rate_hz": "frames per second", "decay_time_s": "decay time of the indicator, s",
-    "cell_diameter": "diameter of a typical cell, like '12 um'", "pixel_size_um": "size of a pixel, um",
+    "cell_diameter": "diameter of a typical cell, like '12 um'",
+    "pixel_size_um": "size of a pixel, um (rows x columns where it is not square, like '2.5 x 1.0')",
     "axes": "order of the axes, like TZYX", "dataset": "path of the movie inside HDF5 or Zarr files",
 }  # fmt: skip
 

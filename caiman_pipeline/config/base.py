@@ -66,8 +66,8 @@ def key(default: Any, unit: str, description: str, **bounds: Any) -> Any:
 class Length:
     """A length with its unit, as written in the config: ``12 um``, ``48 px``, ``2 x 9 x 9 px`` or ``4 cells``.
 
-    One number stands for rows and columns; two or three give each axis, in the order (planes, rows, columns).
-    ``cells`` counts cell diameters.
+    One number is the same length along every axis (one in px counts pixels along the columns); two or three give each
+    axis, in the order (planes, rows, columns). ``cells`` counts cell diameters.
     """
 
     values: tuple[float, ...]

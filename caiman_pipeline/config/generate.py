@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from caiman_pipeline.config.base import Count, Length, Section
+from caiman_pipeline.config.pixels import PixelSize
 from caiman_pipeline.config.root import Config
 
 WIDTH = 118
@@ -27,7 +28,8 @@ HEADER = """\
 # yaml-language-server: $schema=schema.json
 # The settings of the workflow, each with its default: edit this file. A key that is left out keeps its default.
 # Facts that differ between recordings (and any other key, as a column `section.key`) go into the recordings sheet.
-# Lengths state their unit: 12 um, 48 px, 4 cells (cell diameters), or one number per axis: 2 x 9 x 9 px.
+# Lengths state their unit: 12 um, 48 px, 4 cells (cell diameters), or one number per axis: 2 x 9 x 9 px. What is given
+# per axis has the order of the axes: planes x rows x columns.
 """
 REFERENCE = """\
 # Settings
@@ -38,8 +40,10 @@ Every key of `config/config.yaml`, with its default. Unknown keys, wrong types a
 name the key. Any key can also be a column of the recordings sheet (`section.key`, or just the key for the section
 `recording`); the sheet wins for its recording.
 
-A *length* states its unit: `12 um`, `48 px` or `4 cells` (cell diameters); `2 x 9 x 9 px` gives each axis, planes
-first.
+A *length* states its unit: `12 um`, `48 px` or `4 cells` (cell diameters); `2 x 9 x 9 px` gives each axis. What is
+given per axis has the order of a movie's axes: planes x rows x columns (depth x height x width). One length in um
+becomes pixels along each axis by `pixel_size_um` and `plane_spacing_um`. One number in px counts pixels along the
+columns; along rows and planes it is as many as make the same length, where their sizes are known and differ.
 """
 BOUNDS = {
     annotated_types.Ge: ("ge", "≥ {}"), annotated_types.Gt: ("gt", "> {}"), annotated_types.Le: ("le", "≤ {}"),
@@ -48,7 +52,7 @@ BOUNDS = {
 }  # fmt: skip
 KINDS = {
     bool: "true or false", int: "integer", float: "number", str: "text", Length: "length", datetime: "date and time",
-    Count: "evidence, number per tile, or density",
+    Count: "evidence, number per tile, or density", PixelSize: "number, or one per axis",
 }  # fmt: skip
 
 

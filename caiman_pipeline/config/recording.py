@@ -7,9 +7,10 @@ import re
 from datetime import date, datetime
 from typing import Any, Literal
 
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from caiman_pipeline.config.base import Length, Section, key
+from caiman_pipeline.config.pixels import PixelSize
 from caiman_pipeline.errors import PipelineError
 
 AGE = r"P(?=[\dT])(\d+Y)?(\d+M)?(\d+W)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+S)?)?"
@@ -29,7 +30,11 @@ class RecordingSettings(Section):
     cell_diameter: Length | None = key(
         None, "px or um", "Diameter of a typical cell, like '12 um' or '11 px'. Required here or in the sheet."
     )
-    pixel_size_um: float | None = key(None, "um", "Size of a pixel along rows and columns.", gt=0)
+    pixel_size_um: PixelSize | None = key(
+        None,
+        "um",
+        "Size of a pixel: a number if it is square, else rows x columns (height x width), like '2.5 x 1.0'.",
+    )
     plane_spacing_um: float | None = key(None, "um", "Distance between planes, for volumes.", gt=0)
     axes: str | None = key(
         None, "", "Order of the axes in the files, letters of TZYX, where the files do not tell it themselves."
@@ -51,7 +56,25 @@ class RecordingSettings(Section):
     excitation_nm: float = key(920.0, "nm", "Excitation wavelength.", gt=0)
     emission_nm: float = key(520.0, "nm", "Emission wavelength.", gt=0)
 
-    @field_validator("frame_rate_hz", "decay_time_s", "pixel_size_um", "plane_spacing_um")
+    @model_validator(mode="before")
+    @classmethod
+    def _planes_apart(cls, values: Any) -> Any:
+        """Keep the distance of planes under its own key, also where it was given as the first of three pixel sizes."""
+        try:
+            size = PixelSize.parse(values["pixel_size_um"])
+        except (KeyError, TypeError, ValueError):
+            return values
+        if size.between_planes is None:
+            return values
+        spacing = values.get("plane_spacing_um")
+        if spacing not in (None, "null") and PixelSize.parse(spacing) != PixelSize((size.between_planes,)):
+            raise ValueError(
+                f"`pixel_size_um` says that planes are {size.between_planes:g} um apart, `plane_spacing_um` says "
+                f"{spacing}: give rows x columns only, or leave `plane_spacing_um` out"
+            )
+        return {**values, "pixel_size_um": list(size.in_plane), "plane_spacing_um": size.between_planes}
+
+    @field_validator("frame_rate_hz", "decay_time_s", "plane_spacing_um")
     @classmethod
     def _finite(cls, value: float | None) -> float | None:
         if value is not None and not math.isfinite(value):
@@ -105,7 +128,7 @@ class RecordingSettings(Section):
         if self.pixel_size_um is None:
             return None
         plane = () if self.plane_spacing_um is None else (self.plane_spacing_um,)
-        return (*plane, self.pixel_size_um, self.pixel_size_um)
+        return (*plane, *self.pixel_size_um.in_plane)
 
     def known(self, name: str) -> Any:
         """Return a fact that a stage cannot do without.

@@ -33,6 +33,8 @@ def _explain(model: type[Section], problem: dict[str, Any]) -> str:
     if problem["type"] in ("model_type", "model_attributes_type"):
         return f"`{name}` is a section with keys below it (found {problem['input']!r})"
     message = problem["msg"].removeprefix("Value error, ")
+    if isinstance(problem["input"], Mapping):  # said of several keys together
+        return f"`{name}`: {message}" if name else message
     return f"`{name}`: {message} (found {problem['input']!r})"
 
 

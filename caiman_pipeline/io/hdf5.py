@@ -18,7 +18,7 @@ class Hdf5Reader:
         self._path = path
         try:
             with h5py.File(path, "r") as file:
-                self._name = _find_dataset(path, file, dataset)
+                self._name = find_dataset(path, file, dataset)
                 shape, self.dtype = file[self._name].shape, file[self._name].dtype.newbyteorder("=")
         except OSError as error:
             raise PipelineError(f"{path}: not a whole HDF5 file ({error}). Copy it again from its source.") from error
@@ -36,7 +36,7 @@ class Hdf5Reader:
             ) from error
 
 
-def _find_dataset(path: Path, file: h5py.File, wanted: str | None) -> str:
+def find_dataset(path: Path, file: h5py.File, wanted: str | None) -> str:
     """Return the name of the dataset to read; one that is only linked to is found by its name alone."""
     if wanted is not None and isinstance(file.get(wanted), h5py.Dataset):
         return wanted

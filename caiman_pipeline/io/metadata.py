@@ -1,11 +1,11 @@
-"""What a movie file says about its own acquisition: frame rate, pixel size, distance between planes."""
+"""What a movie file says about its own acquisition: frame rate, pixel size along each axis, distance between planes."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,46 +14,79 @@ import tifffile
 from caiman_pipeline.errors import PipelineError
 
 RATE_TOLERANCE, SIZE_TOLERANCE = 0.05, 0.1
+TOLERANCES = {"frame_rate_hz": RATE_TOLERANCE, "pixel_size_um": SIZE_TOLERANCE, "plane_spacing_um": SIZE_TOLERANCE}
+# Sizes along rows and columns that differ by less come from rounding: pixels are square.
+SQUARE_TOLERANCE = 1e-3
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf")
-MICROMETRES = {
-    "um": 1.0, "µm": 1.0, "μm": 1.0, "micron": 1.0, "microns": 1.0, "\\u00b5m": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4,
-}  # fmt: skip
-SECONDS = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "min": 60.0}
+UNITS = {
+    1.0: "um µm μm \\u00b5m micron microns micrometer micrometers micrometre micrometres",
+    1e-3: "nm nanometer nanometers",
+    1e3: "mm millimeter millimeters",
+    1e4: "cm centimeter centimeters",
+    1e6: "m meter meters",
+}
+MICROMETRES = {name: scale for scale, names in UNITS.items() for name in names.split()}
+SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "min": 60.0}
+YES = ("true", "1", "True")
 
 
 @dataclass(frozen=True)
 class FileMetadata:
-    """Facts that a file states, None where it says nothing (or something impossible)."""
+    """Facts that a file states, None where it says nothing (or something impossible).
+
+    Attributes
+    ----------
+    pixel_size_um : along rows and along columns (a pixel's height and width)
+    """
 
     frame_rate_hz: float | None = None
-    pixel_size_um: float | None = None
+    pixel_size_um: tuple[float, float] | None = None
     plane_spacing_um: float | None = None
 
 
-def read_metadata(path: Path | str) -> FileMetadata:
-    """Read what a file says about its acquisition: ScanImage, OME and ImageJ TIFF; other formats say nothing.
+def read_metadata(path: Path | str, dataset: str | None = None) -> FileMetadata:
+    """Read what a file says about its acquisition.
+
+    ScanImage, OME, ImageJ and Prairie (its XML beside the images) TIFF are asked, and HDF5 files for `element_size_um`
+    of the movie's dataset; other formats say nothing.
 
     Raises
     ------
     PipelineError
         If the file cannot be read.
     """
-    if Path(path).suffix.lower() not in TIFF_SUFFIXES:
+    path = Path(path)
+    if path.suffix.lower() in (".h5", ".hdf5"):
+        return _hdf5(path, dataset)
+    if path.suffix.lower() not in TIFF_SUFFIXES:
         return FileMetadata()
     try:
         with tifffile.TiffFile(path) as file:
-            if file.is_scanimage:
-                return _scanimage(file)
-            if file.is_ome:
-                return _ome(file.ome_metadata or "")
-            return _imagej(file) if file.is_imagej else FileMetadata()
+            found = _tiff(file)
     except (tifffile.TiffFileError, OSError, ValueError, IndexError) as error:
         raise PipelineError(f"{path}: not a readable TIFF file ({error}). Copy it again from its source.") from error
+    return _completed(found, path)
 
 
 def differs(given: float | None, stated: float | None, tolerance: float) -> bool:
     """Tell whether two values of a fact contradict each other; an unknown one contradicts nothing."""
     return given is not None and stated is not None and abs(given - stated) > tolerance * stated
+
+
+def contradictions(given: FileMetadata, stated: FileMetadata) -> list[str]:
+    """Return the names of the facts of which a file says something else than what was given."""
+    found = []
+    for name, tolerance in TOLERANCES.items():
+        ours, theirs = getattr(given, name), getattr(stated, name)
+        pairs = zip(ours, theirs, strict=True) if ours and theirs and isinstance(ours, tuple) else [(ours, theirs)]
+        found += [name] if any(differs(a, b, tolerance) for a, b in pairs) else []
+    return found
+
+
+def as_text(fact: float | tuple[float, float]) -> str:
+    """Return a fact as it is written into the sheet: sizes along rows and columns as one number where they agree."""
+    values = fact if isinstance(fact, tuple) else (fact,)
+    return " x ".join(f"{v:g}" for v in dict.fromkeys(values))
 
 
 def _positive(value: Any, scale: float = 1.0) -> float | None:
@@ -71,20 +104,60 @@ def _rate(seconds_per_frame: float | None) -> float | None:
     return _positive(1 / seconds_per_frame) if seconds_per_frame else None
 
 
+def _pixels(row_um: float | None, column_um: float | None) -> tuple[float, float] | None:
+    """Return the size of a pixel from its height and width; with one of them unknown, it is not known."""
+    if row_um is None or column_um is None:
+        return None
+    return (row_um if differs(row_um, column_um, SQUARE_TOLERANCE) else column_um, column_um)
+
+
+def _tiff(file: tifffile.TiffFile) -> FileMetadata:
+    if file.is_scanimage:
+        return _scanimage(file)
+    if file.is_ome:
+        return _ome(file.ome_metadata or "")
+    return _imagej(file) if file.is_imagej else FileMetadata()
+
+
+def _completed(found: FileMetadata, path: Path) -> FileMetadata:
+    """Fill in what the XML beside a Prairie image says and the image itself does not."""
+    from caiman_pipeline.io.prairie import prairie_facts
+
+    stated = {name: _positive(value) for name, value in prairie_facts(path).items()}
+    return replace(
+        found,
+        frame_rate_hz=found.frame_rate_hz or _rate(stated.get("seconds_per_frame")),
+        pixel_size_um=found.pixel_size_um or _pixels(stated.get("row_um"), stated.get("column_um")),
+        plane_spacing_um=found.plane_spacing_um or stated.get("plane_um"),
+    )
+
+
 def _scanimage(file: tifffile.TiffFile) -> FileMetadata:
     header = dict(re.findall(r"^(SI[\w.]*) = (.+)$", str(file.pages.first.software or ""), re.M))
     header = header or {str(k): str(v) for k, v in ((file.scanimage_metadata or {}).get("FrameData") or {}).items()}
-    volumes = header.get("SI.hFastZ.enable") in ("true", "1", "True")
+    volumes = header.get("SI.hFastZ.enable") in YES
     rate = _positive(header.get(f"SI.hRoiManager.scan{'Volume' if volumes else 'Frame'}Rate"))
     average = _positive(header.get("SI.hScan2D.logAverageFactor")) or 1.0
-    corners = [float(n) for n in re.findall(r"-?\d+(?:\.\d+)?", header.get("SI.hRoiManager.imagingFovUm", ""))]
-    width = max(corners[::2]) - min(corners[::2]) if len(corners) >= 4 else None
-    columns = _positive(header.get("SI.hRoiManager.pixelsPerLine"))
+    rows, columns = file.pages.first.shape[-2:]
     return FileMetadata(
         frame_rate_hz=_positive(rate / average) if rate else None,
-        pixel_size_um=_positive(width / columns) if width and columns else None,
+        pixel_size_um=_scanimage_pixel(header, rows, columns),
         plane_spacing_um=_positive(header.get("SI.hStackManager.stackZStepSize")) if volumes else None,
     )
+
+
+def _scanimage_pixel(header: Mapping[str, str], rows: int, columns: int) -> tuple[float, float] | None:
+    """Return the field of view over its lines and pixels; None where pages are put together of several fields."""
+    pixels = _positive(header.get("SI.hRoiManager.pixelsPerLine"))
+    lines = _positive(header.get("SI.hRoiManager.linesPerFrame")) or (rows if pixels == columns else None)
+    if header.get("SI.hRoiManager.mroiEnable") in YES or lines is None or pixels is None:
+        return None
+    numbers = re.findall(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?", header.get("SI.hRoiManager.imagingFovUm", ""))
+    if len(numbers) != 8:
+        return None
+    corners = [complex(float(x), float(y)) for x, y in zip(numbers[::2], numbers[1::2], strict=True)]
+    width, height = abs(corners[1] - corners[0]), abs(corners[3] - corners[0])
+    return _pixels(_positive(height / lines), _positive(width / pixels))
 
 
 def _ome(text: str) -> FileMetadata:
@@ -95,17 +168,43 @@ def _ome(text: str) -> FileMetadata:
         return _positive(stated.get(name), MICROMETRES.get(stated.get(name + "Unit", "µm"), 0.0))
 
     interval = _positive(stated.get("TimeIncrement"), SECONDS.get(stated.get("TimeIncrementUnit", "s"), 0.0))
-    return FileMetadata(_rate(interval), length("PhysicalSizeX"), length("PhysicalSizeZ"))
+    size = _pixels(length("PhysicalSizeY"), length("PhysicalSizeX"))
+    return FileMetadata(_rate(interval), size, length("PhysicalSizeZ"))
 
 
 def _imagej(file: tifffile.TiffFile) -> FileMetadata:
     stated: Mapping[str, Any] = file.imagej_metadata or {}
     interval = _positive(stated.get("finterval"), SECONDS.get(str(stated.get("tunit", "s")), 0.0))
-    scale = MICROMETRES.get(str(stated.get("unit", "")), 0.0)
-    tag = file.pages.first.tags.get("XResolution")
-    pixels, units = tag.value if tag is not None else (0, 1)
+
+    def scale(axis: str) -> float:
+        """Micrometres in the unit along an axis; where it is that of all, there is but one."""
+        unit = str(stated.get(axis + "unit", stated.get("unit", "")))
+        return MICROMETRES.get(unit, MICROMETRES.get(unit.lower(), 0.0))
+
+    def size(tag_name: str, axis: str) -> float | None:
+        tag = file.pages.first.tags.get(tag_name)
+        pixels, units = tag.value if tag is not None else (0, 1)
+        return _positive(units / pixels, scale(axis)) if pixels else None
+
     return FileMetadata(
         frame_rate_hz=_rate(interval) or _positive(stated.get("fps")),
-        pixel_size_um=_positive(units / pixels, scale) if pixels else None,
-        plane_spacing_um=_positive(stated.get("spacing"), scale),
+        pixel_size_um=_pixels(size("YResolution", "y"), size("XResolution", "x")),
+        plane_spacing_um=_positive(stated.get("spacing"), scale("z")),
     )
+
+
+def _hdf5(path: Path, dataset: str | None) -> FileMetadata:
+    """Read `element_size_um` ([planes,] rows, columns) of the movie's dataset, as ImageJ's HDF5 plugin writes it."""
+    import h5py
+
+    from caiman_pipeline.io.hdf5 import find_dataset
+
+    try:
+        with h5py.File(path, "r") as file:
+            stated = file[find_dataset(path, file, dataset)].attrs.get("element_size_um")
+    except OSError as error:
+        raise PipelineError(f"{path}: not a whole HDF5 file ({error}). Copy it again from its source.") from error
+    sizes = [_positive(float(s)) for s in stated] if isinstance(stated, Sequence) or hasattr(stated, "tolist") else []
+    if len(sizes) not in (2, 3):
+        return FileMetadata()
+    return FileMetadata(None, _pixels(sizes[-2], sizes[-1]), sizes[0] if len(sizes) == 3 else None)

@@ -101,8 +101,8 @@ def prepare_registration(
         small.reshape(small_grid.dims), small_weight.reshape(small_grid.dims), small_grid, lags=wide_reach
     )
     limits3 = (0, limits[0], limits[1]) if len(limits) == 2 else (limits[0], limits[1], limits[2])
-    radius = max(2, round(FLAT_SHARE * plan.patch_spacing[-1] / bins[-1]))
-    coarse = prepare_coarse(small, small_weight, limits=limits3, radius=radius)
+    rows, columns = (max(2, round(FLAT_SHARE * s / b)) for s, b in zip(plan.patch_spacing[-2:], bins[-2:], strict=True))
+    coarse = prepare_coarse(small, small_weight, limits=limits3, radius=(rows, columns))
     members, spread = _search_windows(windows, grid, plan.patch_size if local else None)
     return Registration(
         plan, grid, seen, weight, bins, coarse, wide, cells, modes or make_modes(cells, grid), members, spread,

@@ -27,7 +27,7 @@ class CoarseTemplate:
     energy : float32 (shifts...), half of the displaced template's weighted energy
     shape : size of the padded frame, bins
     back : complex64 matrices (2 limit + 1, frequencies) per axis, the inverse transform at the shifts that are allowed
-    radius : half the width of the mean that is subtracted from frames, bins
+    radius : half the width of the mean that is subtracted from frames, bins along rows and along columns
     """
 
     spectrum: FloatArray
@@ -35,7 +35,7 @@ class CoarseTemplate:
     energy: FloatArray
     shape: tuple[int, int, int]
     back: tuple[FloatArray, FloatArray, FloatArray]
-    radius: int
+    radius: tuple[int, int]
 
 
 def choose_bins(dims: Dims) -> tuple[int, ...]:
@@ -45,7 +45,7 @@ def choose_bins(dims: Dims) -> tuple[int, ...]:
 
 
 def prepare_coarse(
-    template: FloatArray, weight: FloatArray, *, limits: tuple[int, int, int], radius: int
+    template: FloatArray, weight: FloatArray, *, limits: tuple[int, int, int], radius: tuple[int, int]
 ) -> CoarseTemplate:
     """Prepare a binned template and weight (float32 (D, H, W)) for shifts of up to ``limits`` bins along each axis.
 
@@ -82,33 +82,33 @@ def _running_mean(line: FloatArray, radius: int, out: FloatArray) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _flatten(begin: int, end: int, frames: FloatArray, radius: int, out: FloatArray) -> None:
+def _flatten(begin: int, end: int, frames: FloatArray, reach_y: int, reach_x: int, out: FloatArray) -> None:
     _, depth, rows, columns = frames.shape
     for item in range(begin, end):
         frame, result = frames[item // depth, item % depth], out[item // depth, item % depth]
         across = np.empty((rows, columns), np.float32)
         for y in range(rows):
-            _running_mean(frame[y], radius, across[y])
+            _running_mean(frame[y], reach_x, across[y])
         total, count = np.zeros(columns, np.float64), 0
-        for y in range(min(radius, rows)):
+        for y in range(min(reach_y, rows)):
             total += across[y]
             count += 1
         for y in range(rows):
-            if y + radius < rows:
-                total += across[y + radius]
+            if y + reach_y < rows:
+                total += across[y + reach_y]
                 count += 1
-            if y - radius > 0:
-                total -= across[y - radius - 1]
+            if y - reach_y > 0:
+                total -= across[y - reach_y - 1]
                 count -= 1
             scale = np.float32(1.0 / count)
             for x in range(columns):
                 result[y, x] = frame[y, x] - scale * np.float32(total[x])
 
 
-def flatten(frames: FloatArray, radius: int) -> FloatArray:
+def flatten(frames: FloatArray, radius: tuple[int, int]) -> FloatArray:
     """Return frames (T, D, H, W) without structure wider than ``2 radius + 1`` along rows and columns, float32."""
     out = np.empty(frames.shape, np.float32)
-    spread(_flatten, frames.shape[0] * frames.shape[1], np.ascontiguousarray(frames, np.float32), radius, out)
+    spread(_flatten, frames.shape[0] * frames.shape[1], np.ascontiguousarray(frames, np.float32), *radius, out)
     return out
 
 

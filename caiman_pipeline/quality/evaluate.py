@@ -56,7 +56,7 @@ def evaluate(
         r_value=seen.r_value,
         size_px=footprint_sizes(components),
         soma_score=soma_score,
-        elongation=elongation(footprints, dims),
+        elongation=elongation(footprints, dims, cell_px=cell_px),
         border_share=border_share(footprints, dims, usable=components.noise > 0),
         saturated_share=saturated_share(footprints, seen.peaks, ceiling=ceiling),
         likeness=likeness(footprints, raw, snr),

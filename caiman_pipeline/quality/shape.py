@@ -52,20 +52,29 @@ def saturated_share(footprints: csc_matrix, peaks: FloatArray, *, ceiling: float
     return _share(footprints, np.zeros(len(peaks)) if ceiling is None else peaks >= NEARLY * ceiling)
 
 
-def elongation(footprints: csc_matrix, dims: Dims) -> FloatArray:
+def elongation(footprints: csc_matrix, dims: Dims, *, cell_px: tuple[float, ...]) -> FloatArray:
     """Return how many times longer than wide each footprint is in the plane, float32 (K,), 1 for round ones.
+
+    Parameters
+    ----------
+    footprints : (P, K)
+    cell_px : diameter of a cell along each axis: a cell is round, so unequal diameters are those of unequal pixels
 
     Notes
     -----
-    Length and width are the standard deviations of its weight along the principal axes; each pixel has a width of one.
+    Length and width are the standard deviations of its weight along the principal axes; each pixel has an extent of
+    its own.
     """
     owner, n = _owners(footprints), footprints.shape[1]
     y, x = (v.astype(np.float64) for v in np.unravel_index(footprints.indices, dims)[-2:])
     mass = np.maximum(np.bincount(owner, footprints.data, n), 1e-30)
     for values in (y, x):
         values -= (np.bincount(owner, footprints.data * values, n) / mass)[owner]
+    height = cell_px[-1] / cell_px[-2]  # of a pixel, in widths of a pixel
+    y *= height
     yy, xx, yx = (np.bincount(owner, footprints.data * v, n) / mass for v in (y * y, x * x, y * x))
-    middle, spread = (yy + xx) / 2 + PIXEL_VARIANCE, np.hypot((yy - xx) / 2, yx)
+    middle = (yy + xx) / 2 + PIXEL_VARIANCE * (1 + height**2) / 2
+    spread = np.hypot((yy - xx) / 2 + PIXEL_VARIANCE * (height**2 - 1) / 2, yx)
     return np.sqrt((middle + spread) / (middle - spread)).astype(np.float32)
 
 

@@ -50,7 +50,7 @@ def build_page(
     """
     field = figures.draw_field(outcome, contour_level=settings.contour_level)
     warnings = collect_warnings(outcome, history.logs)
-    pixel_um = facts.pixel_size_um
+    pixel_um = facts.pixel_size_um.in_plane[1] if facts.pixel_size_um else None
     sections = {
         "Cells": _cells(field, outcome, pixel_um),
         "Activity": _traces(outcome, settings.max_traces),
@@ -130,7 +130,7 @@ def _facts(outcome: Outcome, facts: RecordingSettings) -> str:
     parts = [
         f"{info.n_frames:,} frames of {size} px",
         f"{info.frame_rate_hz:g} Hz, {duration(info.n_frames / info.frame_rate_hz)}",
-        f"{facts.pixel_size_um:g} µm per pixel" if facts.pixel_size_um else "",
+        _pixel(facts),
         f"planes {facts.plane_spacing_um:g} µm apart" if facts.plane_spacing_um and len(info.dims) == 3 else "",
         facts.indicator,
         facts.location if facts.location != "unknown" else "",
@@ -138,6 +138,13 @@ def _facts(outcome: Outcome, facts: RecordingSettings) -> str:
         facts.session_start.isoformat(" ", "minutes") if isinstance(facts.session_start, datetime) else "",
     ]
     return "".join(f"<span>{escape(p)}</span>" for p in parts if p)
+
+
+def _pixel(facts: RecordingSettings) -> str:
+    if facts.pixel_size_um is None:
+        return ""
+    height, width = facts.pixel_size_um.in_plane
+    return f"{width:g} µm per pixel" if width == height else f"pixels {height:g} µm high, {width:g} µm wide"
 
 
 def _tiles(outcome: Outcome) -> str:

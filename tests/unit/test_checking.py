@@ -65,6 +65,16 @@ def test_a_file_that_says_another_frame_rate_is_a_problem(folder):
     assert "but ij.tif says 7.5" in _check("a\tplane.tif; ij.tif\t30\t0.7\t9 px").recordings[0].problems[0]
 
 
+def test_a_file_that_says_another_pixel_size_along_one_axis_is_a_problem(folder):
+    metadata = {"axes": "TYX", "PhysicalSizeX": 1.0, "PhysicalSizeY": 2.5}
+    tifffile.imwrite("tall.ome.tif", np.zeros((60, 20, 31), np.uint16), metadata=metadata)
+    header, row = HEADER + "\tpixel_size_um", "a\ttall.ome.tif\t30\t0.7\t9 px"
+    problem = "`pixel_size_um` is 1, but tall.ome.tif says 2.5 x 1 (rows x columns)"
+    assert problem in _check(row + "\t1.0", header=header).recordings[0].problems[0]
+    assert "is 1 x 2.5, but" in _check(row + "\t1.0 x 2.5", header=header).recordings[0].problems[0]
+    assert _check(row + "\t2.4 x 1.0", header=header).n_problems == 0
+
+
 def test_a_length_for_another_number_of_axes_is_a_problem(folder):
     checked = _check(
         "a\tplane.tif\t10\t0.7\t9 px", "b\tplane.tif\t10\t0.7\t9 px", config="motion:\n  max_shift: 3 x 4 px\n"

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+import tifffile
 
+from caiman_pipeline.checking import check_recording
 from caiman_pipeline.cli.main import run_verb
-from caiman_pipeline.config.root import load_config, resolve_stage
+from caiman_pipeline.config.root import Config, load_config, resolve_stage
+from caiman_pipeline.config.sheet import load_sheet
+from caiman_pipeline.starter import write_starter
 
 FACTS = {"frame_rate_hz": 20, "decay_time_s": 0.7, "cell_diameter": "8 px"}
 CONFIG = load_config({"recording": FACTS})
@@ -63,14 +68,14 @@ MOVIES = {
 class Chain:
     """Every stage of one recording, called one after another."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, config: Config = CONFIG, movie: str = "m.npy") -> None:
+        self.folder, self.config, self.raw = folder, config, movie
 
     def verb(self, name: str, section: str, **files: str) -> None:
         """Run a verb with the section's settings; underscores in ``files`` are dashes of its options."""
         arguments = [
             "--settings",
-            json.dumps(resolve_stage(CONFIG, section)),
+            json.dumps(resolve_stage(self.config, section)),
             "--log",
             str(self.folder / "logs" / f"{name}.log"),
         ]
@@ -82,7 +87,7 @@ class Chain:
     def run(self) -> None:
         """Run them all."""
         info, movie, images = "movie_info.json", "movie.json", "images.h5"
-        self.verb("inspect", "inspect", recording="r", files="m.npy", movie_info=info, frames="frames.h5")
+        self.verb("inspect", "inspect", recording="r", files=self.raw, movie_info=info, frames="frames.h5")
         self.verb("motion-template", "motion", movie_info=info, template="template.h5")
         block = {"block": "1-of-1", "output": "block"}
         self.verb("motion-correct", "motion", movie_info=info, template="template.h5", **block)
@@ -116,3 +121,39 @@ def test_a_recording_with_hardly_anything_in_it_ends_whole(tmp_path, name):
         traces = file["processing/ophys/DfOverF/RoiResponseSeries/data"]
         assert traces.shape == (len(movie), len(rois["id"]))
     assert "<html" in (tmp_path / "r.html").read_text()[:500]
+
+
+def _cells_of_tall_pixels(places: list[tuple[float, float]]) -> np.ndarray:
+    """Return a movie of round cells, 12 um across, in pixels 2.5 um high and 1 um wide, at ``places`` in um."""
+    rng, n_frames, dims = np.random.default_rng(3), 400, (44, 96)
+    y, x = np.indices(dims) * np.array([2.5, 1.0])[:, None, None]
+    movie = np.full((n_frames, *dims), 200.0)
+    for y_um, x_um in places:
+        spikes = rng.random(n_frames) < 0.02
+        calcium = np.convolve(spikes, np.exp(-np.arange(40) / 10))[:n_frames]
+        shape = 1 / (1 + np.exp((np.hypot(y - y_um, x - x_um) - 6) / 0.6))
+        movie += (40 + 120 * calcium)[:, None, None] * shape
+    return (movie + rng.normal(0, 12, movie.shape)).round().astype(np.uint16)
+
+
+def test_pixels_that_are_not_square_keep_both_sizes_from_file_to_nwb(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    places = [(20.0, 15.0), (22.0, 70.0), (48.0, 38.0), (55.0, 82.0), (85.0, 20.0), (92.0, 62.0)]
+    metadata = {"axes": "TYX", "PhysicalSizeX": 1.0, "PhysicalSizeY": 2.5, "TimeIncrement": 0.05}
+    tifffile.imwrite("m.ome.tif", _cells_of_tall_pixels(places), metadata=metadata)
+    write_starter(Path(), Path(), Path("sheet.tsv"), {"decay_time_s": "0.5", "cell_diameter": "12 um"})
+    recording = load_sheet("sheet.tsv", Config())["m"]
+    assert check_recording(recording).problems == ()
+    Chain(tmp_path, recording.config, "m.ome.tif").run()
+    with open("r.csv") as file:
+        rows = [row for row in csv.DictReader(file) if row["accepted"] == "true"]
+    found = np.array([(float(row["y_um"]), float(row["x_um"])) for row in rows])
+    away = np.linalg.norm(found[:, None] - np.array(places)[None], axis=2)
+    assert len(rows) == len(places)
+    assert away.min(0).max() < 1.5
+    assert max(float(row["elongation"]) for row in rows) < 1.4
+    with h5py.File("r.nwb") as file:
+        spacing = file["general/optophysiology/ImagingPlane/grid_spacing"]
+        np.testing.assert_allclose(spacing[()], [1.0, 2.5])
+        assert spacing.attrs["unit"] == "micrometers"
+    assert "pixels 2.5 µm high, 1 µm wide" in Path("r.html").read_text()

@@ -164,6 +164,23 @@ def test_lengths_in_micrometres_and_cells_reach_the_plan_in_pixels():
     assert found.spacing == (48.0, 48.0)
 
 
+def test_lengths_are_those_of_each_axis_where_pixels_are_not_square():
+    config = validate(
+        Config,
+        {
+            "recording": {"pixel_size_um": "2.5 x 0.5", "cell_diameter": "12 um"},
+            "motion": {"max_shift": "10 um", "high_pass": "0.25 cells", "patch_spacing": "32 px"},
+        },
+        "config",
+    )
+    values = resolve_stage(config, "motion")
+    values.pop("recording")
+    found = make_plan(MotionSettings(**values), dims=(200, 300), frame_rate_hz=10)
+    assert found.max_shift == (4, 20)
+    assert found.high_pass == (1.2, 6.0)
+    assert found.spacing == (6.4, 32.0)
+
+
 @pytest.mark.parametrize("region", [[(0, 65), (0, 90)], [(5, 5), (0, 90)], [(0, 10)], [(-1, 10), (0, 10)]])
 def test_a_region_outside_the_frame_is_an_error(region):
     with pytest.raises(PipelineError, match=r"motion\.region"):

@@ -158,9 +158,9 @@ def test_large_frames_are_binned(dims, size):
 
 def test_flattening_takes_the_local_mean_away():
     frames = RNG.normal(size=(2, 1, 20, 30)).astype(np.float32) + np.linspace(0, 50, 30, dtype=np.float32)
-    flat = flatten(frames, 4)
-    np.testing.assert_allclose(flat[1, 0, 10, 15], frames[1, 0, 10, 15] - frames[1, 0, 6:15, 11:20].mean(), atol=1e-4)
-    np.testing.assert_allclose(flat[0, 0, 1, 29], frames[0, 0, 1, 29] - frames[0, 0, :6, 25:].mean(), atol=1e-4)
+    flat = flatten(frames, (2, 4))
+    np.testing.assert_allclose(flat[1, 0, 10, 15], frames[1, 0, 10, 15] - frames[1, 0, 8:13, 11:20].mean(), atol=1e-4)
+    np.testing.assert_allclose(flat[0, 0, 1, 29], frames[0, 0, 1, 29] - frames[0, 0, :4, 25:].mean(), atol=1e-4)
 
 
 @pytest.mark.parametrize("dims", [(40, 60), (8, 40, 60)])
@@ -174,7 +174,7 @@ def test_the_first_shift_is_right_to_half_a_bin_and_knows_its_limit(dims):
     weight = np.ones((1, *dims), np.float32)
     limits = (2 if len(dims) == 3 else 0, 8, 9)
     coarse = prepare_coarse(
-        bin_frames(template, (1,) * len(dims))[0], bin_frames(weight, (1,) * len(dims))[0], limits=limits, radius=8
+        bin_frames(template, (1,) * len(dims))[0], bin_frames(weight, (1,) * len(dims))[0], limits=limits, radius=(8, 8)
     )
     found, at_limit = coarse_shifts(bin_frames(frames, (1,) * len(dims)), coarse, threads=1)
     np.testing.assert_allclose(found[:3], [(*lead, *s) for s in true[:3]], atol=0.5)

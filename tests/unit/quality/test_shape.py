@@ -50,10 +50,21 @@ def test_elongation_is_length_over_width_in_any_direction(tilt: float) -> None:
     y, x = np.indices(DIMS) - np.array([18, 26])[:, None, None]
     along, across = x * np.cos(tilt) + y * np.sin(tilt), y * np.cos(tilt) - x * np.sin(tilt)
     long, round_one = (along / 12) ** 2 + (across / 4) ** 2 < 1, np.hypot(y, x) < 6
-    found = elongation(footprints(long.astype(float), round_one.astype(float), np.zeros(DIMS)), DIMS)
+    found = elongation(footprints(long.astype(float), round_one.astype(float), np.zeros(DIMS)), DIMS, cell_px=(9, 9))
     assert found[0] == pytest.approx(3, rel=0.1)
     assert found[1] == pytest.approx(1, abs=0.05)
     assert found[2] == 1
+
+
+@pytest.mark.parametrize("tilt", [0.0, 0.5, 2.0])
+def test_elongation_is_that_of_the_cell_and_not_of_its_pixels(tilt: float) -> None:
+    """Of pixels 2.5 times as high as wide, a cell covers fewer rows than columns."""
+    y, x = (np.indices(DIMS) - np.array([18, 26])[:, None, None]) * np.array([2.5, 1.0])[:, None, None]
+    along, across = x * np.cos(tilt) + y * np.sin(tilt), y * np.cos(tilt) - x * np.sin(tilt)
+    long, round_one = (along / 24) ** 2 + (across / 8) ** 2 < 1, np.hypot(y, x) < 12
+    found = elongation(footprints(long.astype(float), round_one.astype(float)), DIMS, cell_px=(9.6, 24))
+    assert found[0] == pytest.approx(3, rel=0.1)
+    assert found[1] == pytest.approx(1, abs=0.08)
 
 
 def test_of_two_views_of_a_cell_the_weaker_repeats_the_stronger() -> None:
@@ -90,4 +101,8 @@ def test_no_components_have_no_likeness() -> None:
     nothing = csc_matrix((37 * 53, 0), dtype=np.float32)
     assert likeness(nothing, np.zeros((0, 10)), np.zeros(0)).shape == (0,)
     assert nesting(nothing, DIMS, np.zeros(0)).shape == (0,)
-    assert elongation(nothing, DIMS).shape == border_share(nothing, DIMS, usable=np.ones(37 * 53, bool)).shape == (0,)
+    assert (
+        elongation(nothing, DIMS, cell_px=(9, 9)).shape
+        == border_share(nothing, DIMS, usable=np.ones(37 * 53, bool)).shape
+        == (0,)
+    )
