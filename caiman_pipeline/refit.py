@@ -11,7 +11,9 @@ from scipy.sparse import csc_matrix
 
 from caiman_pipeline.cnmf.binning import bin_traces
 from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.io.records import LONG_TABLES
 from caiman_pipeline.io.results import load_result
+from caiman_pipeline.io.rows import row_blocks
 from caiman_pipeline.io.store import MovieStore
 from caiman_pipeline.types import Dims, FloatArray
 
@@ -45,7 +47,7 @@ def load_start(path: Path | str, movie: MovieStore) -> Start:
         If the file is missing, damaged, of another kind, or of another movie.
     """
     kind = _kind(path)
-    result = load_result(path, kind)
+    result = load_result(path, kind, stored=LONG_TABLES.get(kind, ()))
     bin_frames, n_masks = int(result["bin_frames"]), int(result["n_masks"])
     traces = result["traces"] if kind == "merged" else _binned(result.arrays, bin_frames)
     dims = tuple(int(n) for n in result["dims"])
@@ -77,5 +79,8 @@ def _kind(path: Path | str) -> str:
 
 
 def _binned(arrays: dict[str, FloatArray], bin_frames: int) -> FloatArray:
-    raw = arrays["denoised"] + arrays["residual"]
-    return bin_traces(raw, bin_frames=bin_frames).astype(np.float32)
+    denoised, residual = arrays["denoised"], arrays["residual"]
+    binned = np.empty((len(denoised), denoised.shape[1] // bin_frames), np.float32)
+    for rows in row_blocks(denoised):
+        binned[rows] = bin_traces(denoised[rows] + residual[rows], bin_frames=bin_frames)
+    return binned

@@ -27,8 +27,9 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.cnmf.refine import prepare_field, refine
         from caiman_pipeline.config.refine import RefineSettings
         from caiman_pipeline.config.validate import load_stage
+        from caiman_pipeline.io.long_tables import on_disk
         from caiman_pipeline.io.records import components_to_arrays
-        from caiman_pipeline.io.results import load_result, save_result
+        from caiman_pipeline.io.results import add_arrays, load_result, result_file
         from caiman_pipeline.io.scratch import near
         from caiman_pipeline.io.store import open_movie
         from caiman_pipeline.patches.plan import plan_refine
@@ -44,19 +45,16 @@ def run(args: argparse.Namespace) -> None:
         field = prepare_field(
             movie, mean=images["mean"], noise=images["noise"], background=plan.background, threads=threads
         )
-        components = refine(
-            field, start.footprints, start.traces, n_seeds=start.n_seeds, settings=plan.updates,
-            denoise=make_denoiser(
-                frame_rate_hz=plan.frame_rate_hz, decay_time_s=plan.decay_time_s, threads=threads
-            ), progress=progress("frames"),
-        )  # fmt: skip
-        components = replace(components, ids=start.ids[components.ids])
+        stored = settings.model_dump(mode="json")
+        source = {"movie": str(args.movie)}
+        with result_file(args.components, kind="components", settings=stored, source=source) as file:
+            components = refine(
+                field, start.footprints, start.traces, n_seeds=start.n_seeds, settings=plan.updates,
+                denoise=make_denoiser(
+                    frame_rate_hz=plan.frame_rate_hz, decay_time_s=plan.decay_time_s, threads=threads
+                ), tables=on_disk(file, args.components), progress=progress("frames"),
+            )  # fmt: skip
+            components = replace(components, ids=start.ids[components.ids])
+            facts = {"bin_frames": start.bin_frames, "n_masks": start.n_masks, "shapeless": start.shapeless}
+            add_arrays(file, {**components_to_arrays(components), **facts})
         log.info("%d components", components.n_components)
-        save_result(
-            args.components, kind="components",
-            arrays={
-                **components_to_arrays(components), "bin_frames": start.bin_frames, "n_masks": start.n_masks,
-                "shapeless": start.shapeless,
-            },
-            settings=settings.model_dump(mode="json"), source={"movie": str(args.movie)},
-        )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csc_matrix, csr_matrix, hstack
@@ -14,7 +15,15 @@ from caiman_pipeline.cnmf.low_rank_background import shared_maps, whole_field
 from caiman_pipeline.cnmf.products import add_regression_sums, bin_columns, sparse_dense
 from caiman_pipeline.cnmf.spatial import RegressionSums, SpatialModel, normalise, solve_pixels
 from caiman_pipeline.cnmf.supports import FootprintRules, grow_supports, pattern, shape_footprints
-from caiman_pipeline.cnmf.temporal import Projection, demix, make_projection, node_signals, unexplained
+from caiman_pipeline.cnmf.temporal import (
+    Projection,
+    make_projection,
+    node_signals,
+    solve_traces,
+    target_traces,
+    unexplained,
+)
+from caiman_pipeline.io.long_tables import Tables, frame_blocks, trace_blocks
 from caiman_pipeline.io.store import MovieStore
 from caiman_pipeline.parallel import spread
 from caiman_pipeline.types import Background, Components, FloatArray
@@ -64,10 +73,18 @@ class Field:
 
 @dataclass(frozen=True)
 class View:
-    """The movie seen through footprints and nodes: float32 (K, T), A^T W Y, and float32 (B, T), the nodes' averages."""
+    """The movie seen through footprints and nodes, at full rate, in tables that need not be in memory.
 
-    seen: FloatArray
-    nodes: FloatArray
+    Attributes
+    ----------
+    seen : float32 (K, T), A^T W Y; once demixed, the right-hand side of the equations for the traces
+    nodes : float32 (B, T), the nodes' averages
+    traces : float32 (K, T), demixed
+    """
+
+    seen: Any
+    nodes: Any
+    traces: Any
 
 
 class _Counter:
@@ -100,7 +117,7 @@ def prepare_field(
 
 def refine(
     field: Field, footprints: csc_matrix, traces: FloatArray, *, n_seeds: int, settings: RefineSettings,
-    denoise: Callable[[FloatArray], FloatArray], progress: Callable[[int, int], None],
+    denoise: Callable[[FloatArray], FloatArray], tables: Tables, progress: Callable[[int, int], None],
 ) -> Components:  # fmt: skip
     """Update footprints, background and traces over the whole movie.
 
@@ -109,6 +126,7 @@ def refine(
     footprints : (P, K), unit norm; traces : float32 (K, T // bin_frames), from the search in tiles
     n_seeds : so many components at the front are seeds, whose support is what is given
     denoise : turns raw traces (K, T) into the model's traces, which neighbours' raw traces are freed from
+    tables : where traces and background signals are kept
     progress : called with the frames read and to be read, over all passes
 
     Returns
@@ -125,7 +143,10 @@ def refine(
         masks = hstack([whole_field(field.usable, maps.shape[1]), masks]).tocsc()
     n_maps = maps.shape[1]
     ids = np.concatenate([np.full(n_maps, -1), ids])
+    view = None
     for _ in range(settings.rounds):
+        if view is not None:
+            traces = _binned(view.traces, settings.bin_frames)
         spatial = update_space(field, footprints, traces, masks=masks, settings=settings, counter=counter)
         fresh = spatial.footprints
         if not field.background.update:
@@ -134,24 +155,21 @@ def refine(
         ids, (footprints, _) = ids[kept], normalise(fresh[:, kept])
         bmap = background_map(field.grid, spatial.gain)
         projection = make_projection(footprints, bmap, spatial.static, field.grid, noise=field.noise)
-        view = project(field, projection, counter=counter)
-        raw = demix(projection, view.seen, view.nodes, rounds=40 if low_rank else 8, threads=field.threads)
-        traces = bin_traces(raw, bin_frames=settings.bin_frames)
-    denoised = np.concatenate([raw[:n_maps], denoise(raw[n_maps:])]) if low_rank else denoise(raw)
-    residual = unexplained(projection, view.seen, view.nodes, denoised)
-    if not low_rank:
-        background = Background(field.level + spatial.static, bmap, node_signals(projection, view.nodes, denoised))
-    else:
-        background = Background(field.level + spatial.static, footprints[:, :n_maps], denoised[:n_maps])
+        view = project(field, projection, tables=tables, counter=counter)
+        _demix(field, projection, view, rounds=40 if low_rank else 8)
+    assert view is not None
+    denoised, residual, temporal = _split(projection, view, n_maps=n_maps, denoise=denoise, tables=tables)
     return Components(
         dims=field.movie.dims,
         ids=ids[n_maps:].astype(np.int64),
         footprints=footprints[:, n_maps:],
-        denoised=denoised[n_maps:],
-        residual=residual[n_maps:],
-        background=background,
+        denoised=denoised,
+        residual=residual,
+        background=Background(
+            field.level + spatial.static, footprints[:, :n_maps] if low_rank else bmap, temporal,
+        ),
         noise=np.where(field.usable, field.noise, 0).astype(np.float32),
-    )
+    )  # fmt: skip
 
 
 def start_low_rank(
@@ -260,14 +278,58 @@ def _add_piece(
     )  # fmt: skip
 
 
-def project(field: Field, projection: Projection, *, counter: _Counter) -> View:
-    """See the movie through footprints and nodes in one pass, at full rate."""
-    readout = csr_matrix(projection.readout.T)
-    n_frames = field.movie.n_frames
-    seen = np.empty((readout.shape[0], n_frames), np.float32)
-    nodes = np.empty((field.grid.spread.shape[0], n_frames), np.float32)
+def project(field: Field, projection: Projection, *, tables: Tables, counter: _Counter) -> View:
+    """See the movie through footprints and nodes in one pass, at full rate; the traces are still to be found."""
+    readout, n_frames = csr_matrix(projection.readout.T), field.movie.n_frames
+    shape = (readout.shape[0], n_frames)
+    view = View(tables.working(shape), tables.working((field.grid.spread.shape[0], n_frames)), tables.working(shape))
     for start, stop, frames in field.movie.read_parts():
-        seen[:, start:stop] = sparse_dense(readout, frames, level=field.level, threads=field.threads)
-        nodes[:, start:stop] = _average(field, frames, field.level)
+        here = (slice(None), slice(start, stop))
+        view.seen[here] = sparse_dense(readout, frames, level=field.level, threads=field.threads)
+        view.nodes[here] = _average(field, frames, field.level)
         counter.add(stop - start)
-    return View(seen, nodes)
+    return view
+
+
+def _demix(field: Field, projection: Projection, view: View, *, rounds: int) -> None:
+    """Solve for the traces, some frames at a time."""
+    for frames in frame_blocks(view.seen):
+        here = (slice(None), frames)
+        target = target_traces(projection, view.seen[here], view.nodes[here])
+        view.traces[here] = solve_traces(projection, target, rounds=rounds, threads=field.threads)
+        view.seen[here] = target
+
+
+def _binned(traces: Any, bin_frames: int) -> FloatArray:
+    n_rows, n_frames = traces.shape
+    binned = np.empty((n_rows, n_frames // bin_frames), np.float32)
+    for rows in trace_blocks(slice(0, n_rows), n_frames):
+        binned[rows] = bin_traces(traces[rows], bin_frames=bin_frames)
+    return binned
+
+
+def _split(
+    projection: Projection, view: View, *, n_maps: int, denoise: Callable[[FloatArray], FloatArray], tables: Tables
+) -> tuple[Any, Any, Any]:
+    """Split what was seen into the model's traces, what they leave, and the background's signals.
+
+    The first ``n_maps`` traces are the background's, where it is of a low rank; else it is what the nodes see beyond
+    the traces. ``view`` ends up with all three.
+    """
+    n_rows, n_frames = view.traces.shape
+    cells = slice(n_maps, n_rows)
+    for rows in trace_blocks(cells, n_frames):
+        view.traces[rows] = denoise(view.traces[rows])
+    for frames in frame_blocks(view.seen):
+        here = (slice(None), frames)
+        fitted = view.traces[here]
+        view.seen[here] = unexplained(projection, view.seen[here], fitted)
+        view.nodes[here] = node_signals(projection, view.nodes[here], fitted)
+    background = (view.traces, slice(0, n_maps)) if n_maps else (view.nodes, slice(0, len(view.nodes)))
+    kept = {"denoised": (view.traces, cells), "residual": (view.seen, cells), "background_temporal": background}
+    results = []
+    for name, (table, wanted) in kept.items():
+        results.append(tables.result(name, (wanted.stop - wanted.start, n_frames)))
+        for rows in trace_blocks(wanted, n_frames):
+            results[-1][rows.start - wanted.start : rows.stop - wanted.start] = table[rows]
+    return results[0], results[1], results[2]

@@ -72,7 +72,11 @@ def demix(projection: Projection, seen: FloatArray, nodes: FloatArray, *, rounds
     -------
     float32 (K, T); traces of empty footprints are zero.
     """
-    target = target_traces(projection, seen, nodes)
+    return solve_traces(projection, target_traces(projection, seen, nodes), rounds=rounds, threads=threads)
+
+
+def solve_traces(projection: Projection, target: FloatArray, *, rounds: int, threads: int) -> FloatArray:
+    """Return ``demix``'s traces from the equations' right-hand side (K, T); each frame depends on itself alone."""
     traces = np.zeros_like(target)
     rows = csr_matrix(projection.overlap)
 
@@ -122,10 +126,12 @@ def target_traces(projection: Projection, seen: FloatArray, nodes: FloatArray) -
     return target.astype(np.float32)
 
 
-def unexplained(projection: Projection, seen: FloatArray, nodes: FloatArray, traces: FloatArray) -> FloatArray:
-    """Return what each footprint sees that the traces of all components do not explain, float32 (K, T)."""
-    rest = target_traces(projection, seen, nodes)
-    rest -= projection.overlap @ traces
+def unexplained(projection: Projection, target: FloatArray, traces: FloatArray) -> FloatArray:
+    """Return what each footprint sees that the traces of all components do not explain, float32 (K, T).
+
+    ``target`` is the equations' right-hand side, see ``target_traces``.
+    """
+    rest = (target - projection.overlap @ traces).astype(np.float32)
     own = projection.overlap.diagonal()
     return np.divide(rest, own[:, None], out=np.zeros_like(rest), where=own[:, None] > 0)
 

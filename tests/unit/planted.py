@@ -13,6 +13,7 @@ from caiman_pipeline.cnmf.initialise import Budget, Evidence, EvidenceSearch
 from caiman_pipeline.cnmf.refine import RefineSettings, prepare_field, refine
 from caiman_pipeline.cnmf.supports import FootprintRules
 from caiman_pipeline.cnmf.tile import TileSettings
+from caiman_pipeline.io.long_tables import Tables, in_memory
 from caiman_pipeline.io.store import MovieStore, Part, PartWriter, open_movie, part_bounds, part_name, write_index
 from caiman_pipeline.merging import Merged, merge_candidates
 from caiman_pipeline.patches.run import make_grid, search_tiles
@@ -144,6 +145,7 @@ def merged(candidates: Candidates, **changes: object) -> Merged:
 def refined(
     movie: MovieStore, found: Merged, noise: float, *, bin_frames: int = 3, threads: int = 1, rounds: int = 1,
     keep_seeds: bool = False, footprints: FootprintRules | None = None, model: BackgroundRules | None = None,
+    tables: Tables | None = None,
 ) -> Components:  # fmt: skip
     ndim = len(movie.dims)
     plan = RefineSettings(
@@ -157,5 +159,5 @@ def refined(
     denoise = make_denoiser(frame_rate_hz=RATE_HZ, decay_time_s=DECAY_S, threads=1)
     return refine(
         field, found.footprints, found.traces, n_seeds=found.n_seeds, settings=plan, denoise=denoise,
-        progress=lambda done, total: None,
+        tables=tables or in_memory(), progress=lambda done, total: None,
     )  # fmt: skip

@@ -1,13 +1,17 @@
 """Updates over the full field: traces and background as planted, whatever the parts and threads."""
 
+import tracemalloc
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
-from planted import Planted, matches, merged, plant, refined, search, store
+from planted import Planted, background, disc, matches, merged, plant, refined, search, store
 from scipy.sparse import csc_matrix
 
+from caiman_pipeline.io import long_tables
 from caiman_pipeline.io import store as store_module
+from caiman_pipeline.io.long_tables import on_disk
 from caiman_pipeline.merging import Merged
 from caiman_pipeline.types import Components
 
@@ -97,3 +101,43 @@ def test_a_component_that_does_not_hold_leaves_every_array_aligned(cells: Plante
     assert 0 not in components.ids
     assert list(components.ids) == list(range(1, 1 + len(CENTRES)))
     assert len(components.denoised) == len(components.residual) == components.footprints.shape[1] == len(CENTRES)
+
+
+def test_tables_in_files_change_nothing(components: Components, cells: Planted, tmp_path: Path) -> None:
+    movie = store(tmp_path, cells.movie)
+    found = merged(search(movie, cells.noise))
+    with h5py.File(tmp_path / "c.h5", "w") as file, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(long_tables, "BLOCK_BYTES", 4 * len(CENTRES) * 64)
+        patch.setattr(long_tables, "TRACES_AT_ONCE", 2)
+        patch.setattr(long_tables, "TRACE_VALUES", 1)
+        filed = refined(movie, found, cells.noise, tables=on_disk(file, tmp_path / "c.h5"))
+        np.testing.assert_array_equal(filed.denoised[:], components.denoised)
+        np.testing.assert_array_equal(filed.residual[:], components.residual)
+        np.testing.assert_array_equal(filed.background.temporal[:], components.background.temporal)
+    assert (filed.footprints != components.footprints).nnz == 0
+
+
+@pytest.mark.parametrize("model", ["nodes", "low_rank"])
+def test_memory_does_not_grow_by_traces_times_frames(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "PART_BYTES", 4 * 48 * 60 * 64)
+    monkeypatch.setattr(long_tables, "BLOCK_BYTES", 2**15)
+    monkeypatch.setattr(long_tables, "TRACE_VALUES", 1)
+    rng, n, peaks, frames = np.random.default_rng(5), 300, [], (1200, 3600)
+    footprints = np.stack([disc(DIMS, tuple(rng.uniform(4, d - 4) for d in DIMS)) for _ in range(n)], axis=1)
+    footprints = csc_matrix(footprints / np.linalg.norm(footprints, axis=0), dtype=np.float32)
+    for n_frames in frames:
+        traces = rng.normal(size=(n, n_frames)).astype(np.float32)
+        noise = rng.normal(size=(np.prod(DIMS), n_frames)).astype(np.float32)
+        movie = store(tmp_path / f"{n_frames}", (footprints @ traces + 10 + 0.1 * noise).reshape(*DIMS, -1))
+        found = Merged(footprints, traces[:, ::60].copy(), tuple((k,) for k in range(n)), (), 0, np.arange(n))
+        with h5py.File(tmp_path / f"{n_frames}.h5", "w") as file:
+            tracemalloc.start()
+            rules = background(model=model)
+            filed = refined(movie, found, 0.1, bin_frames=60, model=rules, tables=on_disk(file, tmp_path / "c"))
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+        assert filed.n_components > n / 2
+    table = 4 * n * (frames[1] - frames[0])
+    assert peaks[1] - peaks[0] < table / 3
