@@ -105,6 +105,7 @@ def check_recording(recording: Recording) -> RecordingCheck:
     """Open a recording's files and hold them against its settings."""
     from caiman_pipeline.io.readers import require_past
     from caiman_pipeline.planning import disk_mb, size_of_files
+    from caiman_pipeline.types import Reading
 
     facts = recording.config.recording
     if any("://" in pattern for pattern in recording.patterns):
@@ -112,7 +113,7 @@ def check_recording(recording: Recording) -> RecordingCheck:
     try:
         files = recording.files() or list(recording.patterns)
         require_past(files)
-        size = size_of_files(files, facts.axes, facts.dataset)
+        size = size_of_files(files, Reading.of(facts))
         lengths = _lengths(recording, len(size.dims))
         problems = [
             *_contradictions(files, facts),

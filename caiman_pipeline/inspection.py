@@ -13,7 +13,7 @@ from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.metadata import RATE_TOLERANCE, differs, read_metadata
 from caiman_pipeline.io.readers import RawMovie, open_movie_files, require_past
 from caiman_pipeline.parallel import stream_ordered
-from caiman_pipeline.types import Bounds, FloatArray, MovieInfo, SourceFile
+from caiman_pipeline.types import Bounds, FloatArray, MovieInfo, Reading, SourceFile
 
 CHUNK_BYTES = 16 * 2**20
 
@@ -34,8 +34,7 @@ def inspect_recording(
     recording: str,
     files: list[str],
     *,
-    axes: str | None,
-    dataset: str | None,
+    reading: Reading,
     frame_rate_hz: float,
     min_frames: int,
     max_bad_fraction: float,
@@ -47,6 +46,7 @@ def inspect_recording(
     Parameters
     ----------
     files : in the order in which they were recorded
+    reading : what sheet and config say of how to read them
     progress : called with the number of frames read so far and in all
 
     Returns
@@ -60,7 +60,7 @@ def inspect_recording(
         constant, or if pixels inside the image are not finite.
     """
     require_past(files)
-    movie = open_movie_files(list(files), axes, dataset)
+    movie = open_movie_files(list(files), reading)
     if movie.n_frames < min_frames:
         raise PipelineError(
             f"{files[0]}: {movie.n_frames} frames of {movie.dims}, at least {min_frames} are needed "
@@ -78,8 +78,8 @@ def inspect_recording(
     info = MovieInfo(
         recording=recording,
         files=tuple(_identify(path, reader.n_frames) for path, reader in zip(files, movie.readers, strict=True)),
-        axes=axes,
-        dataset=dataset,
+        axes=reading.axes,
+        dataset=reading.dataset,
         dims=movie.dims,
         dtype=str(movie.dtype),
         frame_rate_hz=frame_rate_hz,
@@ -89,6 +89,8 @@ def inspect_recording(
         bad_frames=tuple(int(i) for i in bad),
         border_px=finite_border(files[0], stats.finite_always, stats.finite_ever),
         warnings=(),
+        channel=reading.channel,
+        planes=reading.planes,
     )
     return _with_warnings(info), stats
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.types import Dims
+from caiman_pipeline.types import Dims, Reading
 
 if TYPE_CHECKING:
     from caiman_pipeline.config.sheet import Recording
@@ -226,7 +226,7 @@ def plan_recordings(
     for name, recording in recordings.items():
         facts = recording.config.recording
         try:
-            size = size_of_files(recording.files() or list(recording.patterns), facts.axes, facts.dataset)
+            size = size_of_files(recording.files() or list(recording.patterns), Reading.of(facts))
         except PipelineError as error:
             problems.append(f"{name}: {error}")
         else:
@@ -253,7 +253,7 @@ def too_large(plans: Mapping[str, list[StagePlan]], memory_mb: int) -> list[str]
     ]
 
 
-def size_of_files(files: list[str], axes: str | None, dataset: str | None) -> MovieSize:
+def size_of_files(files: list[str], reading: Reading) -> MovieSize:
     """Return the size of a recording from its files' headers.
 
     Raises
@@ -265,5 +265,5 @@ def size_of_files(files: list[str], axes: str | None, dataset: str | None) -> Mo
 
     if not files:
         raise PipelineError("no files found. Check the `files` column of the recordings sheet.")
-    movie = open_movie_files(files, axes, dataset)
+    movie = open_movie_files(files, reading)
     return MovieSize(movie.n_frames, movie.dims, movie.dtype.itemsize)

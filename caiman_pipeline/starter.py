@@ -21,8 +21,9 @@ from caiman_pipeline.io.results import is_result
 
 COLUMNS = (
     "recording", "files", "frame_rate_hz", "decay_time_s", "cell_diameter", "pixel_size_um", "plane_spacing_um",
-    "axes", "dataset", "subject_id", "session_start",
+    "axes", "dataset", "channel", "planes", "subject_id", "session_start",
 )  # fmt: skip
+READING = ("axes", "dataset", "channel", "planes")
 REQUIRED = ("frame_rate_hz", "decay_time_s", "cell_diameter")
 EMPTY_SHEET = (
     "# One row per recording, tab-separated. `caiman-pipeline init FOLDER` fills this in for a folder of movies;\n"
@@ -99,9 +100,11 @@ def _draft(group: list[Path], name: str, base: Path, given: Mapping[str, str]) -
         metadata = read_metadata(group[0], given.get("dataset"))
         stated = {k: as_text(v) for k, v in vars(metadata).items() if v is not None}
         cells = cells | stated | dict(given)
-        reader = open_file(group[0], given.get("axes"), given.get("dataset"))
+        reader = open_file(
+            group[0], given.get("axes"), given.get("dataset"), channel=given.get("channel"), planes=given.get("planes")
+        )
     except PipelineError as error:
-        unknown = {column: PLACEHOLDER for column in ("axes", "dataset") if f"`{column}` column" in str(error)}
+        unknown = {column: PLACEHOLDER for column in READING if f"`{column}` column" in str(error)}
         return Draft(cells | unknown, len(group), f"{len(group)} file(s)", str(error))
     size = " x ".join(map(str, reader.dims))
     found = f"{len(group)} file(s), the first with {reader.n_frames} frames of {size}, {reader.dtype}"
@@ -140,9 +143,7 @@ def _relative(path: Path, base: Path) -> str:
 
 def sheet_text(drafts: list[Draft]) -> str:
     """Return the starter sheet; optional columns are there where they say something."""
-    wanted = [
-        c for c in COLUMNS if c not in ("plane_spacing_um", "axes", "dataset") or any(c in d.cells for d in drafts)
-    ]
+    wanted = [c for c in COLUMNS if c not in ("plane_spacing_um", *READING) or any(c in d.cells for d in drafts)]
     table = io.StringIO()
     writer = csv.writer(table, delimiter="\t", lineterminator="\n")
     writer.writerow(wanted)

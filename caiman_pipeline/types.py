@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -40,6 +40,29 @@ class SourceFile:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What the user says of how files are to be read, None where nothing is said.
+
+    Attributes
+    ----------
+    axes : letters in the order of the array's axes; a number behind one says how many images take turns (``TZ4YX``)
+    dataset : path of the movie inside an HDF5 or Zarr file
+    channel : the channel to read, by its name or number
+    planes : the planes to read, counted from 1, like ``1-3``
+    """
+
+    axes: str | None = None
+    dataset: str | None = None
+    channel: str | None = None
+    planes: str | None = None
+
+    @classmethod
+    def of(cls, source: Any) -> Reading:
+        """Return what a recording's facts, an inspection or a verb's arguments say."""
+        return cls(source.axes, source.dataset, source.channel, source.planes)
+
+
+@dataclass(frozen=True)
 class MovieInfo:
     """What ``inspect`` found out about a recording.
 
@@ -65,6 +88,8 @@ class MovieInfo:
     bad_frames: tuple[int, ...]
     border_px: Bounds
     warnings: tuple[str, ...]
+    channel: str | None = None
+    planes: str | None = None
 
     @property
     def n_frames(self) -> int:

@@ -16,6 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, help="masks to write: .tif labels, or .npz sparse matrix")
     parser.add_argument("--cell-diameter-px", type=float, nargs="+", required=True, help="one number, or one per axis")
     parser.add_argument("--axes", help="order of the axes in the files, letters of TZYX")
+    parser.add_argument("--channel", help="channel to read of files that hold several: its name or number")
+    parser.add_argument("--planes", help="planes to read of volumes, counted from 1, like 1-3")
     parser.add_argument("--dataset", help="path of the movie inside an HDF5 or Zarr file")
     parser.add_argument("--contrast", type=float, default=2.0, help="background SD above the surround that is a cell")
     parser.add_argument("--min-area", type=float, default=0.25, help="smallest mask, share of a cell's area (volume)")
@@ -33,9 +35,10 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.io.masks import check_masks_name, write_masks
         from caiman_pipeline.io.readers import open_movie_files
         from caiman_pipeline.structural import extract_binary_masks, mean_image
+        from caiman_pipeline.types import Reading
 
         check_masks_name(args.output)
-        movie = open_movie_files([str(f) for f in args.files], args.axes, args.dataset)
+        movie = open_movie_files([str(f) for f in args.files], Reading.of(args))
         cell_px = Length(tuple(args.cell_diameter_px), "px").per_axis(len(movie.dims))
         masks = extract_binary_masks(
             mean_image(movie, progress=progress("frames")), cell_px=cell_px, contrast=args.contrast,

@@ -10,6 +10,7 @@ FACTS = {
     "cell_diameter": "diameter of a typical cell, like '12 um'",
     "pixel_size_um": "size of a pixel, um (rows x columns where it is not square, like '2.5 x 1.0')",
     "axes": "order of the axes, like TZYX", "dataset": "path of the movie inside HDF5 or Zarr files",
+    "channel": "channel to read where files hold several", "planes": "planes to read of volumes, like 1-3",
 }  # fmt: skip
 
 

@@ -25,11 +25,12 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.inspection import inspect_recording
         from caiman_pipeline.io.records import save_movie_info
         from caiman_pipeline.io.results import save_result
+        from caiman_pipeline.types import Reading
 
         settings, recording = load_stage(InspectSettings, args.settings)
         log.info("files, in this order: %s", ", ".join(args.files))
         info, stats = inspect_recording(
-            args.recording, args.files, axes=recording.axes, dataset=recording.dataset,
+            args.recording, args.files, reading=Reading.of(recording),
             frame_rate_hz=recording.known("frame_rate_hz"), min_frames=settings.min_frames,
             max_bad_fraction=settings.max_bad_fraction, threads=threads, progress=progress("frames"),
         )  # fmt: skip

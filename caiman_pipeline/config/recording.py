@@ -14,6 +14,8 @@ from caiman_pipeline.config.pixels import PixelSize
 from caiman_pipeline.errors import PipelineError
 
 AGE = r"P(?=[\dT])(\d+Y)?(\d+M)?(\d+W)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+S)?)?"
+AXES = r"([A-Z]\d{0,6}){2,6}"
+PLANES = r"[1-9]\d*(-[1-9]\d*)?(,[1-9]\d*(-[1-9]\d*)?)*"
 SPECIES = r"[A-Z][a-z]* [a-z]+|http://purl\.obolibrary\.org/obo/NCBITaxon_\d+"
 REQUIRED = ("frame_rate_hz", "decay_time_s", "cell_diameter")
 
@@ -37,7 +39,19 @@ class RecordingSettings(Section):
     )
     plane_spacing_um: float | None = key(None, "um", "Distance between planes, for volumes.", gt=0)
     axes: str | None = key(
-        None, "", "Order of the axes in the files, letters of TZYX, where the files do not tell it themselves."
+        None,
+        "",
+        "Order of the axes in the files, letters of TZCYX, where the files do not tell it themselves. A number behind "
+        "a letter says how many images follow one another in turn: TZ4YX are volumes of 4 planes.",
+    )
+    channel: str | None = key(
+        None,
+        "",
+        "Channel to read of files that hold several: its name, or its number as the acquisition software counts "
+        "(ScanImage's own numbers, else from 1).",
+    )
+    planes: str | None = key(
+        None, "", "Planes to read of volumes, counted from 1: like '1-3', '1,3,5' or '2' (a flat movie). Else all."
     )
     dataset: str | None = key(None, "", "Path of the movie inside an HDF5 or Zarr file that holds several.")
     subject_id: str | None = key(None, "", "Subject, for the NWB file.")
@@ -91,9 +105,23 @@ class RecordingSettings(Section):
     @field_validator("axes")
     @classmethod
     def _known_letters(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"[A-Za-z]{2,6}", value):
-            raise ValueError("axes are letters like TYX or TZYX")
+        if value is not None and not re.fullmatch(AXES, value.upper()):
+            raise ValueError("axes are letters like TYX or TZYX, with a number for images in turn, like TZ4YX")
         return value.upper() if value else value
+
+    @field_validator("channel", "planes", mode="before")
+    @classmethod
+    def _number_or_text(cls, value: object) -> object:
+        """Take a plain number for its text; an empty one says nothing."""
+        return (str(value).strip() or None) if isinstance(value, int | str) else value
+
+    @field_validator("planes")
+    @classmethod
+    def _numbers_from_one(cls, value: str | None) -> str | None:
+        plain = value.replace(" ", "") if value else value
+        if plain and not re.fullmatch(PLANES, plain):
+            raise ValueError("planes are counted from 1, like '1-3', '1,3,5' or '2'")
+        return plain
 
     @field_validator("session_start", mode="before")
     @classmethod
@@ -127,7 +155,8 @@ class RecordingSettings(Section):
         """Size of a pixel per axis, (row, column) or (plane, row, column), or None."""
         if self.pixel_size_um is None:
             return None
-        plane = () if self.plane_spacing_um is None else (self.plane_spacing_um,)
+        one_plane = re.fullmatch(r"(\d+)(-\1)?", self.planes or "")
+        plane = () if self.plane_spacing_um is None or one_plane else (self.plane_spacing_um,)
         return (*plane, *self.pixel_size_um.in_plane)
 
     def known(self, name: str) -> Any:

@@ -8,21 +8,21 @@ import h5py
 
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.axes import order_axes
-from caiman_pipeline.types import FloatArray
+from caiman_pipeline.types import FloatArray, Reading
 
 
 class Hdf5Reader:
     """A dataset of an HDF5 file; opened for each read, so that readers can be shared between threads."""
 
-    def __init__(self, path: Path, axes: str | None, dataset: str | None) -> None:
+    def __init__(self, path: Path, reading: Reading) -> None:
         self._path = path
         try:
             with h5py.File(path, "r") as file:
-                self._name = find_dataset(path, file, dataset)
+                self._name = find_dataset(path, file, reading.dataset)
                 shape, self.dtype = file[self._name].shape, file[self._name].dtype.newbyteorder("=")
         except OSError as error:
             raise PipelineError(f"{path}: not a whole HDF5 file ({error}). Copy it again from its source.") from error
-        self._axes = order_axes(f"{path}:{self._name}", shape, axes)
+        self._axes = order_axes(f"{path}:{self._name}", shape, reading)
         self.n_frames, self.dims = self._axes.frames(shape), self._axes.dims(shape)
 
     def read(self, start: int, stop: int) -> FloatArray:

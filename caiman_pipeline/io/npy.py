@@ -8,13 +8,13 @@ import numpy as np
 
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.axes import order_axes
-from caiman_pipeline.types import FloatArray
+from caiman_pipeline.types import FloatArray, Reading
 
 
 class NpyReader:
     """A ``.npy`` array, mapped only while it is read, so that mapped pages do not count as the job's memory."""
 
-    def __init__(self, path: Path, axes: str | None) -> None:
+    def __init__(self, path: Path, reading: Reading) -> None:
         self._path = path
         try:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -22,7 +22,7 @@ class NpyReader:
             raise PipelineError(f"{path}: not a whole .npy array ({error}). Copy it again from its source.") from error
         if not isinstance(array, np.ndarray):
             raise PipelineError(f"{path}: an archive of several arrays (.npz). Save the movie alone with numpy.save.")
-        self._axes = order_axes(str(path), array.shape, axes)
+        self._axes = order_axes(str(path), array.shape, reading)
         self.n_frames = self._axes.frames(array.shape)
         self.dims = self._axes.dims(array.shape)
         self.dtype = array.dtype.newbyteorder("=")

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.types import Dims, FloatArray, MovieInfo
+from caiman_pipeline.types import Dims, FloatArray, MovieInfo, Reading
 
 
 class FrameReader(Protocol):
@@ -31,31 +31,31 @@ class FrameReader(Protocol):
         ...
 
 
-def _tiff(path: Path, axes: str | None, dataset: str | None) -> FrameReader:
+def _tiff(path: Path, reading: Reading) -> FrameReader:
     from caiman_pipeline.io.tiff import TiffReader
 
-    return TiffReader(path, axes)
+    return TiffReader(path, reading)
 
 
-def _hdf5(path: Path, axes: str | None, dataset: str | None) -> FrameReader:
+def _hdf5(path: Path, reading: Reading) -> FrameReader:
     from caiman_pipeline.io.hdf5 import Hdf5Reader
 
-    return Hdf5Reader(path, axes, dataset)
+    return Hdf5Reader(path, reading)
 
 
-def _npy(path: Path, axes: str | None, dataset: str | None) -> FrameReader:
+def _npy(path: Path, reading: Reading) -> FrameReader:
     from caiman_pipeline.io.npy import NpyReader
 
-    return NpyReader(path, axes)
+    return NpyReader(path, reading)
 
 
-def _zarr(path: Path, axes: str | None, dataset: str | None) -> FrameReader:
+def _zarr(path: Path, reading: Reading) -> FrameReader:
     from caiman_pipeline.io.zarr_array import ZarrReader
 
-    return ZarrReader(path, axes, dataset)
+    return ZarrReader(path, reading)
 
 
-FORMATS: dict[str, Callable[[Path, str | None, str | None], FrameReader]] = {
+FORMATS: dict[str, Callable[[Path, Reading], FrameReader]] = {
     ".tif": _tiff, ".tiff": _tiff, ".btf": _tiff, ".h5": _hdf5, ".hdf5": _hdf5, ".npy": _npy, ".zarr": _zarr,
 }  # fmt: skip
 
@@ -80,14 +80,25 @@ def require_past(files: list[str]) -> None:
             raise PipelineError(f"{file}: its time stamp is in the future ({when}). Correct it with `touch`.")
 
 
-def open_file(path: Path | str, axes: str | None = None, dataset: str | None = None) -> FrameReader:
-    """Open one movie file.
+def open_file(
+    path: Path | str,
+    axes: str | None = None,
+    dataset: str | None = None,
+    *,
+    channel: str | None = None,
+    planes: str | None = None,
+) -> FrameReader:
+    """Open one movie file, read as is said of it: see ``Reading``.
 
     Raises
     ------
     PipelineError
-        If the file is missing, empty, of an unknown format, damaged, or its axes or dataset must be named.
+        If the file is missing, empty, of an unknown format, damaged, or its axes, dataset or channel must be named.
     """
+    return _open(path, Reading(axes, dataset, channel, planes))
+
+
+def _open(path: Path | str, reading: Reading) -> FrameReader:
     if "://" in str(path):
         raise PipelineError(
             f"{path}: not found on the object store, or not fetched. Check the `files` column of the recordings sheet "
@@ -103,7 +114,7 @@ def open_file(path: Path | str, axes: str | None = None, dataset: str | None = N
         raise PipelineError(f"{path}: unknown format {path.suffix!r}. Supported: {', '.join(FORMATS)}.")
     if path.is_file() and path.stat().st_size == 0:
         raise PipelineError(f"{path}: the file is empty (0 bytes). Copy it again from its source.")
-    reader = opener(path, axes, dataset)
+    reader = opener(path, reading)
     if np.dtype(reader.dtype).kind not in "iuf":
         raise PipelineError(f"{path}: pixels of type {reader.dtype} are not supported, only integers and floats.")
     if reader.n_frames == 0 or 0 in reader.dims:
@@ -166,7 +177,7 @@ class RawMovie:
         return np.concatenate([self.read(int(run[0]), int(run[-1]) + 1) for run in runs])
 
 
-def open_movie_files(paths: list[Path] | list[str], axes: str | None = None, dataset: str | None = None) -> RawMovie:
+def open_movie_files(paths: list[Path] | list[str], reading: Reading | None = None) -> RawMovie:
     """Open a recording's files as one movie; frames must have one size and one type.
 
     Raises
@@ -176,7 +187,7 @@ def open_movie_files(paths: list[Path] | list[str], axes: str | None = None, dat
     """
     if not paths:
         raise PipelineError("no files to open. Check the `files` column of the recordings sheet.")
-    readers = tuple(open_file(p, axes, dataset) for p in paths)
+    readers = tuple(_open(p, reading or Reading()) for p in paths)
     _check_listed_once(paths)
     for path, reader in zip(paths, readers, strict=True):
         if reader.dims != readers[0].dims:
@@ -216,4 +227,4 @@ def open_inspected(info: MovieInfo) -> RawMovie:
         path = Path(file.path)
         if path.exists() and path.is_file() and path.stat().st_size != file.size_bytes:
             raise PipelineError(f"{path}: changed size since it was inspected. Run the workflow again.")
-    return open_movie_files([f.path for f in info.files], info.axes, info.dataset)
+    return open_movie_files([f.path for f in info.files], Reading.of(info))

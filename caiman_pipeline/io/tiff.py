@@ -6,7 +6,7 @@ import logging
 import struct
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import tifffile
 
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.axes import AxisOrder, order_axes
-from caiman_pipeline.types import FloatArray
+from caiman_pipeline.types import FloatArray, Reading
 
 UNKNOWN_AXES = str.maketrans("QI", "TT")
 AGAIN = "Copy it again from its source."
@@ -88,12 +88,13 @@ class _Series:
 class TiffReader:
     """All frames of all series of a TIFF file; nothing is decoded until it is read."""
 
-    def __init__(self, path: Path, axes: str | None) -> None:
+    def __init__(self, path: Path, reading: Reading) -> None:
         arrays, labels = _open_checked(path)
         several = len(arrays) > 1
         self._series = []
         for array, stored in zip(arrays, labels, strict=True):
-            wanted = None if several and len(array.shape) == 2 else axes
+            single = several and len(array.shape) == 2
+            wanted = replace(reading, axes=None) if single else reading
             self._series.append(_Series(array, order_axes(str(path), array.shape, wanted, stored)))
         self.n_frames = sum(s.n_frames for s in self._series)
         self.dims = self._only(path, "size", [s.order.dims(s.array.shape) for s in self._series])

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from caiman_pipeline.joblogs import read_log
 from caiman_pipeline.planning import MovieSize, plan_recording, size_of_files
+from caiman_pipeline.types import Reading
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -131,7 +132,7 @@ def _read_stages(results: Path) -> dict[str, Stage]:
 def measure(folder: Path, movie: Path, facts: str, cores: str) -> dict[str, float]:
     """Run the workflow in ``folder``, print what it took, and return each stage's peak memory, MB."""
     run = run_workflow(folder, movie, facts, cores)
-    size = size_of_files([str(movie)], None, None)
+    size = size_of_files([str(movie)], Reading())
     print_table(run, size, int(cores))
     shape = " x ".join(map(str, size.dims))
     print(

@@ -157,3 +157,13 @@ def test_decisions_by_hand_that_cannot_be_read_are_a_problem(folder):
     (folder / "by_hand.csv").write_text("roi_id,keep\n3,yes\n")
     found = _check("a\tplane.tif\t30\t0.7\t9 px", config="select: {curation: by_hand.csv}\n").recordings[0]
     assert not any("by_hand.csv" in problem for problem in found.problems)
+
+
+def test_channel_and_planes_of_the_sheet_choose_what_is_opened(folder):
+    np.save("both.npy", np.zeros((60, 2, 3, 20, 31), np.uint16))
+    header = HEADER + "\taxes\tchannel\tplanes"
+    rows = [f"{name}\tboth.npy\t5\t0.7\t9 px\tTCZYX\t{cells}" for name, cells in (("a", "2\t1-2"), ("b", "1\t3"))]
+    checked = _check(*rows, "c\tboth.npy\t5\t0.7\t9 px\tTCZYX\t\t", header=header)
+    assert "60 frames of 2 x 20 x 31" in checked.recordings[0].found
+    assert "60 frames of 20 x 31" in checked.recordings[1].found
+    assert "`channel` column" in checked.recordings[2].problems[0]

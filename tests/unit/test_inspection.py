@@ -17,6 +17,7 @@ from caiman_pipeline.inspection import finite_border, inspect_recording, scan_fr
 from caiman_pipeline.io.readers import open_movie_files
 from caiman_pipeline.io.records import load_movie_info
 from caiman_pipeline.io.results import load_result
+from caiman_pipeline.types import Reading
 
 RNG = np.random.default_rng(0)
 MOVIE = RNG.integers(100, 4000, (90, 24, 31), dtype=np.uint16)
@@ -33,7 +34,7 @@ def look(folder, *movies, threads=1, axes=None, **limits):
         np.save(paths[-1], movie)
     values = {"min_frames": 50, "max_bad_fraction": 0.5, **limits}
     return inspect_recording(
-        "r", paths, axes=axes, dataset=None, frame_rate_hz=20.0, threads=threads, progress=ignore, **values
+        "r", paths, reading=Reading(axes), frame_rate_hz=20.0, threads=threads, progress=ignore, **values
     )
 
 
@@ -130,7 +131,7 @@ def test_a_file_from_the_future_is_refused(tmp_path):
     os.utime(tmp_path / "m.npy", (time.time() + 3600,) * 2)
     with pytest.raises(PipelineError, match=r"m\.npy: its time stamp is in the future.*touch"):
         inspect_recording(
-            "r", [str(tmp_path / "m.npy")], axes=None, dataset=None, frame_rate_hz=20.0, min_frames=50,
+            "r", [str(tmp_path / "m.npy")], reading=Reading(), frame_rate_hz=20.0, min_frames=50,
             max_bad_fraction=0.5, threads=1, progress=ignore,
         )  # fmt: skip
 
@@ -247,7 +248,7 @@ def test_a_frame_rate_that_the_file_contradicts_is_a_warning(tmp_path):
     first, path = tmp_path / "a.tif", tmp_path / "m.tif"
     tifffile.imwrite(first, frames)
     tifffile.imwrite(path, frames, imagej=True, metadata={"axes": "TYX", "finterval": 1 / 7.5})
-    given = {"axes": None, "dataset": None, "min_frames": 10, "max_bad_fraction": 0.5, "threads": 1, "progress": ignore}
+    given = {"reading": Reading(), "min_frames": 10, "max_bad_fraction": 0.5, "threads": 1, "progress": ignore}
     for rate, n_warnings in ((30.0, 1), (7.6, 0)):
         info, _ = inspect_recording("m", [str(first), str(path)], frame_rate_hz=rate, **given)
         assert len([w for w in info.warnings if "m.tif says 7.5" in w]) == n_warnings

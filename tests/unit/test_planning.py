@@ -25,7 +25,7 @@ from caiman_pipeline.planning import (
     predict_memory_mb,
     size_of_files,
 )
-from caiman_pipeline.types import MovieInfo, SourceFile
+from caiman_pipeline.types import MovieInfo, Reading, SourceFile
 
 ROOT = Path(__file__).parents[2]
 SIZE = MovieSize(3000, (256, 300), 2)
@@ -138,9 +138,9 @@ def test_size_comes_from_the_headers(tmp_path):
     files = [str(tmp_path / name) for name in ("m1.npy", "m2.npy")]
     for file in files:
         np.save(file, np.zeros((7, 20, 31), np.uint8))
-    assert size_of_files(files, None, None) == MovieSize(14, (20, 31), 1)
+    assert size_of_files(files, Reading()) == MovieSize(14, (20, 31), 1)
     with pytest.raises(PipelineError, match="no files"):
-        size_of_files([], None, None)
+        size_of_files([], Reading())
 
 
 def test_the_plan_is_within_a_quarter_of_what_was_measured():

@@ -194,3 +194,23 @@ def test_references_that_lead_back_are_refused(tmp_path, names):
     problem = _failure(tmp_path, NAMING, f"a\ta.tif\t{FACTS}\t{names[0]}", f"b\tb.tif\t{FACTS}\t\t{names[1]}")
     assert "leads back to itself" in problem
     assert "recording 'b'" in problem or "recording 'a'" in problem
+
+
+def test_axes_channel_and_planes_say_how_files_are_read(tmp_path):
+    header = HEADER + "\taxes\tchannel\tplanes\tplane_spacing_um\tpixel_size_um"
+    rows = (f"a\ta.tif\t{FACTS}\ttz4c2yx\tgreen\t1-3\t5\t2", f"b\tb.tif\t{FACTS}\t\t2\t 2 \t5\t2", f"c\tc.tif\t{FACTS}")
+    a, b, c = (r.config.recording for r in load_sheet(_sheet(tmp_path, header, *rows), Config()).values())
+    assert (a.axes, a.channel, a.planes) == ("TZ4C2YX", "green", "1-3")
+    assert (b.channel, b.planes, c.channel, c.planes) == ("2", "2", None, None)
+    assert (a.pixel_um(), b.pixel_um()) == ((5.0, 2.0, 2.0), (2.0, 2.0)), "one plane of a volume is flat"
+
+
+def test_a_number_in_the_config_names_a_channel_or_plane():
+    facts = load_config({"recording": {"channel": 2, "planes": 3}}).recording
+    assert (facts.channel, facts.planes) == ("2", "3")
+    assert load_config({"recording": {"channel": "", "planes": None}}).recording.channel is None
+
+
+@pytest.mark.parametrize(("column", "text"), [("planes", "0-2"), ("planes", "first"), ("axes", "T4"), ("axes", "4YX")])
+def test_planes_and_axes_that_say_nothing_are_refused(tmp_path, column, text):
+    assert f"`recording.{column}`" in _failure(tmp_path, f"{HEADER}\t{column}", f"a\ta.tif\t{FACTS}\t{text}")

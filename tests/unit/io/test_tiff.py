@@ -111,11 +111,12 @@ def test_imagej_movie_with_a_single_directory_has_all_its_frames(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("axes", "shape"), [("ZYX", (6, 20, 31)), ("TCYX", (3, 2, 20, 31)), ("TZCYX", (1, 3, 2, 20, 31))]
+    ("axes", "shape", "column"),
+    [("ZYX", (6, 20, 31), "axes"), ("TCYX", (3, 2, 20, 31), "channel"), ("TZCYX", (1, 3, 2, 20, 31), "axes")],
 )
-def test_imagej_stack_without_a_plain_time_axis_asks(tmp_path, axes, shape):
+def test_imagej_stack_without_a_plain_time_axis_asks(tmp_path, axes, shape, column):
     tifffile.imwrite(tmp_path / "ij.tif", MOVIE[:6].reshape(shape), imagej=True, metadata={"axes": axes})
-    with pytest.raises(PipelineError, match="`axes` column"):
+    with pytest.raises(PipelineError, match=f"`{column}` column"):
         open_file(tmp_path / "ij.tif")
 
 
@@ -138,13 +139,17 @@ def test_time_behind_another_axis_is_read_frame_by_frame(tmp_path, compression, 
 
 @pytest.mark.filterwarnings("ignore:.*stored as RGB:DeprecationWarning")
 @pytest.mark.parametrize("compression", [None, "zlib"])
-def test_planes_kept_as_colours_of_a_page_are_read_where_the_sheet_names_them(tmp_path, compression):
+def test_colours_are_channels_and_never_planes(tmp_path, compression):
     volume = MOVIE[:6].reshape(2, 3, 20, 31)
     tifffile.imwrite(tmp_path / "m.tif", volume, compression=compression)
     with tifffile.TiffFile(tmp_path / "m.tif") as file:
         assert file.pages[0].shape == (3, 20, 31)
-    np.testing.assert_array_equal(open_file(tmp_path / "m.tif", "TZYX").read(0, 2), volume)
-    np.testing.assert_array_equal(open_file(tmp_path / "m.tif", "ZTYX").read(1, 3), volume[:, 1:3].swapaxes(0, 1))
+    for axes in ("TZYX", "ZTYX"):
+        with pytest.raises(PipelineError, match=r"m\.tif: .*colours.*`channel` column"):
+            open_file(tmp_path / "m.tif", axes)
+    with pytest.raises(PipelineError, match="holds 3 channels: 1, 2, 3"):
+        open_file(tmp_path / "m.tif")
+    np.testing.assert_array_equal(open_file(tmp_path / "m.tif", channel="2").read(0, 2), volume[:, 1])
 
 
 def test_single_images_of_another_type_are_refused(tmp_path):

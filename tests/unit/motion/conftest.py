@@ -25,7 +25,7 @@ from caiman_pipeline.motion.results import (
     template_to_arrays,
 )
 from caiman_pipeline.motion.saved import make_correction, open_source
-from caiman_pipeline.types import FloatArray, MovieInfo, Shifts
+from caiman_pipeline.types import FloatArray, MovieInfo, Reading, Shifts
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def record(tmp_path: Path) -> Callable[..., MovieInfo]:
         for path, piece in zip(paths, pieces, strict=True):
             np.save(path, piece)
         return inspect_recording(
-            name, paths, axes="TYX" if movie.ndim == 3 else "TZYX", dataset=None, frame_rate_hz=rate, min_frames=2,
+            name, paths, reading=Reading("TYX" if movie.ndim == 3 else "TZYX"), frame_rate_hz=rate, min_frames=2,
             max_bad_fraction=1.0, threads=1, progress=lambda done, total: None,
         )[0]  # fmt: skip
 
