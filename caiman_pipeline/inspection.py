@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
 import numpy as np
 
+from caiman_pipeline.borders import border_warnings, confirmed_border, filled_depths
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.metadata import RATE_TOLERANCE, differs, read_metadata
 from caiman_pipeline.io.readers import RawMovie, open_movie_files, require_past
@@ -20,7 +21,14 @@ CHUNK_BYTES = 16 * 2**20
 
 @dataclass(frozen=True)
 class FrameStats:
-    """Per frame: mean, minimum, maximum (float64 (T,)), pixels at the top; and whether each pixel was ever finite."""
+    """What one look at every frame tells.
+
+    Attributes
+    ----------
+    mean, minimum, maximum, saturated : float64 (T,), the last one a count of pixels at the top
+    finite_always, finite_ever : bool dims
+    depths : int32 (T, ndim, 2), lines that were filled in at each end of each axis
+    """
 
     mean: FloatArray
     minimum: FloatArray
@@ -28,6 +36,7 @@ class FrameStats:
     saturated: FloatArray
     finite_always: FloatArray
     finite_ever: FloatArray
+    depths: FloatArray
 
 
 def inspect_recording(
@@ -87,12 +96,12 @@ def inspect_recording(
         value_max=float(np.nanmax(stats.maximum)),
         saturated_fraction=float(stats.saturated.sum() / (movie.n_frames * prod(movie.dims))),
         bad_frames=tuple(int(i) for i in bad),
-        border_px=finite_border(files[0], stats.finite_always, stats.finite_ever),
+        border_px=border_px(files[0], movie, stats),
         warnings=(),
         channel=reading.channel,
         planes=reading.planes,
     )
-    return _with_warnings(info), stats
+    return replace(info, warnings=(*_warnings(info), *border_warnings(info, stats.depths))), stats
 
 
 def _identify(path: str, n_frames: int) -> SourceFile:
@@ -100,9 +109,7 @@ def _identify(path: str, n_frames: int) -> SourceFile:
     return SourceFile(path, n_frames, status.st_size, status.st_mtime_ns)
 
 
-def _with_warnings(info: MovieInfo) -> MovieInfo:
-    from dataclasses import replace
-
+def _warnings(info: MovieInfo) -> list[str]:
     warnings = []
     rates = {file.path: read_metadata(file.path, info.dataset).frame_rate_hz for file in info.files}
     other = [path for path, rate in rates.items() if differs(info.frame_rate_hz, rate, RATE_TOLERANCE)]
@@ -115,7 +122,7 @@ def _with_warnings(info: MovieInfo) -> MovieInfo:
     if info.bad_frames:
         shown = ", ".join(map(str, info.bad_frames[:10])) + (" ..." if len(info.bad_frames) > 10 else "")
         warnings.append(f"{len(info.bad_frames)} frames are constant, black or not finite: {shown}")
-    return replace(info, warnings=tuple(warnings))
+    return warnings
 
 
 def scan_frames(movie: RawMovie, *, threads: int, progress: Callable[[int, int], None]) -> FrameStats:
@@ -125,17 +132,20 @@ def scan_frames(movie: RawMovie, *, threads: int, progress: Callable[[int, int],
     starts = range(0, movie.n_frames, length)
     is_float = np.dtype(movie.dtype).kind == "f"
 
-    def scan(start: int) -> tuple[FloatArray, FloatArray | None, FloatArray | None]:
-        return _scan_chunk(movie.read(start, min(start + length, movie.n_frames)), is_float)
+    def scan(start: int) -> tuple[FloatArray, FloatArray, FloatArray | None, FloatArray | None]:
+        frames = movie.read(start, min(start + length, movie.n_frames))
+        return filled_depths(frames), *_scan_chunk(frames, is_float)
 
-    rows, always, ever = [], np.ones(movie.dims, bool), np.zeros(movie.dims, bool)
-    for start, (table, chunk_always, chunk_ever) in zip(starts, stream_ordered(scan, starts, threads), strict=True):
+    rows, depths, always, ever = [], [], np.ones(movie.dims, bool), np.zeros(movie.dims, bool)
+    scanned = stream_ordered(scan, starts, threads)
+    for start, (chunk_depths, table, chunk_always, chunk_ever) in zip(starts, scanned, strict=True):
         rows.append(table)
+        depths.append(chunk_depths)
         always &= True if chunk_always is None else chunk_always
         ever |= True if chunk_ever is None else chunk_ever
         progress(min(start + length, movie.n_frames), movie.n_frames)
     mean, low, high, saturated = np.concatenate(rows, axis=1)
-    return FrameStats(mean, low, high, _at_top(saturated, high), always, ever)
+    return FrameStats(mean, low, high, _at_top(saturated, high), always, ever, np.concatenate(depths))
 
 
 def _at_top(saturated: FloatArray, high: FloatArray) -> FloatArray:
@@ -162,6 +172,25 @@ def _scan_chunk(frames: FloatArray, is_float: bool) -> tuple[FloatArray, FloatAr
     table = table.astype(np.float64)
     table[:3, ~whole] = np.nan
     return table, finite[whole].all(0), finite[whole].any(0)
+
+
+def border_px(path: str, movie: RawMovie, stats: FrameStats) -> Bounds:
+    """Return how many pixels at each axis end are not finite or filled in, in some frame, (before, after) per axis.
+
+    Raises
+    ------
+    PipelineError
+        If pixels inside that border are not finite either, or nothing is inside of it.
+    """
+    finite = finite_border(path, stats.finite_always, stats.finite_ever)
+    filled = confirmed_border(movie.read_frames, stats.depths)
+    border = tuple((max(a, c), max(b, d)) for (a, b), (c, d) in zip(finite, filled, strict=True))
+    if any(before + after >= n for (before, after), n in zip(border, movie.dims, strict=True)):
+        raise PipelineError(
+            f"{path}: edges without an image (constant or repeated lines, {border} pixels at the ends of the axes) "
+            f"leave nothing of frames of {movie.dims}. Is this the right file, and are its axes right?"
+        )
+    return border
 
 
 def finite_border(path: str, always: FloatArray, ever: FloatArray) -> Bounds:

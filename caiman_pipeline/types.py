@@ -72,7 +72,7 @@ class MovieInfo:
     value_min, value_max : smallest and largest finite pixel value
     saturated_fraction : share of pixel values at the top of an integer type's range, or of its used bit depth
     bad_frames : indices of frames that are constant, all zero or without a finite pixel
-    border_px : pixels per axis end, (before, after), that are not finite in some frame; zero for integer data
+    border_px : pixels per axis end, (before, after), that are not finite or were filled in, in some frame
     """
 
     recording: str

@@ -31,6 +31,7 @@ def open_source(info: MovieInfo, plan: MotionPlan, settings: MotionSettings, *, 
         inside=usable_bounds(info.border_px, plan.region, info.dims),
         scan_offset_px=scan_offset_px,
         bad_frames=tuple(sorted({*info.bad_frames, *settings.listed_bad_frames(info.n_frames)})),
+        filled=any(map(any, info.border_px)),
     )
 
 

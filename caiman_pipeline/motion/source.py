@@ -26,12 +26,14 @@ class Source:
     inside : part of the frame that holds data in every frame and is to be used, (start, stop) per axis
     scan_offset_px : how far odd rows lie to the right of even ones
     bad_frames : frames that hold nothing
+    filled : pixels outside ``inside`` were filled in before and are not to be mixed with those inside
     """
 
     movie: RawMovie
     inside: Bounds
     scan_offset_px: float
     bad_frames: tuple[int, ...]
+    filled: bool = False
 
     @property
     def dims(self) -> Dims:
@@ -63,7 +65,7 @@ class Source:
     def _ready(self, raw: FloatArray, frames: FloatArray) -> FloatArray:
         """Fill ``frames`` (float32) from raw ones and return them, or others made from them."""
         np.copyto(frames, raw, casting="unsafe")
-        if np.dtype(raw.dtype).kind == "f":
+        if np.dtype(raw.dtype).kind == "f" or self.filled:
             frames = _repeat_border(frames, self.inside)
         return shift_odd_rows(frames, -self.scan_offset_px) if self.scan_offset_px else frames
 
@@ -86,7 +88,7 @@ def _repeat_border(frames: FloatArray, inside: Bounds) -> FloatArray:
 
 
 def usable_bounds(border_px: Bounds, region: Bounds, dims: Dims) -> Bounds:
-    """Return the part of ``region`` inside a movie's finite border, (start, stop) per axis."""
+    """Return the part of ``region`` inside a movie's border, (start, stop) per axis."""
     return tuple(
         (max(before, start), min(n - after, stop))
         for (before, after), (start, stop), n in zip(border_px, region, dims, strict=True)
