@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,12 +25,16 @@ CONFIG_FILE = Path("config/config.yaml")
 
 @dataclass(frozen=True)
 class RecordingCheck:
-    """What was found of one recording, what is the matter with it, and the disk that it will take, MB."""
+    """What was found of one recording, what is the matter with it, and the disk that it will take, MB.
+
+    ``remarks`` say what is worth knowing and stops nothing.
+    """
 
     name: str
     found: str
     problems: tuple[str, ...]
     disk_mb: float = 0.0
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,10 @@ def load_run(config: Path | None, sheet: Path | None) -> tuple[Config, Path]:
     return settings, sheet or Path(settings.paths.recordings)
 
 
-def check_run(config: Path | None, sheet: Path | None, *, files: bool) -> RunCheck:
+def check_run(config: Path | None, sheet: Path | None, *, files: bool, dandi: bool = False) -> RunCheck:
     """Check everything that can be checked before a run; ``files`` opens the raw files too.
+
+    ``dandi`` remarks on the facts that an archive would ask for.
 
     Raises
     ------
@@ -71,10 +77,19 @@ def check_run(config: Path | None, sheet: Path | None, *, files: bool) -> RunChe
     settings, path = load_run(config, sheet)
     recordings, problems = read_sheet(path, settings)
     checks = tuple(check_recording(r) if files else _unopened(r) for r in recordings.values())
+    if dandi:
+        checks = tuple(replace(c, remarks=_for_archive(recordings[c.name].config.recording)) for c in checks)
     to_do = recordings_to_do(settings, (c.name for c in checks))
     needed = sum(c.disk_mb for c in checks if c.name in to_do)
     rows = tuple(f"{path}, {p}" for p in problems)
     return RunCheck(checks, rows, tuple(check_results(Path(settings.paths.results), needed)))
+
+
+def _for_archive(facts: RecordingSettings) -> tuple[str, ...]:
+    """Return what an archive would ask for and is not given."""
+    needed, liked = facts.missing_for_archive()
+    texts = (("an archive needs", needed), ("readers of an archive will miss", liked))
+    return tuple(f"{text}: {', '.join(f'`{n}`' for n in names)}" for text, names in texts if names)
 
 
 def _unopened(recording: Recording) -> RecordingCheck:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caiman_pipeline.config.generate import config_yaml, schema_json
-from caiman_pipeline.config.sheet import PLACEHOLDER
+from caiman_pipeline.config.recording import REQUIRED
+from caiman_pipeline.config.sheet import MAY_STAY_OPEN, PLACEHOLDER
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.atomic import write_text
 from caiman_pipeline.io.metadata import as_text, read_metadata
@@ -21,10 +22,9 @@ from caiman_pipeline.io.results import is_result
 
 COLUMNS = (
     "recording", "files", "frame_rate_hz", "decay_time_s", "cell_diameter", "pixel_size_um", "plane_spacing_um",
-    "axes", "dataset", "channel", "planes", "subject_id", "session_start",
+    "axes", "dataset", "channel", "planes", "species", "indicator", "subject_id", "session_start",
 )  # fmt: skip
 READING = ("axes", "dataset", "channel", "planes")
-REQUIRED = ("frame_rate_hz", "decay_time_s", "cell_diameter")
 EMPTY_SHEET = (
     "# One row per recording, tab-separated. `caiman-pipeline init FOLDER` fills this in for a folder of movies;\n"
     "# config/README.md explains the columns, config/examples has rows to copy. Lines with # are ignored.\n"
@@ -33,6 +33,7 @@ EMPTY_SHEET = (
 NOTES = f"""\
 # Written by `caiman-pipeline init`. Replace every {PLACEHOLDER}, then run `caiman-pipeline check`.
 # Files whose names differ only in their last number make one recording; `init --separate` gives each a row.
+# species (Latin, like Danio rerio) and indicator go into the NWB file; leave open what is not known.
 # decay_time_s is the indicator's, about 0.4 (GCaMP6f), 0.7 (GCaMP7f), 1.0 (GCaMP6s). cell_diameter: like 12 um, 11 px.
 """
 
@@ -95,7 +96,8 @@ def draft_rows(groups: list[list[Path]], base: Path, given: Mapping[str, str]) -
 
 
 def _draft(group: list[Path], name: str, base: Path, given: Mapping[str, str]) -> Draft:
-    cells = {"recording": name, "files": _files_cell(group, base), **dict.fromkeys(REQUIRED, PLACEHOLDER), **given}
+    asked = dict.fromkeys((*REQUIRED, *MAY_STAY_OPEN), PLACEHOLDER)
+    cells = {"recording": name, "files": _files_cell(group, base), **asked, **given}
     try:
         metadata = read_metadata(group[0], given.get("dataset"))
         stated = {k: as_text(v) for k, v in vars(metadata).items() if v is not None}

@@ -13,6 +13,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--files", action=argparse.BooleanOptionalAction, default=True, help="open the raw files too (default: yes)"
     )
+    parser.add_argument(
+        "--dandi", action="store_true", help="list the facts that an archive such as DANDI would ask for"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -20,12 +23,14 @@ def run(args: argparse.Namespace) -> None:
     from caiman_pipeline.checking import check_run
     from caiman_pipeline.errors import PipelineError
 
-    checked = check_run(args.config, args.sheet, files=args.files)
+    checked = check_run(args.config, args.sheet, files=args.files, dandi=args.dandi)
     width = max((len(r.name) for r in checked.recordings), default=0)
     for recording in checked.recordings:
         print(f"{'problem' if recording.problems else 'ok':<8} {recording.name:<{width}}  {recording.found}")
         for problem in recording.problems:
             print(f"{'':<8} {'':<{width}}  {problem}")
+        for remark in recording.remarks:
+            print(f"{'':<8} {'':<{width}}  {remark}")
     for problem in (*checked.row_problems, *checked.place_problems):
         print(f"problem  {problem}")
     if checked.n_problems:

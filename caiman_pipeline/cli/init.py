@@ -9,6 +9,7 @@ FACTS = {
     "frame_rate_hz": "frames per second", "decay_time_s": "decay time of the indicator, s",
     "cell_diameter": "diameter of a typical cell, like '12 um'",
     "pixel_size_um": "size of a pixel, um (rows x columns where it is not square, like '2.5 x 1.0')",
+    "species": "Latin name of the species, like 'Danio rerio'", "indicator": "calcium indicator, like GCaMP6f",
     "axes": "order of the axes, like TZYX", "dataset": "path of the movie inside HDF5 or Zarr files",
     "channel": "channel to read where files hold several", "planes": "planes to read of volumes, like 1-3",
 }  # fmt: skip
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the starter files and say what was found."""
-    from caiman_pipeline.config.sheet import PLACEHOLDER
+    from caiman_pipeline.config.sheet import MAY_STAY_OPEN, PLACEHOLDER
     from caiman_pipeline.starter import write_starter
 
     given = {name: value for name in FACTS if (value := getattr(args, name)) is not None}
@@ -43,7 +44,9 @@ def run(args: argparse.Namespace) -> None:
         print("If each is a recording of its own: delete the sheet and give `init --separate`.")
     print(f"\nwritten: {', '.join(map(str, written))}")
     blanks = sorted({c for d in drafts for c, text in d.cells.items() if text == PLACEHOLDER})
-    if blanks:
-        print(f"next: replace {PLACEHOLDER} in {args.sheet} ({', '.join(blanks)}), then `caiman-pipeline check`")
+    if asked := [c for c in MAY_STAY_OPEN if c in blanks]:
+        print(f"asked for the NWB file: {', '.join(asked)}. Replace {PLACEHOLDER}, or leave open what is not known.")
+    if needed := [c for c in blanks if c not in asked]:
+        print(f"next: replace {PLACEHOLDER} in {args.sheet} ({', '.join(needed)}), then `caiman-pipeline check`")
     else:
         print("next: `caiman-pipeline check`, then `snakemake`")

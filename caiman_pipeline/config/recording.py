@@ -18,6 +18,19 @@ AXES = r"([A-Z]\d{0,6}){2,6}"
 PLANES = r"[1-9]\d*(-[1-9]\d*)?(,[1-9]\d*(-[1-9]\d*)?)*"
 SPECIES = r"[A-Z][a-z]* [a-z]+|http://purl\.obolibrary\.org/obo/NCBITaxon_\d+"
 REQUIRED = ("frame_rate_hz", "decay_time_s", "cell_diameter")
+# What the DANDI archive does not take a file without (nwbinspector's configuration `dandi`, and the session's start),
+# and what a reader of an archive will miss.
+ARCHIVE_NEEDS = ("subject_id", "species", "sex", "age", "session_start")
+ARCHIVE_LIKES = (
+    "indicator",
+    "location",
+    "excitation_nm",
+    "emission_nm",
+    "pixel_size_um",
+    "experimenter",
+    "lab",
+    "institution",
+)
 
 
 class RecordingSettings(Section):
@@ -55,8 +68,8 @@ class RecordingSettings(Section):
     )
     dataset: str | None = key(None, "", "Path of the movie inside an HDF5 or Zarr file that holds several.")
     subject_id: str | None = key(None, "", "Subject, for the NWB file.")
-    species: str = key("Mus musculus", "", "Latin name of the species, for the NWB file.")
-    sex: Literal["M", "F", "U", "O"] = key("U", "", "Sex of the subject: M, F, U (unknown) or O (other).")
+    species: str | None = key(None, "", "Latin name of the species, like Mus musculus, for the NWB file.")
+    sex: Literal["M", "F", "U", "O"] | None = key(None, "", "Sex of the subject: M, F, U (unknown) or O (other).")
     age: str | None = key(None, "", "Age of the subject as an ISO 8601 duration, like P90D.")
     session_start: datetime | None = key(
         None, "", "Start of the session with its time zone, like 2024-05-17T09:30:00+02:00."
@@ -65,10 +78,10 @@ class RecordingSettings(Section):
     experimenter: str | None = key(None, "", "Experimenter as 'Last, First'; several separated by semicolons.")
     lab: str | None = key(None, "", "Laboratory, for the NWB file.")
     institution: str | None = key(None, "", "Institution, for the NWB file.")
-    indicator: str = key("GCaMP", "", "Calcium indicator, for the NWB file.")
-    location: str = key("unknown", "", "Brain area, for the NWB file.")
-    excitation_nm: float = key(920.0, "nm", "Excitation wavelength.", gt=0)
-    emission_nm: float = key(520.0, "nm", "Emission wavelength.", gt=0)
+    indicator: str | None = key(None, "", "Calcium indicator, like GCaMP6f, for the NWB file.")
+    location: str | None = key(None, "", "Brain area, for the NWB file.")
+    excitation_nm: float | None = key(None, "nm", "Excitation wavelength, for the NWB file.", gt=0)
+    emission_nm: float | None = key(None, "nm", "Emission wavelength, for the NWB file.", gt=0)
 
     @model_validator(mode="before")
     @classmethod
@@ -146,8 +159,8 @@ class RecordingSettings(Section):
 
     @field_validator("species")
     @classmethod
-    def _latin_name(cls, value: str) -> str:
-        if not re.match(SPECIES, value):
+    def _latin_name(cls, value: str | None) -> str | None:
+        if value is not None and not re.match(SPECIES, value):
             raise ValueError("not the Latin name of a species, like 'Mus musculus'")
         return value
 
@@ -158,6 +171,11 @@ class RecordingSettings(Section):
         one_plane = re.fullmatch(r"(\d+)(-\1)?", self.planes or "")
         plane = () if self.plane_spacing_um is None or one_plane else (self.plane_spacing_um,)
         return (*plane, *self.pixel_size_um.in_plane)
+
+    def missing_for_archive(self) -> tuple[list[str], list[str]]:
+        """Return the facts that an archive needs, and those that it likes to have, which are not given."""
+        absent = {name for name, value in self if value is None}
+        return [n for n in ARCHIVE_NEEDS if n in absent], [n for n in ARCHIVE_LIKES if n in absent]
 
     def known(self, name: str) -> Any:
         """Return a fact that a stage cannot do without.

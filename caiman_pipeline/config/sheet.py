@@ -22,6 +22,8 @@ from caiman_pipeline.errors import PipelineError
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
 OWN_COLUMNS = ("recording", "files")
 PLACEHOLDER = "FILL_IN"
+# Facts that are asked for and that no number depends on: one that is not filled in is taken as not known.
+MAY_STAY_OPEN = ("species", "indicator")
 SHOWN_PROBLEMS = 5
 MOTION_FILE = "{results}/{recording}/motion/motion.h5"
 # Settings that may name another row of the sheet, whose motion is then found first.
@@ -227,6 +229,7 @@ def _parse_row(name: str, row: Mapping[str, str], config: Config) -> Recording:
     patterns = tuple(p.strip() for p in row.get("files", "").split(";") if p.strip())
     if not patterns:
         raise PipelineError(f"recording {name!r} has no files.")
+    row = {c: text for c, text in row.items() if text != PLACEHOLDER or c not in MAY_STAY_OPEN}
     blanks = [f"`{column}`" for column, text in row.items() if text == PLACEHOLDER]
     if blanks:
         raise PipelineError(f"recording {name!r}: {', '.join(blanks)} must still be filled in.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,19 +15,15 @@ from caiman_pipeline import __version__
 from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.outcome import Outcome
 
+UNKNOWN = "unknown"
+
 
 def describe_session(outcome: Outcome, identifier: str, facts: RecordingSettings) -> NWBFile:
     """Return a file with the session, its subject and how it was made."""
     info = outcome.info
     changed = [datetime.fromtimestamp(f.modified_ns / 1e9, UTC).replace(microsecond=0) for f in info.files]
     start = facts.session_start or min(changed)
-    notes = []
-    if facts.session_start is None:
-        notes.append("The session's start is not known: it is the earliest modification time of the raw files.")
-    if facts.subject_id is None:
-        notes.append("The subject is not known: the recording's id stands in its place.")
-    if facts.age is None:
-        notes.append("The subject's age is not known.")
+    surrogate = "The session's start is not known: it is the earliest modification time of the raw files."
     files = [{"file": Path(f.path).name, "frames": f.n_frames, "bytes": f.size_bytes} for f in info.files]
     return NWBFile(
         session_description=facts.session_description,
@@ -37,35 +34,43 @@ def describe_session(outcome: Outcome, identifier: str, facts: RecordingSettings
         experimenter=[e.strip() for e in facts.experimenter.split(";")] if facts.experimenter else None,
         lab=facts.lab,
         institution=facts.institution,
-        keywords=["calcium imaging", facts.indicator],
-        notes=" ".join(notes) or None,
+        keywords=["calcium imaging", *([facts.indicator] if facts.indicator else [])],
+        notes=surrogate if facts.session_start is None else None,
         data_collection=json.dumps({"raw_files": files, "settings": outcome.settings}, sort_keys=True),
         was_generated_by=[["caiman_pipeline", __version__]],
-        subject=Subject(
-            subject_id=facts.subject_id or info.recording,
-            species=facts.species,
-            sex=facts.sex,
-            age=facts.age or "P0D/",
-        ),
+        subject=_subject(facts),
     )
 
 
+def _subject(facts: RecordingSettings) -> Subject | None:
+    """Return what is known of the subject, none where nothing is; NWB has a letter for an unknown sex."""
+    known = {name: getattr(facts, name) for name in ("subject_id", "species", "age", "sex")}
+    return Subject(**known | {"sex": facts.sex or "U"}) if any(known.values()) else None
+
+
 def add_imaging_plane(nwbfile: NWBFile, outcome: Outcome, facts: RecordingSettings) -> ImagingPlane:
-    """Add what was imaged and how."""
+    """Add what was imaged and how.
+
+    Notes
+    -----
+    NWB asks for a text on indicator and location and for both wavelengths: what is not known says so, or is NaN.
+    """
     pixel_um, dims = facts.pixel_um(), outcome.info.dims
     known = pixel_um is not None and len(pixel_um) == len(dims)
-    is_mouse = facts.species == "Mus musculus"
     axes = "planes x rows x columns" if len(dims) == 3 else "rows x columns"
+    emitted = facts.emission_nm if facts.emission_nm is not None else math.nan
     return nwbfile.create_imaging_plane(
         name="ImagingPlane",
         description=f"field of view of {' x '.join(map(str, dims))} pixels ({axes})",
         optical_channel=OpticalChannel(
-            name="OpticalChannel", description=f"emission of {facts.indicator}", emission_lambda=facts.emission_nm
+            name="OpticalChannel",
+            description=f"emission of {facts.indicator or 'the indicator'}",
+            emission_lambda=emitted,
         ),
         device=nwbfile.create_device(name="Microscope", description="calcium imaging microscope"),
-        excitation_lambda=facts.excitation_nm,
-        indicator=facts.indicator,
-        location="root" if is_mouse and facts.location == "unknown" else facts.location,
+        excitation_lambda=facts.excitation_nm if facts.excitation_nm is not None else math.nan,
+        indicator=facts.indicator or UNKNOWN,
+        location=facts.location or UNKNOWN,
         imaging_rate=outcome.info.frame_rate_hz,
         grid_spacing=[float(s) for s in pixel_um[::-1]] if pixel_um is not None and known else None,
         grid_spacing_unit="micrometers",

@@ -132,8 +132,8 @@ def _facts(outcome: Outcome, facts: RecordingSettings) -> str:
         f"{info.frame_rate_hz:g} Hz, {duration(info.n_frames / info.frame_rate_hz)}",
         _pixel(facts),
         f"planes {facts.plane_spacing_um:g} µm apart" if facts.plane_spacing_um and len(info.dims) == 3 else "",
-        facts.indicator,
-        facts.location if facts.location != "unknown" else "",
+        facts.indicator or "",
+        facts.location or "",
         f"subject {facts.subject_id}" if facts.subject_id else "",
         facts.session_start.isoformat(" ", "minutes") if isinstance(facts.session_start, datetime) else "",
     ]

@@ -8,6 +8,7 @@ import tifffile
 
 from caiman_pipeline import checking
 from caiman_pipeline.checking import check_results, check_run, load_run, unwritable
+from caiman_pipeline.cli.main import run_verb
 from caiman_pipeline.errors import PipelineError
 
 HEADER = "recording\tfiles\tframe_rate_hz\tdecay_time_s\tcell_diameter"
@@ -167,3 +168,22 @@ def test_channel_and_planes_of_the_sheet_choose_what_is_opened(folder):
     assert "60 frames of 2 x 20 x 31" in checked.recordings[0].found
     assert "60 frames of 20 x 31" in checked.recordings[1].found
     assert "`channel` column" in checked.recordings[2].problems[0]
+
+
+def test_what_an_archive_would_ask_for_is_listed_and_stops_nothing(folder, capsys):
+    header = f"{HEADER}\tspecies\tsex"
+    row = "a\tplane.tif\t10\t0.7\t9 px\tDanio rerio\tU"
+    Path("sheet.tsv").write_text(f"{header}\n{row}\n")
+    run_verb("check", ["--sheet", "sheet.tsv", "--dandi"])
+    asked = capsys.readouterr().out
+    assert "an archive needs: `subject_id`, `age`, `session_start`" in asked
+    assert "will miss: `indicator`, `location`" in asked
+    run_verb("check", ["--sheet", "sheet.tsv"])
+    assert "archive" not in capsys.readouterr().out
+
+
+def test_species_and_indicator_may_stay_open_and_what_numbers_depend_on_may_not(folder):
+    header = f"{HEADER}\tspecies\tindicator"
+    assert _check("a\tplane.tif\t10\t0.7\t9 px\tFILL_IN\tFILL_IN", header=header).n_problems == 0
+    checked = _check("a\tplane.tif\t10\tFILL_IN\t9 px\tFILL_IN\tFILL_IN", header=header)
+    assert "`decay_time_s` must still be filled in" in checked.row_problems[0]

@@ -38,10 +38,12 @@ def _faulty(sheet: str) -> list[str]:
 
 def test_from_a_folder_of_movies_to_a_run_that_can_start(folder, capsys):
     main(["init", ".", "--frame-rate-hz", "10", "--decay-time-s", "0.7"])
-    assert "replace FILL_IN in config/recordings.tsv (cell_diameter)" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "replace FILL_IN in config/recordings.tsv (cell_diameter)" in told
+    assert "asked for the NWB file: species, indicator" in told
     assert "must still be filled in" in _fails("check", capsys=capsys)[0]
     sheet = Path("config/recordings.tsv")
-    sheet.write_text(sheet.read_text().replace("FILL_IN", "9 px"))
+    sheet.write_text(sheet.read_text().replace("FILL_IN", "9 px", 2))
     main(["check"])
     out = capsys.readouterr().out
     assert "ok       m  2 file(s), 120 frames of 20 x 31" in out

@@ -66,7 +66,8 @@ def test_roiextractors_reads_masks_traces_and_flags_of_a_non_square_recording(ma
 def test_inspector_and_validator_find_nothing_serious(make_outcome, tmp_path, kwargs):
     nwbinspector, pynwb = pytest.importorskip("nwbinspector"), pytest.importorskip("pynwb")
     path = tmp_path / "a.nwb"
-    export(make_outcome(**kwargs), path, RecordingSettings(pixel_size_um=1.5))
+    subject = RecordingSettings(pixel_size_um=1.5, subject_id="z1", species="Danio rerio", age="P6D")
+    export(make_outcome(**kwargs), path, subject)
     assert pynwb.validate(path=str(path)) == []
     found = list(nwbinspector.inspect_nwbfile(nwbfile_path=str(path)))
     serious = [m for m in found if m.importance.name != "BEST_PRACTICE_SUGGESTION"]
