@@ -44,8 +44,9 @@ def describe_session(outcome: Outcome, identifier: str, facts: RecordingSettings
 
 def _subject(facts: RecordingSettings) -> Subject | None:
     """Return what is known of the subject, none where nothing is; NWB has a letter for an unknown sex."""
-    known = {name: getattr(facts, name) for name in ("subject_id", "species", "age", "sex")}
-    return Subject(**known | {"sex": facts.sex or "U"}) if any(known.values()) else None
+    if not (facts.subject_id or facts.species or facts.age or facts.sex):
+        return None
+    return Subject(subject_id=facts.subject_id, species=facts.species, age=facts.age, sex=facts.sex or "U")
 
 
 def add_imaging_plane(nwbfile: NWBFile, outcome: Outcome, facts: RecordingSettings) -> ImagingPlane:
