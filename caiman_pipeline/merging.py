@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.sparse import coo_matrix, csc_matrix, hstack
 from scipy.sparse.csgraph import connected_components
 
 from caiman_pipeline.cnmf.spatial import dilate_supports
+from caiman_pipeline.parallel import value_slabs
 from caiman_pipeline.types import Candidates, Dims, FloatArray
 
 
@@ -127,13 +129,27 @@ def _upper_pairs(rows: FloatArray, columns: FloatArray, chosen: FloatArray) -> t
     return pairs[:, 0], pairs[:, 1]
 
 
-def trace_correlations(traces: FloatArray, first: FloatArray, second: FloatArray) -> FloatArray:
-    """Return the correlation of pairs of traces (K, T); 0 where a trace is constant."""
-    centred = traces - traces.mean(1, keepdims=True)
-    norms = np.sqrt(np.einsum("kt,kt->k", centred, centred, dtype=np.float64))
-    products = np.einsum("kt,kt->k", centred[first], centred[second], dtype=np.float64)
+def trace_correlations(traces: Any, first: FloatArray, second: FloatArray) -> FloatArray:
+    """Return the correlation of pairs of traces; 0 where a trace is constant.
+
+    ``traces`` is any table (K, T) that gives some of its rows: a few are read at a time.
+    """
+    n_rows, n_frames = traces.shape
+    norms, products = np.empty(n_rows), np.empty(len(first))
+    for start, stop in value_slabs(n_rows, n_frames):
+        centred = _centred(traces[start:stop])
+        norms[start:stop] = np.sqrt(np.einsum("kt,kt->k", centred, centred, dtype=np.float64))
+    for start, stop in value_slabs(len(first), n_frames):
+        rows, places = np.unique(np.stack([first[start:stop], second[start:stop]]), return_inverse=True)
+        one, other = places.reshape(2, -1)
+        centred = _centred(traces[rows])
+        products[start:stop] = np.einsum("kt,kt->k", centred[one], centred[other], dtype=np.float64)
     scale = norms[first] * norms[second]
     return np.divide(products, scale, out=np.zeros(len(products)), where=scale > 0)
+
+
+def _centred(traces: FloatArray) -> FloatArray:
+    return traces - traces.mean(1, keepdims=True)
 
 
 def drop_duplicates(

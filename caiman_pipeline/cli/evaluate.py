@@ -25,7 +25,13 @@ def run(args: argparse.Namespace) -> None:
 
         from caiman_pipeline.config.evaluate import EvaluateSettings
         from caiman_pipeline.config.validate import load_stage
-        from caiman_pipeline.io.records import components_from_result, load_movie_info, quality_to_arrays
+        from caiman_pipeline.io.long_tables import working_tables
+        from caiman_pipeline.io.records import (
+            LONG_TABLES,
+            components_from_result,
+            load_movie_info,
+            quality_to_arrays,
+        )
         from caiman_pipeline.io.results import load_result, save_result
         from caiman_pipeline.io.store import open_movie
         from caiman_pipeline.patches.plan import needed_facts
@@ -41,12 +47,12 @@ def run(args: argparse.Namespace) -> None:
             motion["rigid"], ~motion["flagged"], round(settings.motion_window_s * facts.frame_rate_hz)
         )  # fmt: skip
         quality = evaluate(
-            movie, components_from_result(load_result(args.components, "components")),
+            movie, components_from_result(load_result(args.components, "components", stored=LONG_TABLES["components"])),
             transient_frames=ceil(facts.frame_rate_hz * facts.decay_time_s), transients=settings.transients,
             margin_px=settings.margin.per_axis(len(movie.dims)),
             network=load_network(settings.model) if settings.classifier else None, cell_px=facts.cell_px,
             scales=settings.scales, ceiling=load_movie_info(args.movie_info).ceiling,
-            movement=movement, threads=threads, progress=progress("frames"),
+            movement=movement, new_table=working_tables(args.quality), threads=threads, progress=progress("frames"),
         )  # fmt: skip
         save_result(
             args.quality, kind="quality", arrays=quality_to_arrays(quality),

@@ -153,10 +153,15 @@ def in_memory() -> Tables:
     )
 
 
-def on_disk(result: h5py.File, beside: Path | str) -> Tables:
-    """Keep tables in an open result file, and those to work on in nameless files beside it that vanish with them."""
+def working_tables(beside: Path | str) -> Callable[[tuple[int, int]], LongTable]:
+    """Return what makes tables in nameless files beside a path, which vanish with them."""
 
     def working(shape: tuple[int, int]) -> LongTable:
         return LongTable(tempfile.TemporaryFile(dir=Path(beside).parent, buffering=0), shape)
 
-    return Tables(lambda name, shape: result.create_dataset(name, shape, np.float32), working)
+    return working
+
+
+def on_disk(result: h5py.File, beside: Path | str) -> Tables:
+    """Keep tables of the result in its open file, and those to work on in nameless files beside a path."""
+    return Tables(lambda name, shape: result.create_dataset(name, shape, np.float32), working_tables(beside))

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from caiman_pipeline.io.rows import row_blocks
 from caiman_pipeline.io.store import MovieStore
+from caiman_pipeline.parallel import value_slabs
 from caiman_pipeline.quality.classifier import Network, classify
 from caiman_pipeline.quality.crops import crop_footprints
-from caiman_pipeline.quality.movement import Movement, motion_share
+from caiman_pipeline.quality.movement import Movement, displacement_basis, explained_share
 from caiman_pipeline.quality.shape import border_share, elongation, likeness, nesting, saturated_share
 from caiman_pipeline.quality.snr import trace_snr
-from caiman_pipeline.quality.spatial_corr import compare_with_movie
+from caiman_pipeline.quality.spatial_corr import Contrast, activity_weights, compare_with_movie
 from caiman_pipeline.types import Components, FloatArray, Quality
 
 
@@ -28,6 +32,7 @@ def evaluate(
     scales: tuple[float, ...],
     ceiling: float | None,
     movement: Movement,
+    new_table: Callable[[tuple[int, int]], Any],
     threads: int,
     progress: Callable[[int, int], None],
 ) -> Quality:
@@ -42,13 +47,14 @@ def evaluate(
     cell_px : diameter of a cell along each axis; ``scales`` : multiples of it to judge the shapes by
     ceiling : the largest pixel value of a saturated recording, None for others
     movement : displacement of the movie's frames
+    new_table : returns a table of the given shape (rows, frames) to work on, by slices of rows or of frames
     """
-    seen = compare_with_movie(
-        movie, components, transients=transients, transient_frames=transient_frames, margin_px=margin_px,
-        threads=threads, progress=progress,
+    footprints, dims, raw = components.footprints, components.dims, RawTraces(components)
+    contrast, snr, moving = _measure_traces(
+        components, movement.binned(components.frames_per_bin), transients=transients,
+        transient_frames=transient_frames, new_table=new_table,
     )  # fmt: skip
-    footprints, dims, raw = components.footprints, components.dims, components.denoised + components.residual
-    snr = trace_snr(raw, transient_frames=transient_frames)
+    seen = compare_with_movie(movie, components, contrast, margin_px=margin_px, threads=threads, progress=progress)
     soma_score = soma_scores(components, network, cell_px=cell_px, scales=scales)
     return Quality(
         ids=components.ids,
@@ -61,8 +67,45 @@ def evaluate(
         saturated_share=saturated_share(footprints, seen.peaks, ceiling=ceiling),
         likeness=likeness(footprints, raw, snr),
         nesting=nesting(footprints, dims, snr * np.where(np.isfinite(soma_score), soma_score, 1)),
-        motion_share=motion_share(raw, movement.binned(components.frames_per_bin)),
+        motion_share=moving,
     )
+
+
+@dataclass(frozen=True)
+class RawTraces:
+    """Demixed traces with their noise, float32 (K, T), of which some rows are read at a time."""
+
+    components: Components
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Components and frames."""
+        n_components, n_frames = self.components.denoised.shape
+        return n_components, n_frames
+
+    def __getitem__(self, rows: Any) -> FloatArray:
+        return self.components.denoised[rows] + self.components.residual[rows]
+
+
+def _measure_traces(
+    components: Components, movement: Movement, *, transients: int, transient_frames: int,
+    new_table: Callable[[tuple[int, int]], Any],
+) -> tuple[Contrast, FloatArray, FloatArray]:  # fmt: skip
+    """Return what to look at the movie with, and signal to noise and share of motion of each trace, float32 (K,)."""
+    raw, signals = RawTraces(components), components.background.temporal
+    contrast = Contrast(new_table(raw.shape), new_table(raw.shape), new_table(signals.shape))
+    snr, moving = np.empty(raw.shape[0], np.float32), np.empty(raw.shape[0], np.float32)
+    basis = displacement_basis(movement)
+    for start, stop in value_slabs(*raw.shape):
+        rows = slice(start, stop)
+        traces = raw[rows]
+        contrast.weights[rows] = activity_weights(traces, transients=transients, transient_frames=transient_frames)
+        contrast.denoised[rows] = components.denoised[rows]
+        snr[rows] = trace_snr(traces, transient_frames=transient_frames)
+        moving[rows] = explained_share(traces, movement, basis)
+    for rows in row_blocks(signals):
+        contrast.background[rows] = signals[rows]
+    return contrast, snr, moving
 
 
 def soma_scores(

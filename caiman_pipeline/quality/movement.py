@@ -37,15 +37,23 @@ def motion_share(traces: FloatArray, movement: Movement) -> FloatArray:
     Least squares on the displacement along each axis, its squares and products. Trace and displacement of unrelated
     origin share about one part in the number of independent frames for each of these.
     """
-    usable, window_frames = movement.usable, movement.window_frames
-    terms = _terms(movement.shifts.astype(np.float64), window_frames)[usable]
+    return explained_share(traces, movement, displacement_basis(movement))
+
+
+def displacement_basis(movement: Movement) -> FloatArray:
+    """Return orthonormal columns that span the displacement of the usable frames, its squares and products, (n, m)."""
+    terms = _terms(movement.shifts.astype(np.float64), movement.window_frames)[movement.usable]
     terms = terms[:, terms.std(0) > 1e-6] if len(terms) else terms[:, :0]
+    return np.linalg.qr(terms / terms.std(0))[0] if terms.size else terms
+
+
+def explained_share(traces: FloatArray, movement: Movement, basis: FloatArray) -> FloatArray:
+    """Return ``motion_share`` of some traces (K, T), given the displacement's ``basis``."""
     share = np.zeros(len(traces), np.float32)
-    if not terms.size:
+    if not basis.size:
         return share
-    basis = np.linalg.qr(terms / terms.std(0))[0]
     for k, trace in enumerate(traces):
-        fast = _fast(trace.astype(np.float64), window_frames)[usable]
+        fast = _fast(trace.astype(np.float64), movement.window_frames)[movement.usable]
         fast -= fast.mean()
         power = float(fast @ fast)
         share[k] = float(((fast @ basis) ** 2).sum()) / power if power > 0 else np.nan

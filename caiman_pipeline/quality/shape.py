@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy.ndimage import binary_erosion
 from scipy.sparse import csc_matrix
@@ -78,13 +80,13 @@ def elongation(footprints: csc_matrix, dims: Dims, *, cell_px: tuple[float, ...]
     return np.sqrt((middle + spread) / (middle - spread)).astype(np.float32)
 
 
-def likeness(footprints: csc_matrix, traces: FloatArray, strength: FloatArray) -> FloatArray:
+def likeness(footprints: csc_matrix, traces: Any, strength: FloatArray) -> FloatArray:
     """Return how much each component repeats a stronger one, float32 (K,), 0 to 1.
 
     Parameters
     ----------
     footprints : (P, K), of unit norm
-    traces : (K, T)
+    traces : (K, T), any table that gives some of its rows
     strength : (K,), decides which of two is the stronger; where equal or not a number, the first
 
     Notes

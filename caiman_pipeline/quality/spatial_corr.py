@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numba import njit
 from scipy.sparse import csc_matrix, csr_matrix
 
 from caiman_pipeline.cnmf.spatial import dilate_supports
+from caiman_pipeline.io.long_tables import frame_blocks
 from caiman_pipeline.io.store import MovieStore
 from caiman_pipeline.parallel import spread
 from caiman_pipeline.quality.snr import noise_below
@@ -78,11 +80,11 @@ def _raise_peaks(start: int, stop: int, frames: FloatArray, peaks: FloatArray) -
 
 
 def active_images(
-    movie: MovieStore, weights: FloatArray, around: csr_matrix, *, threads: int, progress: Callable[[int, int], None]
+    movie: MovieStore, weights: Any, around: csr_matrix, *, threads: int, progress: Callable[[int, int], None]
 ) -> tuple[FloatArray, FloatArray]:
     """Return the weighted mean of the movie at every entry of ``around`` (P, K), float64 (entries,), in one pass.
 
-    And each pixel's largest value, float32 (P,).
+    And each pixel's largest value, float32 (P,). ``weights`` is any table (K, T) that gives some of its frames.
     """
     images, peaks = np.zeros(around.nnz), np.full(around.shape[0], -np.inf, np.float32)
     for start, stop, frames in movie.read_parts():
@@ -108,12 +110,29 @@ class Appearance:
     peaks: FloatArray
 
 
+@dataclass(frozen=True)
+class Contrast:
+    """What takes a component's active frames from its quiet ones, and what the model holds in each frame.
+
+    Tables that give some of their frames and need not be in memory.
+
+    Attributes
+    ----------
+    weights : float32 (K, T), see ``activity_weights``
+    denoised : float32 (K, T), traces of the model
+    background : float32 (B, T), the background's signals
+    """
+
+    weights: Any
+    denoised: Any
+    background: Any
+
+
 def compare_with_movie(
     movie: MovieStore,
     components: Components,
+    contrast: Contrast,
     *,
-    transients: int,
-    transient_frames: int,
     margin_px: tuple[float, ...],
     threads: int,
     progress: Callable[[int, int], None],
@@ -128,25 +147,26 @@ def compare_with_movie(
     ----------
     Giovannucci et al. 2019, 10.7554/eLife.38173
     """
-    raw = components.denoised + components.residual
-    weights = activity_weights(raw, transients=transients, transient_frames=transient_frames)
     usable = components.noise > 0
     around = dilate_supports(components.footprints, components.dims, radius_px=margin_px, allowed=usable).tocsr()
     around.sort_indices()
-    images, peaks = active_images(movie, weights, around, threads=threads, progress=progress)
-    images -= _explained_by_others(components, weights, around)
+    images, peaks = active_images(movie, contrast.weights, around, threads=threads, progress=progress)
+    images -= _explained_by_others(components, contrast, around)
     columns = csr_matrix((images, around.indices, around.indptr), shape=around.shape).tocsc()
     r = [_correlation(components.footprints, columns, k) for k in range(components.n_components)]
     return Appearance(np.array(r, np.float32), peaks)
 
 
-def _explained_by_others(components: Components, weights: FloatArray, around: csr_matrix) -> FloatArray:
+def _explained_by_others(components: Components, contrast: Contrast, around: csr_matrix) -> FloatArray:
     """Return what the other components and the background add at every entry of ``around``."""
-    background = components.background
-    levels = (components.denoised @ weights.T).astype(np.float64)
+    n_components = components.n_components
+    levels, signals = np.zeros((n_components, n_components)), np.zeros((len(contrast.background), n_components))
+    for frames in frame_blocks(contrast.weights):
+        weights = contrast.weights[:, frames].T
+        levels += contrast.denoised[:, frames] @ weights
+        signals += contrast.background[:, frames] @ weights
     np.fill_diagonal(levels, 0.0)
-    signals = (background.temporal @ weights.T).astype(np.float64)
-    footprints, spatial = components.footprints.tocsr(), background.spatial.tocsr()
+    footprints, spatial = components.footprints.tocsr(), components.background.spatial.tocsr()
     out = np.zeros(around.nnz)
     _add_model(around.indices, around.indptr, footprints.data, footprints.indices, footprints.indptr, levels, out)
     _add_model(around.indices, around.indptr, spatial.data, spatial.indices, spatial.indptr, signals, out)

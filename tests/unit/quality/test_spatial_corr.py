@@ -1,13 +1,23 @@
 """Spatial correlation: high for planted cells, low where the movie shows something else."""
 
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from planted import DECAY_S, RATE_HZ, merged, plant, refined, search, store
 
+from caiman_pipeline.io import long_tables
+from caiman_pipeline.io import store as store_module
+from caiman_pipeline.io.long_tables import in_memory, working_tables
+from caiman_pipeline.io.records import LONG_TABLES, components_from_result, components_to_arrays
+from caiman_pipeline.io.results import load_result, save_result
 from caiman_pipeline.io.store import MovieStore
 from caiman_pipeline.quality.evaluate import evaluate
 from caiman_pipeline.quality.movement import Movement
-from caiman_pipeline.types import Components, Quality
+from caiman_pipeline.types import Background, Components, Quality
 
 DIMS = (40, 52)
 
@@ -23,17 +33,16 @@ def still(movie: MovieStore) -> Movement:
     return Movement(np.zeros((movie.n_frames, 2), np.float32), np.ones(movie.n_frames, bool), 30)
 
 
-def measure(movie: MovieStore, components: Components, threads: int = 1) -> Quality:
+def measure(movie: MovieStore, components: Components, threads: int = 1, new_table: Callable | None = None) -> Quality:
     return evaluate(
         movie, components, transient_frames=round(RATE_HZ * DECAY_S), transients=5, margin_px=(2.5, 2.5), network=None,
-        cell_px=(8.0, 8.0), scales=(1.0,), ceiling=None, movement=still(movie), threads=threads,
+        cell_px=(8.0, 8.0), scales=(1.0,), ceiling=None, movement=still(movie),
+        new_table=new_table or in_memory().working, threads=threads,
         progress=lambda done, total: None,
     )  # fmt: skip
 
 
 def changed(components: Components, footprints: object) -> Components:
-    from dataclasses import replace
-
     return replace(components, footprints=footprints)
 
 
@@ -115,9 +124,55 @@ def test_saturated_pixels_are_found_in_the_movie(case: tuple[MovieStore, Compone
     ceiling = float(np.sort(peaks[owner > 0])[len(peaks[owner > 0]) // 2])
     quality = evaluate(
         movie, components, transient_frames=6, transients=5, margin_px=(2.5, 2.5), network=None,
-        cell_px=(8.0, 8.0), scales=(1.0,), ceiling=ceiling, movement=still(movie), threads=2,
+        cell_px=(8.0, 8.0), scales=(1.0,), ceiling=ceiling, movement=still(movie),
+        new_table=in_memory().working, threads=2,
         progress=lambda done, total: None,
     )  # fmt: skip
     expected = (owner * (peaks >= 0.97 * ceiling)).sum() / owner.sum()
     assert quality.saturated_share[0] == pytest.approx(expected, rel=1e-4)
     assert 0.2 < quality.saturated_share[0] < 1
+
+
+def in_file(components: Components, path: Path) -> Components:
+    save_result(path, kind="components", arrays=components_to_arrays(components), settings={}, source={})
+    return components_from_result(load_result(path, "components", stored=LONG_TABLES["components"]))
+
+
+def test_tables_in_files_change_nothing(
+    case: tuple[MovieStore, Components], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    movie, components = case
+    whole = measure(*case)
+    stored = in_file(components, tmp_path / "c.h5")
+    again = measure(movie, stored, new_table=working_tables(tmp_path / "q.h5"))
+    for name, values in vars(whole).items():
+        np.testing.assert_array_equal(getattr(again, name), values, err_msg=name)
+    monkeypatch.setattr(long_tables, "BLOCK_BYTES", 4 * components.n_components * 128)
+    blocks = measure(movie, stored, new_table=working_tables(tmp_path / "q.h5"))
+    np.testing.assert_allclose(blocks.r_value, whole.r_value, atol=1e-5)
+
+
+def test_memory_does_not_grow_by_traces_times_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "PART_BYTES", 4 * 40 * 52 * 64)
+    monkeypatch.setattr(long_tables, "BLOCK_BYTES", 2**15)
+    cells = plant(DIMS, [(10.0, 12.0), (13.0, 19.0), (28.0, 40.0)], n_frames=90)
+    small = store(tmp_path / "small", cells.movie)
+    few = refined(small, merged(search(small, cells.noise)), cells.noise)
+    rng, n, peaks, frames = np.random.default_rng(0), 150, [], (2000, 6000)
+    for n_frames in frames:
+        movie = store(tmp_path / f"{n_frames}", np.tile(cells.movie, n_frames // 90 + 1)[..., :n_frames])
+        tables = [rng.normal(size=(rows, n_frames)).astype(np.float32) for rows in (n, n, 40)]
+        background = Background(
+            few.background.static, few.background.spatial[:, np.arange(40) % few.background.spatial.shape[1]], tables[2]
+        )
+        many = replace(
+            few, ids=np.arange(n), footprints=few.footprints[:, np.arange(n) % few.n_components],
+            denoised=tables[0], residual=tables[1], background=background,
+        )  # fmt: skip
+        stored = in_file(many, tmp_path / f"{n_frames}.h5")
+        del tables, many, background
+        tracemalloc.start()
+        measure(movie, stored, new_table=working_tables(tmp_path / "q.h5"))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] - peaks[0] < 4 * n * (frames[1] - frames[0]) / 2
