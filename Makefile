@@ -25,6 +25,8 @@ help:
 	@echo "make test-classifier  the classifier's training, for which TensorFlow is installed"
 	@echo "make test-browser  the report and the batch page in a headless Chromium, installed if missing"
 	@echo "make test-faults a full disk, a jumping clock, two runs at once, damaged files (root, small disks are mounted)"
+	@echo "make dist        a wheel and an sdist in dist/, to be installed where there is no checkout"
+	@echo "make test-install  the wheel in a clean environment and an empty folder, from init to verify"
 	@echo "make clean       remove what demo and tests left; the environment stays"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -94,6 +96,13 @@ test-browser: $(STAMP)
 
 test-faults: $(STAMP)
 	python -m pytest -rs tests/faults
+
+.PHONY: dist test-install
+dist: $(STAMP)
+	python -m build --outdir dist .
+
+test-install: $(STAMP)
+	python -m pytest -rs tests/install
 
 # A simulated recording from raw movie to NWB file and report, in the folder demo/; then scored against the truth.
 demo: $(STAMP)

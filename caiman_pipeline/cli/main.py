@@ -17,11 +17,14 @@ from caiman_pipeline.parallel import keep_blas_on_one_thread
 
 OBJECTS_BEFORE_COLLECTION = 100_000
 INTERRUPTED_STATUS = 130
+# The verb whose arguments are Snakemake's.
+PASSES_ON = "run"
 VERBS: dict[str, tuple[str, str]] = {
     # verb: (module, one line of help)
     "init": ("init", "write a starter config and recordings sheet for a folder of movies"),
     "check": ("check", "validate config, sheet and files before anything runs"),
     "plan": ("plan", "print jobs, predicted memory and disk for each stage"),
+    "run": ("run", "run the workflow in this folder, with Snakemake's own arguments"),
     "doctor": ("doctor", "print versions, threads, linear algebra library and free disk"),
     "simulate": ("simulate", "simulate a two-photon recording with known cells"),
     "score": ("score", "compare a result with the truth of a simulated recording"),
@@ -70,6 +73,8 @@ def run_verb(verb: str, arguments: list[str]) -> None:
     module = importlib.import_module(f"caiman_pipeline.cli.{VERBS[verb][0]}")
     parser = argparse.ArgumentParser(prog=f"caiman-pipeline {verb}", description=module.__doc__)
     module.add_arguments(parser)
+    if verb == PASSES_ON and arguments not in (["-h"], ["--help"]):
+        arguments = ["--", *arguments]  # they are another program's
     module.run(parser.parse_args(arguments))
 
 
