@@ -22,6 +22,8 @@ from caiman_pipeline.io.results import load_result
 from caiman_pipeline.quality.accept import Selection
 from caiman_pipeline.types import Components, FloatArray, MovieInfo, Quality, Shifts, Traces
 
+MOST_NAMED = 10
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -139,27 +141,27 @@ def centroids(components: Components) -> FloatArray:
     return np.stack([moment / total for moment in moments], axis=1).astype(np.float32)
 
 
-def event_rates(traces: Traces, *, rate_hz: float, height: float) -> FloatArray:
-    """Count how often each denoised trace rises above ``height`` noise deviations.
+def missing_dff(outcome: Outcome) -> list[str]:
+    """Say which accepted components have no DF/F, or none in some of their frames, for want of a valid F0."""
+    traces = outcome.traces
+    groups: dict[str, list[int]] = {"no DF/F": [], "no DF/F in some frames": []}
+    for k in np.flatnonzero(outcome.selection.accepted):
+        if "f0_invalid" in traces.flags[k].split():
+            what = "no DF/F in some frames" if np.isfinite(traces.dff[k]).any() else "no DF/F"
+            groups[what].append(int(outcome.components.ids[k]))
+    advice = (
+        "F0 is not above the noise of one frame there: is `traces.dark_level` too high? "
+        "`traces.dff_kind: detrended` needs no F0."
+    )
+    return [
+        f"accepted cells with {what}: {len(ids)} (id {', '.join(map(str, ids[:MOST_NAMED]))}"
+        f"{', ...' * (len(ids) > MOST_NAMED)}). {advice}"
+        for what, ids in groups.items()
+        if ids
+    ]
 
-    Returns
-    -------
-    float32 (K,), events per minute; NaN where the trace or its noise is not finite.
-    """
-    n_components, n_frames = traces.denoised.shape
-    rates = np.zeros(n_components, np.float32)
-    for k in range(n_components):
-        denoised = traces.denoised[k]
-        above = denoised > height * traces.noise[k]
-        rates[k] = np.count_nonzero(above[1:] & ~above[:-1]) + bool(above[:1].any())
-        if not np.isfinite(traces.noise[k]) or not np.isfinite(denoised).all():
-            rates[k] = np.nan
-    return rates * np.float32(60 * rate_hz / max(n_frames, 1))
 
-
-def component_table(
-    outcome: Outcome, *, pixel_um: tuple[float, ...] | None, event_height: float
-) -> dict[str, FloatArray]:
+def component_table(outcome: Outcome, *, pixel_um: tuple[float, ...] | None) -> dict[str, FloatArray]:
     """Lay out what is known of each component, one column per name and one row per component.
 
     Soma scores are left out where the classifier was not run. Centroids come in the order x, y[, z], in pixels counted
@@ -190,7 +192,8 @@ def component_table(
             columns[f"{axis}_um"] = values * np.float32(size)
     columns["baseline"] = traces.baseline
     columns["noise"] = traces.noise
-    columns["events_per_min"] = event_rates(traces, rate_hz=outcome.trace_rate_hz, height=event_height)
+    columns["neighbours_light"] = traces.neighbours_light
+    columns["events_per_min"] = traces.event_rate_hz * np.float32(60)
     columns["flags"] = np.array(traces.flags, dtype=object)
     return columns
 

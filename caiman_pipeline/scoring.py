@@ -18,10 +18,13 @@ from caiman_pipeline.types import Dims, FloatArray
 
 OPHYS = "processing/ophys"
 SERIES = {
-    "raw": "Fluorescence/RoiResponseSeries", "denoised": "Fluorescence/Denoised",
-    "deconvolved": "Fluorescence/Deconvolved", "dff": "DfOverF/RoiResponseSeries",
-}  # fmt: skip
-REFERENCES = {"raw": "calcium", "denoised": "calcium", "dff": "calcium", "deconvolved": "spikes"}
+    "raw": "Fluorescence/RoiResponseSeries",
+    "demixed": "Fluorescence/Demixed",
+    "denoised": "Fluorescence/Denoised",
+    "deconvolved": "Fluorescence/Deconvolved",
+    "dff": "DfOverF/RoiResponseSeries",
+    "dff_denoised": "DfOverF/DfOverFDenoised",
+}
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Found:
     ----------
     footprints : sparse (P, K), pixels in C order
     accepted : bool (K,)
-    traces : float (K, T) by name, out of raw, denoised, deconvolved, dff
+    traces : float (K, T) by name, out of those of ``SERIES``
     rigid : (T, ndim) displacement of the scene in pixels, or None where the result does not hold it
     """
 
@@ -180,7 +183,7 @@ def _compare_traces(
 ) -> dict[str, tuple[float, float]]:
     found = {}
     for name, values in traces.items():
-        reference = _at_rate_of(values, truth[REFERENCES[name]])
+        reference = _at_rate_of(values, truth["spikes" if name == "deconvolved" else "calcium"])
         width = sigma * values.shape[1] / truth["calcium"].shape[1] if name == "deconvolved" else 0.0
         r = [correlation(values[i], reference[j], sigma_frames=width) for i, j in pairs]
         r = [v for v in r if np.isfinite(v)]
@@ -277,7 +280,7 @@ def _found_in(components: Result) -> Found:
         dims=tuple(int(n) for n in components["dims"]),
         footprints=components["footprints"],
         accepted=np.ones(len(components["ids"]), bool),
-        traces={"raw": denoised + components["residual"], "denoised": denoised},
+        traces={"demixed": denoised + components["residual"], "denoised": denoised},
         rigid=None,
     )
 
@@ -293,6 +296,7 @@ def _read_folder(folder: Path) -> Found:
                 f"{folder}: the components' ids and those of the {name} differ. Run the workflow again."
             )
     found = _found_in(components)
-    results = {name: traces[name] for name in ("denoised", "deconvolved", "dff")}
+    results = {name: traces[name] for name in ("denoised", "deconvolved", "dff", "dff_denoised")}
+    results["raw"] = traces["fluorescence"]
     accepted = np.asarray(selection["accepted"], bool)
     return replace(found, accepted=accepted, traces={**found.traces, **results}, rigid=motion["rigid"])

@@ -273,31 +273,40 @@ class Traces:
     ----------
     denoised, deconvolved : float32 (K, T), calcium without baseline, and activity per frame (same unit)
     baseline : float32 (K,), constant of the deconvolution
-    f0 : float32 (K, T), baseline fluorescence including background under the footprint
-    dff : float32 (K, T), of the kind named by ``dff_kind``; NaN where F0 is not positive
+    fluorescence : float32 (K, T), F: the demixed trace and the running median of ``background``
+    background : float32 (K, T), all background under the footprint, without dark level and ``neighbours_light``
+    f0 : float32 (K, T), resting level of the demixed trace and the same running median; NaN where DF/F has no meaning
+    dff : float32 (K, T), of the kind named by ``dff_kind``, made of ``fluorescence`` and ``f0``
+    dff_denoised : float32 (K, T), the same of the fitted model, without noise
+    neighbours_light : float32 (K,), light under the footprint of other components at rest
     noise : float32 (K,), standard deviation per frame
     ar : float32 (K, p), autoregressive coefficients; ``sparsity`` : float32 (K,), penalty used
-    flags : (K,) text, empty or what is the matter with a trace
     event_snr : float32 (K,), median height of events over noise, NaN without any; ``event_rate_hz`` : float32 (K,)
+    flags : (K,) text, empty or what is the matter with a trace
     """
 
     ids: FloatArray
     denoised: FloatArray
     deconvolved: FloatArray
     baseline: FloatArray
+    fluorescence: FloatArray
+    background: FloatArray
     f0: FloatArray
     dff: FloatArray
+    dff_denoised: FloatArray
     dff_kind: str
+    neighbours_light: FloatArray
     noise: FloatArray
     ar: FloatArray
     sparsity: FloatArray
+    event_snr: FloatArray
+    event_rate_hz: FloatArray
     flags: tuple[str, ...]
-    event_snr: FloatArray | None = None
-    event_rate_hz: FloatArray | None = None
 
     def __post_init__(self) -> None:
-        for name in ("denoised", "deconvolved", "baseline", "f0", "dff", "noise", "ar", "sparsity", "flags"):
-            _require(len(getattr(self, name)) == len(self.ids), f"{name} must have one row per component")
+        for name, values in vars(self).items():
+            if name != "dff_kind":
+                _require(len(values) == len(self.ids), f"{name} must have one row per component")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, help="file to write: .h5 everything; .csv, .npy activity")
     parser.add_argument("--frame-rate-hz", type=float, help="frames per second, where the file does not tell")
     parser.add_argument("--decay-time-s", type=float, required=True, help="1/e decay time of a transient")
-    parser.add_argument("--series", help="ROI response series of an NWB file")
+    parser.add_argument("--series", help="ROI response series of an NWB file, like Demixed or Fluorescence/Demixed")
     parser.add_argument("--transposed", action="store_true", help="a CSV row, or an NPY column, is one trace")
     parser.add_argument("--settings", default="{}", help="keys of `traces` that differ from their defaults, as JSON")
     add_stage_arguments(parser, settings=False)

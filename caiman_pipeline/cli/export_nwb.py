@@ -44,6 +44,6 @@ def run(args: argparse.Namespace) -> None:
         outcome = load_outcome(OutcomeFiles(**{name: getattr(args, name) for name in names}))
         log.info("%d components, %d accepted", outcome.components.n_components, outcome.n_accepted)
         outcome = outcome if settings.include_rejected else keep_accepted(outcome)
-        table = component_table(outcome, pixel_um=facts.pixel_um(), event_height=settings.event_height)
+        table = component_table(outcome, pixel_um=facts.pixel_um())
         write_nwb(args.nwb, outcome, table, facts=facts)
         write_table(args.table, table)

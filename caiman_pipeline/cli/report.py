@@ -31,13 +31,15 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.io.atomic import whole_file, write_text
         from caiman_pipeline.io.results import load_result
         from caiman_pipeline.joblogs import read_logs, stage_costs
-        from caiman_pipeline.outcome import OutcomeFiles, load_outcome
+        from caiman_pipeline.outcome import OutcomeFiles, load_outcome, missing_dff
         from caiman_pipeline.report.canvas import jpeg_bytes
         from caiman_pipeline.report.page import History, build_page
 
         settings, facts = load_stage(ReportSettings, args.settings)
         names = ("movie_info", "motion", "images", "components", "traces", "quality", "selection")
         outcome = load_outcome(OutcomeFiles(**{name: getattr(args, name) for name in names}))
+        for text in missing_dff(outcome):
+            log.warning("%s", text)
         logs = [job for job in read_logs(args.logs) if job.stage != "report"]
         costs = [cost for cost in stage_costs(args.benchmarks, logs) if cost.stage != "report"]
         history = History(costs, logs)

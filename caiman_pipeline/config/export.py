@@ -21,6 +21,3 @@ class ExportSettings(Section):
         "",
         "Write rejected components too, marked as such. If false, the file and the table hold accepted ones only.",
     )
-    event_height: float = key(
-        3.0, "noise deviations", "Rise of the denoised trace that counts as an event in the table's event rate.", gt=0
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import field_validator
+from pydantic import ValidationInfo, field_validator
 
 from caiman_pipeline.config.base import Section, key
 
@@ -23,7 +23,10 @@ class TraceSettings(Section):
         "components are looked for where it gets brighter.",
     )  # fmt: skip
     order: Literal[0, 1, 2] = key(
-        2, "", "Order of the calcium's autoregression: 2 rise and decay, 1 instant rise, 0 no dynamics."
+        2,
+        "",
+        "Order of the calcium's autoregression: 2 rise and decay, 1 instant rise, 0 no dynamics (activity is the "
+        "calcium of the frame).",
     )
     penalty: Literal["l1", "l0", "nonnegative"] = key(
         "l1", "", "Sparsity of activity: l1 set by the noise level, l0 a smallest event (s_min), nonnegative none."
@@ -33,13 +36,18 @@ class TraceSettings(Section):
         "l1, in units of what noise alone causes.",
     )  # fmt: skip
     s_min: float = key(
-        0.0, "", "Smallest event with penalty l0, in the trace's unit; negative: in noise SD x sqrt(1 - decay); 0: "
-        "set by the noise level.",
-    )  # fmt: skip
-    baseline: Literal["free", "nonnegative", "fixed"] = key(
-        "free", "", "Constant below the calcium: free above the trace's minimum, not negative, or at `baseline_level`."
+        0.0,
+        "",
+        "Smallest event with penalty l0, in the unit of trace and activity; negative: in noise SD x "
+        "sqrt(1 - decay); 0: set by the noise level.",
     )
-    baseline_level: float = key(0.0, "trace unit", "Where a fixed baseline is, after detrending.")
+    baseline: Literal["free", "nonnegative", "fixed"] = key(
+        "free",
+        "",
+        "Level below the calcium: free above the trace's minimum; nowhere negative, what detrending takes off "
+        "included; or fixed at `baseline_level`.",
+    )
+    baseline_level: float = key(0.0, "trace unit", "Where a fixed baseline is, after detrending, in the trace's unit.")
     detrend_window_s: float = key(
         40.0, "s", "Window of the running quantile that is subtracted before deconvolution; 0: none.", ge=0
     )
@@ -70,11 +78,11 @@ class TraceSettings(Section):
     noise_average: Literal["mean", "median", "logmexp"] = key(
         "mean", "", "How power is averaged over these frequencies (logmexp: exponential of the mean logarithm)."
     )
+    event_height: float = key(
+        3.0, "noise SD", "Rise of the denoised trace from a minimum to the next maximum that counts as an event.", gt=0
+    )
     dff_kind: Literal["dff", "detrended", "dff_over_noise"] = key(
         "dff", "", "DF/F, F - F0 where there is no meaningful F0 (one-photon), or (F - F0) / noise."
-    )
-    use_residuals: bool = key(
-        False, "", "DF/F of the demixed trace with its noise, or of the model alone (calcium as fluorescence)."
     )
     f0_window_s: float = key(40.0, "s", "Window of F0's running quantile.", gt=0)
     f0_from: Literal["model", "trace"] = key(
@@ -86,6 +94,20 @@ class TraceSettings(Section):
     )
     f0_fast: bool = key(False, "", "Approximate F0's running quantile by straight lines between knots.")
     dark_level: float = key(0.0, "pixel value", "Pixel value without light (camera offset), which is not part of F0.")
+
+    @field_validator("penalty")
+    @classmethod
+    def _solved_by_the_method(cls, value: str, info: ValidationInfo) -> str:
+        if info.data.get("method") == "convex" and value != "l1":
+            raise ValueError("method `convex` solves penalty `l1` only: set `method: oasis` for the others")
+        return value
+
+    @field_validator("baseline")
+    @classmethod
+    def _below_the_activity(cls, value: str, info: ValidationInfo) -> str:
+        if info.data.get("polarity") == -1 and value == "nonnegative":
+            raise ValueError("with polarity -1 the baseline lies above the activity: set `free` or `fixed`")
+        return value
 
     @field_validator("penalty_bounds")
     @classmethod

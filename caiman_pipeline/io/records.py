@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ BACKGROUND_SIGNALS = ("background_spatial", "background_temporal")
 # What grows with frames times components, or frames times field of view: readers may leave it in its file.
 LONG_TABLES = {
     "components": ("denoised", "residual", "background_temporal"),
-    "traces": ("denoised", "deconvolved", "f0", "dff"),
+    "traces": ("denoised", "deconvolved", "fluorescence", "background", "f0", "dff", "dff_denoised"),
     "motion": ("field",),
 }
 
@@ -129,12 +129,20 @@ def shifts_from_result(result: Result) -> Shifts:
 
 
 def traces_to_arrays(traces: Traces) -> dict[str, Any]:
-    """Flatten traces for ``save_result``; columns that were not computed are left out."""
-    return {name: value for name, value in vars(traces).items() if value is not None}
+    """Flatten traces for ``save_result``."""
+    return dict(vars(traces))
 
 
 def traces_from_result(result: Result) -> Traces:
-    """Rebuild traces from a loaded result."""
+    """Rebuild traces from a loaded result.
+
+    Raises
+    ------
+    PipelineError
+        If it was written by a version whose traces held something else.
+    """
+    if set(result.arrays) != {f.name for f in fields(Traces)}:
+        raise PipelineError("traces.h5 was written by another version. Delete it and run the workflow again.")
     return Traces(**result.arrays)
 
 

@@ -34,9 +34,11 @@ COLUMN_TEXT = {
     "x_um": "centre of mass along x, micrometres",
     "y_um": "centre of mass along y, micrometres",
     "z_um": "centre of mass along z, micrometres",
-    "baseline": "constant that the deconvolution subtracted from the raw trace",
-    "noise": "standard deviation of the raw trace's noise per frame",
-    "events_per_min": "how often per minute the denoised trace rises above the event height",
+    "baseline": "level below the calcium in the series Demixed, on average over time",
+    "noise": "standard deviation per frame of the noise of the series Demixed (and of F, to which its level adds none)",
+    "neighbours_light": "light of other ROIs at rest under the footprint, which the series Background is without",
+    "events_per_min": "how often per minute the series Denoised rises, from a minimum to the next maximum, by at least "
+    "so many of the column noise as the setting traces.event_height says",
     "flags": "what is the matter with the trace, if anything",
 }
 

@@ -16,57 +16,93 @@ from caiman_pipeline.outcome import Outcome
 from caiman_pipeline.types import FloatArray
 
 SERIES_CHUNK = (4096, 64)
-SERIES_TEXT = {
-    "RoiResponseSeries": "raw demixed fluorescence: denoised plus residual",
-    "Denoised": "fluorescence of the fitted calcium model, without its constant baseline (column `baseline`)",
-    "Deconvolved": "activity per frame that drives the denoised trace, in the unit of fluorescence",
-    "Baseline": "F0: {f0}; background under the footprint included, resting light of other ROIs not",
+LEVEL_TEXT = "running median in a window of {window}, a straight trend taken off before and put back after"
+# Series of the container `Fluorescence`: which table of the traces each holds, and what it is.
+SERIES = {
+    "RoiResponseSeries": (
+        "fluorescence",
+        "fluorescence F: Demixed plus the slow level of Background ({level}), so without Background's fast part",
+    ),
+    "Demixed": (
+        "demixed",
+        "fluorescence of the ROI alone, without neighbours and background: around zero, as the mean of the movie is in "
+        "Background; the standard deviation of its noise is column `noise`",
+    ),
+    "Background": (
+        "background",
+        "light under the footprint that is not in the demixed traces, at every frame: static and moving background, "
+        "less the dark level ({dark_level}) and less what other ROIs add at rest (column `neighbours_light`)",
+    ),
+    "Baseline": ("f0", "baseline fluorescence F0: {f0}, plus the slow level of Background; {invalid}"),
+    "Denoised": (
+        "denoised",
+        "calcium of the fitted model, in the unit of Demixed, without its baseline (on average column `baseline`)",
+    ),
+    "Deconvolved": ("deconvolved", "activity per frame that drives the denoised trace, in the unit of fluorescence"),
+}
+# How the relative fluorescence is called, by its kind; only (F - F0) / F0 is DF/F.
+RELATIVE = {
+    "dff": ("DfOverF", "RoiResponseSeries", "DfOverFDenoised", "(F - F0) / F0", "1"),
+    "detrended": ("Fluorescence", "Detrended", "DetrendedDenoised", "F - F0", "a.u."),
+    "dff_over_noise": ("Fluorescence", "OverNoise", "OverNoiseDenoised", "(F - F0) / noise", "1"),
 }
 
 
 def add_series(module: ProcessingModule, outcome: Outcome, rois: PlaneSegmentation) -> None:
     """Lay out one empty series for each kind of trace."""
-    fluorescence, kind = Fluorescence(), outcome.traces.dff_kind
-    module.add(fluorescence)
-    f0, related = _ways(outcome.settings.get("traces", {}))
-    for name, text in SERIES_TEXT.items():
-        fluorescence.add_roi_response_series(_series(name, text.format(f0=f0), outcome, rois))
-    if kind == "dff":
-        relative = DfOverF()
-        module.add(relative)
-        text = f"(F - F0) / F0{related}; not a number where F0 is not positive"
-        relative.add_roi_response_series(_series("RoiResponseSeries", text, outcome, rois, unit="1"))
-    else:
-        text = f"raw fluorescence, {kind}; it has no baseline to divide by, so this is no DF/F"
-        fluorescence.add_roi_response_series(_series(kind.capitalize(), text, outcome, rois))
+    containers: dict[str, Any] = {"Fluorescence": Fluorescence()}
+    container, measured, denoised, formula, unit = RELATIVE[outcome.traces.dff_kind]
+    if container == "DfOverF":
+        containers[container] = DfOverF()
+    for added in containers.values():
+        module.add(added)
+    words = _words(outcome)
+    for name, (_, text) in SERIES.items():
+        containers["Fluorescence"].add_roi_response_series(_series(name, text.format(**words), outcome, rois))
+    texts = {
+        measured: f"{formula}, F being Fluorescence/RoiResponseSeries and F0 Fluorescence/Baseline{words['no_dff']}",
+        denoised: f"{formula} of the fitted model, without noise, in the place of F",
+    }
+    for name, text in texts.items():
+        containers[container].add_roi_response_series(_series(name, text, outcome, rois, unit=unit))
 
 
 def fill_series(ophys: h5py.Group, outcome: Outcome) -> None:
     """Write the traces into the datasets that were laid out for them."""
-    fluorescence, traces = ophys["Fluorescence"], outcome.traces
-    _fill(fluorescence["RoiResponseSeries/data"], outcome.components.denoised, outcome.components.residual)
-    _fill(fluorescence["Denoised/data"], traces.denoised)
-    _fill(fluorescence["Deconvolved/data"], traces.deconvolved)
-    _fill(fluorescence["Baseline/data"], traces.f0)
-    kind = traces.dff_kind
-    _fill(
-        ophys["DfOverF/RoiResponseSeries/data"] if kind == "dff" else fluorescence[kind.capitalize()]["data"],
-        traces.dff,
-    )
+    components, traces = outcome.components, outcome.traces
+    for name, (table, _) in SERIES.items():
+        terms = [components.denoised, components.residual] if table == "demixed" else [getattr(traces, table)]
+        _fill(ophys[f"Fluorescence/{name}/data"], *terms)
+    container, measured, denoised, _, _ = RELATIVE[traces.dff_kind]
+    _fill(ophys[f"{container}/{measured}/data"], traces.dff)
+    _fill(ophys[f"{container}/{denoised}/data"], traces.dff_denoised)
 
 
-def _ways(settings: Mapping[str, Any]) -> tuple[str, str]:
-    """Say how F0 was found and what was related to it, as far as the settings of the traces are known."""
-    if not settings:
-        return "baseline fluorescence", ""
+def _words(outcome: Outcome) -> dict[str, str]:
+    """Say how the levels were found, as far as the settings of the traces are known."""
+    settings: Mapping[str, Any] = outcome.settings.get("traces", {})
+    is_dff = outcome.traces.dff_kind == "dff"
+    words = {
+        "level": "running median",
+        "dark_level": "0",
+        "f0": "resting level of Demixed",
+        "invalid": "not a number where it is not above the noise of one frame" if is_dff else "not divided by",
+        "no_dff": "" if is_dff else "; there is no baseline to divide by, so this is no DF/F",
+    }
+    if settings:
+        window = f"{settings['f0_window_s']:g} s"
+        level = "approximate " * settings["f0_fast"] + LEVEL_TEXT.format(window=window)
+        words |= {"level": level, "dark_level": f"{settings['dark_level']:g}", "f0": f"{_way(settings)} in {window}"}
+    return words
+
+
+def _way(settings: Mapping[str, Any]) -> str:
+    """Say how the resting level was found."""
     if settings["f0_quantile"] is not None:
-        way = f"running {settings['f0_quantile']:g} % quantile of the raw trace"
-    elif settings["f0_from"] == "model" and settings["order"]:
-        way = "running median of the raw trace without the model's transients"
-    else:
-        way = "running quantile of the raw trace at its resting level"
-    related = ", F the raw trace" if settings["use_residuals"] else ", F the fitted model without noise"
-    return f"{way} in a window of {settings['f0_window_s']:g} s", related
+        return f"running {settings['f0_quantile']:g} % quantile of Demixed"
+    if settings["f0_from"] == "model" and settings["order"]:
+        return "running median of Demixed without the model's transients"
+    return "running quantile of Demixed at its resting level"
 
 
 def reserve(shape: tuple[int, ...], chunks: tuple[int, ...]) -> Any:

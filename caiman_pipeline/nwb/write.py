@@ -21,6 +21,7 @@ from pynwb.ophys import ImageSegmentation, ImagingPlane
 from caiman_pipeline import __version__
 from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.io.atomic import whole_file
+from caiman_pipeline.io.records import LONG_TABLES
 from caiman_pipeline.io.rows import row_blocks
 from caiman_pipeline.nwb.segmentation import fill_masks, segment, summary_images
 from caiman_pipeline.nwb.series import add_series, fill_series, motion_series
@@ -59,7 +60,7 @@ def content_digest(outcome: Outcome) -> str:
     digest = hashlib.blake2b(digest_size=16)
     footprints, traces = outcome.components.footprints, outcome.traces
     arrays = [footprints.indptr, footprints.indices, footprints.data, outcome.components.residual]
-    arrays += [traces.denoised, traces.deconvolved, traces.f0, traces.dff, outcome.quality.snr, outcome.quality.r_value]
+    arrays += [getattr(traces, name) for name in LONG_TABLES["traces"]] + [outcome.quality.snr, outcome.quality.r_value]
     arrays += [outcome.components.denoised, outcome.selection.accepted, outcome.shifts.rigid]
     for array in arrays:
         digest.update(str(array.shape).encode())

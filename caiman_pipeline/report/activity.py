@@ -18,18 +18,19 @@ ROWS_AT_ONCE = 16
 
 
 def relative_traces(outcome: Outcome, rows: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return raw and denoised traces (K, T), and for each row whether they are DF/F, bool (K,).
+    """Return measured and denoised traces (K, T), and for each row whether they are DF/F, bool (K,).
 
-    Where there is no DF/F (of another kind, or F0 is nowhere positive) the unit is the noise's standard deviation.
+    Where there is no DF/F (of another kind, or F0 is nowhere known) the unit is the noise's standard deviation.
     """
     traces = outcome.traces
-    f0, related = traces.f0[rows], np.isfinite(traces.dff[rows])
-    is_dff = related.any(1) & (traces.dff_kind == "dff")
-    noise = np.maximum(traces.noise[rows], 1e-12)[:, None]
-    unit = np.where(is_dff[:, None], np.where((f0 > 0) & related, f0, np.nan), noise)
-    raw = outcome.components.denoised[rows] + outcome.components.residual[rows] - traces.baseline[rows][:, None]
-    raw, denoised = raw / unit, traces.denoised[rows] / unit
-    return raw, denoised, is_dff
+    measured, denoised = traces.dff[rows], traces.dff_denoised[rows]
+    is_dff = np.isfinite(measured).any(1) & (traces.dff_kind == "dff")
+    if not is_dff.all():
+        noise = np.maximum(traces.noise[rows], 1e-12)[:, None]
+        demixed = outcome.components.denoised[rows] + outcome.components.residual[rows]
+        measured = np.where(is_dff[:, None], measured, (demixed - traces.baseline[rows][:, None]) / noise)
+        denoised = np.where(is_dff[:, None], denoised, traces.denoised[rows] / noise)
+    return measured, denoised, is_dff
 
 
 def best_rows(outcome: Outcome, count: int) -> FloatArray:

@@ -15,7 +15,7 @@ from caiman_pipeline import __version__
 from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.config.report import ReportSettings
 from caiman_pipeline.joblogs import JobLog, StageCost
-from caiman_pipeline.outcome import Outcome, centroids
+from caiman_pipeline.outcome import Outcome, centroids, missing_dff
 from caiman_pipeline.report import activity, figures, galleries
 from caiman_pipeline.report.charts import bar_rows
 from caiman_pipeline.report.template import duration, embed_json, fill
@@ -98,10 +98,11 @@ def why_empty(outcome: Outcome) -> str:
 
 
 def collect_warnings(outcome: Outcome, logs: list[JobLog]) -> list[str]:
-    """Return all stages' warnings, each once, with the stage's name."""
+    """Return all stages' warnings, each once, with the stage's name, and what only their results together show."""
     texts = [(log.stage, text) for log in logs for text in log.warnings]
     known = {text for _, text in texts}
     texts = [("inspect", text) for text in outcome.info.warnings if text not in known] + texts
+    texts += [("traces", text) for text in missing_dff(outcome)]
     return list(dict.fromkeys(f"{stage}: {text}" for stage, text in texts))
 
 

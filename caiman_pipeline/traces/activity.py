@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from functools import partial
 
 import numpy as np
 from numba import njit
@@ -19,7 +20,8 @@ from caiman_pipeline.traces.isolated import optimise_on_events
 from caiman_pipeline.types import FloatArray
 
 BLOCK_VALUES, BLOCK_ROWS = 2**17, 8
-EVENT_SNR = 3.0
+# After the second round, the gain hardly changes any more.
+GAIN_ROUNDS = 2
 POLARITY_SAMPLES, FAR_SNR, FAR_RATIO = 4096, 4.0, 1.5
 
 
@@ -132,20 +134,31 @@ def infer_block(traces: FloatArray, settings: TraceSettings, timing: Timing, *, 
 
 
 def _infer_rising(traces: FloatArray, settings: TraceSettings, timing: Timing, threads: int) -> Inference:
-    """Deconvolve traces in which activity is upwards."""
+    """Deconvolve traces in which activity is upwards.
+
+    Linearised calcium is smaller than the fluorescence that it stands for, and is multiplied by a gain in the end: by
+    how much is to be known where events have a smallest size, and is known once calcium was found.
+    """
     method = method_from(settings, timing)
     noise = noise_level(traces, band=method.noise_band, average=method.noise_average, threads=threads)
     detrended = detrend(traces, settings, timing, threads=threads)
     ar, fallback = time_constants(detrended, noise, settings, timing)
     linear = linearise(detrended, noise, settings.linear_range)
-    result = _solve(linear, noise, ar, method, settings=settings, threads=threads)
+    level = linearise(np.full((len(traces), 1), _fixed_level(settings), np.float32), noise, settings.linear_range)[:, 0]
+    solve = partial(_solve, linear, noise, level=level, settings=settings, threads=threads)
+    scaled = bool(settings.linear_range and settings.penalty == "l0" and settings.s_min)
+    first = replace(method, penalty="l1") if scaled else method
+    result, gain = solve(ar, first), None
     if settings.optimize_events and settings.order:
         ar, _ = optimise_on_events(linear, result.denoised, result.baseline, ar, n_events=settings.optimize_events)
-        result = _solve(linear, noise, ar, method, settings=settings, threads=threads)
+        result = solve(ar, first)
+    for _ in range(GAIN_ROUNDS if scaled else 0):
+        gain, _ = fit_to_trace(result.denoised, detrended, offsets=_offsets(settings))
+        result = solve(ar, method, gain=gain)
     notes = ("ar_fallback" if failed else "" for failed in fallback)
     signs = ("downward" if down else "" for down in points_down(detrended, noise))
     flags = tuple(" ".join(filter(None, words)) for words in zip(result.flags, notes, signs, strict=True))
-    return _describe(replace(result, flags=flags), traces, detrended, settings)
+    return _describe(replace(result, flags=flags), traces, detrended, settings, gain=gain)
 
 
 def points_down(traces: FloatArray, noise: FloatArray) -> FloatArray:
@@ -158,15 +171,26 @@ def points_down(traces: FloatArray, noise: FloatArray) -> FloatArray:
     return down
 
 
-def _describe(result: Deconvolution, traces: FloatArray, detrended: FloatArray, settings: TraceSettings) -> Inference:
-    """Scale linearised calcium to the trace, put the mean of what was subtracted into the baseline, add the model."""
+def _describe(
+    result: Deconvolution,
+    traces: FloatArray,
+    detrended: FloatArray,
+    settings: TraceSettings,
+    *,
+    gain: FloatArray | None,
+) -> Inference:
+    """Scale linearised calcium to the trace, put the mean of what was subtracted into the baseline, add the model.
+
+    The scale is ``gain`` (K,) where it is known.
+    """
+    offsets = _offsets(settings)
     response = fluorescence_of(result.denoised, result.noise, settings.linear_range)
-    gain, offset = fit_to_trace(response, detrended)
-    transients = (gain[:, None] * response).astype(np.float32)
+    size, offset = fit_to_trace(response, detrended, offsets=offsets)
+    transients = (size[:, None] * response).astype(np.float32)
     fluorescence = transients + offset[:, None] + (traces - detrended)
     baseline = result.baseline.astype(np.float64)
     if settings.linear_range:
-        gain, baseline = fit_to_trace(result.denoised, detrended)
+        gain, baseline = fit_to_trace(result.denoised, detrended, offsets=offsets, gain=gain)
         result = replace(
             result, denoised=(gain[:, None] * result.denoised).astype(np.float32),
             deconvolved=(gain[:, None] * result.deconvolved).astype(np.float32),
@@ -176,13 +200,24 @@ def _describe(result: Deconvolution, traces: FloatArray, detrended: FloatArray, 
     return Inference(replace(result, baseline=baseline.astype(np.float32)), fluorescence.astype(np.float32), transients)
 
 
+def _fixed_level(settings: TraceSettings) -> float:
+    return settings.polarity * settings.baseline_level
+
+
+def _offsets(settings: TraceSettings) -> tuple[float, float]:
+    """Return the smallest and largest level that may lie below the calcium of a detrended trace."""
+    level = _fixed_level(settings)
+    return {"free": (-np.inf, np.inf), "nonnegative": (0.0, np.inf), "fixed": (level, level)}[settings.baseline]
+
+
 def detrend(traces: FloatArray, settings: TraceSettings, timing: Timing, *, threads: int) -> FloatArray:
-    """Subtract the running quantile of each trace, float32 (K, T)."""
+    """Subtract the running quantile of each trace, float32 (K, T), as far as it is a baseline that is allowed."""
     if settings.detrend_window_s == 0:
         return traces
     half = max(1, round(timing.frames(settings.detrend_window_s) / 2))
     quantiles = np.full(len(traces), settings.detrend_quantile / 100.0)
-    return traces - running_baseline(traces, quantiles, half_frames=half, fast=False, threads=threads)
+    level = running_baseline(traces, quantiles, half_frames=half, fast=False, threads=threads)
+    return traces - (np.maximum(level, np.float32(0)) if settings.baseline == "nonnegative" else level)
 
 
 def time_constants(
@@ -205,16 +240,22 @@ def time_constants(
 
 
 def _solve(
-    traces: FloatArray, noise: FloatArray, ar: FloatArray, method: DeconvolutionMethod, *, settings: TraceSettings,
+    traces: FloatArray,
+    noise: FloatArray,
+    ar: FloatArray,
+    method: DeconvolutionMethod,
+    *,
+    level: FloatArray,
+    settings: TraceSettings,
     threads: int,
-) -> Deconvolution:  # fmt: skip
+    gain: FloatArray | None = None,
+) -> Deconvolution:
+    """Deconvolve linearised traces, the fixed baseline of each at its ``level`` (K,)."""
     if settings.method == "convex":
         return deconvolve_convex(
-            traces, noise=noise, ar=ar, baseline=settings.baseline, level=settings.polarity * settings.baseline_level,
-            solver=settings.solver,
-        )  # fmt: skip
-    level = np.full(len(traces), settings.polarity * settings.baseline_level)
-    return deconvolve(traces, method, noise=noise, ar=ar, baseline=level, threads=threads)
+            traces, noise=noise, ar=ar, baseline=settings.baseline, levels=level, solver=settings.solver
+        )
+    return deconvolve(traces, method, noise=noise, ar=ar, baseline=level, gain=gain, threads=threads)
 
 
 @njit(cache=True, nogil=True)
@@ -239,15 +280,27 @@ def _rises(calcium: FloatArray, smallest: float, heights: FloatArray) -> int:
     return n
 
 
-def event_heights(denoised: FloatArray, noise: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return each trace's number of events, int64 (K,), and their median height over noise, float32 (K,), or NaN.
+def events_of(
+    denoised: FloatArray, noise: FloatArray, *, height: float, frame_rate_hz: float
+) -> tuple[FloatArray, FloatArray]:
+    """Return the rate of each trace's events, Hz, and their median height over noise, float32 (K,).
 
-    An event is a rise of the calcium from a minimum to the next maximum by at least three times the noise.
+    Parameters
+    ----------
+    denoised : float32 (K, T), calcium; missing frames do not count
+    noise : (K,), standard deviation per frame
+    height : an event is a rise of the calcium from a minimum to the next maximum by at least this many of the noise
+
+    Notes
+    -----
+    The rate is NaN where no frame is present or the noise is not known, and the height where there is no event.
     """
-    counts, medians = np.zeros(len(denoised), np.int64), np.full(len(denoised), np.nan, np.float32)
+    frames = np.isfinite(denoised).sum(1)
+    rates, medians = np.full(len(denoised), np.nan, np.float32), np.full(len(denoised), np.nan, np.float32)
     heights = np.empty(denoised.shape[1] // 2 + 1)
-    for k in np.flatnonzero(noise > 0):
-        counts[k] = _rises(denoised[k], EVENT_SNR * float(noise[k]), heights)
-        if counts[k]:
-            medians[k] = np.median(heights[: counts[k]]) / noise[k]
-    return counts, medians
+    for k in np.flatnonzero((frames > 0) & np.isfinite(noise)):
+        count = _rises(denoised[k], height * float(noise[k]), heights) if noise[k] > 0 else 0
+        rates[k] = count / frames[k] * frame_rate_hz
+        if count:
+            medians[k] = np.median(heights[:count]) / noise[k]
+    return rates, medians

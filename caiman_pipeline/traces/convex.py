@@ -24,7 +24,7 @@ def difference_matrix(ar: FloatArray, n_frames: int) -> csr_matrix:
 
 
 def deconvolve_convex(
-    traces: FloatArray, *, noise: FloatArray, ar: FloatArray, baseline: str, level: float, solver: str
+    traces: FloatArray, *, noise: FloatArray, ar: FloatArray, baseline: str, levels: FloatArray, solver: str
 ) -> Deconvolution:
     """Solve min sum s, s = G c >= 0, |y - b - c| <= noise sqrt(T) for each trace with cvxpy.
 
@@ -32,7 +32,7 @@ def deconvolve_convex(
     ----------
     traces : (K, T); frames that are not finite are left out of the norm
     noise : (K,); ``ar`` : (K, order)
-    baseline : free (not below the trace's minimum), nonnegative, or fixed at ``level``
+    baseline : free (not below the trace's minimum), nonnegative, or fixed at ``levels`` (K,)
     solver : its name in cvxpy
 
     Returns
@@ -46,8 +46,8 @@ def deconvolve_convex(
     """
     require_cvxpy()
     rows = [
-        _solve_one(y, float(sd), g, baseline=baseline, level=level, solver=solver)
-        for y, sd, g in zip(traces, noise, ar, strict=True)
+        _solve_one(y, float(sd), g, baseline=baseline, level=float(level), solver=solver)
+        for y, sd, g, level in zip(traces, noise, ar, levels, strict=True)
     ]
     calcium, activity, levels, penalties, flags = zip(*rows, strict=True)
     return Deconvolution(
@@ -85,7 +85,8 @@ def _solve_one(
     penalty = float(np.linalg.norm(residual.value)) / dual * scale if dual > 0 else 0.0
     c = np.where(finite, calcium.value, np.nan) * scale
     s = np.where(finite, np.maximum(matrix @ calcium.value, 0.0), np.nan) * scale
-    s[0] = 0.0 if finite[0] else np.nan
+    if len(ar):
+        s[0] = 0.0 if finite[0] else np.nan
     flags = ("" if finite.all() else "gap", "" if reached else "noise_unreachable")
     return c, s, float(b.value) * scale + centre, penalty, " ".join(f for f in flags if f)
 

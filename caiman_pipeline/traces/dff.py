@@ -35,11 +35,23 @@ class DffMethod:
 
 
 @dataclass(frozen=True)
-class Dff:
-    """Relative fluorescence and its F0, float32 (K, T), the quantile used in percent, and where F0 is invalid, (K,)."""
+class Relative:
+    """Fluorescence and its F0, and what the one is beside the other, float32 (K, T) where not said otherwise.
 
-    values: FloatArray
+    Attributes
+    ----------
+    fluorescence : F, the traces and the slow level of the background under them
+    f0 : resting level of the traces and the same slow level
+    values : of the kind asked for, made of ``fluorescence`` and ``f0`` as they are here
+    denoised : the same of the model in place of the traces
+    quantile : float32 (K,), of the resting level, in percent
+    invalid : bool (K,), where F0 is somewhere too small to divide by; there it is NaN, with all that is related to it
+    """
+
+    fluorescence: FloatArray
     f0: FloatArray
+    values: FloatArray
+    denoised: FloatArray
     quantile: FloatArray
     invalid: FloatArray
 
@@ -75,58 +87,73 @@ def relative_fluorescence(
     noise: FloatArray,
     method: DffMethod,
     *,
-    model: FloatArray | None,
+    model: FloatArray,
     transients: FloatArray | None,
     threads: int,
-) -> Dff:
-    """Return DF/F (or the kind asked for) of demixed traces, and their F0.
+) -> Relative:
+    """Return F, F0 and DF/F (or the kind asked for) of demixed traces.
 
     Parameters
     ----------
     traces : float32 (K, T), demixed fluorescence
     background : float32 (K, T), background under each footprint, in the same unit
     noise : (K,), standard deviation per frame
-    model : float32 (K, T), the traces without their noise, to relate to F0 in their place
+    model : float32 (K, T), the traces without their noise
     transients : float32 (K, T), what to take out of the traces before their level is looked for, unless the method
         names a quantile
     threads : traces to work on at a time
 
-    Returns
-    -------
-    Dff
-
     Notes
     -----
-    F0 is a running level of the trace plus the running median of its background, so fluctuations of the background do
-    not enter, slow bleaching does. The level is the running median of the trace without its transients, where they are
-    known: of a busy cell, no quantile of the trace itself is its resting level. Else it is a running quantile, that of
-    each trace's quiet level, looked for in all windows; CaImAn takes it from the first window. Where F0 is not above
-    the noise of a single frame there is no baseline to relate to: ``dff`` is NaN and the trace flagged. The other kinds
-    have no use for F0's size.
+    F is the trace and the running median of its background, F0 the running level of the trace and the same median: so
+    fluctuations of the background do not enter, slow bleaching does. The level is the running median of the trace
+    without its transients, where they are known: of a busy cell, no quantile of the trace itself is its resting level.
+    Else it is a running quantile, that of each trace's quiet level, looked for in all windows; CaImAn takes it from the
+    first window. Where F0 is not above the noise of a single frame there is no baseline to relate to: F0 and ``dff``
+    are NaN and the trace flagged. The other kinds have no use for F0's size. Missing frames are left out of all levels
+    and stay missing in F and what is related to it.
 
     References
     ----------
     Jia, Rochefort, Chen & Konnerth (2011), Nat Protoc, 10.1038/nprot.2010.169.
     """
-    half = method.window_frames // 2
-    middle = np.full(len(traces), 0.5)
-    if method.quantile is not None:
-        resting, quantile = traces, np.full(len(traces), method.quantile / 100.0)
-    elif transients is not None:
-        resting, quantile = traces - transients, middle
-    else:
-        resting, quantile = traces, baseline_quantile(traces, method.window_frames, threads=threads)
-    quiet, under = (
-        running_baseline(t, q, half_frames=half, fast=method.fast, threads=threads)
-        for t, q in ((resting, quantile), (background, middle))
-    )
-    f0 = quiet + under
-    values, invalid = (traces if model is None else model) - quiet, np.zeros(len(traces), bool)
+    quiet, quantile = _resting_level(traces, method, transients=transients, threads=threads)
+    slow = slow_level(background, method, threads=threads)
+    fluorescence, f0 = (traces + slow).astype(np.float32), quiet + slow
+    invalid = np.zeros(len(traces), bool)
     if method.kind == "dff":
         usable = f0 > noise[:, None]
         invalid = (np.isfinite(traces) & ~usable).any(1)
-        values = np.divide(values, f0, out=np.full_like(values, np.nan), where=usable)
-    elif method.kind == "dff_over_noise":
-        scale = noise[:, None].astype(np.float32)
-        values = np.divide(values, scale, out=np.full_like(values, np.nan), where=scale > 0)
-    return Dff(values, f0, (100.0 * quantile).astype(np.float32), invalid)
+        f0 = np.where(usable, f0, np.float32(np.nan))
+    values = relate(fluorescence, f0, noise, method.kind)
+    denoised = relate((model + slow).astype(np.float32), f0, noise, method.kind)
+    return Relative(fluorescence, f0, values, denoised, (100.0 * quantile).astype(np.float32), invalid)
+
+
+def _resting_level(
+    traces: FloatArray, method: DffMethod, *, transients: FloatArray | None, threads: int
+) -> tuple[FloatArray, FloatArray]:
+    """Return the running level of traces at rest, float32 (K, T), and the quantile (0 to 1) that it is, (K,)."""
+    if method.quantile is not None:
+        resting, quantile = traces, np.full(len(traces), method.quantile / 100.0)
+    elif transients is not None:
+        resting, quantile = traces - transients, np.full(len(traces), 0.5)
+    else:
+        resting, quantile = traces, baseline_quantile(traces, method.window_frames, threads=threads)
+    half = method.window_frames // 2
+    return running_baseline(resting, quantile, half_frames=half, fast=method.fast, threads=threads), quantile
+
+
+def slow_level(background: FloatArray, method: DffMethod, *, threads: int) -> FloatArray:
+    """Return the running median of the background under each footprint, float32 (K, T)."""
+    middle, half = np.full(len(background), 0.5), method.window_frames // 2
+    return running_baseline(background, middle, half_frames=half, fast=method.fast, threads=threads)
+
+
+def relate(fluorescence: FloatArray, f0: FloatArray, noise: FloatArray, kind: DffKind) -> FloatArray:
+    """Return (F - F0) / F0, F - F0 or (F - F0) / noise, float32 (K, T); NaN where there is nothing to divide by."""
+    above = fluorescence - f0
+    if kind == "detrended":
+        return above
+    unit = f0 if kind == "dff" else np.broadcast_to(noise[:, None].astype(np.float32), above.shape)
+    return np.divide(above, unit, out=np.full_like(above, np.nan), where=unit > 0)

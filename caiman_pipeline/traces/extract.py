@@ -9,19 +9,36 @@ from typing import Any
 import numpy as np
 
 from caiman_pipeline.config.traces import TraceSettings
-from caiman_pipeline.traces.activity import Timing, event_heights, infer_block, rows_per_block
-from caiman_pipeline.traces.dff import Dff, DffMethod, background_under, relative_fluorescence
+from caiman_pipeline.traces.activity import Timing, events_of, infer_block, rows_per_block
+from caiman_pipeline.traces.dff import DffMethod, Relative, background_under, relative_fluorescence
 from caiman_pipeline.traces.foopsi import Deconvolution
 from caiman_pipeline.traces.resting import neighbours_light
 from caiman_pipeline.types import Components, FloatArray, Traces
 
+# Tables with a value for each component and frame.
+TABLES = ("denoised", "deconvolved", "fluorescence", "background", "f0", "dff", "dff_denoised")
+
 
 @dataclass(frozen=True)
 class _Block:
-    """Results of some components."""
+    """Results of some components; ``background`` is float32 (K, T)."""
 
     activity: Deconvolution
-    fluorescence: Dff
+    relative: Relative
+    background: FloatArray
+
+    def tables(self) -> dict[str, FloatArray]:
+        """Return what has a value for each frame, by its name in the results."""
+        relative = self.relative
+        return {
+            "denoised": self.activity.denoised,
+            "deconvolved": self.activity.deconvolved,
+            "fluorescence": relative.fluorescence,
+            "background": self.background,
+            "f0": relative.f0,
+            "dff": relative.values,
+            "dff_denoised": relative.denoised,
+        }
 
 
 def extract_traces(
@@ -52,56 +69,61 @@ def extract_traces(
     of components, and little with the number of frames.
     """
     n, n_frames = components.denoised.shape
-    whole = {name: new_table(name, (n, n_frames), np.float32) for name in ("denoised", "deconvolved", "f0", "dff")}
+    whole = {name: new_table(name, (n, n_frames), np.float32) for name in TABLES}
     columns: list[dict[str, FloatArray]] = []
     flags: list[str] = []
     step, beside = rows_per_block(n_frames), neighbours_light(components)
     for start in range(0, max(n, 1), step):
         rows = slice(start, min(start + step, n))
         block = _extract_block(components, rows, settings, timing, beside=beside[rows], threads=threads)
-        whole["denoised"][rows], whole["deconvolved"][rows] = block.activity.denoised, block.activity.deconvolved
-        whole["f0"][rows], whole["dff"][rows] = block.fluorescence.f0, block.fluorescence.values
-        columns.append(_columns(block, timing))
+        for name, values in block.tables().items():
+            whole[name][rows] = values
+        columns.append(_columns(block, timing, event_height=settings.event_height))
         flags += _join_flags(block)
         progress(rows.stop, n)
     joined = {name: np.concatenate([c[name] for c in columns]) for name in columns[0]}
-    return Traces(ids=components.ids, dff_kind=settings.dff_kind, flags=tuple(flags), **whole, **joined)
+    return Traces(
+        ids=components.ids, dff_kind=settings.dff_kind, flags=tuple(flags), neighbours_light=beside, **whole, **joined
+    )
+
+
+def dff_method(settings: TraceSettings, timing: Timing) -> DffMethod:
+    """Turn settings in seconds into frames, as far as F0 and DF/F are concerned."""
+    window_frames = max(2, round(timing.frames(settings.f0_window_s)))
+    return DffMethod(settings.dff_kind, window_frames, settings.f0_quantile, settings.f0_fast)
 
 
 def _extract_block(
     components: Components, rows: slice, settings: TraceSettings, timing: Timing, *, beside: FloatArray, threads: int
 ) -> _Block:
-    raw = components.denoised[rows] + components.residual[rows]
-    inferred = infer_block(raw, settings, timing, threads=threads)
-    method = DffMethod(
-        kind=settings.dff_kind, window_frames=max(2, round(timing.frames(settings.f0_window_s))),
-        quantile=settings.f0_quantile, fast=settings.f0_fast,
-    )  # fmt: skip
-    under = background_under(
-        components.background, components.footprints[:, rows].T.tocsr(), dark_level=settings.dark_level
-    )
+    demixed = components.denoised[rows] + components.residual[rows]
+    inferred = infer_block(demixed, settings, timing, threads=threads)
+    footprints_t = components.footprints[:, rows].T.tocsr()
+    under = background_under(components.background, footprints_t, dark_level=settings.dark_level)
+    under -= beside[:, None]
     relative = relative_fluorescence(
-        raw,
-        under - beside[:, None],
+        demixed,
+        under,
         inferred.activity.noise,
-        method,
-        model=None if settings.use_residuals else inferred.fluorescence,
+        dff_method(settings, timing),
+        model=inferred.fluorescence,
         transients=inferred.transients if settings.f0_from == "model" and settings.order else None,
         threads=threads,
     )
-    return _Block(inferred.activity, relative)
+    return _Block(inferred.activity, relative, under)
 
 
-def _columns(block: _Block, timing: Timing) -> dict[str, FloatArray]:
+def _columns(block: _Block, timing: Timing, *, event_height: float) -> dict[str, FloatArray]:
     activity = block.activity
-    counts, heights = event_heights(activity.denoised, activity.noise)
-    seconds = np.isfinite(activity.denoised).sum(1) / timing.frame_rate_hz
+    rates, heights = events_of(
+        activity.denoised, activity.noise, height=event_height, frame_rate_hz=timing.frame_rate_hz
+    )
     return {
         "baseline": activity.baseline, "noise": activity.noise, "ar": activity.ar, "sparsity": activity.sparsity,
-        "event_snr": heights, "event_rate_hz": (counts / np.maximum(seconds, 1e-9)).astype(np.float32),
+        "event_snr": heights, "event_rate_hz": rates,
     }  # fmt: skip
 
 
 def _join_flags(block: _Block) -> list[str]:
-    invalid = ("f0_invalid" if bad else "" for bad in block.fluorescence.invalid)
+    invalid = ("f0_invalid" if bad else "" for bad in block.relative.invalid)
     return [" ".join(filter(None, pair)) for pair in zip(block.activity.flags, invalid, strict=True)]

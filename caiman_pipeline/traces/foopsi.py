@@ -25,8 +25,8 @@ class DeconvolutionMethod:
     penalty : ``l1``, set by the noise constraint; ``l0``, smallest event ``s_min``; or ``nonnegative``, no penalty
     penalty_bounds : smallest and largest l1 penalty that the noise constraint may set, in units of what noise alone
         causes (noise x Euclidean norm of a transient); (0, inf) leaves it the constraint's
-    s_min : smallest event with ``l0``: in the traces' unit, in units of noise x sqrt(1 - decay) where negative,
-        set by the noise constraint where 0
+    s_min : smallest event with ``l0``: in the traces' unit (divided by ``gain``, where one is given to ``deconvolve``),
+        in units of noise x sqrt(1 - decay) where negative, set by the noise constraint where 0
     baseline : ``free``, ``nonnegative``, or ``fixed`` (at the level given to ``deconvolve``, else 0)
     noise_band : cycles per frame; ``noise_average`` : mean, median or logmexp
     lags, fudge_factor : of the AR estimate
@@ -78,6 +78,7 @@ def deconvolve(
     ar: FloatArray | None = None,
     baseline: FloatArray | None = None,
     sparsity: FloatArray | None = None,
+    gain: FloatArray | None = None,
     start: Deconvolution | None = None,
     threads: int = 1,
 ) -> Deconvolution:
@@ -90,6 +91,7 @@ def deconvolve(
     ar : (K, order) where known, else estimated
     baseline : (K,), the level where ``method.baseline`` is ``fixed``
     sparsity : (K,), the penalty where it is known and the noise constraint is not to set it
+    gain : (K,), by what the result is going to be multiplied, so that ``method.s_min`` is in the unit that it has then
     start : an earlier result for about the same traces, from which the search begins; it does not change the solution
     threads : traces to work on at a time
 
@@ -101,7 +103,7 @@ def deconvolve(
     -----
     Each row's result depends on that row alone. Missing frames are NaN in ``denoised`` and ``deconvolved``; what
     rises in a gap counts as activity of the first frame after it. The first frame's calcium is a starting value that
-    decays from there, and its activity is 0.
+    decays from there, and its activity is 0. With order 0, activity is the calcium itself, in the first frame too.
     """
     filled, finite = fill_gaps(traces)
     if noise is None:
@@ -117,12 +119,9 @@ def deconvolve(
         noise=np.array(noise, np.float64), ar=np.array(ar, np.float64).reshape(len(filled), method.order),
         baseline=np.zeros(len(filled)) if baseline is None else np.array(baseline, np.float64),
         sparsity=np.full(len(filled), -1.0) if sparsity is None else np.array(sparsity, np.float64), codes=codes,
+        gain=np.ones(len(filled)) if gain is None else np.array(gain, np.float64),
     )  # fmt: skip
-    if method.order == 0:
-        denoised, deconvolved = _without_dynamics(filled, finite, rows.baseline, method.baseline)
-        rows.sparsity[:] = 0.0
-    else:
-        denoised, deconvolved = _solve_rows(filled, finite, rows, method, start=start, threads=threads)
+    denoised, deconvolved = _solve_rows(filled, finite, rows, method, start=start, threads=threads)
     columns = {name: getattr(rows, name).astype(np.float32) for name in ("baseline", "noise", "ar", "sparsity")}
     return Deconvolution(denoised, deconvolved, flags=tuple(_name_flags(int(code)) for code in codes), **columns)
 
@@ -133,6 +132,7 @@ class _Rows:
 
     noise: FloatArray
     ar: FloatArray
+    gain: FloatArray
     baseline: FloatArray
     sparsity: FloatArray
     codes: FloatArray
@@ -149,10 +149,16 @@ def _solve_rows(
     def solve(slab: tuple[int, int]) -> None:
         for k in range(*slab):
             problem = Problem(
-                ar=tuple(rows.ar[k].tolist()), noise=float(rows.noise[k]), penalty=method.penalty, s_min=method.s_min,
-                bounds=method.penalty_bounds, baseline=method.baseline, level=float(rows.baseline[k]),
-                sparsity=float(rows.sparsity[k]), guess=None if guesses is None else guesses[k],
-            )  # fmt: skip
+                ar=tuple(rows.ar[k].tolist()),
+                noise=float(rows.noise[k]),
+                penalty=method.penalty,
+                s_min=method.s_min / float(rows.gain[k]),
+                bounds=method.penalty_bounds,
+                baseline=method.baseline,
+                level=float(rows.baseline[k]),
+                sparsity=float(rows.sparsity[k]),
+                guess=None if guesses is None else guesses[k],
+            )
             row = solve_row(filled[k], finite[k], problem)
             denoised[k], deconvolved[k] = row.calcium, row.activity
             rows.sparsity[k], rows.baseline[k] = row.sparsity, row.baseline
@@ -161,16 +167,6 @@ def _solve_rows(
     map_ordered(solve, row_slabs(len(filled), SLAB_ROWS), threads)
     denoised[~finite] = deconvolved[~finite] = np.nan
     return denoised, deconvolved
-
-
-def _without_dynamics(
-    filled: FloatArray, finite: FloatArray, level: FloatArray, baseline: str
-) -> tuple[FloatArray, FloatArray]:
-    """Return the traces above their level, negative excursions kept unless the baseline is to be non-negative."""
-    above = np.where(finite, filled - level[:, None].astype(np.float32), np.float32(np.nan))
-    if baseline == "nonnegative":
-        above = np.maximum(above, 0.0)
-    return above, above.copy()
 
 
 def _name_flags(code: int) -> str:

@@ -45,20 +45,38 @@ def fluorescence_of(calcium: FloatArray, noise: FloatArray, linear_range: float)
     return response.astype(np.float32)
 
 
-def fit_to_trace(model: FloatArray, traces: FloatArray) -> tuple[FloatArray, FloatArray]:
+def fit_to_trace(
+    model: FloatArray, traces: FloatArray, *, offsets: tuple[float, float], gain: FloatArray | None = None
+) -> tuple[FloatArray, FloatArray]:
     """Return gain and offset, float64 (K,), with which gain x model + offset fits each trace in the least squares.
 
     This takes back what a penalty took off the model's size. The gain of a flat or opposed model is 1.
+
+    Parameters
+    ----------
+    offsets : smallest and largest offset
+    gain : (K,), where only the offset is to be found
     """
     present = np.isfinite(model) & np.isfinite(traces)
     count = np.maximum(present.sum(1), 1)
     x, y = np.where(present, model, 0.0), np.where(present, traces, 0.0)
     x_mean, y_mean = (v.sum(1, dtype=np.float64) / count for v in (x, y))
+    if gain is not None:
+        return gain, np.clip(y_mean - gain * x_mean, *offsets)
     centred = np.where(present, x - x_mean[:, None], 0.0)
-    power, shared = np.square(centred).sum(1), (centred * y).sum(1)
+    gain = _ratio((centred * y).sum(1), np.square(centred).sum(1))
+    offset = np.clip(y_mean - gain * x_mean, *offsets)
+    bound = offset != y_mean - gain * x_mean
+    if bound.any():
+        above = np.where(present, y - offset[:, None], 0.0)
+        gain = np.where(bound, _ratio((x * above).sum(1), np.square(x, dtype=np.float64).sum(1)), gain)
+    return gain, offset
+
+
+def _ratio(shared: FloatArray, power: FloatArray) -> FloatArray:
+    """Return the slope of a regression, 1 where there is none or a negative one."""
     usable = (power > 0) & (shared > 0)
-    gain = np.where(usable, shared / np.where(usable, power, 1.0), 1.0)
-    return gain, y_mean - gain * x_mean
+    return np.where(usable, shared / np.where(usable, power, 1.0), 1.0)
 
 
 def decay_frames_of(traces: FloatArray, noise: FloatArray, *, lags: int, fudge_factor: float) -> FloatArray:

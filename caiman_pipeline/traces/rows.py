@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numba import njit
@@ -24,7 +24,7 @@ class Problem:
 
     Attributes
     ----------
-    ar : (1,) or (2,) coefficients; ``noise`` : standard deviation
+    ar : (0,), (1,) or (2,) coefficients; ``noise`` : standard deviation
     penalty : l1, l0 or nonnegative; ``s_min`` : smallest event with l0, see ``foopsi.DeconvolutionMethod``
     bounds : smallest and largest penalty that the noise constraint may set
     baseline : free, nonnegative or fixed; ``level`` : where it is fixed
@@ -44,8 +44,8 @@ class Problem:
 
     @property
     def decay(self) -> float:
-        """Slow decay per frame."""
-        return float(ar_roots(*self.ar)[0]) if len(self.ar) == 2 else self.ar[0]
+        """Slow decay per frame; 0 without dynamics."""
+        return float(ar_roots(*self.ar)[0]) if len(self.ar) == 2 else float(sum(self.ar))
 
     @property
     def threshold(self) -> float:
@@ -55,7 +55,7 @@ class Problem:
     @property
     def transient_norm(self) -> float:
         """Euclidean norm of the calcium that one unit of activity leaves."""
-        g1, g2 = (*self.ar, 0.0)[:2]
+        g1, g2 = (*self.ar, 0.0, 0.0)[:2]
         square = (1 - g2) / ((1 + g2) * ((1 - g2) ** 2 - g1 * g1))
         return float(np.sqrt(square)) if square > 0 else np.inf
 
@@ -114,7 +114,7 @@ def solve_row(trace: FloatArray, finite: FloatArray, problem: Problem) -> Soluti
     if silencing is not None:
         samples = Samples(samples.y, samples.w, samples.lowest, samples.start, -1.0)
     given = problem.penalty_limits[1] if silencing is not None else max(problem.sparsity, 0.0)
-    solve = _solve_ar1 if len(problem.ar) == 1 else _solve_ar2
+    solve = (_solve_without_dynamics, _solve_ar1, _solve_ar2)[len(problem.ar)]
     sparsity, baseline, more = solve(samples, problem, given, zeros, activity := np.zeros(len(trace)))
     return Solution(sparsity, baseline + mean, flags | more, zeros, activity)
 
@@ -142,7 +142,7 @@ def _silencing_penalty(samples: Samples, silent: float, problem: Problem) -> flo
     residual = samples.w * (samples.y - silent)
     if residual @ (samples.y - silent) > samples.target:
         return None
-    first, second = (*problem.ar, 0.0)[:2]
+    first, second = (*problem.ar, 0.0, 0.0)[:2]
     return max(0.0, _largest_gain(residual, first, second))
 
 
@@ -169,7 +169,7 @@ def _solve_ar1(
     samples: Samples, problem: Problem, sparsity: float, calcium: FloatArray, activity: FloatArray
 ) -> tuple[float, float, int]:
     """Solve an AR(1) trace; return penalty, baseline (of the l1 problem, refitted for l0) and flags."""
-    y, w, g, free = samples.y, samples.w, problem.ar[0], problem.baseline != "fixed"
+    y, w, g, free = samples.y, samples.w, problem.decay, problem.baseline != "fixed"
     first, sums = np.empty(len(y) + 1, np.int64), np.empty((4, len(y)))
     count, lam, b, reached = fit_pools(
         y, w, g, samples.start, sparsity, free, samples.lowest, samples.target, first, sums
@@ -188,6 +188,20 @@ def _solve_ar1(
         lam = 0.0
     write_pools(first, sums, count, decay_powers(g, len(y)), calcium, activity)
     return lam, b, 0 if reached else UNREACHABLE
+
+
+def _solve_without_dynamics(
+    samples: Samples, problem: Problem, sparsity: float, calcium: FloatArray, activity: FloatArray
+) -> tuple[float, float, int]:
+    """Solve for calcium that is gone in the next frame, as AR(1) without decay; return what ``_solve_ar1`` does.
+
+    A frame without weight goes before the first, whose calcium then counts as activity like that of the others.
+    """
+    later = replace(samples, y=np.append(0.0, samples.y), w=np.append(0.0, samples.w))
+    found = np.zeros((2, len(later.y)))
+    result = _solve_ar1(later, problem, sparsity, *found)
+    calcium[:] = activity[:] = found[1, 1:]
+    return result
 
 
 def _solve_ar2(

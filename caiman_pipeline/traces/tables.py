@@ -32,7 +32,8 @@ def read_table(path: Path, *, transposed: bool, series: str | None) -> TraceTabl
     ----------
     transposed : the file has its axes the other way round. CSV files have one row per frame and one column per trace,
         NPY arrays are (traces, frames), or one trace
-    series : name of the ROI response series of an NWB file; it can be left out where there is one
+    series : the ROI response series of an NWB file, by its name or, where several have that name, by its container and
+        name, like ``DfOverF/RoiResponseSeries``; it can be left out where there is one
 
     Raises
     ------
@@ -115,17 +116,29 @@ def _read_nwb(path: Path, wanted: str | None) -> TraceTable:
 
     try:
         with NWBHDF5IO(str(path), "r", load_namespaces=True) as io:
-            found = {o.name: o for o in io.read().objects.values() if isinstance(o, RoiResponseSeries)}
-            if (wanted is None and len(found) != 1) or (wanted is not None and wanted not in found):
-                listing = ", ".join(sorted(found)) or "none"
-                raise PipelineError(f"{path}: name one of its ROI response series with `--series`. There: {listing}.")
-            series = found[wanted] if wanted is not None else next(iter(found.values()))
+            found = [o for o in io.read().objects.values() if isinstance(o, RoiResponseSeries)]
+            places = [f"{o.parent.name}/{o.name}" for o in found]
+            series = found[_choose(path, places, wanted)]
             data = np.array(series.data, dtype=np.float32)
             rate = float(series.rate) if series.rate is not None else _rate(path, np.array(series.timestamps))
             names = tuple(str(i) for i in np.array(series.rois.table.id)[np.array(series.rois.data)])
     except OSError as error:
         raise PipelineError(f"{path}: not a readable NWB file ({error}).") from error
     return TraceTable(np.ascontiguousarray(np.atleast_2d(data.T)), names, rate)
+
+
+def _choose(path: Path, places: list[str], wanted: str | None) -> int:
+    """Return which series is meant by a name, or by its container and name as in ``places``."""
+    matches = [i for i, place in enumerate(places) if wanted in (None, place, place.rsplit("/", 1)[1])]
+    if len(matches) == 1:
+        return matches[0]
+    ask = "name one of its ROI response series with `--series`"
+    if matches and wanted is not None:
+        ask = f"it has {len(matches)} ROI response series of the name {wanted!r}: name the container too"
+        places = [places[i] for i in matches]
+    elif wanted is not None:
+        ask = f"it has no ROI response series {wanted!r}: {ask}"
+    raise PipelineError(f"{path}: {ask}. There: {', '.join(sorted(places)) or 'none'}.")
 
 
 def write_table(path: Path, names: tuple[str, ...], result: Deconvolution, *, settings: dict, source: str) -> None:

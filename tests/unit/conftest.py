@@ -18,6 +18,7 @@ from caiman_pipeline.io.records import (
 from caiman_pipeline.io.results import save_result
 from caiman_pipeline.outcome import Outcome
 from caiman_pipeline.quality.accept import Selection
+from caiman_pipeline.traces.dff import relate
 from caiman_pipeline.types import Background, Components, MovieInfo, Quality, Shifts, SourceFile, Traces
 
 SELECTION = {"min_snr": 4.0, "snr_lowest": 0.5, "min_r_value": 0.98, "r_value_lowest": 0.3}
@@ -52,13 +53,27 @@ def build_outcome(
         dims=dims, ids=ids, footprints=_footprints(rng, dims, n_components), denoised=calcium.astype(np.float32) + 5,
         residual=noise, background=background, noise=np.ones(n_pixels, np.float32), frames_per_bin=frames_per_bin,
     )  # fmt: skip
-    f0 = np.full(shape, 100, np.float32)
+    f0, fluorescence = np.full(shape, 100, np.float32), (calcium + 5 + noise + 95).astype(np.float32)
+    noise_level = np.ones(n_components, np.float32)
     traces = Traces(
-        ids=ids, denoised=calcium.astype(np.float32), deconvolved=spikes, baseline=np.full(n_components, 5, np.float32),
-        f0=f0, dff=(calcium + noise).astype(np.float32) / f0, dff_kind=dff_kind,
-        noise=np.ones(n_components, np.float32), ar=np.full((n_components, 1), 0.9, np.float32),
-        sparsity=np.zeros(n_components, np.float32), flags=("",) * n_components,
-    )  # fmt: skip
+        ids=ids,
+        denoised=calcium.astype(np.float32),
+        deconvolved=spikes,
+        baseline=np.full(n_components, 5, np.float32),
+        fluorescence=fluorescence,
+        background=np.full(shape, 95, np.float32),
+        f0=f0,
+        dff=relate(fluorescence, f0, noise_level, dff_kind),
+        dff_denoised=relate((calcium + 100).astype(np.float32), f0, noise_level, dff_kind),
+        dff_kind=dff_kind,
+        neighbours_light=np.linspace(0, 3, n_components).astype(np.float32),
+        noise=noise_level,
+        ar=np.full((n_components, 1), 0.9, np.float32),
+        sparsity=np.zeros(n_components, np.float32),
+        event_snr=np.full(n_components, 8, np.float32),
+        event_rate_hz=np.linspace(0.1, 0.5, n_components).astype(np.float32),
+        flags=("",) * n_components,
+    )
     snr = np.linspace(1, 9, n_components).astype(np.float32)
     quality = Quality(
         ids,

@@ -34,7 +34,7 @@ def method(order, **changes):
 
 def known(order, n_traces=3, noise=NOISE):
     """Return the noise and coefficients that ``simulate`` used."""
-    return {"noise": np.full(n_traces, noise), "ar": np.tile(AR[order], (n_traces, 1))}
+    return {"noise": np.full(n_traces, noise), "ar": np.tile(AR.get(order, ()), (n_traces, 1))}
 
 
 def smooth_correlation(a, b, width=2.0):

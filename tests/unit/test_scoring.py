@@ -150,7 +150,7 @@ def test_constant_offset_of_shifts_is_no_error():
 def test_nwb_file_and_results_folder_give_the_same_components(tmp_path, make_outcome, saved_outcome, dims):
     outcome = make_outcome(dims, 5, 60)
     facts = RecordingSettings(frame_rate_hz=30, decay_time_s=0.4, cell_diameter="10 px")
-    write_nwb(tmp_path / "r.nwb", outcome, component_table(outcome, pixel_um=None, event_height=3.0), facts=facts)
+    write_nwb(tmp_path / "r.nwb", outcome, component_table(outcome, pixel_um=None), facts=facts)
     paths = saved_outcome(outcome, tmp_path)
     places = {
         "components": "refine/components.h5", "selection": "select/selection.h5", "traces": "traces/traces.h5",
@@ -162,16 +162,18 @@ def test_nwb_file_and_results_folder_give_the_same_components(tmp_path, make_out
     from_file, from_folder = read_found(tmp_path / "r.nwb"), read_found(tmp_path / "results")
     alone = read_found(tmp_path / "results/refine/components.h5")
     assert alone.accepted.all()
-    np.testing.assert_array_equal(alone.traces["raw"], from_folder.traces["raw"])
+    np.testing.assert_array_equal(alone.traces["demixed"], from_folder.traces["demixed"])
     np.testing.assert_array_equal(alone.footprints.toarray(), from_folder.footprints.toarray())
     assert from_file.dims == from_folder.dims == dims
     for found in (from_file, from_folder):
         assert abs(found.footprints - outcome.components.footprints).max() == 0
         np.testing.assert_array_equal(found.accepted, outcome.selection.accepted)
         np.testing.assert_array_equal(found.rigid, outcome.shifts.rigid)
-        np.testing.assert_allclose(
-            found.traces["raw"], outcome.components.denoised + outcome.components.residual, rtol=1e-6
-        )
+        demixed = outcome.components.denoised + outcome.components.residual
+        np.testing.assert_allclose(found.traces["demixed"], demixed, rtol=1e-6)
+        np.testing.assert_array_equal(found.traces["raw"], outcome.traces.fluorescence)
+        np.testing.assert_array_equal(found.traces["dff"], outcome.traces.dff)
+        np.testing.assert_array_equal(found.traces["dff_denoised"], outcome.traces.dff_denoised)
         np.testing.assert_array_equal(found.traces["deconvolved"], outcome.traces.deconvolved)
     assert from_file.only_accepted().footprints.shape[1] == outcome.selection.accepted.sum() < 5
 
@@ -188,7 +190,7 @@ def test_missing_or_foreign_result_is_named(tmp_path):
 def test_verb_prints_what_was_found(tmp_path, capsys, make_outcome):
     outcome = make_outcome((19, 31), 5, 60)
     facts = RecordingSettings(frame_rate_hz=30, decay_time_s=0.4, cell_diameter="10 px")
-    write_nwb(tmp_path / "r.nwb", outcome, component_table(outcome, pixel_um=None, event_height=3.0), facts=facts)
+    write_nwb(tmp_path / "r.nwb", outcome, component_table(outcome, pixel_um=None), facts=facts)
     arrays = {
         "dims": np.array([19, 31]), "frame_rate_hz": 30.0, "rigid": outcome.shifts.rigid,
         "footprints": hstack([outcome.components.footprints, outcome.components.footprints[:, :1]]).tocsc(),

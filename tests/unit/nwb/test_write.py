@@ -19,13 +19,13 @@ from caiman_pipeline.config.traces import TraceSettings
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.nwb.table import write_table
 from caiman_pipeline.nwb.write import write_nwb
-from caiman_pipeline.outcome import centroids, component_table, event_rates, keep_accepted, load_outcome
+from caiman_pipeline.outcome import centroids, component_table, keep_accepted, load_outcome
 
 FACTS = RecordingSettings(pixel_size_um=1.5, indicator="GCaMP6f")
 
 
 def export(outcome, path, facts=FACTS):
-    table = component_table(outcome, pixel_um=facts.pixel_um(), event_height=3.0)
+    table = component_table(outcome, pixel_um=facts.pixel_um())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         write_nwb(path, outcome, table, facts=facts)
@@ -48,9 +48,13 @@ def test_roiextractors_reads_masks_traces_and_flags_of_a_non_square_recording(ma
     np.testing.assert_array_equal(masks.reshape(-1, 7), components.footprints.toarray())
     read = {name: np.asarray(values[:]) for name, values in seen.get_traces_dict().items() if values is not None}
     expected = {
-        "raw": components.denoised + components.residual, "denoised": traces.denoised, "dff": traces.dff,
-        "deconvolved": traces.deconvolved, "baseline": traces.f0,
-    }  # fmt: skip
+        "raw": traces.fluorescence,
+        "denoised": traces.denoised,
+        "dff": traces.dff,
+        "deconvolved": traces.deconvolved,
+        "baseline": traces.f0,
+        "background": traces.background,
+    }
     assert set(read) == set(expected)
     for name, values in expected.items():
         np.testing.assert_array_equal(read[name], values.T, err_msg=name)
@@ -93,9 +97,9 @@ def test_volume_has_masks_in_the_order_x_y_z_and_images_per_plane(make_outcome, 
 
 def test_soma_scores_have_no_column_where_the_classifier_was_not_run(make_outcome):
     outcome = make_outcome()
-    assert "soma_score" in component_table(outcome, pixel_um=None, event_height=3.0)
+    assert "soma_score" in component_table(outcome, pixel_um=None)
     unscored = replace(outcome.quality, soma_score=np.full_like(outcome.quality.soma_score, np.nan))
-    assert "soma_score" not in component_table(replace(outcome, quality=unscored), pixel_um=None, event_height=3.0)
+    assert "soma_score" not in component_table(replace(outcome, quality=unscored), pixel_um=None)
 
 
 @pytest.mark.parametrize("dims", [(37, 53), (5, 20, 31)])
@@ -124,14 +128,45 @@ def test_what_is_not_dff_is_not_called_so(make_outcome, tmp_path):
         ophys = file["processing/ophys"]
         assert "DfOverF" not in ophys
         np.testing.assert_array_equal(ophys["Fluorescence/Detrended/data"][()], outcome.traces.dff.T)
+        np.testing.assert_array_equal(ophys["Fluorescence/DetrendedDenoised/data"][()], outcome.traces.dff_denoised.T)
+        assert "no DF/F" in ophys["Fluorescence/Detrended"].attrs["description"]
+    over_noise = make_outcome(dff_kind="dff_over_noise")
+    export(over_noise, tmp_path / "b.nwb")
+    with h5py.File(tmp_path / "b.nwb") as file:
+        np.testing.assert_array_equal(file["processing/ophys/Fluorescence/OverNoise/data"][()], over_noise.traces.dff.T)
+
+
+def test_dff_follows_from_the_files_own_series(make_outcome, tmp_path):
+    outcome = make_outcome()
+    outcome.traces.f0[2, 30:60] = np.nan
+    export(outcome, tmp_path / "a.nwb")
+    with h5py.File(tmp_path / "a.nwb") as file:
+        series = {name: item["data"][()] for name, item in file["processing/ophys/Fluorescence"].items()}
+        relative = {name: item["data"][()] for name, item in file["processing/ophys/DfOverF"].items()}
+    demixed = outcome.components.denoised + outcome.components.residual
+    np.testing.assert_array_equal(series["Demixed"], demixed.T)
+    np.testing.assert_array_equal(series["Background"], outcome.traces.background.T)
+    f, f0 = series["RoiResponseSeries"], series["Baseline"]
+    np.testing.assert_array_equal(relative["RoiResponseSeries"][:, 0], ((f - f0) / f0)[:, 0])
+    assert np.isnan(f0[30:60, 2]).all()
+    np.testing.assert_array_equal(relative["DfOverFDenoised"], outcome.traces.dff_denoised.T)
 
 
 def test_every_series_states_its_unit_and_rate_and_none_is_called_neuropil(make_outcome, tmp_path):
     export(make_outcome(frames_per_bin=3), tmp_path / "a.nwb")
     with h5py.File(tmp_path / "a.nwb") as file:
         fluorescence = file["processing/ophys/Fluorescence"]
-        assert set(fluorescence) == {"RoiResponseSeries", "Denoised", "Deconvolved", "Baseline"}
-        for series in (*fluorescence.values(), file["processing/ophys/DfOverF/RoiResponseSeries"]):
+        relative = file["processing/ophys/DfOverF"]
+        assert set(fluorescence) == {
+            "RoiResponseSeries",
+            "Demixed",
+            "Background",
+            "Baseline",
+            "Denoised",
+            "Deconvolved",
+        }
+        assert set(relative) == {"RoiResponseSeries", "DfOverFDenoised"}
+        for series in (*fluorescence.values(), *relative.values()):
             assert series["data"].attrs["unit"]
             assert series["starting_time"].attrs["rate"] == 10.0
             assert series["starting_time"][()] == pytest.approx(1 / 30)
@@ -139,22 +174,23 @@ def test_every_series_states_its_unit_and_rate_and_none_is_called_neuropil(make_
 
 
 @pytest.mark.parametrize(
-    ("settings", "f0", "dff"),
+    ("settings", "f0"),
     [
-        ({}, "running median of the raw trace without the model's transients in a window of 40 s", "the fitted model"),
-        ({"f0_quantile": 8, "f0_window_s": 25}, "running 8 % quantile of the raw trace in a window of 25 s", "F the"),
-        ({"f0_from": "trace", "use_residuals": True}, "running quantile of the raw trace at its resting", "F the raw"),
-        ({"order": 0}, "running quantile of the raw trace at its resting level", "the fitted model without noise"),
+        ({}, "running median of Demixed without the model's transients in 40 s"),
+        ({"f0_quantile": 8, "f0_window_s": 25}, "running 8 % quantile of Demixed in 25 s"),
+        ({"f0_from": "trace"}, "running quantile of Demixed at its resting level"),
+        ({"order": 0, "dark_level": 31.5}, "running quantile of Demixed at its resting level"),
     ],
 )
-def test_baseline_and_dff_say_how_they_were_made(make_outcome, tmp_path, settings, f0, dff):
-    outcome = make_outcome()
-    traces = TraceSettings(**settings).model_dump(mode="json")
+def test_levels_say_how_they_were_made(make_outcome, tmp_path, settings, f0):
+    outcome, traces = make_outcome(), TraceSettings(**settings).model_dump(mode="json")
     export(replace(outcome, settings={**outcome.settings, "traces": traces}), tmp_path / "a.nwb")
     with h5py.File(tmp_path / "a.nwb") as file:
         ophys = file["processing/ophys"]
         assert f0 in ophys["Fluorescence/Baseline"].attrs["description"]
-        assert dff in ophys["DfOverF/RoiResponseSeries"].attrs["description"]
+        fluorescence = ophys["Fluorescence/RoiResponseSeries"].attrs["description"]
+        assert f"running median in a window of {traces['f0_window_s']:g} s" in fluorescence
+        assert f"the dark level ({traces['dark_level']:g})" in ophys["Fluorescence/Background"].attrs["description"]
 
 
 def test_csv_and_nwb_columns_are_equal(make_outcome, tmp_path):
@@ -168,7 +204,17 @@ def test_csv_and_nwb_columns_are_equal(make_outcome, tmp_path):
         assert [int(r["id"]) for r in rows] == plane["id"][()].tolist() == outcome.components.ids.tolist()
         assert [r["accepted"] == "true" for r in rows] == plane["Accepted"][()].tolist()
         assert [r["reason"] for r in rows] == list(plane["reason"].asstr()[()])
-        for name in ("snr", "r_value", "size_px", "x_um", "y_um", "baseline", "noise", "events_per_min"):
+        for name in (
+            "snr",
+            "r_value",
+            "size_px",
+            "x_um",
+            "y_um",
+            "baseline",
+            "noise",
+            "neighbours_light",
+            "events_per_min",
+        ):
             np.testing.assert_array_equal(np.array([r[name] for r in rows], np.float32), plane[name][()], err_msg=name)
         xy = np.array([[r["x_px"], r["y_px"]] for r in rows], np.float32)
         np.testing.assert_array_equal(xy, plane["ROICentroids"][()])
@@ -238,15 +284,10 @@ def test_rejected_components_can_be_left_out(make_outcome):
     )
 
 
-def test_events_are_counted_once_per_rise(make_outcome):
-    traces = make_outcome(n_components=2, n_frames=600).traces
-    denoised = np.zeros((2, 600), np.float32)
-    denoised[0, [10, 11, 12, 50, 51, 300]] = 4
-    denoised[1, 0:5] = 9
-    denoised[1, 7] = np.nan
-    rates = event_rates(replace(traces, denoised=denoised), rate_hz=30.0, height=3.0)
-    assert rates[0] == pytest.approx(9.0)
-    assert np.isnan(rates[1])
+def test_the_tables_events_are_those_of_the_traces(make_outcome):
+    outcome = make_outcome()
+    table = component_table(outcome, pixel_um=None)
+    np.testing.assert_allclose(table["events_per_min"], 60 * outcome.traces.event_rate_hz)
 
 
 def test_empty_footprint_has_no_centre(make_outcome):
@@ -281,10 +322,10 @@ def test_the_verb_writes_both_files_from_result_files(make_outcome, saved_outcom
 def test_every_key_of_the_export_changes_the_table(make_outcome, saved_outcome, tmp_path):
     paths = saved_outcome(make_outcome(), tmp_path)
     tables = []
-    for settings in ({}, {"event_height": 8.0}, {"include_rejected": False}):
+    for settings in ({}, {"include_rejected": False}):
         run_export(paths, tmp_path, **settings)
         tables.append((tmp_path / "o.csv").read_text())
-    assert len(set(tables)) == 1 + len(ExportSettings.model_fields) == 3
+    assert len(set(tables)) == 1 + len(ExportSettings.model_fields) == 2
 
 
 def test_loaded_outcome_is_the_saved_one(make_outcome, saved_outcome, tmp_path):
@@ -302,7 +343,7 @@ def test_loaded_outcome_is_the_saved_one(make_outcome, saved_outcome, tmp_path):
 
 def test_failed_write_leaves_nothing(make_outcome, tmp_path):
     outcome = make_outcome()
-    table = component_table(outcome, pixel_um=None, event_height=3.0)
+    table = component_table(outcome, pixel_um=None)
     broken = replace(outcome, images={"mean": outcome.images["mean"]})
     with pytest.raises(KeyError):
         write_nwb(tmp_path / "a.nwb", broken, table, facts=FACTS)

@@ -80,7 +80,7 @@ def test_viewer_gets_every_trace_to_within_one_step(make_outcome):
         raw, denoised = decode(payload, row)
         step = (payload["high"][row] - payload["low"][row]) / 254
         np.testing.assert_allclose(raw, outcome.traces.dff[row], atol=step)
-        np.testing.assert_allclose(denoised, outcome.traces.denoised[row] / 100, atol=step)
+        np.testing.assert_allclose(denoised, outcome.traces.dff_denoised[row], atol=step)
 
 
 def test_viewer_shows_gaps_where_there_is_no_dff(make_outcome):

@@ -14,7 +14,7 @@ from caiman_pipeline.cli import report as report_verb
 from caiman_pipeline.cli.main import run_verb
 from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.config.report import ReportSettings
-from caiman_pipeline.joblogs import JobLog, StageCost
+from caiman_pipeline.joblogs import JobLog, StageCost, read_logs
 from caiman_pipeline.report import figures
 from caiman_pipeline.report.page import History, build_page, collect_warnings, why_empty
 
@@ -56,7 +56,8 @@ def with_motion(outcome):
 
 
 CASES = {
-    "plane": {}, "volume": {"dims": (5, 20, 31)}, "deep volume": {"dims": (30, 20, 31)}, "detrended": {"dff_kind": "x"},
+    "plane": {}, "volume": {"dims": (5, 20, 31)}, "deep volume": {"dims": (30, 20, 31)},
+    "detrended": {"dff_kind": "detrended"},
     "nothing found": {"n_components": 0}, "nothing found in a volume": {"n_components": 0, "dims": (5, 20, 31)},
     "one": {"n_components": 1}, "two frames": {"n_frames": 2}, "binned": {"frames_per_bin": 3},
 }  # fmt: skip
@@ -133,6 +134,22 @@ def test_warnings_of_all_stages_are_shown_once(make_outcome):
     ]
     assert collect_warnings(outcome, logs) == [f"inspect: {text}", "motion_correct: too far"]
     assert collect_warnings(outcome, []) == [f"inspect: {text}"]
+
+
+def test_accepted_cells_without_dff_are_a_warning(make_outcome, saved_outcome, tmp_path):
+    outcome = make_outcome()
+    dff, flags = outcome.traces.dff.copy(), [""] * 7
+    for row in (0, 4, 5):
+        flags[row] = "gap f0_invalid"
+        dff[row, : 130 if row == 4 else 20] = np.nan
+    found = replace(outcome, traces=replace(outcome.traces, dff=dff, flags=tuple(flags)))
+    whole, part = collect_warnings(found, [])[1:]
+    assert whole.startswith("traces: accepted cells with no DF/F: 1 (id 14). F0 is not above the noise")
+    assert part.startswith("traces: accepted cells with no DF/F in some frames: 1 (id 17). ")
+    html = run_report(saved_outcome(with_motion(found), tmp_path), tmp_path)
+    assert len(json.loads((tmp_path / "o.json").read_text())["warnings"]) == 3
+    assert "accepted cells with no DF/F in some frames: 1" in html
+    assert [len(log.warnings) for log in read_logs(tmp_path / "logs")] == [2], "the summary counts what logs warn of"
 
 
 def test_settings_of_stages_that_share_them_are_listed_once(make_outcome):

@@ -10,7 +10,7 @@ from spike_trains import simulate, smooth_correlation
 
 from caiman_pipeline.config.traces import TraceSettings
 from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.traces.activity import event_heights, infer_activity, infer_block, points_down, timing_from
+from caiman_pipeline.traces.activity import events_of, infer_activity, infer_block, points_down, timing_from
 
 TIMING = timing_from(30.0, 0.6)
 
@@ -218,12 +218,97 @@ def test_binned_traces_have_a_lower_rate():
     assert timing_from(30.0, 0.5, frames_per_bin=3).frame_rate_hz == 10.0
 
 
-def test_events_are_rises_of_at_least_three_times_the_noise():
+def test_events_are_rises_of_at_least_so_many_times_the_noise():
     calcium = np.zeros((3, 300), np.float32)
     for start, height in ((50, 4.0), (120, 2.0), (200, 8.0)):
         calcium[0, start:] += height * np.exp(-np.arange(300 - start) / 8.0)
+    calcium[0, 250:] = np.nan
     calcium[1] = np.nan
-    counts, heights = event_heights(calcium, np.ones(3, np.float32))
-    np.testing.assert_array_equal(counts, [2, 0, 0])
+    rates, heights = events_of(calcium, np.ones(3, np.float32), height=3.0, frame_rate_hz=30.0)
+    np.testing.assert_allclose(rates, [2 / 250 * 30, np.nan, 0], rtol=1e-6)
     assert heights[0] == pytest.approx(6.0, rel=0.02)
     assert np.isnan(heights[1:]).all()
+    fewer, _ = events_of(calcium, np.ones(3, np.float32), height=6.0, frame_rate_hz=30.0)
+    assert fewer[0] == pytest.approx(1 / 250 * 30)
+    unknown, _ = events_of(calcium, np.full(3, np.nan), height=3.0, frame_rate_hz=30.0)
+    assert np.isnan(unknown).all()
+
+
+ORDERS = pytest.mark.parametrize("order", [0, 1, 2])
+
+
+@ORDERS
+@pytest.mark.parametrize("linear_range", [0.0, 3.0, 20.0])
+def test_the_smallest_event_is_in_the_unit_of_the_activity(order, linear_range):
+    """Linearised or not, and as few events as asked for are dropped."""
+    traces, _, _ = fluorescence(n_traces=4, noise=0.2)
+    for s_min in (1.0, 2.5):
+        events = infer(traces, order=order, penalty="l0", s_min=s_min, linear_range=linear_range).deconvolved
+        sizes = events[events > 0]
+        assert s_min * (1 - 1e-4) <= sizes.min() < 1.4 * s_min
+    events = infer(traces, order=order, penalty="l0", s_min=1e4, linear_range=linear_range).deconvolved
+    assert not events.any()
+
+
+def test_a_smallest_event_in_noise_is_in_the_traces_noise():
+    traces, _, _ = fluorescence(n_traces=4, noise=0.2)
+    result = infer(traces, order=1, penalty="l0", s_min=-12.0, linear_range=3.0)
+    smallest = 12 * result.noise * np.sqrt(1 - result.ar[:, 0])
+    for k in range(4):
+        sizes = result.deconvolved[k][result.deconvolved[k] > 0]
+        assert smallest[k] * (1 - 1e-4) <= sizes.min() < 1.6 * smallest[k]
+
+
+@ORDERS
+def test_activity_is_never_negative_and_an_order_without_dynamics_finds_the_spikes(order):
+    traces, spikes, _ = fluorescence(drift=20.0)
+    traces[1, 300:320] = np.nan
+    result = infer(traces, order=order)
+    assert np.nanmin(result.deconvolved) == 0
+    for k in (0, 2):
+        assert smooth_correlation(result.deconvolved[k], spikes[k], 4) > (0.55 if order == 0 else 0.9)
+
+
+@ORDERS
+@pytest.mark.parametrize("linear_range", [0.0, 20.0])
+@pytest.mark.parametrize("window_s", [0.0, 40.0])
+def test_a_baseline_that_is_not_negative_stays_so_with_all_that_is_taken_off_the_trace(order, linear_range, window_s):
+    """Of a trace around zero, as demixed ones are, only what is above zero is activity."""
+    traces, _, _ = fluorescence(n_traces=2)
+    low = (traces - traces.mean(1, keepdims=True)).astype(np.float32)
+    options = {"order": order, "linear_range": linear_range, "detrend_window_s": window_s}
+    free, bounded = (infer(low, baseline=b, **options) for b in ("free", "nonnegative"))
+    assert (free.baseline < 0).all()
+    assert (bounded.baseline >= 0).all()
+    assert not np.array_equal(bounded.deconvolved, free.deconvolved)
+    if order:
+        assert (bounded.denoised.mean(1) < free.denoised.mean(1)).all()
+    model = infer_block(low, TraceSettings(baseline="nonnegative", **options), TIMING, threads=1).fluorescence
+    assert model.min() > -1e-3
+    above = infer(traces, baseline="nonnegative", **options)
+    np.testing.assert_allclose(above.deconvolved, infer(traces, **options).deconvolved, atol=1e-3)
+
+
+@pytest.mark.parametrize("linear_range", [0.0, 5.0])
+def test_a_fixed_baseline_is_in_the_traces_unit(linear_range):
+    traces, _, _ = fluorescence(n_traces=2)
+    options = {"baseline": "fixed", "detrend_window_s": 0.0, "linear_range": linear_range}
+    result = infer(traces, baseline_level=30.0, **options)
+    np.testing.assert_allclose(result.baseline, 30.0, rtol=1e-6)
+    fitted = (result.denoised * (traces - 30)).sum(1) / (result.denoised**2).sum(1)
+    if linear_range:
+        np.testing.assert_allclose(fitted, 1.0, atol=0.05)
+    detrended = infer(traces, baseline_level=1.0, **{**options, "detrend_window_s": 40.0})
+    np.testing.assert_allclose(detrended.baseline, traces.min(1) + 1.0, atol=4.0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"method": "convex", "penalty": "l0"}, "penalty `l1` only"),
+        ({"polarity": -1, "baseline": "nonnegative"}, "above the activity"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(wrong, message):
+    with pytest.raises(ValidationError, match=message):
+        TraceSettings(**wrong)

@@ -11,7 +11,7 @@ from scipy.sparse import csc_matrix, csr_matrix
 from caiman_pipeline.io.results import load_result, save_result
 from caiman_pipeline.io.rows import StoredRows
 from caiman_pipeline.traces import dff
-from caiman_pipeline.traces.dff import DffMethod, background_under, relative_fluorescence
+from caiman_pipeline.traces.dff import DffMethod, background_under, relative_fluorescence, slow_level
 from caiman_pipeline.types import Background
 
 PLAIN = DffMethod(kind="dff", window_frames=600, quantile=None, fast=False)
@@ -32,7 +32,13 @@ def fluorescence(f0, noise=1.0, seed=0):
 def relate(traces, method=PLAIN, background=None, noise=1.0, model=None, transients=None):
     under = np.zeros_like(traces) if background is None else background
     return relative_fluorescence(
-        traces, under, np.full(len(traces), noise), method, model=model, transients=transients, threads=1
+        traces,
+        under,
+        np.full(len(traces), noise),
+        method,
+        model=traces if model is None else model,
+        transients=transients,
+        threads=1,
     )
 
 
@@ -73,8 +79,10 @@ def test_level_that_is_not_positive_gives_nan_and_a_mark(level):
     traces = fluorescence(100.0) - 100.0 + level
     result = relate(traces.astype(np.float32))
     assert result.invalid.all()
-    assert np.isnan(result.values).all()
-    assert np.isfinite(result.f0).all()
+    for related in (result.values, result.denoised, result.f0):
+        assert np.isnan(related).all()
+    np.testing.assert_array_equal(result.fluorescence, traces.astype(np.float32))
+    assert np.isfinite(relate(traces.astype(np.float32), replace(PLAIN, kind="detrended")).f0).all()
 
 
 def test_only_the_frames_without_a_level_are_nan():
@@ -83,6 +91,7 @@ def test_only_the_frames_without_a_level_are_nan():
     result = relate(traces, replace(PLAIN, window_frames=200))
     assert np.isfinite(result.values[0, :1800]).all()
     assert np.isnan(result.values[0, 2200:]).all()
+    np.testing.assert_array_equal(np.isnan(result.f0), np.isnan(result.values))
     assert result.invalid[0]
 
 
@@ -144,19 +153,56 @@ def test_without_background_one_photon_traces_are_detrended_not_divided():
     assert not detrended.invalid.any()
 
 
-def test_model_takes_the_place_of_the_noisy_trace_above_the_same_level():
+def bright_and_noisy():
+    """Return a trace around zero, as demixed ones are, and a strong background with a slow and a fast part."""
+    rng, frames = np.random.default_rng(3), np.arange(3000)
+    traces = fluorescence(20.0) - 30.0
+    under = 2000.0 * np.exp(-frames / 8000) + 150 * rng.standard_normal(3000)
+    return traces, under[None].astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", ["dff", "detrended", "dff_over_noise"])
+def test_what_is_related_is_made_of_the_very_series(kind):
+    traces, under = bright_and_noisy()
+    traces[0, 400:420] = np.nan
+    method = replace(PLAIN, kind=kind)
+    result = relate(traces, method, background=under, noise=2.0)
+    assert np.nanmedian(result.fluorescence) > 0
+    np.testing.assert_array_equal(result.fluorescence, traces + slow_level(under, method, threads=1))
+    unit = {"dff": result.f0, "detrended": 1, "dff_over_noise": 2}[kind]
+    np.testing.assert_array_equal(result.values, (result.fluorescence - result.f0) / unit)
+    np.testing.assert_array_equal(np.isnan(result.values), np.isnan(traces))
+
+
+def test_slow_light_enters_the_fluorescence_and_fast_light_does_not():
+    traces, under = bright_and_noisy()
+    result = relate(traces, background=under)
+    level = result.fluorescence - traces
+    np.testing.assert_allclose(level[0], 2000.0 * np.exp(-np.arange(3000) / 8000), rtol=0.03)
+    assert np.diff(level).std() < 0.02 * np.diff(under).std()
+    quiet = relate(traces, background=np.zeros_like(under), method=replace(PLAIN, kind="detrended"))
+    above = result.fluorescence - result.f0
+    np.testing.assert_allclose(above, quiet.values, atol=1e-3)
+
+
+def test_the_model_is_related_to_the_same_level_beside_the_noisy_trace():
     traces, clean = fluorescence(100.0), fluorescence(100.0, noise=0.0)
-    raw, model = relate(traces), relate(traces, model=clean)
-    np.testing.assert_array_equal(raw.f0, model.f0)
-    assert model.values[0, 150:300].std() < 0.3 * raw.values[0, 150:300].std()
-    assert np.corrcoef(raw.values[0], model.values[0])[0, 1] > 0.98
+    result = relate(traces, model=clean)
+    np.testing.assert_array_equal(result.values, relate(traces).values)
+    assert result.denoised[0, 150:300].std() < 0.3 * result.values[0, 150:300].std()
+    assert np.corrcoef(result.values[0], result.denoised[0])[0, 1] > 0.98
+    np.testing.assert_array_equal(result.denoised, (clean - result.f0) / result.f0)
 
 
-def test_gaps_stay_gaps():
-    traces = fluorescence(100.0)
-    traces[0, 700:760] = np.nan
-    result = relate(traces)
-    np.testing.assert_array_equal(np.isnan(result.values[0]), np.isnan(traces[0]))
+def test_gaps_stay_gaps_and_do_not_spread():
+    traces, under = bright_and_noisy()
+    whole = relate(traces, background=under)
+    traces[0, 700:760], under[0, 710:760] = np.nan, np.nan
+    result = relate(traces, background=under, model=np.where(np.isnan(traces), np.nan, traces))
+    for related in (result.values, result.denoised, result.fluorescence):
+        np.testing.assert_array_equal(np.isnan(related), np.isnan(traces))
+    assert np.isfinite(result.f0).all()
+    np.testing.assert_allclose(result.f0, whole.f0, rtol=0.02)
     assert not result.invalid.any()
 
 

@@ -181,13 +181,34 @@ def test_automatic_s_min_keeps_the_residual_within_the_noise_and_few_events(orde
     assert smooth_correlation(result.deconvolved[0], spikes[0]) > 0.85
 
 
-def test_without_dynamics_nothing_is_clipped_unless_the_baseline_is_bounded():
-    traces = np.random.default_rng(0).standard_normal((2, 200)).astype(np.float32)
-    free = deconvolve(traces, method(0, baseline="free"))
-    np.testing.assert_array_equal(free.denoised, traces)
-    bounded = deconvolve(traces, method(0, baseline="nonnegative"))
-    np.testing.assert_array_equal(bounded.denoised, np.maximum(traces, 0))
-    assert free.ar.shape == (2, 0)
+@pytest.mark.parametrize("penalty", ["l1", "l0", "nonnegative"])
+@pytest.mark.parametrize("baseline", ["free", "nonnegative", "fixed"])
+def test_without_dynamics_activity_is_calcium_and_never_negative(penalty, baseline):
+    traces, _, calcium = simulate(1, level=0.3)
+    traces[0, 40:50] = np.nan
+    given = {"noise": np.full(3, NOISE), "baseline": np.full(3, 0.3)}
+    result = deconvolve(traces, method(0, penalty=penalty, baseline=baseline), **given)
+    np.testing.assert_array_equal(result.deconvolved, result.denoised)
+    np.testing.assert_array_equal(np.isnan(result.deconvolved), np.isnan(traces))
+    assert np.nanmin(result.deconvolved) == 0
+    assert result.ar.shape == (3, 0)
+    assert np.corrcoef(result.denoised[1], calcium[1])[0, 1] > 0.7
+    if baseline == "fixed":
+        np.testing.assert_allclose(result.baseline, 0.3, rtol=1e-6)
+
+
+def test_without_dynamics_penalty_noise_and_smallest_event_do_what_they_do_with_them():
+    traces, _, _ = simulate(1)
+    noise = np.full(3, NOISE)
+    free = deconvolve(traces, method(0, baseline="free"), noise=noise)
+    residual = traces - free.denoised - free.baseline[:, None]
+    np.testing.assert_allclose(np.sqrt((residual.astype(float) ** 2).mean(1)), NOISE, rtol=1e-5)
+    bounded = deconvolve(traces, method(0, penalty="nonnegative", baseline="fixed"), noise=noise, baseline=np.ones(3))
+    np.testing.assert_allclose(bounded.denoised, np.maximum(traces - 1, 0), atol=1e-6)
+    first = traces.copy()
+    first[:, 0] = 1.3
+    events = deconvolve(first, method(0, penalty="l0", s_min=0.5), noise=noise).deconvolved
+    assert events[events > 0].min() >= 0.5 * (1 - 1e-6)
 
 
 @BOTH

@@ -43,19 +43,39 @@ def test_fluorescence_is_what_was_linearised():
     np.testing.assert_allclose(fluorescence_of(linearise(traces, noise, 20.0), noise, 20.0), traces, rtol=1e-4)
 
 
+ANY = (-np.inf, np.inf)
+
+
 def test_model_is_fitted_to_the_trace_by_gain_and_offset():
     rng = np.random.default_rng(0)
     model = rng.random((3, 400))
     traces = 2.5 * model + np.array([[1.0], [-4.0], [7.0]])
     model[0, 50:90] = np.nan
-    gain, offset = fit_to_trace(model, traces)
+    gain, offset = fit_to_trace(model, traces, offsets=ANY)
     np.testing.assert_allclose(gain, 2.5)
     np.testing.assert_allclose(offset, [1.0, -4.0, 7.0])
 
 
+def test_gain_is_fitted_anew_where_the_offset_is_held_and_the_offset_alone_where_the_gain_is():
+    rng = np.random.default_rng(0)
+    model = rng.random((3, 400))
+    traces = 2.5 * model + np.array([[1.0], [-4.0], [7.0]])
+    gain, offset = fit_to_trace(model, traces, offsets=(0.0, np.inf))
+    np.testing.assert_allclose(offset, [1.0, 0.0, 7.0], atol=1e-9)
+    np.testing.assert_allclose(gain[[0, 2]], 2.5)
+    assert gain[1] == 1.0, "nothing of the trace is above its lowest level"
+    gain, offset = fit_to_trace(model, traces, offsets=(2.0, 2.0))
+    np.testing.assert_array_equal(offset, 2.0)
+    expected = (model * (traces - 2)).sum(1) / (model**2).sum(1)
+    np.testing.assert_allclose(gain[[0, 2]], expected[[0, 2]])
+    gain, offset = fit_to_trace(model, traces, offsets=ANY, gain=np.array([2.5, 2.0, 1.0]))
+    np.testing.assert_array_equal(gain, [2.5, 2.0, 1.0])
+    np.testing.assert_allclose(offset, traces.mean(1) - gain * model.mean(1))
+
+
 def test_flat_or_opposed_model_keeps_its_size():
     traces = np.random.default_rng(0).random((2, 100))
-    gain, offset = fit_to_trace(np.stack([np.zeros(100), -traces[1]]), traces)
+    gain, offset = fit_to_trace(np.stack([np.zeros(100), -traces[1]]), traces, offsets=ANY)
     np.testing.assert_array_equal(gain, 1.0)
     assert offset[0] == pytest.approx(traces[0].mean())
 

@@ -101,9 +101,29 @@ def test_nwb_series_with_its_rate_and_ids(tmp_path, traces):
 
 def test_nwb_with_several_series_asks_which(tmp_path, traces):
     save_nwb(tmp_path / "a.nwb", traces[0], 20.0, names=("Raw", "Neuropil"))
-    with pytest.raises(PipelineError, match=r"--series.*Neuropil, Raw"):
+    with pytest.raises(PipelineError, match=r"--series.*Fluorescence/Neuropil, Fluorescence/Raw"):
         read(tmp_path / "a.nwb")
     assert read(tmp_path / "a.nwb", series="Raw").traces.shape == (3, 900)
+
+
+def test_nwb_series_that_share_a_name_are_told_apart_by_their_container(make_outcome, tmp_path):
+    from caiman_pipeline.config.recording import RecordingSettings
+    from caiman_pipeline.nwb.write import write_nwb
+    from caiman_pipeline.outcome import component_table
+
+    outcome, path = make_outcome(), tmp_path / "a.nwb"
+    write_nwb(path, outcome, component_table(outcome, pixel_um=None), facts=RecordingSettings())
+    with pytest.raises(PipelineError, match=r"2 .* 'RoiResponseSeries': .*DfOverF/RoiResponseSeries, Fluorescence/Roi"):
+        read(path, series="RoiResponseSeries")
+    with pytest.raises(PipelineError, match=r"no ROI response series 'Rubbish': .* There: DfOverF/DfOverFDenoised, "):
+        read(path, series="Rubbish")
+    for name, expected in (
+        ("DfOverF/RoiResponseSeries", outcome.traces.dff),
+        ("Fluorescence/RoiResponseSeries", outcome.traces.fluorescence),
+        ("Demixed", outcome.components.denoised + outcome.components.residual),
+        ("DfOverFDenoised", outcome.traces.dff_denoised),
+    ):
+        np.testing.assert_array_equal(read(path, series=name).traces, expected)
 
 
 @pytest.mark.parametrize(
