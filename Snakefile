@@ -45,6 +45,7 @@ rule all:
 
 onstart:
     clear_the_way()
+    start_watch()
 
 
 onsuccess:

@@ -18,15 +18,18 @@ from caiman_pipeline.joblogs import (
     ON_STORE,
     STAGE_ORDER,
     JobLog,
+    SchedulerWord,
     failure_logs,
     in_order,
     read_benchmark,
     read_failure,
     read_logs,
+    scheduler_words,
 )
 
 STATES = ("ok", "ok_empty", "failed", "waiting")
-SILENT = "the job was killed without a word"
+SILENT = "the job was ended without a word"
+NOT_STARTED = "the job ended before it wrote to its log, or never started"
 # A job that had come so close to the memory that it was granted was most likely killed for it; the last step is unseen.
 CLOSE = 0.5
 END_STAGES = ("export_nwb", "report")
@@ -64,7 +67,8 @@ def collect_states(results: Path, recordings: Iterable[str], *, ended: bool = Fa
 def recording_state(folder: Path, recording: str, *, ended: bool = False) -> RecordingState:
     """Find out how far a recording has come: a failure first, then a job that died, then whether all is there."""
     logs = read_logs(folder / "logs")
-    running = [log.path for log in logs if not ended and log.is_running()]
+    told = scheduler_words(folder / "logs")
+    running = [log.path for log in logs if not ended and log.is_running() and log.path not in told]
     known = RecordingState(
         recording=recording,
         state="waiting",
@@ -72,7 +76,7 @@ def recording_state(folder: Path, recording: str, *, ended: bool = False) -> Rec
         seconds=round(sum(read_benchmark(p)[0] for p in (folder / "benchmarks").glob("*.tsv")), 2),
         warnings=len({text for log in logs for text in log.warnings}),
     )
-    failure = _first_failure(folder / "logs", [log for log in logs if log.path not in running])
+    failure = _first_failure(folder / "logs", [log for log in logs if log.path not in running], told)
     if failure is not None:
         stage, reason, log = failure
         return replace(known, state="failed", stage=stage, reason=reason, log=log)
@@ -91,31 +95,49 @@ def recording_state(folder: Path, recording: str, *, ended: bool = False) -> Rec
     )
 
 
-def _first_failure(folder: Path, logs: list[JobLog]) -> tuple[str, str, str] | None:
-    """Return stage, reason and log of the earliest failure that no later success has overtaken."""
+def _first_failure(folder: Path, logs: list[JobLog], told: dict[Path, SchedulerWord]) -> tuple[str, str, str] | None:
+    """Return stage, reason and log of the earliest failure that no later success has overtaken.
+
+    ``told`` is what the scheduler says of jobs, as ``scheduler_words`` returns it.
+    """
     recorded = failure_logs(folder)
     silent = {log.path: log for log in logs if not log.finished and log.path not in recorded}
-    places = {path.name: path for path in (*recorded, *silent)}
+    places = {path.name: path for path in (*recorded, *told, *silent)}
     for name in in_order(places):
-        path = places[name]
-        stage = name.split(".", 1)[0]
-        source = recorded.get(path, path)
-        if _overtaken(stage, source.stat().st_mtime_ns, logs):
-            continue
-        if path in recorded:
-            reason = read_failure(source).get("reason", SILENT)
-        else:
-            reason = silent[path].error or _why_silent(silent[path])
-        return stage, reason, str(path)
+        path, stage = places[name], name.split(".", 1)[0]
+        source, word = recorded.get(path, path), told.get(path)
+        times = [word.time_ns] if word else []
+        times += [source.stat().st_mtime_ns] if source.exists() else []
+        if not _overtaken(stage, max(times), logs):
+            own = read_failure(source).get("reason", SILENT) if path in recorded else _last_words(silent.get(path))
+            elsewhere = word is not None and word.started and not own
+            return stage, _reason(own, word), word.log if word and elsewhere else str(path)
     return None
 
 
+def _last_words(log: JobLog | None) -> str:
+    """Return what a log without a record of its failure says of how its job ended; nothing where none was written."""
+    if log is None or log.path.stat().st_size == 0:
+        return ""
+    return log.error or _why_silent(log)
+
+
+def _reason(own: str, word: SchedulerWord | None) -> str:
+    """Put together what a job says of its end (nothing, where it did not start) and what the scheduler says of it."""
+    if word is None:
+        return own or f"{NOT_STARTED}. Look for the reason in Snakemake's output (.snakemake/log)"
+    if not word.started:
+        return word.says  # of a refused job; what it had said is of an earlier attempt
+    if not own:
+        return f"{NOT_STARTED} ({word.says})"
+    return own if word.says.endswith("FAILED") else f"{own} ({word.says})"
+
+
 def _why_silent(log: JobLog) -> str:
-    """Say what a job had that was killed without a word, and what it needs if that was memory."""
+    """Say what a job had whose log breaks off, and what it needs if that was memory."""
     if not log.granted_mb or log.memory_mb < CLOSE * log.granted_mb:
-        return (
-            f"{SILENT}, at {log.memory_mb:.0f} MB: by hand, by the machine or for memory" if log.memory_mb else SILENT
-        )
+        reached = f", at {log.memory_mb:.0f} MB" if log.memory_mb else ""
+        return f"{SILENT}{reached}: by hand, by the machine, for memory, or it crashed; which is not known"
     return (
         f"{SILENT}, probably out of memory: it was granted {log.granted_mb:.0f} MB and had reached "
         f"{log.memory_mb:.0f} MB. Give it {2 * log.granted_mb:.0f} MB: run again with `--set-resources "

@@ -151,6 +151,37 @@ def failure_logs(folder: Path) -> dict[Path, Path]:
     return {folder / f"{record.name.removesuffix('.failed.json')}.log": record for record in records}
 
 
+def scheduler_record(log: Path) -> Path:
+    """Return where is kept what the scheduler says of a job that failed: beside its log, gone when the job starts."""
+    return log.with_name(f"{log.name.removesuffix('.log')}.scheduler.json")
+
+
+@dataclass(frozen=True)
+class SchedulerWord:
+    """What the scheduler says of a failed job, when (ns since 1970), and its own log of the job, if it started one."""
+
+    says: str
+    time_ns: int
+    log: str
+
+    @property
+    def started(self) -> bool:
+        """Whether the job was started at all, or else refused."""
+        return bool(self.log)
+
+
+def scheduler_words(folder: Path) -> dict[Path, SchedulerWord]:
+    """Return what the scheduler says of failed jobs in a folder of logs, by the job's log; not of those done since."""
+    found = {}
+    for record in folder.glob("*.scheduler.json"):
+        log = folder / f"{record.name.removesuffix('.scheduler.json')}.log"
+        when = record.stat().st_mtime_ns
+        if not (log.exists() and log.stat().st_mtime_ns > when and read_log(log).finished):
+            told = read_failure(record)
+            found[log] = SchedulerWord(told.get("says", ""), when, told.get("log", ""))
+    return found
+
+
 def read_failure(record: Path) -> dict[str, str]:
     """Read the record of a failed job: stage, reason, log; empty if it is damaged."""
     return {k: str(v) for k, v in _json_object(record.read_text(encoding="utf-8", errors="replace")).items()}

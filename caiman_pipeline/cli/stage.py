@@ -14,6 +14,7 @@ from pathlib import Path
 from caiman_pipeline import __version__
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.traffic import TRAFFIC
+from caiman_pipeline.joblogs import scheduler_record
 from caiman_pipeline.parallel import available_cores, limit_library_threads
 from caiman_pipeline.provenance import kept_ledger
 from caiman_pipeline.watch import StoppedError, peak_memory_mb, watched
@@ -42,6 +43,7 @@ def stage_job(stage: str, args: argparse.Namespace) -> Iterator[int]:
     _open_log(args.log)
     if args.log:
         failure_record(args.log).unlink(missing_ok=True)
+        scheduler_record(args.log).unlink(missing_ok=True)
     log.info("%s: caiman_pipeline %s, %d threads", stage, __version__, threads)
     if getattr(args, "settings", None):
         log.info("settings %s", args.settings)

@@ -12,7 +12,10 @@ from caiman_pipeline.checking import unwritable
 from caiman_pipeline.config.root import load_config
 from caiman_pipeline.config.sheet import MOTION_FILE, load_sheet
 from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.live import RunWatch
 from snakemake.common import overwrite_function_params
+from snakemake.jobs import GroupJob
+from snakemake.logging import logger
 from snakemake.resources import Resource
 
 # A thousand recordings are some million objects that stay: looking through them for garbage took an eighth of the time.
@@ -262,6 +265,33 @@ def minutes(stage):
     return predict
 
 
+class Watch:
+    """What follows the run while it goes; nothing where jobs' logs are on an object store, or in a job's process."""
+
+    handler = None
+
+
+def start_watch():
+    """Before the first job: keep the summary up to date, and note what the scheduler says of jobs that fail."""
+    if (
+        workflow.is_main_process
+        and not workflow.storage_settings.default_storage_provider
+    ):
+        Watch.handler = RunWatch(Path(CONFIG.paths.results), list(RECORDINGS))
+        logger.addHandler(Watch.handler)
+        # Snakemake leaves out what an executor says of a group of jobs that failed.
+        GroupJob.log_error = with_message(GroupJob.log_error)
+
+
+def with_message(log_error):
+    """A group's ``log_error`` that hands the executor's message on to who follows the log."""
+
+    def log_with_message(self, msg=None, aux_logs=None, **kwargs):
+        return log_error(self, msg=msg, aux_logs=aux_logs, said=msg, **kwargs)
+
+    return log_with_message
+
+
 def clear_the_way():
     """Before the first job: end what an earlier run, killed, has left running on the cluster."""
     if workflow.is_main_process and workflow.executor_plugin.name == "slurm":
@@ -276,6 +306,9 @@ def clear_the_way():
 
 def write_summary():
     """List every recording as ok, ok_empty, failed or waiting, whether or not the run succeeded."""
+    if Watch.handler:
+        logger.removeHandler(Watch.handler)
+        Watch.handler.close()
     command = [
         sys.executable,
         "-m",
