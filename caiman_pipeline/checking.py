@@ -78,7 +78,9 @@ def check_run(config: Path | None, sheet: Path | None, *, files: bool, dandi: bo
     recordings, problems = read_sheet(path, settings)
     checks = tuple(check_recording(r) if files else _unopened(r) for r in recordings.values())
     if dandi:
-        checks = tuple(replace(c, remarks=_for_archive(recordings[c.name].config.recording)) for c in checks)
+        checks = tuple(
+            replace(c, remarks=(*c.remarks, *_for_archive(recordings[c.name].config.recording))) for c in checks
+        )
     to_do = recordings_to_do(settings, (c.name for c in checks))
     needed = sum(c.disk_mb for c in checks if c.name in to_do)
     rows = tuple(f"{path}, {p}" for p in problems)
@@ -118,8 +120,8 @@ def recordings_to_do(config: Config, names: Iterable[str]) -> set[str]:
 
 def check_recording(recording: Recording) -> RecordingCheck:
     """Open a recording's files and hold them against its settings."""
-    from caiman_pipeline.io.readers import require_past
-    from caiman_pipeline.planning import disk_mb, size_of_files
+    from caiman_pipeline.io.readers import open_movie_files, require_past
+    from caiman_pipeline.planning import disk_mb, size_of_movie
     from caiman_pipeline.types import Reading
 
     facts = recording.config.recording
@@ -128,7 +130,8 @@ def check_recording(recording: Recording) -> RecordingCheck:
     try:
         files = recording.files() or list(recording.patterns)
         require_past(files)
-        size = size_of_files(files, Reading.of(facts))
+        movie = open_movie_files(files, Reading.of(facts))
+        size = size_of_movie(movie)
         lengths = _lengths(recording, len(size.dims))
         problems = [
             *_contradictions(files, facts),
@@ -145,7 +148,7 @@ def check_recording(recording: Recording) -> RecordingCheck:
     disk = sum(disk_mb(size).values())
     shape = " x ".join(map(str, size.dims))
     found = f"{len(files)} file(s), {size.n_frames} frames of {shape}, {facts.frame_rate_hz:g} Hz; {disk / 1e3:.1f} GB"
-    return RecordingCheck(recording.id, found, tuple(problems), disk)
+    return RecordingCheck(recording.id, found, tuple(problems), disk, movie.notes)
 
 
 def _contradictions(files: list[str], facts: RecordingSettings) -> list[str]:
@@ -156,7 +159,7 @@ def _contradictions(files: list[str], facts: RecordingSettings) -> list[str]:
     given = FileMetadata(facts.frame_rate_hz, pixel, facts.plane_spacing_um)
     problems: dict[str, str] = {}
     for path in files:
-        stated = read_metadata(path, facts.dataset)
+        stated = read_metadata(path, facts.dataset).every_nth_plane(facts.plane_step())
         for name in contradictions(given, stated):
             said = f"`{name}` is {as_text(getattr(given, name))}, but {path} says {as_text(getattr(stated, name))}"
             order = " (rows x columns)" if " x " in said else ""

@@ -101,7 +101,7 @@ def inspect_recording(
         channel=reading.channel,
         planes=reading.planes,
     )
-    return replace(info, warnings=(*_warnings(info), *border_warnings(info, stats.depths))), stats
+    return replace(info, warnings=(*movie.notes, *_warnings(info), *border_warnings(info, stats.depths))), stats
 
 
 def _identify(path: str, n_frames: int) -> SourceFile:

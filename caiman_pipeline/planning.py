@@ -21,6 +21,7 @@ from caiman_pipeline.types import Dims, Reading
 
 if TYPE_CHECKING:
     from caiman_pipeline.config.sheet import Recording
+    from caiman_pipeline.io.readers import RawMovie
 
 PIXELS_PER_CELL = 500
 # Raw frames are read in chunks of 16 MiB.
@@ -265,5 +266,9 @@ def size_of_files(files: list[str], reading: Reading) -> MovieSize:
 
     if not files:
         raise PipelineError("no files found. Check the `files` column of the recordings sheet.")
-    movie = open_movie_files(files, reading)
+    return size_of_movie(open_movie_files(files, reading))
+
+
+def size_of_movie(movie: RawMovie) -> MovieSize:
+    """Return the size of a recording that was opened."""
     return MovieSize(movie.n_frames, movie.dims, movie.dtype.itemsize)

@@ -177,6 +177,11 @@ class RecordingSettings(Section):
         absent = {name for name, value in self if value is None}
         return [n for n in ARCHIVE_NEEDS if n in absent], [n for n in ARCHIVE_LIKES if n in absent]
 
+    def plane_step(self) -> int:
+        """Return every how many planes one is read: the distance between planes is that of the planes read."""
+        numbers = [int(n) for n in re.findall(r"\d+", self.planes or "")]
+        return numbers[1] - numbers[0] if "," in (self.planes or "") and "-" not in (self.planes or "") else 1
+
     def known(self, name: str) -> Any:
         """Return a fact that a stage cannot do without.
 

@@ -12,6 +12,9 @@ from typing import Any
 import tifffile
 
 from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.io.ome import ome_head
+from caiman_pipeline.io.scanimage import is_fast_stack, n_slices, number, scanimage_header, switch
+from caiman_pipeline.io.tiff_pages import read_pages
 
 RATE_TOLERANCE, SIZE_TOLERANCE = 0.05, 0.1
 TOLERANCES = {"frame_rate_hz": RATE_TOLERANCE, "pixel_size_um": SIZE_TOLERANCE, "plane_spacing_um": SIZE_TOLERANCE}
@@ -43,6 +46,10 @@ class FileMetadata:
     pixel_size_um: tuple[float, float] | None = None
     plane_spacing_um: float | None = None
 
+    def every_nth_plane(self, step: int) -> FileMetadata:
+        """Return the facts where only every so many planes are read."""
+        return replace(self, plane_spacing_um=self.plane_spacing_um and self.plane_spacing_um * step)
+
 
 def read_metadata(path: Path | str, dataset: str | None = None) -> FileMetadata:
     """Read what a file says about its acquisition.
@@ -61,8 +68,7 @@ def read_metadata(path: Path | str, dataset: str | None = None) -> FileMetadata:
     if path.suffix.lower() not in TIFF_SUFFIXES:
         return FileMetadata()
     try:
-        with tifffile.TiffFile(path) as file:
-            found = _tiff(file)
+        found = _tiff(path)
     except (tifffile.TiffFileError, OSError, ValueError, IndexError) as error:
         raise PipelineError(f"{path}: not a readable TIFF file ({error}). Copy it again from its source.") from error
     return _completed(found, path)
@@ -111,12 +117,15 @@ def _pixels(row_um: float | None, column_um: float | None) -> tuple[float, float
     return (row_um if differs(row_um, column_um, SQUARE_TOLERANCE) else column_um, column_um)
 
 
-def _tiff(file: tifffile.TiffFile) -> FileMetadata:
-    if file.is_scanimage:
-        return _scanimage(file)
-    if file.is_ome:
-        return _ome(file.ome_metadata or "")
-    return _imagej(file) if file.is_imagej else FileMetadata()
+def _tiff(path: Path) -> FileMetadata:
+    """Ask the first page; of OME-XML, which may list all files of a set in each of them, only the beginning is read."""
+    table = read_pages(path, first_only=True)
+    if header := scanimage_header(table):
+        return _scanimage(header, table.layouts[0].height, table.layouts[0].width)
+    if head := ome_head(table):
+        return _ome(head)
+    with tifffile.TiffFile(path, is_ome=False) as file:
+        return _imagej(file) if file.is_imagej else FileMetadata()
 
 
 def _completed(found: FileMetadata, path: Path) -> FileMetadata:
@@ -132,27 +141,31 @@ def _completed(found: FileMetadata, path: Path) -> FileMetadata:
     )
 
 
-def _scanimage(file: tifffile.TiffFile) -> FileMetadata:
-    header = dict(re.findall(r"^(SI[\w.]*) = (.+)$", str(file.pages.first.software or ""), re.M))
-    header = header or {str(k): str(v) for k, v in ((file.scanimage_metadata or {}).get("FrameData") or {}).items()}
-    volumes = header.get("SI.hFastZ.enable") in YES
-    rate = _positive(header.get(f"SI.hRoiManager.scan{'Volume' if volumes else 'Frame'}Rate"))
-    average = _positive(header.get("SI.hScan2D.logAverageFactor")) or 1.0
-    rows, columns = file.pages.first.shape[-2:]
+def _scanimage(header: Mapping[str, str], rows: int, columns: int) -> FileMetadata:
+    volumes = is_fast_stack(header) and (n_slices(header) > 1 or not any("Slices" in name for name in header))
+    rate = _positive(header.get(f"hRoiManager.scan{'Volume' if volumes else 'Frame'}Rate"))
+    if rate is None and volumes:
+        rate = _rate(_positive(header.get("fastZPeriod")))
+    elif rate is None:
+        rate = _positive(header.get("scanFrameRate")) or _positive(header.get("state.acq.frameRate"))
+    average = number(header, "hScan2D.logAverageFactor", "acqNumAveragedFrames") or 1.0
+    if switch(header, "state.acq.averaging"):
+        # How many frames make one that is written is not told by one entry in all versions.
+        rate = None
     return FileMetadata(
         frame_rate_hz=_positive(rate / average) if rate else None,
         pixel_size_um=_scanimage_pixel(header, rows, columns),
-        plane_spacing_um=_positive(header.get("SI.hStackManager.stackZStepSize")) if volumes else None,
+        plane_spacing_um=_positive(header.get("hStackManager.stackZStepSize")) if volumes else None,
     )
 
 
 def _scanimage_pixel(header: Mapping[str, str], rows: int, columns: int) -> tuple[float, float] | None:
     """Return the field of view over its lines and pixels; None where pages are put together of several fields."""
-    pixels = _positive(header.get("SI.hRoiManager.pixelsPerLine"))
-    lines = _positive(header.get("SI.hRoiManager.linesPerFrame")) or (rows if pixels == columns else None)
-    if header.get("SI.hRoiManager.mroiEnable") in YES or lines is None or pixels is None:
+    pixels = _positive(header.get("hRoiManager.pixelsPerLine"))
+    lines = _positive(header.get("hRoiManager.linesPerFrame")) or (rows if pixels == columns else None)
+    if header.get("hRoiManager.mroiEnable") in YES or lines is None or pixels is None:
         return None
-    numbers = re.findall(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?", header.get("SI.hRoiManager.imagingFovUm", ""))
+    numbers = re.findall(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?", header.get("hRoiManager.imagingFovUm", ""))
     if len(numbers) != 8:
         return None
     corners = [complex(float(x), float(y)) for x, y in zip(numbers[::2], numbers[1::2], strict=True)]

@@ -9,6 +9,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
@@ -32,9 +33,9 @@ class FrameReader(Protocol):
 
 
 def _tiff(path: Path, reading: Reading) -> FrameReader:
-    from caiman_pipeline.io.tiff import TiffReader
+    from caiman_pipeline.io.tiff import open_tiffs
 
-    return TiffReader(path, reading)
+    return open_tiffs([path], reading)[0]
 
 
 def _hdf5(path: Path, reading: Reading) -> FrameReader:
@@ -99,6 +100,13 @@ def open_file(
 
 
 def _open(path: Path | str, reading: Reading) -> FrameReader:
+    reader = _opener(path)(Path(path), reading)
+    _check_pixels(path, reader)
+    return reader
+
+
+def _opener(path: Path | str) -> Callable[[Path, Reading], FrameReader]:
+    """Return what opens a file that is there and not empty."""
     if "://" in str(path):
         raise PipelineError(
             f"{path}: not found on the object store, or not fetched. Check the `files` column of the recordings sheet "
@@ -114,12 +122,14 @@ def _open(path: Path | str, reading: Reading) -> FrameReader:
         raise PipelineError(f"{path}: unknown format {path.suffix!r}. Supported: {', '.join(FORMATS)}.")
     if path.is_file() and path.stat().st_size == 0:
         raise PipelineError(f"{path}: the file is empty (0 bytes). Copy it again from its source.")
-    reader = opener(path, reading)
+    return opener
+
+
+def _check_pixels(path: Path | str, reader: FrameReader) -> None:
     if np.dtype(reader.dtype).kind not in "iuf":
         raise PipelineError(f"{path}: pixels of type {reader.dtype} are not supported, only integers and floats.")
     if reader.n_frames == 0 or 0 in reader.dims:
         raise PipelineError(f"{path}: holds no frames (frames {reader.n_frames}, frame size {reader.dims}).")
-    return reader
 
 
 def _not_found(path: Path) -> str:
@@ -148,10 +158,15 @@ class RawMovie:
 
     @property
     def dtype(self) -> np.dtype:
-        """Common type of the files' pixels."""
-        return np.result_type(*(r.dtype for r in self.readers))
+        """Type of the files' pixels."""
+        return np.dtype(self.readers[0].dtype)
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of how the files are read."""
+        return tuple(note for reader in self.readers for note in getattr(reader, "notes", ()))
+
+    @cached_property
     def stops(self) -> list[int]:
         """Frame index after the last frame of each file."""
         return list(accumulate(r.n_frames for r in self.readers))
@@ -166,6 +181,8 @@ class RawMovie:
         stops, pieces = self.stops, []
         for i in range(bisect_right(stops, start), len(stops)):
             first = stops[i] - self.readers[i].n_frames
+            if first == stops[i]:
+                continue
             pieces.append(self.readers[i].read(max(start, first) - first, min(stop, stops[i]) - first))
             if stop <= stops[i]:
                 break
@@ -187,8 +204,12 @@ def open_movie_files(paths: list[Path] | list[str], reading: Reading | None = No
     """
     if not paths:
         raise PipelineError("no files to open. Check the `files` column of the recordings sheet.")
-    readers = tuple(_open(p, reading or Reading()) for p in paths)
+    openers = [_opener(p) for p in paths]
     _check_listed_once(paths)
+    if all(opener is _tiff for opener in openers):
+        readers = _open_tiffs(paths, reading or Reading())
+    else:
+        readers = tuple(_open(p, reading or Reading()) for p in paths)
     for path, reader in zip(paths, readers, strict=True):
         if reader.dims != readers[0].dims:
             raise PipelineError(
@@ -201,6 +222,17 @@ def open_movie_files(paths: list[Path] | list[str], reading: Reading | None = No
                 "Files of one recording must have one pixel type."
             )
     return RawMovie(readers)
+
+
+def _open_tiffs(paths: list[Path] | list[str], reading: Reading) -> tuple[FrameReader, ...]:
+    """Open TIFF files together: planes and channels may go on from one to the next, a set's files share their XML."""
+    from caiman_pipeline.io.tiff import open_tiffs
+
+    readers = tuple(open_tiffs([Path(p) for p in paths], reading))
+    for path, reader in zip(map(Path, paths), readers, strict=True):
+        if reader.n_frames or len(paths) == 1:
+            _check_pixels(path, reader)
+    return readers
 
 
 def _check_listed_once(paths: list[Path] | list[str]) -> None:

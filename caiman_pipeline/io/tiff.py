@@ -1,198 +1,185 @@
-"""TIFF movies: one or several series, contiguous or paged, compressed or not."""
+"""TIFF movies: the images of one or several files, put in order of time, plane and channel."""
 
 from __future__ import annotations
 
-import logging
-import struct
-import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import groupby
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 
 from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.io.axes import AxisOrder, order_axes
-from caiman_pipeline.types import FloatArray, Reading
-
-UNKNOWN_AXES = str.maketrans("QI", "TT")
-AGAIN = "Copy it again from its source."
-DAMAGE = (
-    tifffile.TiffFileError, OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError,
-    struct.error, zlib.error,
-)  # fmt: skip
-
-
-class _ContiguousArray:
-    """An uncompressed series as an array of ``shape``; read, not mapped, where whole frames lie in one run.
-
-    Mapped pages would count as the job's memory, so that a long movie looked like a large one.
-    """
-
-    def __init__(self, path: Path, offset: int, shape: tuple[int, ...], dtype: np.dtype) -> None:
-        self._path, self._offset, self.shape, self.dtype = path, offset, shape, dtype
-
-    def __getitem__(self, index: tuple[slice | int, ...]) -> FloatArray:
-        lead = index[0]
-        if not (isinstance(lead, slice) and lead.start is not None):
-            mapped = np.memmap(self._path, self.dtype, "r", self._offset, self.shape)
-            return np.array(mapped[index])
-        items = prod(self.shape[1:])
-        offset = self._offset + lead.start * items * self.dtype.itemsize
-        block = np.fromfile(self._path, self.dtype, (lead.stop - lead.start) * items, offset=offset)
-        if block.size < (lead.stop - lead.start) * items:
-            raise PipelineError(f"{self._path}: the file ends before frame {lead.stop}. {AGAIN}")
-        return block.reshape(-1, *self.shape[1:])[(slice(None), *index[1:])]
-
-
-class _PagedArray:
-    """Pages of a file as an array of ``shape``, of which only those asked for are decoded.
-
-    A page has the last ``page_axes`` axes: rows and columns, or more where planes are kept as the colours of one page.
-    """
-
-    def __init__(
-        self, path: Path, pages: Sequence[int], *, shape: tuple[int, ...], dtype: np.dtype, page_axes: int
-    ) -> None:
-        self._path, self._pages, self._lead = path, pages, len(shape) - page_axes
-        self.shape, self.dtype = shape, dtype
-
-    def __getitem__(self, index: tuple[slice | int, ...]) -> FloatArray:
-        chosen = np.arange(len(self._pages)).reshape(self.shape[: self._lead])[index[: self._lead]]
-        keys = [self._pages[int(i)] for i in chosen.ravel()]
-        try:
-            with tifffile.TiffFile(self._path, is_ome=False) as file:
-                block = file.asarray(key=keys).reshape(*chosen.shape, *self.shape[self._lead :])
-        except DAMAGE as error:
-            raise PipelineError(
-                f"{self._path}: pages {keys[0]} to {keys[-1]} cannot be decoded ({error}). {AGAIN}"
-            ) from error
-        return block[(slice(None),) * chosen.ndim + index[self._lead :]]
+from caiman_pipeline.io.axes import AxisOrder, order_axes, parse_axes
+from caiman_pipeline.io.dialects import colours_of, file_says
+from caiman_pipeline.io.ome import OmeSets
+from caiman_pipeline.io.says import Says
+from caiman_pipeline.io.tiff_images import FileImages, Images
+from caiman_pipeline.io.tiff_pages import read_pages
+from caiman_pipeline.io.turns import Turn, frames_of_places, frames_of_turns, turn_of
+from caiman_pipeline.types import Dims, FloatArray, Reading
 
 
 @dataclass(frozen=True)
-class _Series:
-    """Images of a file that belong together, and the order of their axes."""
+class _Run:
+    """Images that follow one another in one way: of a file, a part of it, or of several files."""
 
-    array: _ContiguousArray | _PagedArray
-    order: AxisOrder
+    path: Path
+    first: int
+    count: int
+    says: Says
+    turn: Turn
 
-    @property
-    def n_frames(self) -> int:
-        return self.order.frames(self.array.shape)
 
+class TiffMovie:
+    """Frames as the numbers of the images that they are made of."""
 
-class TiffReader:
-    """All frames of all series of a TIFF file; nothing is decoded until it is read."""
-
-    def __init__(self, path: Path, reading: Reading) -> None:
-        arrays, labels = _open_checked(path)
-        several = len(arrays) > 1
-        self._series = []
-        for array, stored in zip(arrays, labels, strict=True):
-            single = several and len(array.shape) == 2
-            wanted = replace(reading, axes=None) if single else reading
-            self._series.append(_Series(array, order_axes(str(path), array.shape, wanted, stored)))
-        self.n_frames = sum(s.n_frames for s in self._series)
-        self.dims = self._only(path, "size", [s.order.dims(s.array.shape) for s in self._series])
-        self.dtype = self._only(path, "pixel type", [s.array.dtype.newbyteorder("=") for s in self._series])
-
-    @staticmethod
-    def _only(path: Path, what: str, found: list[Any]) -> Any:
-        if any(f != found[0] for f in found):
-            listed = ", ".join(dict.fromkeys(map(str, found)))
-            raise PipelineError(f"{path}: holds images of different {what}: {listed}. Save one movie per file.")
-        return found[0]
+    def __init__(self, images: Images, numbers: FloatArray, *, transposed: bool) -> None:
+        self.images, self.numbers, self._transposed = images, numbers, transposed
+        dims = images.files[0].dims
+        dims = dims[::-1] if transposed else dims
+        self.dims: Dims = dims if numbers.shape[1] == 1 else (numbers.shape[1], *dims)
+        self.dtype = images.files[0].dtype
 
     def read(self, start: int, stop: int) -> FloatArray:
         """Return frames ``start`` to ``stop`` as (t, [D,] H, W)."""
-        pieces, first = [], 0
-        for series in self._series:
-            low, high = max(start - first, 0), min(stop - first, series.n_frames)
-            if low < high:
-                pieces.append(series.order.read(series.array, low, high))
-            first += series.n_frames
-        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        block = self.images.read(self.numbers[start:stop].ravel())
+        block = block.swapaxes(1, 2) if self._transposed else block
+        return block.reshape(stop - start, *self.dims)
 
 
-class _Complaints(logging.Handler):
-    """Collect what tifffile says of a file's structure instead of raising."""
+class TiffReader:
+    """The frames of a recording that begin in one of its TIFF files; nothing is decoded until it is read."""
 
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.found: list[str] = []
+    def __init__(self, movie: TiffMovie, first: int, n_frames: int, notes: tuple[str, ...] = ()) -> None:
+        self._movie, self._first, self.n_frames, self.notes = movie, first, n_frames, notes
+        self.dims, self.dtype = movie.dims, movie.dtype
 
-    def emit(self, record: logging.LogRecord) -> None:
-        message = record.getMessage()
-        if "invalid page offset" in message or "corrupted" in message:
-            self.found.append(message)
-
-
-def _open_checked(path: Path) -> tuple[list[_ContiguousArray | _PagedArray], list[str]]:
-    """Open every series of a file, with the axes that the file names; what tifffile only logs is an error here."""
-    complaints, logger = _Complaints(), logging.getLogger("tifffile")
-    propagate, logger.propagate = logger.propagate, False
-    logger.addHandler(complaints)
-    try:
-        with tifffile.TiffFile(path) as file:
-            if any(series.is_multifile for series in file.series):
-                with tifffile.TiffFile(path, is_ome=False) as alone:  # the other files are rows of the sheet themselves
-                    return _open_series(path, alone)
-            return _open_series(path, file)
-    except DAMAGE as error:
-        raise PipelineError(f"{path}: not a readable TIFF file ({error}). {AGAIN}") from error
-    finally:
-        logger.removeHandler(complaints)
-        logger.propagate = propagate
-        if complaints.found:
-            raise PipelineError(f"{path}: the file is cut short or damaged ({complaints.found[0]}). {AGAIN}")
+    def read(self, start: int, stop: int) -> FloatArray:
+        """Return frames ``start`` to ``stop`` as (t, [D,] H, W)."""
+        return self._movie.read(self._first + start, self._first + stop)
 
 
-def _open_series(path: Path, file: tifffile.TiffFile) -> tuple[list[_ContiguousArray | _PagedArray], list[str]]:
-    size = path.stat().st_size
-    last = file.pages[-1]
-    if last.dataoffsets and last.dataoffsets[-1] + last.databytecounts[-1] > size:
-        raise PipelineError(f"{path}: the file is cut short (its last image ends after the file). {AGAIN}")
-    series = list(file.series)
-    if len(series) > 1 and len({(s.shape, s.dtype) for s in series}) == 1 and len(series[0].shape) == 2:
-        shape, dtype = (len(series), *series[0].shape), series[0].dtype
-        return [_PagedArray(path, range(len(series)), shape=shape, dtype=dtype, page_axes=2)], ["TYX"]
-    arrays: list[_ContiguousArray | _PagedArray] = []
-    labels = []
-    for one in series:
-        _check_whole(path, one, size)
-        arrays.append(_open_one(path, one))
-        labels.append(one.axes.translate(UNKNOWN_AXES))
-    return arrays, labels
+class _OtherOrder:
+    """A file whose pages are not images of rows and columns: read as an array, with the axes that the sheet states."""
+
+    def __init__(self, images: FileImages, lead: Dims, reading: Reading) -> None:
+        self._images = Images([images])
+        self.shape = (*lead, *images.dims)
+        self._order: AxisOrder = order_axes(str(images.path), self.shape, reading)
+        self.n_frames, self.dims = self._order.frames(self.shape), self._order.dims(self.shape)
+        self.dtype, self.notes = images.dtype, ()
+
+    def __getitem__(self, index: tuple[slice | int, ...]) -> FloatArray:
+        lead = self.shape[:-2]
+        chosen = np.arange(prod(lead)).reshape(lead)[index[: len(lead)]]
+        block = self._images.read(np.atleast_1d(chosen.ravel())).reshape(*chosen.shape, *self.shape[-2:])
+        return block[(slice(None),) * chosen.ndim + index[len(lead) :]]
+
+    def read(self, start: int, stop: int) -> FloatArray:
+        """Return frames ``start`` to ``stop`` as (t, [D,] H, W)."""
+        return self._order.read(self, start, stop)
 
 
-def _check_whole(path: Path, series: tifffile.TiffPageSeries, size: int) -> None:
-    if series.dataoffset is not None and series.dataoffset + series.nbytes > size:
-        raise PipelineError(
-            f"{path}: the file is cut short ({size} bytes, {series.dataoffset + series.nbytes} expected). {AGAIN}"
-        )
+def open_tiffs(paths: Sequence[Path], reading: Reading) -> list[Any]:
+    """Open the TIFF files of a recording, in the order in which they were written: one reader for each.
+
+    Images that take turns (channels, planes) go on from file to file. A frame belongs to the file in which it begins.
+
+    Raises
+    ------
+    PipelineError
+        If a file is damaged or holds images that differ, or if its axes, channel or planes must be stated.
+    """
+    files, sets = [FileImages(read_pages(path)) for path in paths], OmeSets()
+    said = [file_says(images, sets) for images in files]
+    if len({(f.dims, str(f.dtype), f.layout.images) for f in files}) > 1:
+        return [reader for path in paths for reader in open_tiffs([path], reading)]
+    letters = [letter for letter, _ in parse_axes(reading.axes or "")]
+    if letters and set(letters[-2:]) != {"Y", "X"}:
+        return [_OtherOrder(f, _lead(f, s), reading) for f, s in zip(files, said, strict=True)]
+    runs = _runs(files, said, reading)
+    numbers, notes = _all_frames(runs, reading)
+    movie = TiffMovie(Images(files), numbers, transposed=letters[-2:] == ["X", "Y"])
+    notes = [*_count_notes(runs), *notes, *_early_ends(files), *dict.fromkeys(n for r in runs for n in r.says.notes)]
+    return _by_file(movie, tuple(notes))
 
 
-def _open_one(path: Path, series: tifffile.TiffPageSeries) -> _ContiguousArray | _PagedArray:
-    if series.dataoffset is not None:
-        dtype = series.dtype.newbyteorder(series.parent.byteorder)
-        return _ContiguousArray(path, series.dataoffset, series.shape, dtype)
-    pages, page_axes = _page_numbers(path, series), len(series.keyframe.shape)
-    if prod(series.shape[:-page_axes]) != len(pages) or series.shape[-page_axes:] != series.keyframe.shape:
-        raise PipelineError(
-            f"{path}: {len(pages)} pages of {series.keyframe.shape} do not make up the shape {series.shape} that the "
-            "file announces. Save it again as a plain stack."
-        )
-    return _PagedArray(path, pages, shape=series.shape, dtype=series.dtype, page_axes=page_axes)
+def _lead(images: FileImages, said: list[tuple[int, Says]]) -> Dims:
+    lengths = tuple(length for _, length in said[0][1].axes)
+    whole = len(said) == 1 and prod(lengths) * images.layout.images == len(images)
+    pages = lengths if whole else (len(images) // images.layout.images,)
+    return (*pages, *((images.layout.images,) if images.layout.images > 1 else ()))
 
 
-def _page_numbers(path: Path, series: tifffile.TiffPageSeries) -> Sequence[int]:
-    first, last = series.pages[0], series.pages[-1]
-    if first is not None and last is not None and last.index - first.index + 1 == len(series.pages):
-        return range(first.index, last.index + 1)
-    if any(page is None for page in series.pages):
-        raise PipelineError(f"{path}: lacks images that its metadata announce. {AGAIN}")
-    return [page.index for page in series.pages]
+def _runs(files: list[FileImages], said: list[list[tuple[int, Says]]], reading: Reading) -> list[_Run]:
+    runs, first = [], 0
+    for images, parts in zip(files, said, strict=True):
+        colours, depth = colours_of(images), images.layout.depth
+        for count, says in parts:
+            turn = turn_of(str(images.path), says, count, reading, colours=colours, depth=depth, dims=images.dims)
+            runs.append(_Run(images.path, first, count, says, turn))
+            first += count
+    return runs
+
+
+def _all_frames(runs: list[_Run], reading: Reading) -> tuple[FloatArray, list[str]]:
+    """Return the images of every frame, int64 (T, planes), and what the user should know."""
+    found, notes = [], []
+    for members in _going_on(runs):
+        first, count = members[0], sum(r.count for r in members)
+        path = str(first.path)
+        if first.turn.listed:
+            places = np.concatenate([r.says.places for r in members if r.says.places is not None])
+            numbers, note = frames_of_places(path, first.turn, places, reading)
+        else:
+            numbers, note = frames_of_turns(path, first.turn, count, reading)
+        found.append(numbers + first.first)
+        notes += [f"{members[-1].path.name}: {note}"] if note else []
+    if len({numbers.shape[1] for numbers in found}) > 1:
+        sizes = ", ".join(f"{r.path.name} {n.shape[1]}" for r, n in zip(runs, found, strict=False))
+        raise PipelineError(f"{runs[0].path}: volumes of different numbers of planes ({sizes}). Give each a row.")
+    return np.concatenate(found), notes
+
+
+def _going_on(runs: list[_Run]) -> list[list[_Run]]:
+    """Return runs that go on in one another, together: open in time, arranged alike, and of one acquisition."""
+
+    def key(numbered: tuple[int, _Run]) -> object:
+        i, run = numbered
+        alone = not (run.turn.open or run.turn.listed)
+        return (i if alone else -1, run.turn.axes, run.turn.back, run.turn.listed, run.says.start)
+
+    return [[run for _, run in members] for _, members in groupby(enumerate(runs), key)]
+
+
+def _by_file(movie: TiffMovie, notes: tuple[str, ...]) -> list[TiffReader]:
+    """Return a reader for each file, with the frames that begin in it; what is to be known comes with the first."""
+    stops = movie.images.stops
+    begins = np.maximum.accumulate(np.searchsorted(stops, movie.numbers[:, 0], side="right"))
+    counts = np.bincount(begins, minlength=len(stops))
+    firsts = np.cumsum(counts) - counts
+    return [
+        TiffReader(movie, int(first), int(count), notes if i == 0 else ())
+        for i, (first, count) in enumerate(zip(firsts, counts, strict=True))
+    ]
+
+
+def _count_notes(runs: list[_Run]) -> list[str]:
+    """Return where another number of images is announced than there is; the images that are there count."""
+    notes = []
+    for _, grouped in groupby(runs, lambda r: r.says.start if "ScanImage" in r.says.source else r.first):
+        members = list(grouped)
+        held, says = sum(r.count for r in members), members[0].says
+        if says.announced not in (0, held):
+            named = members[0].path.name
+            notes.append(f"{named}: {says.announced} images are announced by {says.source}, {held} are there")
+    more = f" (and {len(notes) - 1} more files are like that)" if len(notes) > 1 else ""
+    return [f"{note}, and those are read{more}" for note in notes[:1]]
+
+
+def _early_ends(files: list[FileImages]) -> list[str]:
+    named = [f.path.name for f in files if f.table.ends_early]
+    return [f"{name}: was not closed when it was written; its whole images are read" for name in named[:1]]
