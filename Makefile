@@ -18,7 +18,7 @@ help:
 	@echo "make test        everything that must pass: style, types, config drift, unit, workflow and docs tests"
 	@echo "make lint, types, unit, workflow, docs-check    parts of it"
 	@echo "make format      format Python and Snakemake files"
-	@echo "make config      write config.yaml, schema.json and docs/settings.md from the models"
+	@echo "make config      write config.yaml, schema.json, docs/settings.md and docs/indicators.md"
 	@echo "make bench       time and memory of every stage"
 	@echo "make test-slurm  the workflow on a SLURM cluster of one node, installed and started here (root, a container)"
 	@echo "make test-cloud  the workflow on an S3-compatible store, started here"

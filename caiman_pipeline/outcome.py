@@ -193,6 +193,7 @@ def component_table(outcome: Outcome, *, pixel_um: tuple[float, ...] | None) -> 
     columns["baseline"] = traces.baseline
     columns["noise"] = traces.noise
     columns["neighbours_light"] = traces.neighbours_light
+    columns["own_decay_s"] = traces.own_decay_s
     columns["events_per_min"] = traces.event_rate_hz * np.float32(60)
     columns["flags"] = np.array(traces.flags, dtype=object)
     return columns

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caiman_pipeline.config.generate import config_yaml, schema_json
+from caiman_pipeline.config.indicators import hint as decay_hint
 from caiman_pipeline.config.recording import REQUIRED
 from caiman_pipeline.config.sheet import MAY_STAY_OPEN, PLACEHOLDER
 from caiman_pipeline.errors import PipelineError
@@ -34,7 +35,8 @@ NOTES = f"""\
 # Written by `caiman-pipeline init`. Replace every {PLACEHOLDER}, then run `caiman-pipeline check`.
 # Files whose names differ only in their last number make one recording; `init --separate` gives each a row.
 # species (Latin, like Danio rerio) and indicator go into the NWB file; leave open what is not known.
-# decay_time_s is the indicator's, about 0.4 (GCaMP6f), 0.7 (GCaMP7f), 1.0 (GCaMP6s). cell_diameter: like 12 um, 11 px.
+# decay_time_s, s, is the indicator's (docs/indicators.md): {decay_hint()}.
+# cell_diameter: like 12 um, 11 px.
 """
 
 

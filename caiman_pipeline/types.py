@@ -282,6 +282,7 @@ class Traces:
     noise : float32 (K,), standard deviation per frame
     ar : float32 (K, p), autoregressive coefficients; ``sparsity`` : float32 (K,), penalty used
     event_snr : float32 (K,), median height of events over noise, NaN without any; ``event_rate_hz`` : float32 (K,)
+    own_decay_s : float32 (K,), 1/e decay of the trace's autocovariance; NaN without events or decay
     flags : (K,) text, empty or what is the matter with a trace
     """
 
@@ -301,6 +302,7 @@ class Traces:
     sparsity: FloatArray
     event_snr: FloatArray
     event_rate_hz: FloatArray
+    own_decay_s: FloatArray
     flags: tuple[str, ...]
 
     def __post_init__(self) -> None:

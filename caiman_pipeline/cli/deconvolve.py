@@ -26,6 +26,7 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.config.traces import TraceSettings
         from caiman_pipeline.config.validate import load_stage
         from caiman_pipeline.traces.activity import infer_activity, timing_from
+        from caiman_pipeline.traces.decays import decay_warning, own_decays
         from caiman_pipeline.traces.tables import check_output, read_table, write_table
 
         settings, _ = load_stage(TraceSettings, args.settings)
@@ -34,6 +35,8 @@ def run(args: argparse.Namespace) -> None:
         timing = timing_from(args.frame_rate_hz or table.frame_rate_hz, args.decay_time_s)
         log.info("%d traces of %d frames at %.4g Hz", *table.traces.shape, timing.frame_rate_hz)
         result = infer_activity(table.traces, settings, timing, threads=threads, progress=progress("traces"))
+        if warning := decay_warning(own_decays(result, timing), timing.decay_time_s):
+            log.warning("%s", warning)
         for name, flag in zip(table.names, result.flags, strict=True):
             if flag:
                 log.info("trace %s: %s", name, flag)

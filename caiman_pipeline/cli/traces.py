@@ -23,6 +23,7 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.io.records import LONG_TABLES, components_from_result, traces_to_arrays
         from caiman_pipeline.io.results import add_arrays, load_result, result_file
         from caiman_pipeline.traces.activity import timing_from
+        from caiman_pipeline.traces.decays import decay_warning
         from caiman_pipeline.traces.extract import extract_traces
 
         settings, recording = load_stage(TraceSettings, args.settings)
@@ -36,6 +37,8 @@ def run(args: argparse.Namespace) -> None:
                 new_table=file.create_dataset,
             )  # fmt: skip
             add_arrays(file, traces_to_arrays(traces))
+        if warning := decay_warning(traces.own_decay_s, timing.decay_time_s):
+            log.warning("%s", warning)
         for row, flag in zip(traces.ids, traces.flags, strict=True):
             if flag:
                 log.info("component %d: %s", row, flag)

@@ -1,4 +1,4 @@
-"""Write what follows from the models: ``config/config.yaml``, ``config/schema.json`` and ``docs/settings.md``.
+"""Write what follows from the models: ``config/config.yaml``, ``config/schema.json`` and pages of ``docs``.
 
 Run ``python -m caiman_pipeline.config.generate`` after changing a section; ``--check`` only says what is out of date.
 """
@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from caiman_pipeline.config.base import Count, Length, Section
+from caiman_pipeline.config.indicators import indicators_page
 from caiman_pipeline.config.pixels import PixelSize
 from caiman_pipeline.config.root import Config
 
@@ -159,7 +160,12 @@ def _row(key: str, field: FieldInfo) -> str:
     return f"| `{key}` | `{default}` | {unit_of(field)} | {bounds_of(field)} | {meaning} |"
 
 
-GENERATED = {"config/config.yaml": config_yaml, "config/schema.json": schema_json, "docs/settings.md": settings_page}
+GENERATED = {
+    "config/config.yaml": config_yaml,
+    "config/schema.json": schema_json,
+    "docs/settings.md": settings_page,
+    "docs/indicators.md": indicators_page,
+}
 
 
 def out_of_date(folder: Path) -> list[str]:

@@ -15,7 +15,13 @@ from caiman_pipeline.traces.ar_model import ar_coefficients, noise_level, nomina
 from caiman_pipeline.traces.baseline import running_baseline
 from caiman_pipeline.traces.convex import deconvolve_convex
 from caiman_pipeline.traces.foopsi import Deconvolution, DeconvolutionMethod, deconvolve
-from caiman_pipeline.traces.indicator import combined_coefficients, fit_to_trace, fluorescence_of, linearise
+from caiman_pipeline.traces.indicator import (
+    combined_coefficients,
+    decay_frames_of,
+    fit_to_trace,
+    fluorescence_of,
+    linearise,
+)
 from caiman_pipeline.traces.isolated import optimise_on_events
 from caiman_pipeline.types import FloatArray
 
@@ -121,7 +127,8 @@ def join(blocks: list[Deconvolution]) -> Deconvolution:
     """Stack the rows of several results."""
     columns = {f.name: [getattr(b, f.name) for b in blocks] for f in fields(Deconvolution)}
     flags = tuple(flag for block in columns.pop("flags") for flag in block)
-    return Deconvolution(**{name: np.concatenate(parts) for name, parts in columns.items()}, flags=flags)
+    joined = {name: np.concatenate(parts) for name, parts in columns.items() if parts[0] is not None}
+    return Deconvolution(**joined, flags=flags)
 
 
 def infer_block(traces: FloatArray, settings: TraceSettings, timing: Timing, *, threads: int) -> Inference:
@@ -142,7 +149,8 @@ def _infer_rising(traces: FloatArray, settings: TraceSettings, timing: Timing, t
     method = method_from(settings, timing)
     noise = noise_level(traces, band=method.noise_band, average=method.noise_average, threads=threads)
     detrended = detrend(traces, settings, timing, threads=threads)
-    ar, fallback = time_constants(detrended, noise, settings, timing)
+    own = decay_frames_of(detrended, noise, lags=method.lags, fudge_factor=method.fudge_factor)
+    ar, fallback = time_constants(detrended, noise, settings, timing, own=own)
     linear = linearise(detrended, noise, settings.linear_range)
     level = linearise(np.full((len(traces), 1), _fixed_level(settings), np.float32), noise, settings.linear_range)[:, 0]
     solve = partial(_solve, linear, noise, level=level, settings=settings, threads=threads)
@@ -158,7 +166,8 @@ def _infer_rising(traces: FloatArray, settings: TraceSettings, timing: Timing, t
     notes = ("ar_fallback" if failed else "" for failed in fallback)
     signs = ("downward" if down else "" for down in points_down(detrended, noise))
     flags = tuple(" ".join(filter(None, words)) for words in zip(result.flags, notes, signs, strict=True))
-    return _describe(replace(result, flags=flags), traces, detrended, settings, gain=gain)
+    result = replace(result, flags=flags, own_decay=own.astype(np.float32))
+    return _describe(result, traces, detrended, settings, gain=gain)
 
 
 def points_down(traces: FloatArray, noise: FloatArray) -> FloatArray:
@@ -221,9 +230,9 @@ def detrend(traces: FloatArray, settings: TraceSettings, timing: Timing, *, thre
 
 
 def time_constants(
-    traces: FloatArray, noise: FloatArray, settings: TraceSettings, timing: Timing
+    traces: FloatArray, noise: FloatArray, settings: TraceSettings, timing: Timing, *, own: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Return AR coefficients (K, order) and where an estimate failed, bool (K,)."""
+    """Return AR coefficients (K, order) and where an estimate failed, bool (K,); ``own`` (K,) is the traces' decay."""
     method = method_from(settings, timing)
     if settings.time_constants == "given" or settings.order == 0:
         return np.tile(method.nominal_ar, (len(traces), 1)), np.zeros(len(traces), bool)
@@ -233,9 +242,8 @@ def time_constants(
             nominal=method.nominal_ar,
         )  # fmt: skip
     return combined_coefficients(
-        traces, noise, order=method.order, decay_frames=timing.frames(timing.decay_time_s),
-        rise_frames=timing.frames(settings.rise_time_s), lags=method.lags, share=settings.estimate_share,
-        fudge_factor=settings.fudge_factor,
+        own, order=method.order, decay_frames=timing.frames(timing.decay_time_s),
+        rise_frames=timing.frames(settings.rise_time_s), share=settings.estimate_share,
     )  # fmt: skip
 
 

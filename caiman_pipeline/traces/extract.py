@@ -10,6 +10,7 @@ import numpy as np
 
 from caiman_pipeline.config.traces import TraceSettings
 from caiman_pipeline.traces.activity import Timing, events_of, infer_block, rows_per_block
+from caiman_pipeline.traces.decays import far_decays, own_decays
 from caiman_pipeline.traces.dff import DffMethod, Relative, background_under, relative_fluorescence
 from caiman_pipeline.traces.foopsi import Deconvolution
 from caiman_pipeline.traces.resting import neighbours_light
@@ -79,7 +80,7 @@ def extract_traces(
         for name, values in block.tables().items():
             whole[name][rows] = values
         columns.append(_columns(block, timing, event_height=settings.event_height))
-        flags += _join_flags(block)
+        flags += _join_flags(block, columns[-1], timing)
         progress(rows.stop, n)
     joined = {name: np.concatenate([c[name] for c in columns]) for name in columns[0]}
     return Traces(
@@ -120,10 +121,11 @@ def _columns(block: _Block, timing: Timing, *, event_height: float) -> dict[str,
     )
     return {
         "baseline": activity.baseline, "noise": activity.noise, "ar": activity.ar, "sparsity": activity.sparsity,
-        "event_snr": heights, "event_rate_hz": rates,
+        "event_snr": heights, "event_rate_hz": rates, "own_decay_s": own_decays(activity, timing),
     }  # fmt: skip
 
 
-def _join_flags(block: _Block) -> list[str]:
+def _join_flags(block: _Block, columns: dict[str, FloatArray], timing: Timing) -> list[str]:
     invalid = ("f0_invalid" if bad else "" for bad in block.relative.invalid)
-    return [" ".join(filter(None, pair)) for pair in zip(block.activity.flags, invalid, strict=True)]
+    far = ("decay_far" if f else "" for f in far_decays(columns["own_decay_s"], timing.decay_time_s))
+    return [" ".join(filter(None, words)) for words in zip(block.activity.flags, invalid, far, strict=True)]

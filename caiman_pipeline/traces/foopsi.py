@@ -59,6 +59,8 @@ class Deconvolution:
     baseline, noise, sparsity : float32 (K,); the penalty is on the sum of ``deconvolved``, in the traces' unit
     ar : float32 (K, order)
     flags : (K,) words separated by blanks, empty where nothing is the matter
+    own_decay : float32 (K,), 1/e decay of each trace's autocovariance, frames, NaN where it does not decay; None where
+        it was not looked for
     """
 
     denoised: FloatArray
@@ -68,6 +70,7 @@ class Deconvolution:
     ar: FloatArray
     sparsity: FloatArray
     flags: tuple[str, ...]
+    own_decay: FloatArray | None = None
 
 
 def deconvolve(

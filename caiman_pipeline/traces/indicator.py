@@ -96,24 +96,15 @@ def decay_frames_of(traces: FloatArray, noise: FloatArray, *, lags: int, fudge_f
 
 
 def combined_coefficients(
-    traces: FloatArray,
-    noise: FloatArray,
-    *,
-    order: int,
-    decay_frames: float,
-    rise_frames: float,
-    lags: int,
-    share: float,
-    fudge_factor: float,
+    own: FloatArray, *, order: int, decay_frames: float, rise_frames: float, share: float
 ) -> tuple[FloatArray, FloatArray]:
     """Return AR coefficients from a decay time between the indicator's and the trace's own.
 
     Parameters
     ----------
+    own : (K,), the traces' own decay, frames, NaN where it is not known
     decay_frames, rise_frames : the indicator's 1/e times, frames
-    lags : frames of autocovariance that the trace's own decay is taken from
     share : weight of the trace's own decay in the geometric mean, 0 to 1
-    fudge_factor : factor on the trace's own decay per frame
 
     Returns
     -------
@@ -124,7 +115,6 @@ def combined_coefficients(
     An estimate from one noisy trace varies by far more than the indicator does, and a table's decay time misses what
     the cell, its activity and the temperature add. The estimate counts up to a factor of 8 from the indicator's.
     """
-    own = decay_frames_of(traces, noise, lags=lags, fudge_factor=fudge_factor)
     missing = np.isnan(own)
     ratio = np.where(missing, 1.0, own / decay_frames)
     decays = decay_frames * np.clip(ratio, 1.0 / SEARCH_RANGE, SEARCH_RANGE) ** share

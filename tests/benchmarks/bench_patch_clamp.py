@@ -4,8 +4,8 @@
 
 Per set: the median over recordings of the correlation between deconvolved activity and true spike rate, both smoothed
 with a Gaussian of 0.2 s. Traces above 60 Hz are averaged down to about 30 Hz. Nothing but the default settings and the
-decay time of each indicator family, taken from the literature, goes in. The sets are .npz files with rNNN_t (s),
-rNNN_y (dF/F) and rNNN_sp (spike times, s) for each recording. NAME=VALUE changes settings of `traces`.
+decay time of each indicator (``caiman_pipeline/config/indicators.py``) goes in. The sets are .npz files with rNNN_t
+(s), rNNN_y (dF/F) and rNNN_sp (spike times, s) for each recording. NAME=VALUE changes settings of `traces`.
 """
 
 from __future__ import annotations
@@ -19,16 +19,14 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from caiman_pipeline.config.indicators import find_indicators
 from caiman_pipeline.config.traces import TraceSettings
 from caiman_pipeline.traces.activity import infer_activity, timing_from
 
 DATA = Path(os.environ.get("PATCH_CLAMP_DATA", Path(__file__).parents[3] / "shared/data/traces"))
 SMOOTH_S = 0.2
-# Decay (1/e, s) of a transient in cells at physiological temperature: the one thing given for each indicator.
-DECAY_S = {
-    "OGB1": 0.7, "Cal520": 0.7, "GCaMP5": 0.7, "GCaMP6f": 0.45, "GCaMP6s": 1.2, "GCaMP7f": 0.5, "GCaMP8": 0.3,
-    "GECO": 0.5, "RCaMP": 0.7, "R-CaMP": 0.5,
-}  # fmt: skip
+# What the sets' names call an indicator, and what the package's table calls it.
+NAMES = {"OGB1": "OGB-1", "jGECO1a": "jRGECO1a", "R-CaMP": "R-CaMP1.07"}
 ABLATION = [
     ("linear, given time constants, not detrended",
      {"linear_range": 0, "time_constants": "given", "detrend_window_s": 0}),
@@ -42,8 +40,9 @@ ABLATION = [
 
 
 def decay_time_s(name):
-    """Return the decay time of a set's indicator family, from its file name; 0.7 s for a family that is not listed."""
-    return next((decay for family, decay in DECAY_S.items() if family in name), 0.7)
+    """Return the decay time of a set's indicator, which its file name tells, from the package's table."""
+    known = [NAMES.get(part, part) for part in (*NAMES, *name.split("-")) if part in name]
+    return next(rows[0].decay_time_s for rows in map(find_indicators, known) if rows)
 
 
 def read_set(path):

@@ -72,6 +72,7 @@ def build_outcome(
         sparsity=np.zeros(n_components, np.float32),
         event_snr=np.full(n_components, 8, np.float32),
         event_rate_hz=np.linspace(0.1, 0.5, n_components).astype(np.float32),
+        own_decay_s=np.linspace(0.3, 0.9, n_components).astype(np.float32),
         flags=("",) * n_components,
     )
     snr = np.linspace(1, 9, n_components).astype(np.float32)

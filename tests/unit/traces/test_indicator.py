@@ -94,8 +94,9 @@ def test_own_decay_is_estimated(frames):
 
 
 def combine(traces, noise, **changes):
-    options = {"order": 1, "decay_frames": 10.0, "rise_frames": 2.0, "lags": 15, "share": 0.5, "fudge_factor": 1.0}
-    return combined_coefficients(traces, noise, **{**options, **changes})
+    options = {"order": 1, "decay_frames": 10.0, "rise_frames": 2.0, "share": 0.5}
+    own = decay_frames_of(traces, noise, lags=15, fudge_factor=1.0)
+    return combined_coefficients(own, **{**options, **changes})
 
 
 def frames_of(coefficients):

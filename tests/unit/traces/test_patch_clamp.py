@@ -42,4 +42,6 @@ def test_correlation_of_the_benchmark_smooths_both_and_knows_silence():
     assert bench.correlation(3 * spikes, spikes, 30.0) == pytest.approx(1.0)
     assert bench.correlation(np.roll(spikes, 2), spikes, 30.0) > 0.9
     assert bench.correlation(np.zeros(300), spikes, 30.0) == 0.0
-    assert bench.decay_time_s("DS99-GCaMP6s-x") == 1.2
+    assert bench.decay_time_s("DS99-GCaMP6s-x") == 0.86
+    assert bench.decay_time_s("DS18-R-CaMP-m-CA3") == 0.48
+    assert bench.decay_time_s("DS02-OGB1-2-m-V1") == 0.93

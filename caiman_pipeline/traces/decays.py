@@ -1,0 +1,47 @@
+"""Traces that decay in another time than was stated: a wrong fact, another indicator or temperature."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from caiman_pipeline.traces.activity import Timing, events_of
+from caiman_pipeline.traces.foopsi import Deconvolution
+from caiman_pipeline.types import FloatArray
+
+# Bursts stretch the autocovariance: over recordings in mouse cortex with the right time stated, traces decay in 0.9 to
+# 1.9 times that at the median, and 0.5 to 5 times each.
+FAR_MEDIAN, FAR_TRACE, FAR_SHARE = 2.0, 6.0, 0.1
+# Noise passes three times its standard deviation now and then, and has no decay to speak of.
+FEWEST_EVENTS, LEAST_HEIGHT, FEWEST_TRACES = 3, 4.0, 3
+
+
+def own_decays(activity: Deconvolution, timing: Timing) -> FloatArray:
+    """Return the 1/e decay of each trace's autocovariance, float32 (K,), s; NaN without clear events."""
+    if activity.own_decay is None:
+        return np.full(len(activity.noise), np.nan, np.float32)
+    frames = np.isfinite(activity.denoised).sum(1)
+    per_frame, _ = events_of(activity.denoised, activity.noise, height=LEAST_HEIGHT, frame_rate_hz=1.0)
+    active = per_frame * frames > FEWEST_EVENTS - 0.5
+    return np.where(active, activity.own_decay / timing.frame_rate_hz, np.nan).astype(np.float32)
+
+
+def far_decays(own_s: FloatArray, stated_s: float) -> FloatArray:
+    """Return which traces decay far slower or faster than was stated, bool (K,); unknown ones do not."""
+    return np.asarray((own_s > FAR_TRACE * stated_s) | (own_s < stated_s / FAR_TRACE))
+
+
+def decay_warning(own_s: FloatArray | None, stated_s: float) -> str:
+    """Say that the traces of a recording decay in another time than was stated, or ""."""
+    known = own_s[np.isfinite(own_s)] if own_s is not None else np.zeros(0)
+    if not len(known):
+        return ""
+    middle, far = float(np.median(known)), int(far_decays(known, stated_s).sum())
+    several = len(known) >= FEWEST_TRACES and not 1 / FAR_MEDIAN <= middle / stated_s <= FAR_MEDIAN
+    if not several and far <= FAR_SHARE * len(known):
+        return ""
+    worst = known[np.argmax(np.abs(np.log(known / stated_s)))]
+    apart = f"; {far} are more than {FAR_TRACE:g} times off, the worst with {worst:.2g} s" if far else ""
+    return (
+        f"the traces decay in {middle:.2g} s (median of {len(known)} with events), and `decay_time_s` is "
+        f"{stated_s:g}{apart}. Is it the indicator's, in seconds, and the frame rate right?"
+    )
