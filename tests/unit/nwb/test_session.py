@@ -36,7 +36,7 @@ def facts_of(cells: dict[str, str], folder: Path) -> RecordingSettings:
 def export(outcome, facts, path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        write_nwb(path, outcome, component_table(outcome, pixel_um=None, event_height=3.0), facts=facts)
+        write_nwb(path, outcome, component_table(outcome, pixel_um=None), facts=facts)
     return path
 
 
