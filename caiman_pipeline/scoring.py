@@ -58,6 +58,8 @@ class Score:
 
     Attributes
     ----------
+    found : components that count: those that are true or false
+    faint : components found that are neither, but cells that a volume shows barely
     iou : mean intersection over union of the pairs, NaN without any
     pairs : int (matched, 2), index of the component found and of the true one
     correlations : (median, 10th percentile) over pairs of the correlation with the truth, by trace
@@ -65,6 +67,7 @@ class Score:
     """
 
     found: int
+    faint: int
     true: int
     pairs: FloatArray
     iou: float
@@ -127,15 +130,26 @@ def score_result(found: Found, truth: Result, rule: Rule) -> Score:
     masks = binarise(found.footprints, dims, level=rule.found_level)
     true_masks = binarise(truth["footprints"], dims, level=rule.true_level)
     pairs, iou = match_masks(masks, true_masks, min_iou=rule.min_iou)
+    others = np.setdiff1d(np.arange(masks.shape[1]), pairs[:, 0])
+    faint = _count_faint(masks[:, others], dims, truth, rule)
     sigma = rule.smooth_s * float(truth["frame_rate_hz"])
     return Score(
-        found=masks.shape[1],
+        found=masks.shape[1] - faint,
+        faint=faint,
         true=true_masks.shape[1],
         pairs=pairs,
         iou=float(iou.mean()) if len(iou) else float("nan"),
         correlations=_compare_traces(found.traces, truth, pairs, sigma),
         rigid_rms_px=None if found.rigid is None else rigid_error(found.rigid, truth["rigid"]),
     )
+
+
+def _count_faint(others: csc_matrix, dims: Dims, truth: Result, rule: Rule) -> int:
+    """Count components without a true partner that are cells which a volume shows barely: neither wanted nor false."""
+    if "faint" not in truth:
+        return 0
+    masks = binarise(truth["faint"], dims, level=rule.true_level)
+    return len(match_masks(others, masks, min_iou=rule.min_iou)[0])
 
 
 def binarise(footprints: csc_matrix, dims: Dims, *, level: float) -> csc_matrix:

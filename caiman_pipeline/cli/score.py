@@ -41,7 +41,8 @@ def run(args: argparse.Namespace) -> None:
 def as_record(score: Score) -> dict[str, Any]:
     """Lay a score out as plain values."""
     return {
-        "found": score.found, "true": score.true, "matched": score.matched, "precision": round(score.precision, 3),
+        "found": score.found, "faint": score.faint, "true": score.true, "matched": score.matched,
+        "precision": round(score.precision, 3),
         "recall": round(score.recall, 3), "f1": round(score.f1, 3),
         "iou_mean": round(score.iou, 3) if score.matched else None,
         **{f"{name}_corr_p50_p10": [round(v, 3) for v in values] for name, values in score.correlations.items()},
@@ -55,6 +56,8 @@ def as_text(score: Score) -> str:
         f"found {score.found} neurons, {score.matched} of them among the {score.true} true ones",
         f"precision {score.precision:.3f}, recall {score.recall:.3f}, F1 {score.f1:.3f}",
     ]
+    if score.faint:
+        lines.append(f"and {score.faint} cells that the planes show barely, which count neither way")
     if score.matched:
         lines.append(f"overlap of pairs (intersection over union) {score.iou:.3f}")
     for name, (median, low) in score.correlations.items():

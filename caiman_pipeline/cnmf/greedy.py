@@ -20,6 +20,8 @@ from caiman_pipeline.parallel import row_slabs, value_slabs
 from caiman_pipeline.types import Dims, FloatArray
 
 COARSE_FROM_PX = 8
+# Planes at most two cells apart see the same cells: what lies between them is out of focus in both.
+SAME_CELLS_PX = 0.5
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,7 @@ def _grow(
     shape = local.shape[:-1]
     pixels = local.reshape(-1, local.shape[-1])
     offsets = np.ogrid[tuple(slice(b.start - c, b.stop - c) for b, c in zip(box, centre, strict=True))]
-    squares = ((o / (0.9 * max(d, 1.0))) ** 2 for o, d in zip(offsets, cell_px, strict=True))
+    squares = ((o / r) ** 2 for o, r in zip(offsets, _radii(cell_px), strict=True))
     inside = (sum(squares, np.zeros(1)) <= 1).ravel()
     middle = tuple(c - b.start for c, b in zip(centre, box, strict=True))
     trace, cut = search.filtered[centre], search.threshold
@@ -210,6 +212,17 @@ def _grow(
         trace = trace - np.median(trace)
         cut = 1.5
     return box, footprint.reshape(shape).astype(np.float32), trace.astype(np.float32)
+
+
+def _radii(cell_px: tuple[float, ...]) -> tuple[float, ...]:
+    """Return how far from its peak a component may reach along each axis, pixels."""
+    radii = tuple(0.9 * max(d, 1.0) for d in cell_px)
+    return (max(radii[0], 1.5), *radii[1:]) if shows_beside(cell_px) else radii
+
+
+def shows_beside(cell_px: tuple[float, ...]) -> bool:
+    """Return whether the movie is a volume with planes so near that a cell shows in those beside its own."""
+    return len(cell_px) == 3 and cell_px[0] >= SAME_CELLS_PX
 
 
 def main_body(footprint: FloatArray, centre: tuple[int, ...]) -> FloatArray:

@@ -17,6 +17,9 @@ from caiman_pipeline.cnmf.greedy import main_body
 from caiman_pipeline.parallel import spread
 from caiman_pipeline.types import Dims, FloatArray
 
+# Of the largest section's pixels: sections of a soma are discs, single pixels are noise or a process that passes.
+LEAST_SECTION = 0.2
+
 
 def dilate_supports(
     footprints: csc_matrix, dims: Dims, *, radius_px: tuple[float, ...], allowed: FloatArray
@@ -226,8 +229,24 @@ def _main_part(rows: FloatArray, values: FloatArray, dims: Dims) -> tuple[FloatA
     box[place] = values
     smooth = ndi.gaussian_filter(box, 1.0)
     body = main_body(box, tuple(int(i) for i in np.unravel_index(np.argmax(smooth), box.shape)))
-    kept = body[place]
-    return rows[kept > 0], kept[kept > 0]
+    kept = np.flatnonzero(body[place] > 0)
+    kept = kept[main_sections(points[:, kept], values[kept])]
+    return rows[kept], values[kept]
+
+
+def main_sections(points: FloatArray, values: FloatArray) -> FloatArray:
+    """Return which pixels of a volume's footprint lie in the run of planes around the one of most weight, bool (N,).
+
+    Parameters
+    ----------
+    points : (ndim, N), places of its pixels; of a plane's footprint all are kept
+    values : (N,)
+    """
+    if len(points) == 2 or points.shape[1] == 0:
+        return np.ones(points.shape[1], bool)
+    counts, weights = np.bincount(points[0]), np.bincount(points[0], values)
+    runs, _ = ndi.label(counts >= LEAST_SECTION * counts.max())
+    return (runs == runs[np.argmax(np.where(runs > 0, weights, 0))])[points[0]]
 
 
 def normalise(footprints: csc_matrix) -> tuple[csc_matrix, FloatArray]:

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import ndimage as ndi
 from scipy.sparse import csc_matrix, hstack
 
-from caiman_pipeline.cnmf.spatial import clean_footprints, dilate_supports
+from caiman_pipeline.cnmf.spatial import clean_footprints, dilate_supports, main_sections
 from caiman_pipeline.types import Dims, FloatArray
 
 
@@ -211,6 +211,8 @@ def shaped_image(image: FloatArray, rules: FootprintRules) -> FloatArray:
         if count > 1:
             mass = ndi.sum(weights**2, labels, range(1, count + 1))
             keep = labels == 1 + int(np.argmax(mass))
+        points = np.stack(np.nonzero(keep))
+        keep[tuple(points)] = main_sections(points, weights[tuple(points)])
     return np.where(keep, weights, 0).astype(np.float32)
 
 

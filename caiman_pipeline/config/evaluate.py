@@ -15,7 +15,9 @@ class EvaluateSettings(Section):
     recording_keys: ClassVar[tuple[str, ...]] = ("frame_rate_hz", "decay_time_s", "cell_diameter")
 
     transients: int = key(5, "", "Most transients, the largest, that the spatial correlation looks at.", ge=1)
-    classifier: bool = key(True, "", "Score how much each footprint looks like a soma (planes only, not volumes).")
+    classifier: bool = key(
+        True, "", "Score how much each footprint looks like a soma; in volumes, in its plane of most weight."
+    )
     model: str | None = key(
         None, "", "Model of `caiman-pipeline train-classifier` (.npz) to use instead of the one that ships."
     )

@@ -35,6 +35,9 @@ class Result:
     def __getitem__(self, name: str) -> Any:
         return self.arrays[name]
 
+    def __contains__(self, name: str) -> bool:
+        return name in self.arrays
+
 
 def save_result(
     path: Path | str,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from caiman_pipeline.cnmf.background import BackgroundRules
+from caiman_pipeline.cnmf.greedy import shows_beside
 from caiman_pipeline.cnmf.init_corr_pnr import CorrPnr
 from caiman_pipeline.cnmf.init_greedy_roi import GreedyRoi
 from caiman_pipeline.cnmf.init_nmf import NonNegativeFactors, PixelGraph, Smoothing
@@ -110,12 +111,18 @@ def make_rules(
     """
     own: FootprintSettings = settings.footprints
     return FootprintRules(
-        growth=own.growth, reach_px=tuple(settings.grow * d for d in cell_px), ellipse_factor=own.ellipse_factor,
+        growth=own.growth, reach_px=_reach(cell_px, settings.grow), ellipse_factor=own.ellipse_factor,
         regression=own.regression, threshold=own.threshold, significance=settings.significance,
         max_fraction=own.max_fraction, energy_fraction=own.energy_fraction, median_px=own.median_px,
         closing_px=own.closing_px, connected=not shapeless if own.connected is None else own.connected,
         min_pixels=min_pixels(cell_px, settings.min_size),
     )  # fmt: skip
+
+
+def _reach(cell_px: tuple[float, ...], share: float) -> tuple[float, ...]:
+    """Return how far a footprint grows along each axis: a share of a cell, and to the plane beside where it shows."""
+    reach = tuple(share * d for d in cell_px)
+    return (max(reach[0], 1.0), *reach[1:]) if shows_beside(cell_px) and share > 0 else reach
 
 
 def make_background(own: BackgroundSettings, cell_px: tuple[float, ...]) -> BackgroundRules:

@@ -64,7 +64,7 @@ def select(quality: Quality, thresholds: Thresholds) -> Selection:
     Notes
     -----
     A measure that is not a number rejects, with that as the reason. At or above an upper threshold accepts, below a
-    lower threshold rejects. Soma scores count where the classifier was run (it is not for volumes).
+    lower threshold rejects. Soma scores count where the classifier was run.
     """
     scored = thresholds.min_soma_score is not None and bool(np.isfinite(quality.soma_score).any())
     verdicts = []

@@ -33,6 +33,25 @@ def crop_footprints(footprints: csc_matrix, dims: Dims, *, cell_px: tuple[float,
     return crops
 
 
+def main_planes(footprints: csc_matrix, dims: Dims) -> csc_matrix:
+    """Return each footprint's part in its plane of most weight, (H * W, K); of planes, the footprints themselves.
+
+    Parameters
+    ----------
+    footprints : (P, K)
+    dims : (H, W) or (D, H, W)
+    """
+    if len(dims) == 2:
+        return footprints
+    plane = dims[-2] * dims[-1]
+    owner = np.repeat(np.arange(footprints.shape[1]), np.diff(footprints.indptr))
+    depth, pixel = np.divmod(footprints.indices, plane)
+    weight = np.bincount(owner * dims[0] + depth, footprints.data, footprints.shape[1] * dims[0])
+    main = weight.reshape(-1, dims[0]).argmax(1)
+    kept = depth == main[owner]
+    return csc_matrix((footprints.data[kept], (pixel[kept], owner[kept])), shape=(plane, footprints.shape[1]))
+
+
 def _crop(pixels: FloatArray, values: FloatArray, dims: Dims, cell_px: tuple[float, ...]) -> FloatArray:
     rows, columns = np.unravel_index(pixels, dims)
     low = np.array([rows.min(), columns.min()])

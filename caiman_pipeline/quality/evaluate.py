@@ -12,7 +12,7 @@ from caiman_pipeline.io.rows import row_blocks
 from caiman_pipeline.io.store import MovieStore
 from caiman_pipeline.parallel import value_slabs
 from caiman_pipeline.quality.classifier import Network, classify
-from caiman_pipeline.quality.crops import crop_footprints
+from caiman_pipeline.quality.crops import crop_footprints, main_planes
 from caiman_pipeline.quality.movement import Movement, displacement_basis, explained_share
 from caiman_pipeline.quality.shape import border_share, elongation, likeness, nesting, saturated_share
 from caiman_pipeline.quality.snr import trace_snr
@@ -43,7 +43,7 @@ def evaluate(
     transient_frames : frames that a typical transient lasts
     transients : most transients that the spatial correlation looks at
     margin_px : how far around a footprint the spatial correlation looks, per axis
-    network : judges the footprints' shapes; without one, and for volumes, there are no scores
+    network : judges the footprints' shapes; without one there are no scores
     cell_px : diameter of a cell along each axis; ``scales`` : multiples of it to judge the shapes by
     ceiling : the largest pixel value of a saturated recording, None for others
     movement : displacement of the movie's frames
@@ -111,14 +111,16 @@ def _measure_traces(
 def soma_scores(
     components: Components, network: Network | None, *, cell_px: tuple[float, ...], scales: tuple[float, ...]
 ) -> FloatArray:
-    """Return the probability that each footprint is a soma's, float32 (K,); NaN without a network and for volumes.
+    """Return the probability that each footprint is a soma's, float32 (K,); NaN without a network.
 
-    Of several ``scales``, multiples of a cell's diameter, the one that makes it look most like a soma counts.
+    Of a volume's footprint the plane of most weight is looked at: there a soma looks like one in a plane. Of several
+    ``scales``, multiples of a cell's diameter, the one that makes it look most like a soma counts.
     """
-    if network is None or len(components.dims) != 2:
+    if network is None:
         return np.full(components.n_components, np.nan, np.float32)
-    sizes = [tuple(scale * d for d in cell_px) for scale in scales]
-    crops = (crop_footprints(components.footprints, components.dims, cell_px=size) for size in sizes)
+    sizes = [tuple(scale * d for d in cell_px[-2:]) for scale in scales]
+    shown = main_planes(components.footprints, components.dims)
+    crops = (crop_footprints(shown, components.dims[-2:], cell_px=size) for size in sizes)
     return np.max([classify(network, crop) for crop in crops], axis=0)
 
 

@@ -13,7 +13,9 @@ from caiman_pipeline.synthetic.fields import stream
 from caiman_pipeline.synthetic.settings import SimulationSettings
 from caiman_pipeline.types import Bounds, Dims, FloatArray
 
-FAINTEST = 0.08
+FAINTEST, FAINTEST_IN_VOLUMES = 0.08, 0.01
+IN_FOCUS = 0.06
+BLUR_REACH, TAIL = 3.0, 0.2
 MAX_MISSES = 5000
 
 
@@ -23,21 +25,29 @@ class Window:
 
     Attributes
     ----------
-    dims : size of the field of view
+    dims : size of the field of view; its planes with the sub-planes between them
     margin : pixels beside it at each end of each axis
+    step : sub-planes from one plane to the next
     """
 
     dims: Dims
     margin: Dims
+    step: int = 1
 
     @property
     def shape(self) -> Dims:
         """Size of the scene."""
         return tuple(n + 2 * m for n, m in zip(self.dims, self.margin, strict=True))
 
+    @property
+    def steps(self) -> tuple[slice, ...]:
+        """Where the field of view lies in the scene, along each axis."""
+        apart = (self.step, 1, 1)[-len(self.dims) :]
+        return tuple(slice(m, m + n, s) for n, m, s in zip(self.dims, self.margin, apart, strict=True))
+
     def crop(self, scene: FloatArray) -> FloatArray:
         """Return the part of the scene in the field of view."""
-        return scene[tuple(slice(m, m + n) for n, m in zip(self.dims, self.margin, strict=True))]
+        return scene[self.steps]
 
     def crop_rows(self, matrix: csc_matrix) -> csc_matrix:
         """Return the rows of a matrix (scene pixels, K) that lie in the field of view, (P, K)."""
@@ -101,7 +111,7 @@ def _place(
 def _soma(rng: np.random.Generator, settings: SimulationSettings, window: Window, centre: FloatArray) -> csc_matrix:
     """Draw one soma: an irregular, grainy shell around a dim nucleus, cut by the image plane at any height."""
     radius = np.array(settings.cell_shape) / 2 * rng.uniform(0.85, 1.15, settings.ndim)
-    bounds = _box(window, centre, 1.7 * radius + 1)
+    bounds = _box(window, centre, 1.7 * radius + 1 + _blur_reach(settings))
     grid = np.stack(np.meshgrid(*(np.arange(a, b) for a, b in bounds), indexing="ij"))
     offset = (grid - centre.reshape(-1, *[1] * settings.ndim)) / radius.reshape(-1, *[1] * settings.ndim)
     height = rng.uniform(-0.75, 0.75) if settings.ndim == 2 else 0.0
@@ -115,7 +125,8 @@ def _soma(rng: np.random.Generator, settings: SimulationSettings, window: Window
     body *= 1 - dim / (1 + np.exp((distance - size) / 0.06))
     grain = ndi.gaussian_filter(rng.standard_normal(body.shape), 0.1 * np.array(settings.cell_shape))
     body *= np.clip(1 + 0.2 * grain / max(grain.std(), 1e-6), 0.2, None)
-    return _column(ndi.gaussian_filter(body, 0.06 * np.array(settings.cell_shape)), bounds, window)
+    body = ndi.gaussian_filter(body, IN_FOCUS * np.array(settings.cell_shape))
+    return _column(out_of_focus(body, settings), bounds, window, settings)
 
 
 def draw_dendrites(settings: SimulationSettings, window: Window) -> csc_matrix:
@@ -140,12 +151,47 @@ def _dendrite(rng: np.random.Generator, settings: SimulationSettings, window: Wi
     weight = np.clip(1 + 0.5 * ndi.gaussian_filter1d(rng.standard_normal(steps), 4) * 3, 0.2, None)
     kept = ((path >= 0) & (path <= shape - 1)).all(1)
     path, weight = path[kept], weight[kept]
-    low = np.maximum(np.floor(path.min(0)).astype(int) - 6, 0)
-    high = np.minimum(np.ceil(path.max(0)).astype(int) + 7, shape)
+    beside = np.ceil(_blur_reach(settings)).astype(int)
+    low = np.maximum(np.floor(path.min(0)).astype(int) - 6 - beside, 0)
+    high = np.minimum(np.ceil(path.max(0)).astype(int) + 7 + beside, shape)
     image = np.zeros(high - low)
     np.add.at(image, tuple((np.rint(path).astype(int) - low).T), weight)
     image = ndi.gaussian_filter(image, rng.uniform(0.08, 0.13) * np.array(settings.cell_shape))
-    return _column(image, tuple(zip(low, high, strict=True)), window)
+    return _column(out_of_focus(image, settings), tuple(zip(low, high, strict=True)), window, settings)
+
+
+def _blur_reach(settings: SimulationSettings) -> FloatArray:
+    """Return how far light out of focus reaches along each axis, pixels; zero in a plane's movie."""
+    if settings.ndim == 2:
+        return np.zeros(2)
+    wide = 2 * IN_FOCUS * settings.cell_diameter_px * BLUR_REACH
+    return np.array([BLUR_REACH * settings.axial_planes, wide, wide])
+
+
+def out_of_focus(body: FloatArray, settings: SimulationSettings) -> FloatArray:
+    """Spread a volume's light across planes as a point spread does: wider in the plane the further away.
+
+    Notes
+    -----
+    A Gaussian core and the slow tail of a Lorentzian, unit sum; the width in the plane is that in focus at the core.
+    """
+    if settings.ndim == 2 or settings.axial_planes == 0:
+        return body
+    half, reach = settings.axial_planes / 2, int(np.ceil(BLUR_REACH * settings.axial_planes))
+    away = np.abs(np.arange(-reach, reach + 1))
+    weight = (1 - TAIL) * _unit(np.exp(-np.log(2) * (away / half) ** 2)) + TAIL * _unit(1 / (1 + (away / half) ** 2))
+    spread = np.zeros_like(body)
+    for d in range(min(reach, len(body) - 1) + 1):
+        sigma = IN_FOCUS * settings.cell_diameter_px * d / half
+        there = weight[reach + d] * ndi.gaussian_filter(body, (0, sigma, sigma), mode="constant")
+        spread[d:] += there[: len(body) - d]
+        if d:
+            spread[:-d] += there[d:]
+    return spread
+
+
+def _unit(weights: FloatArray) -> FloatArray:
+    return weights / weights.sum()
 
 
 def _box(window: Window, centre: FloatArray, reach: FloatArray) -> Bounds:
@@ -154,10 +200,10 @@ def _box(window: Window, centre: FloatArray, reach: FloatArray) -> Bounds:
     return tuple((int(a), int(b)) for a, b in zip(low, high, strict=True))
 
 
-def _column(image: FloatArray, bounds: Bounds, window: Window) -> csc_matrix:
+def _column(image: FloatArray, bounds: Bounds, window: Window, settings: SimulationSettings) -> csc_matrix:
     """Turn an image in a box of the scene into a column of peak 1, without its faintest pixels."""
     image = image / image.max()
-    places = np.nonzero(image >= FAINTEST)
+    places = np.nonzero(image >= (FAINTEST if settings.ndim == 2 else FAINTEST_IN_VOLUMES))
     rows = np.ravel_multi_index([p + a for p, (a, _) in zip(places, bounds, strict=True)], window.shape)
     values = image[places].astype(np.float32)
     return csc_matrix((values, (rows, np.zeros(len(rows), int))), (int(np.prod(window.shape)), 1))

@@ -38,18 +38,19 @@ def _cubic_weights(f: np.float32) -> tuple[np.float32, np.float32, np.float32, n
 
 
 @njit(cache=True, nogil=True)
-def warp(scene: FloatArray, shift: FloatArray, margin: tuple[int, int, int], frame: FloatArray) -> None:
+def warp(scene: FloatArray, shift: FloatArray, margin: tuple[int, int, int], step: int, frame: FloatArray) -> None:
     """Fill ``frame`` (D, H, W) with what is seen of ``scene`` displaced by ``shift`` (3, D, H, W) pixels, all float32.
 
-    Cubic (Catmull-Rom) in the plane, linear across planes; never below zero. Places more than a pixel beyond the scene
-    show its edge, which the margin keeps out of sight.
+    Every ``step``-th plane of the scene is one of the frame's. Cubic (Catmull-Rom) in the plane, linear across planes;
+    never below zero. Places more than a pixel beyond the scene show its edge, which the margin keeps out of sight.
     """
     depth, height, width = scene.shape
     zero, one = np.float32(0), np.float32(1)
     for z in range(frame.shape[0]):
         for y in range(frame.shape[1]):
             for x in range(frame.shape[2]):
-                sz = min(max(np.float32(z + margin[0]) - shift[0, z, y, x], zero), np.float32(depth - 1))
+                sz = np.float32(z * step + margin[0]) - np.float32(step) * shift[0, z, y, x]
+                sz = min(max(sz, zero), np.float32(depth - 1))
                 sy = min(max(np.float32(y + margin[1]) - shift[1, z, y, x], one), np.float32(height - 3))
                 sx = min(max(np.float32(x + margin[2]) - shift[2, z, y, x], one), np.float32(width - 3))
                 iz, iy, ix = int(sz), int(sy), int(sx)

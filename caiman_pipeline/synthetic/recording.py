@@ -14,7 +14,7 @@ from caiman_pipeline.io.records import shifts_to_arrays
 from caiman_pipeline.io.results import save_result
 from caiman_pipeline.parallel import stream_ordered
 from caiman_pipeline.synthetic.activity import Activity, simulate_activity
-from caiman_pipeline.synthetic.cells import Window, draw_dendrites, draw_somata
+from caiman_pipeline.synthetic.cells import BLUR_REACH, Window, draw_dendrites, draw_somata
 from caiman_pipeline.synthetic.detector import Detector
 from caiman_pipeline.synthetic.kernels import add_light, warp
 from caiman_pipeline.synthetic.motion import displacement, simulate_motion, spline_matrix
@@ -22,6 +22,7 @@ from caiman_pipeline.synthetic.output import movie_writer
 from caiman_pipeline.synthetic.planted import PlantedFootprints
 from caiman_pipeline.synthetic.settings import SimulationSettings
 from caiman_pipeline.synthetic.tissue import Tissue, simulate_tissue
+from caiman_pipeline.synthetic.volume import drawn_finer, split_by_visibility, sub_planes
 from caiman_pipeline.types import FloatArray, Shifts
 
 CHUNK_BYTES = 8 * 2**20
@@ -34,7 +35,8 @@ class Simulation:
 
     Attributes
     ----------
-    scene : sparse float32 (scene pixels, K + beside), peak 1: the truth's components, then cells beside the view
+    scene : sparse float32 (scene pixels, K + others), peak 1: the truth's components, then cells beside the view, in
+        volumes all those that do not show clearly
     n_components : K, the components in the truth
     is_dendrite : bool (K,)
     activity : of all columns of ``scene``
@@ -56,6 +58,12 @@ class Simulation:
         """What the field of view shows of the truth's components without motion, float32 (P, K)."""
         return self.window.crop_rows(self.scene[:, : self.n_components])
 
+    @property
+    def faint(self) -> csc_matrix:
+        """What a volume shows of cells that do not show clearly, float32 (P, F); none in a plane's movie."""
+        others = self.window.crop_rows(self.scene[:, self.n_components :])
+        return others[:, (others.getnnz(0) > 0) & (self.settings.ndim == 3)]
+
     def mean_image(self) -> FloatArray:
         """Return the mean over time without motion or noise, float32 dims, brightness."""
         light = self.scene @ self.activity.fluorescence.mean(1, dtype=np.float64)
@@ -67,7 +75,8 @@ class Simulation:
         k = self.n_components
         return {
             "dims": np.array(self.settings.dims), "frame_rate_hz": self.settings.frame_rate_hz,
-            "footprints": self.footprints, "is_dendrite": self.is_dendrite, "calcium": self.activity.calcium[:k],
+            "footprints": self.footprints, "faint": self.faint, "is_dendrite": self.is_dendrite,
+            "calcium": self.activity.calcium[:k],
             "spikes": self.activity.spikes[:k], "fluorescence": self.activity.fluorescence[:k],
             "mean_image": self.mean_image(), "counts_per_brightness": self.settings.photons * self.settings.gain,
             "ceiling": self.detector.ceiling, **shifts_to_arrays(self.motion),
@@ -86,15 +95,20 @@ def build_simulation(settings: SimulationSettings, planted: PlantedFootprints | 
     PipelineError
         If the somata do not fit, or planted footprints have another frame size.
     """
-    window = Window(settings.dims, _margin(settings))
+    step = sub_planes(settings) if planted is None else 1
+    finer = drawn_finer(settings, step)
+    window = Window(finer.dims, _margin(finer), step)
     if planted is None:
-        somata, beside = draw_somata(settings, window)
+        somata, beside = draw_somata(finer, window)
+        if settings.ndim == 3:
+            somata, beside = split_by_visibility(hstack([somata, beside], format="csc"), window)
     else:
         if planted.dims != settings.dims:
             raise PipelineError(f"dims: {settings.dims}, but the footprints to plant are of frames of {planted.dims}.")
         somata = window.embed_rows(planted.matrix)
         settings, beside = replace(settings, n_cells=somata.shape[1]), somata[:, :0]
-    dendrites = draw_dendrites(settings, window)
+        finer = drawn_finer(settings, step)
+    dendrites = draw_dendrites(finer, window)
     scene = hstack([somata, dendrites, beside], format="csc").astype(np.float32)
     cover = np.asarray(hstack([somata, beside]).max(axis=1).todense()).ravel() if scene.shape[1] else np.zeros(1)
     cover = np.broadcast_to(cover, int(np.prod(window.shape)))
@@ -105,7 +119,7 @@ def build_simulation(settings: SimulationSettings, planted: PlantedFootprints | 
         n_components=somata.shape[1] + dendrites.shape[1],
         is_dendrite=np.arange(somata.shape[1] + dendrites.shape[1]) >= somata.shape[1],
         activity=simulate_activity(settings, scene.shape[1]),
-        tissue=simulate_tissue(settings, window, cover),
+        tissue=simulate_tissue(finer, window, cover),
         motion=simulate_motion(settings),
         detector=Detector(settings),
     )
@@ -114,7 +128,8 @@ def build_simulation(settings: SimulationSettings, planted: PlantedFootprints | 
 
 def _margin(settings: SimulationSettings) -> tuple[int, ...]:
     plane = int(np.ceil(settings.rigid_px + 1.5 * settings.nonrigid_px)) + 3
-    return (int(np.ceil(settings.rigid_planes)), plane, plane)[-settings.ndim :]
+    deep = settings.rigid_planes + 0.5 * settings.cell_planes + BLUR_REACH * settings.axial_planes
+    return (int(np.ceil(deep)), plane, plane)[-settings.ndim :]
 
 
 def _ceiling(simulation: Simulation) -> float:
@@ -127,20 +142,20 @@ def _ceiling(simulation: Simulation) -> float:
 
 def _brightness(simulation: Simulation, frames: FloatArray) -> Iterator[tuple[int, FloatArray]]:
     """Yield (frame, brightness float32 (D, H, W)) of the displaced scene, without noise."""
-    window, motion = simulation.window, simulation.motion
-    matrices = tuple(spline_matrix(g, n) for g, n in zip(motion.grid, window.dims, strict=True))
-    volume, margin = ((1, *window.dims), (0, *window.margin)) if len(window.dims) == 2 else (window.dims, window.margin)
+    window, motion, dims = simulation.window, simulation.motion, simulation.settings.dims
+    matrices = tuple(spline_matrix(g, n) for g, n in zip(motion.grid, dims, strict=True))
+    volume, margin = ((1, *dims), (0, *window.margin)) if len(dims) == 2 else (dims, window.margin)
     light = np.empty(int(np.prod(window.shape)), np.float32)
     shift = np.zeros((3, *volume), np.float32)
     scene, tissue = simulation.scene, simulation.tissue
-    deep = (1, *window.shape) if len(window.dims) == 2 else window.shape
+    deep = (1, *window.shape) if len(dims) == 2 else window.shape
     assert motion.field is not None
     for t in frames:
         fluorescence = simulation.activity.fluorescence[:, t]
         add_light(tissue.layers, tissue.temporal[:, t], scene.data, scene.indices, scene.indptr, fluorescence, light)
-        shift[-len(window.dims) :] = displacement(motion.field[t], matrices).reshape(-1, *volume)
+        shift[-len(dims) :] = displacement(motion.field[t], matrices).reshape(-1, *volume)
         frame = np.empty(volume, np.float32)
-        warp(light.reshape(deep), shift, margin, frame)
+        warp(light.reshape(deep), shift, margin, window.step, frame)
         yield int(t), frame
 
 
@@ -178,7 +193,8 @@ def simulate(
     ----------
     path : movie to write, uint16 (T, [D,] H, W); .tif (BigTIFF), .npy, .h5 or .zarr
     truth : result file to write, of kind ``truth``. Footprints (P, K), peak 1; calcium (K, T), one spike = 1; spikes
-        (K, T), counts; fluorescence (K, T), brightness; rigid (T, ndim), field (T, *grid, ndim) and grid_N,
+        (K, T), counts; fluorescence (K, T), brightness; faint (P, F), what a volume shows of cells between its planes
+        and beside it that do not show clearly; rigid (T, ndim), field (T, *grid, ndim) and grid_N,
         displacement in pixels; mean_image, brightness; dims; frame_rate_hz; is_dendrite (K,)
     planted : footprints to use instead of drawn somata
     progress : called with the number of frames written and in all

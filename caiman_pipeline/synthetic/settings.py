@@ -33,7 +33,7 @@ class SimulationSettings:
 
     frames: int = setting(1500, "frames", "length of the movie", low=1)
     dims: Dims = setting((256, 256), "px", "frame size: rows x columns, or planes x rows x columns")  # noqa: RUF009
-    n_cells: int = setting(60, "", "somata centred in the field of view")
+    n_cells: int = setting(60, "", "somata centred in the field of view, in volumes also between planes")
     n_dendrites: int = setting(0, "", "dendrites centred in the field of view")
     frame_rate_hz: float = setting(30.0, "Hz", "frames (or volumes) per second", low=1e-3)
     decay_time_s: float = setting(0.45, "s", "decay time of a transient (1/e)", low=1e-3)
@@ -41,7 +41,10 @@ class SimulationSettings:
     spike_rate_hz: float = setting(0.25, "Hz", "median spike rate over cells")
     dff_per_spike: float = setting(0.35, "", "relative rise of a cell's fluorescence with one spike")
     cell_diameter_px: float = setting(11.0, "px", "diameter of a soma in the plane", low=3.0)
-    cell_planes: float = setting(3.0, "planes", "diameter of a soma across planes, for volumes", low=0.5)
+    cell_planes: float = setting(3.0, "planes", "diameter of a soma across planes, for volumes", low=0.1)
+    axial_planes: float = setting(
+        1.0, "planes", "full width at half maximum of the point spread across planes, for volumes: light out of focus"
+    )
     spacing: float = setting(0.65, "diameters", "smallest distance between the centres of two somata")
     neuropil: float = setting(0.45, "brightness", "mean brightness of the neuropil")
     vessels: int = setting(5, "", "blood vessels that cross the field of view")

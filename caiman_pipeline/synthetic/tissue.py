@@ -11,6 +11,7 @@ from caiman_pipeline.synthetic.activity import N_SHARED, bleaching, population_s
 from caiman_pipeline.synthetic.cells import Window
 from caiman_pipeline.synthetic.fields import smooth_field, smooth_signal, stream
 from caiman_pipeline.synthetic.settings import SimulationSettings
+from caiman_pipeline.synthetic.volume import sharp_in_depth
 from caiman_pipeline.types import FloatArray
 
 N_LAYERS = 10
@@ -50,6 +51,7 @@ def simulate_tissue(settings: SimulationSettings, window: Window, cell_cover: Fl
         layer = np.exp(0.7 * smooth_field(rng, shape, scale * cell)) + 0.3 * _puncta(rng, settings, shape)
         layers.append((1 - STATIC_SHARE) / N_LAYERS * layer / layer.mean())
     stacked = np.stack(layers) * (settings.neuropil * envelope)
+    stacked = np.stack([sharp_in_depth(layer, settings) for layer in stacked])
     return Tissue(stacked.reshape(N_LAYERS + 1, -1).astype(np.float32), _temporal(settings))
 
 

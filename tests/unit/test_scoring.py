@@ -104,6 +104,16 @@ def test_perfect_result_scores_one():
     assert score.correlations["deconvolved"] == pytest.approx((1.0, 1.0))
 
 
+def test_cells_that_a_volume_shows_barely_count_neither_way():
+    truth = truth_of(IMAGES)
+    truth.arrays["faint"] = stack(disc(3, 26, 3), disc(16, 28, 3))
+    found = found_of([*IMAGES[:2], disc(3, 26, 3), disc(3, 15, 3)], truth)
+    score = score_result(found, truth, RULE)
+    assert (score.found, score.faint, score.matched) == (3, 1, 2)
+    assert score.precision == score.recall == pytest.approx(2 / 3)
+    assert score.f1 == pytest.approx(2 / 3)
+
+
 def test_misses_and_false_finds_lower_recall_and_precision():
     truth = truth_of(IMAGES)
     score = score_result(found_of([IMAGES[0], disc(3, 26, 3)], truth, raw=truth["calcium"][:2]), truth, RULE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -97,9 +98,10 @@ def test_fluorescence_bleaches_by_the_share_asked_for():
 def test_each_footprint_is_one_bright_shape_of_a_cells_size(settings):
     simulation = build_simulation(settings)
     footprints = simulation.footprints
-    assert footprints.shape == (np.prod(settings.dims), settings.n_cells + settings.n_dendrites)
+    assert footprints.shape == (np.prod(settings.dims), len(simulation.is_dendrite))
+    assert settings.ndim == 3 or len(simulation.is_dendrite) == settings.n_cells + settings.n_dendrites
     assert simulation.is_dendrite.sum() == settings.n_dendrites
-    size = np.diff(footprints.indptr)[~simulation.is_dendrite]
+    size = np.asarray((footprints > 0.15 * footprints.max()).sum(0)).ravel()[~simulation.is_dendrite]
     whole = np.prod(settings.cell_shape) * np.pi / (4 if settings.ndim == 2 else 6)
     assert (size < 2.5 * whole).all()
     assert np.median(size) > 0.5 * whole
@@ -142,6 +144,46 @@ def test_volume_moves_across_planes_without_emptying_any():
     simulation, movie = movie_of(changed(DEEP, rigid_planes=1.0))
     assert np.abs(simulation.motion.rigid[:, 0]).max() == pytest.approx(1.0)
     assert movie.mean(axis=(0, 2, 3)).min() > 0.5 * movie.mean()
+
+
+def _plane_light(columns, dims):
+    return np.stack([np.asarray(c.sum(1)).ravel() for c in columns.T.toarray().reshape(-1, dims[0], dims[1] * dims[2])])
+
+
+def test_the_truth_of_a_volume_are_the_cells_that_show_clearly():
+    """Planes 2.5 cells apart see few of the cells between them; those beside and between are the faint ones."""
+    settings = changed(DEEP, dims=(5, 60, 70), n_cells=90, n_dendrites=0, cell_planes=0.4, axial_planes=0.1)
+    simulation = build_simulation(settings)
+    assert 0.3 * 90 < simulation.n_components < 0.7 * 90
+    assert simulation.footprints.max(axis=0).toarray().min() > 0.25
+    assert simulation.footprints.max(axis=0).toarray().max() > 0.95
+    light, faint = (_plane_light(m, settings.dims) for m in (simulation.footprints, simulation.faint))
+    assert ((light > 0.2 * light.max(1, keepdims=True)).sum(1) == 1).all()
+    assert faint.shape[0] > 20
+    assert np.median(faint.max(1)) < 0.2 * np.median(light.max(1))
+    assert build_simulation(FLAT).faint.shape == (48 * 72, 0)
+
+
+@pytest.mark.parametrize("axial", [0.0, 1.5])
+def test_a_wide_point_spread_shows_cells_in_the_planes_beside(axial):
+    settings = changed(DEEP, dims=(7, 60, 70), n_dendrites=0, n_cells=12, cell_planes=1.5, axial_planes=axial)
+    light = _plane_light(build_simulation(settings).footprints, settings.dims)
+    spans = (light > 0.15 * light.max(1, keepdims=True)).sum(1)
+    assert (np.median(spans) <= 2) if axial == 0 else (np.median(spans) >= 3)
+
+
+def test_the_scene_of_a_volume_moves_in_steps_smaller_than_its_planes():
+    """A displacement by a whole plane shows each plane what the next one showed, drawn in sub-planes as it is."""
+    settings = changed(DEEP, frames=1, **STILL, photons=2000.0, read_noise=0.0, smear=0.0, gain_spread=0.0)
+    simulation = build_simulation(settings)
+    assert simulation.window.step > 1
+    moved = replace(
+        simulation, motion=replace(simulation.motion, field=simulation.motion.field + np.array([1.0, 0, 0]))
+    )
+    still, down = (next(render_movie(s, threads=1))[2][0].astype(float) for s in (simulation, moved))
+    for plane in range(3):
+        assert np.corrcoef(still[plane].ravel(), down[plane + 1].ravel())[0, 1] > 0.99
+    assert np.corrcoef(still[1].ravel(), down[1].ravel())[0, 1] < 0.95
 
 
 @pytest.mark.parametrize("share", [0.0, 0.03])

@@ -4,8 +4,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from planted import Planted, evidence_search, matches, merged, plant, refined, search, settings, store
+from planted import (
+    CELL_PX,
+    Planted,
+    background,
+    evidence_search,
+    matches,
+    merged,
+    plant,
+    refined,
+    search,
+    settings,
+    store,
+)
 from scipy.sparse import csc_matrix
+
+from caiman_pipeline.cnmf.initialise import Evidence, EvidenceSearch
+from caiman_pipeline.config.patch_cnmf import PatchSettings
+from caiman_pipeline.patches.methods import make_rules
 
 CENTRES = [(10.0, 12.0), (13.0, 38.0), (24.0, 24.0), (33.0, 50.0), (38.0, 9.0), (40.0, 33.0)]
 DIMS = (48, 60)
@@ -140,6 +156,25 @@ def test_volumes_take_the_same_path(tmp_path: Path) -> None:
     assert found.footprints.shape[1] == 2
     components = refined(movie, found, cells.noise)
     assert found_cells(components.footprints, cells) == 2
+
+
+@pytest.mark.parametrize(("planes_per_cell", "planes"), [(0.8, 2), (0.4, 1)])
+def test_a_cell_between_two_near_planes_is_one_component(tmp_path: Path, planes_per_cell: float, planes: int) -> None:
+    """Planes further apart than a cell is tall share its light, out of focus; planes two cells apart show others."""
+    cells, dims = plant((30, 42), [(12.0, 14.0)], neuropil=0.0), (3, 30, 42)
+    rng, shares = np.random.default_rng(3), np.array([1.0, 0.8, 0.0]).reshape(3, 1, 1, 1)
+    light = (cells.footprints @ cells.traces).reshape(1, 30, 42, 600) * shares
+    noisy = (10 + light + cells.noise * rng.normal(size=light.shape)).astype(np.float32)
+    cell_px = (planes_per_cell, CELL_PX, CELL_PX)
+    tile = settings(
+        3, cell_px=cell_px, initialise=EvidenceSearch(cell_px, Evidence(2.5, 25.0)),
+        rules=make_rules(PatchSettings(), cell_px, shapeless=False), background=background(3, model="static"),
+    )  # fmt: skip
+    found = search(store(tmp_path, noisy), cells.noise, tile=tile)
+    weight = np.asarray(found.footprints.sum(1)).reshape(3, -1).sum(1)
+    shown = (abs(found.footprints).toarray().reshape(*dims[:1], -1, found.footprints.shape[1]).sum(1) > 0).sum(0)
+    assert list(shown) == [planes] * (3 - planes)
+    assert weight[:2].min() > 0 == weight[2]
 
 
 def test_pixels_outside_the_valid_field_are_in_no_component(tmp_path: Path, cells: Planted) -> None:

@@ -10,7 +10,7 @@ import pytest
 from planted import Planted, matches, merged, plant, refined, rules, search, store
 from scipy.sparse import csc_matrix, csr_matrix
 
-from caiman_pipeline.cnmf.spatial import RegressionSums, solve_pixels
+from caiman_pipeline.cnmf.spatial import RegressionSums, clean_footprints, solve_pixels
 from caiman_pipeline.cnmf.supports import ellipse_supports, grow_supports, shape_footprints, shaped_image
 from caiman_pipeline.io.store import MovieStore
 from caiman_pipeline.types import Components
@@ -227,3 +227,19 @@ def unexplained(components: Components, planted: Planted) -> float:
 def test_components_of_a_footprint_rule_explain_the_movie(movie: MovieStore, cells: Planted, tmp_path: Path) -> None:
     components = refined(movie, merged(search(movie, cells.noise)), cells.noise, footprints=rules(regression="nnls_l0"))
     assert unexplained(components, cells) == pytest.approx(cells.noise, rel=0.03)
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_a_volumes_footprint_keeps_the_run_of_planes_that_show_sections(plain: bool) -> None:
+    """Single pixels in the next plane and what lies beyond a gap go; each plane of the run stays whole."""
+    image = np.zeros((6, 12, 15), np.float32)
+    image[1:3, 3:8, 4:10] = [[[1.0]], [[0.2]]]
+    image[3, 4, 5:7] = 3.0
+    image[4, 3:8, 4:10] = 0.5
+    expected = image.copy()
+    expected[3:] = 0
+    if plain:
+        cleaned = clean_footprints(csc_matrix(image.reshape(-1, 1)), image.shape, min_pixels=3)
+        np.testing.assert_array_equal(cleaned.toarray().reshape(image.shape), expected)
+    else:
+        np.testing.assert_array_equal(shaped_image(image, rules(3, threshold="max", max_fraction=0.01)), expected)

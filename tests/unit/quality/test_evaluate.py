@@ -8,7 +8,8 @@ from scipy.sparse import csc_matrix
 from caiman_pipeline.config.evaluate import EvaluateSettings
 from caiman_pipeline.config.validate import validate
 from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.quality.classifier import Network
+from caiman_pipeline.quality.classifier import Network, load_network
+from caiman_pipeline.quality.crops import main_planes
 from caiman_pipeline.quality.evaluate import footprint_sizes, soma_scores
 from caiman_pipeline.types import Background, Components
 
@@ -43,10 +44,30 @@ def test_the_scale_that_suits_best_counts() -> None:
     np.testing.assert_array_equal(scores(2.0, 0.5, 1.0), scores(0.5))
 
 
-def test_volumes_and_unasked_components_have_no_score() -> None:
-    plane, volume = components(DIMS, disc(DIMS, (18, 26))), components((2, *DIMS), disc((2, *DIMS), (1, 18, 26)))
+def test_unasked_components_have_no_score() -> None:
+    plane = components(DIMS, disc(DIMS, (18, 26)))
     assert np.isnan(soma_scores(plane, None, cell_px=(8.0, 8.0), scales=(1.0,))).all()
-    assert np.isnan(soma_scores(volume, size_detector(), cell_px=(2.0, 8.0, 8.0), scales=(1.0,))).all()
+
+
+def test_a_volumes_components_are_judged_by_their_plane_of_most_weight() -> None:
+    """A soma scores as in a plane, whatever dimmer shape it has beside it; a speck in every plane scores as a speck."""
+    soma, speck, dim = disc(DIMS, (18, 26)), np.zeros(37 * 53), np.zeros(37 * 53)
+    speck[18 * 53 + 26], dim[20 * 53 : 22 * 53] = 5.0, 0.05
+    volume = components(
+        (3, *DIMS), np.concatenate([dim, soma, 0 * soma]), np.concatenate([0.1 * dim, speck, 0.4 * soma / soma.max()])
+    )
+    found = soma_scores(volume, load_network(), cell_px=(2.0, CELL_PX, CELL_PX), scales=(1.0,))
+    plane = soma_scores(components(DIMS, soma, speck), load_network(), cell_px=(CELL_PX, CELL_PX), scales=(1.0,))
+    assert plane[0] > 0.9 > 0.1 > plane[1]
+    np.testing.assert_array_equal(found[0], plane[0])
+
+
+def test_the_plane_of_most_weight_is_a_plane_of_the_footprint() -> None:
+    sums = np.array([[0.0, 3, 0, 1], [2, 0, 4, 0], [0, 3, 3, 0]]).T.reshape(4, 1, 3)  # planes x pixels x components
+    shown = main_planes(csc_matrix((sums * np.ones((4, 5, 1))).reshape(20, 3)), (4, 1, 5))
+    np.testing.assert_array_equal(shown.toarray(), np.ones((5, 1)) * [3, 4, 3])
+    plane = csc_matrix(np.eye(4))
+    assert main_planes(plane, (2, 2)) is plane
 
 
 def test_size_counts_pixels_above_half_the_peak() -> None:
