@@ -148,7 +148,8 @@ def _largest(ids: FloatArray) -> int:
 def merged_component(parents: Components, new_id: int) -> Components:
     """Return one component for the sum of several, its residual seen through the same footprint."""
     gram = (parents.footprints.T @ parents.footprints).toarray().astype(np.float64)
-    readout, weights = rank_one(gram, parents.denoised.astype(np.float64))
+    observed = np.isfinite(parents.denoised).all(0)
+    readout, weights = rank_one(gram, parents.denoised[:, observed].astype(np.float64))
     footprint, norms = normalise(csc_matrix(parents.footprints @ weights.reshape(-1, 1)).astype(np.float32))
     return replace(
         parents, ids=np.array([new_id], np.int64), footprints=footprint,
@@ -174,8 +175,10 @@ def remove_duplicates(curated: Curated, *, min_cosine: float, min_correlation: f
     """
     present = curated.present
     first, second = similar_pairs(present.footprints, min_cosine=min_cosine)
-    same = trace_correlations(present.denoised, first, second) >= min_correlation
-    strength = present.denoised.std(1) / np.maximum(present.residual.std(1), 1e-12)
+    observed = np.isfinite(present.denoised).all(0) & np.isfinite(present.residual).all(0)
+    denoised, residual = present.denoised[:, observed], present.residual[:, observed]
+    same = trace_correlations(denoised, first, second) >= min_correlation
+    strength = denoised.std(1) / np.maximum(residual.std(1), 1e-12)
     gone = np.zeros(present.n_components, bool)
     for a, b in zip(first[same], second[same], strict=True):
         if not (gone[a] or gone[b]):

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.sparse import csc_matrix
 
 from caiman_pipeline.cnmf.binning import bin_traces
+from caiman_pipeline.cnmf.gaps import take_kept
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.records import LONG_TABLES
 from caiman_pipeline.io.results import load_result
@@ -49,9 +50,13 @@ def load_start(path: Path | str, movie: MovieStore) -> Start:
     kind = _kind(path)
     result = load_result(path, kind, stored=LONG_TABLES.get(kind, ()))
     bin_frames, n_masks = int(result["bin_frames"]), int(result["n_masks"])
-    traces = result["traces"] if kind == "merged" else _binned(result.arrays, bin_frames)
     dims = tuple(int(n) for n in result["dims"])
-    check_movie(path, dims, traces.shape[1], movie, bin_frames=bin_frames)
+    if kind == "merged":
+        traces = result["traces"]
+        check_movie(path, dims, traces.shape[1], movie, bin_frames=bin_frames)
+    else:
+        check_movie(path, dims, result["denoised"].shape[1], movie, bin_frames=None)
+        traces = _binned(result.arrays, bin_frames, movie)
     ids = result["ids"]
     return Start(
         result["footprints"].tocsc(), traces, ids, bin_frames, int(np.count_nonzero(ids < n_masks)), n_masks,
@@ -59,14 +64,19 @@ def load_start(path: Path | str, movie: MovieStore) -> Start:
     )  # fmt: skip
 
 
-def check_movie(
-    path: Path | str, dims: Dims, n_samples: int, movie: MovieStore, *, bin_frames: int | None = None
-) -> None:
-    """Raise a PipelineError unless frames and traces (``n_samples`` of ``bin_frames`` frames) fit the movie."""
+def check_movie(path: Path | str, dims: Dims, n_samples: int, movie: MovieStore, *, bin_frames: int | None) -> None:
+    """Raise a PipelineError unless frames and traces fit the movie.
+
+    Traces have a sample for each frame of the recording, or, with ``bin_frames``, for so many that take part.
+    """
     if dims != movie.dims:
         raise PipelineError(f"{path}: components of {dims}, but the movie's frames are {movie.dims}.")
-    if n_samples != movie.n_frames // (bin_frames or 1):
-        raise PipelineError(f"{path}: traces of {n_samples} samples do not fit the movie of {movie.n_frames} frames.")
+    expected = len(movie.kept) if bin_frames is None else movie.n_frames // bin_frames
+    if n_samples != expected:
+        raise PipelineError(
+            f"{path}: traces of {n_samples} samples do not fit the movie of {len(movie.kept)} frames, of which "
+            f"{movie.n_frames} take part."
+        )
 
 
 def _kind(path: Path | str) -> str:
@@ -78,9 +88,10 @@ def _kind(path: Path | str) -> str:
     return "components" if found == "components" else "merged"
 
 
-def _binned(arrays: dict[str, FloatArray], bin_frames: int) -> FloatArray:
+def _binned(arrays: dict[str, FloatArray], bin_frames: int, movie: MovieStore) -> FloatArray:
     denoised, residual = arrays["denoised"], arrays["residual"]
-    binned = np.empty((len(denoised), denoised.shape[1] // bin_frames), np.float32)
+    binned = np.empty((len(denoised), movie.n_frames // bin_frames), np.float32)
     for rows in row_blocks(denoised):
-        binned[rows] = bin_traces(denoised[rows] + residual[rows], bin_frames=bin_frames)
+        raw = take_kept(denoised[rows] + residual[rows], movie.kept)
+        binned[rows] = bin_traces(raw, bin_frames=bin_frames)
     return binned

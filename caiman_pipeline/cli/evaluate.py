@@ -23,6 +23,7 @@ def run(args: argparse.Namespace) -> None:
     with stage_job("evaluate", args) as threads:
         from math import ceil
 
+        from caiman_pipeline.cnmf.gaps import without_gaps
         from caiman_pipeline.config.evaluate import EvaluateSettings
         from caiman_pipeline.config.validate import load_stage
         from caiman_pipeline.io.long_tables import working_tables
@@ -43,11 +44,11 @@ def run(args: argparse.Namespace) -> None:
         movie = open_movie(args.movie)
         facts = needed_facts(recording, len(movie.dims), "evaluate")
         motion = load_result(args.motion, "motion", skip=("field",))
-        movement = Movement(
-            motion["rigid"], ~motion["flagged"], round(settings.motion_window_s * facts.frame_rate_hz)
-        )  # fmt: skip
+        kept, window = movie.kept, round(settings.motion_window_s * facts.frame_rate_hz)
+        movement = Movement(motion["rigid"][kept], ~motion["at_limit"][kept], window)
+        found = load_result(args.components, "components", stored=LONG_TABLES["components"])
         quality = evaluate(
-            movie, components_from_result(load_result(args.components, "components", stored=LONG_TABLES["components"])),
+            movie, without_gaps(components_from_result(found), kept),
             transient_frames=ceil(facts.frame_rate_hz * facts.decay_time_s), transients=settings.transients,
             margin_px=settings.margin.per_axis(len(movie.dims)),
             network=load_network(settings.model) if settings.classifier else None, cell_px=facts.cell_px,

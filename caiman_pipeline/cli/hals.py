@@ -27,6 +27,7 @@ def run(args: argparse.Namespace) -> None:
     """Update one file."""
     with stage_job("hals", args) as threads:
         from caiman_pipeline.cnmf.background import BackgroundRules
+        from caiman_pipeline.cnmf.gaps import with_gaps, without_gaps
         from caiman_pipeline.cnmf.hals import HalsSettings, hals
         from caiman_pipeline.cnmf.refine import prepare_field
         from caiman_pipeline.io.curated import load_curated, save_curated
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
 
         movie, images = open_movie(args.movie), load_result(args.images, "images")
         result, curated = load_curated(args.components)
-        check_movie(args.components, curated.present.dims, curated.present.denoised.shape[1], movie)
+        check_movie(args.components, curated.present.dims, curated.present.denoised.shape[1], movie, bin_frames=None)
         # The file's own background is updated: the field needs none.
         none = BackgroundRules("static", (), 0, False)
         field = prepare_field(movie, mean=images["mean"], noise=images["noise"], background=none, threads=threads)
@@ -45,6 +46,7 @@ def run(args: argparse.Namespace) -> None:
             trace_iterations=max(args.trace_iterations, 0), nonnegative=args.nonnegative,
             update_background=not args.keep_background,
         )  # fmt: skip
-        present = hals(field, curated.present, settings=settings, progress=progress("frames"))
+        present = without_gaps(curated.present, movie.kept)
+        present = with_gaps(hals(field, present, settings=settings, progress=progress("frames")), movie.kept)
         log.info("%d components", present.n_components)
         save_curated(args.output, replace(curated, present=present), result)

@@ -51,7 +51,8 @@ def run(args: argparse.Namespace) -> None:
             components = refine(
                 field, start.footprints, start.traces, n_seeds=start.n_seeds, settings=plan.updates,
                 denoise=make_denoiser(
-                    frame_rate_hz=plan.frame_rate_hz, decay_time_s=plan.decay_time_s, threads=threads
+                    frame_rate_hz=plan.frame_rate_hz, decay_time_s=plan.decay_time_s, kept=movie.kept,
+                    threads=threads,
                 ), tables=on_disk(file, args.components), progress=progress("frames"),
             )  # fmt: skip
             components = replace(components, ids=start.ids[components.ids])

@@ -6,13 +6,20 @@ from collections.abc import Callable
 
 import numpy as np
 
+from caiman_pipeline.io.left_out import spread_over
 from caiman_pipeline.traces.ar_model import nominal_coefficients
 from caiman_pipeline.traces.foopsi import DeconvolutionMethod, deconvolve
 from caiman_pipeline.types import FloatArray
 
 
-def make_denoiser(*, frame_rate_hz: float, decay_time_s: float, threads: int) -> Callable[[FloatArray], FloatArray]:
+def make_denoiser(
+    *, frame_rate_hz: float, decay_time_s: float, kept: FloatArray, threads: int
+) -> Callable[[FloatArray], FloatArray]:
     """Return a function from raw traces (K, T) to baseline plus calcium, float32 (K, T).
+
+    Parameters
+    ----------
+    kept : bool (frames of the recording,), the T frames that take part; calcium decays through the others, too
 
     Notes
     -----
@@ -27,7 +34,8 @@ def make_denoiser(*, frame_rate_hz: float, decay_time_s: float, threads: int) ->
 
     def denoise(raw: FloatArray) -> FloatArray:
         ar = np.tile(np.array(nominal), (len(raw), 1))
-        result = deconvolve(raw, method, ar=ar, threads=threads)
-        return (result.denoised + result.baseline[:, None]).astype(np.float32)
+        result = deconvolve(spread_over(raw, kept), method, ar=ar, threads=threads)
+        denoised = result.denoised if kept.all() else result.denoised[:, kept]
+        return (denoised + result.baseline[:, None]).astype(np.float32)
 
     return denoise

@@ -23,6 +23,7 @@ from caiman_pipeline.cnmf.temporal import (
     target_traces,
     unexplained,
 )
+from caiman_pipeline.io.left_out import spread_over
 from caiman_pipeline.io.long_tables import Tables, frame_blocks, trace_blocks
 from caiman_pipeline.io.store import MovieStore
 from caiman_pipeline.parallel import spread
@@ -125,13 +126,14 @@ def refine(
     ----------
     footprints : (P, K), unit norm; traces : float32 (K, T // bin_frames), from the search in tiles
     n_seeds : so many components at the front are seeds, whose support is what is given
-    denoise : turns raw traces (K, T) into the model's traces, which neighbours' raw traces are freed from
+    denoise : turns raw traces (K, frames that take part) into the model's traces, which neighbours' raw traces are freed from
     tables : where traces and background signals are kept
     progress : called with the frames read and to be read, over all passes
 
     Returns
     -------
-    Components whose footprints held; ids count from 0 in the order given.
+    Components whose footprints held; ids count from 0 in the order given. Traces and background signals are those of
+    the whole recording, NaN in frames that are left out.
     """
     low_rank = field.background.n_maps > 0
     counter = _Counter(progress, (2 * settings.rounds + low_rank) * field.movie.n_frames)
@@ -158,7 +160,9 @@ def refine(
         view = project(field, projection, tables=tables, counter=counter)
         _demix(field, projection, view, rounds=40 if low_rank else 8)
     assert view is not None
-    denoised, residual, temporal = _split(projection, view, n_maps=n_maps, denoise=denoise, tables=tables)
+    denoised, residual, temporal = _split(
+        projection, view, n_maps=n_maps, kept=field.movie.kept, denoise=denoise, tables=tables
+    )
     return Components(
         dims=field.movie.dims,
         ids=ids[n_maps:].astype(np.int64),
@@ -309,12 +313,13 @@ def _binned(traces: Any, bin_frames: int) -> FloatArray:
 
 
 def _split(
-    projection: Projection, view: View, *, n_maps: int, denoise: Callable[[FloatArray], FloatArray], tables: Tables
-) -> tuple[Any, Any, Any]:
+    projection: Projection, view: View, *, n_maps: int, kept: FloatArray,
+    denoise: Callable[[FloatArray], FloatArray], tables: Tables,
+) -> tuple[Any, Any, Any]:  # fmt: skip
     """Split what was seen into the model's traces, what they leave, and the background's signals.
 
     The first ``n_maps`` traces are the background's, where it is of a low rank; else it is what the nodes see beyond
-    the traces. ``view`` ends up with all three.
+    the traces. ``view`` ends up with all three, the results have gaps where frames are left out.
     """
     n_rows, n_frames = view.traces.shape
     cells = slice(n_maps, n_rows)
@@ -326,10 +331,10 @@ def _split(
         view.seen[here] = unexplained(projection, view.seen[here], fitted)
         view.nodes[here] = node_signals(projection, view.nodes[here], fitted)
     background = (view.traces, slice(0, n_maps)) if n_maps else (view.nodes, slice(0, len(view.nodes)))
-    kept = {"denoised": (view.traces, cells), "residual": (view.seen, cells), "background_temporal": background}
+    found = {"denoised": (view.traces, cells), "residual": (view.seen, cells), "background_temporal": background}
     results = []
-    for name, (table, wanted) in kept.items():
-        results.append(tables.result(name, (wanted.stop - wanted.start, n_frames)))
+    for name, (table, wanted) in found.items():
+        results.append(tables.result(name, (wanted.stop - wanted.start, len(kept))))
         for rows in trace_blocks(wanted, n_frames):
-            results[-1][rows.start - wanted.start : rows.stop - wanted.start] = table[rows]
+            results[-1][rows.start - wanted.start : rows.stop - wanted.start] = spread_over(table[rows], kept)
     return results[0], results[1], results[2]

@@ -67,10 +67,22 @@ class MotionSettings(Section):
         "registering this one: its id, or a motion.h5.",
     )
     bad_frames: tuple[str, ...] = key(
-        (), "frames", "Frames to leave out of templates and to flag, like 17 or 100-120 (both ends included)."
+        (), "frames", "Frames to leave out of everything, like 17 or 100-120 (from 0, both ends included)."
     )
     flag_deviations: float = key(
-        8.0, "", "Flag frames whose likeness to the template is this many robust deviations below the median.", gt=0
+        8.0,
+        "",
+        "Frames whose likeness to the template, activity aside, is this many robust deviations below the median are "
+        "unlike it, and left out.",
+        gt=0,
+    )
+    max_unlike_fraction: float = key(
+        0.1,
+        "",
+        "Largest share of frames that are left out for being unlike the template; where more are, all take part and a "
+        "warning says so. With 0 none is left out.",
+        ge=0,
+        le=1,
     )
     scan_offset: Literal["auto"] | float = key(
         0.0, "px", "How far odd rows lie to the right of even ones (bidirectional scanning); 'auto' measures it."

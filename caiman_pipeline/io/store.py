@@ -23,6 +23,7 @@ import numpy as np
 
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.atomic import flush_to_disk, write_text
+from caiman_pipeline.io.left_out import from_ranges, kept_parts, to_ranges
 from caiman_pipeline.provenance import describe, note_result, text_digest
 from caiman_pipeline.types import Bounds, Dims, FloatArray, Tile
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from caiman_pipeline.io.zarr_parts import BlockArray, ZarrPart
 
 PART_BYTES = 64 * 2**20
-SCHEMA = 2
+SCHEMA = 3
 CHECKSUMS = "checksums.json"
 ELSEWHERE = "array.json"
 REDO_PART = "Delete it and run motion_correct again."
@@ -196,23 +197,30 @@ class StoredPart(Protocol):
 
 @dataclass(frozen=True)
 class MovieStore:
-    """A motion-corrected movie on disk, read in pieces.
+    """A motion-corrected movie on disk, read in pieces: the frames that take part, one after the other.
 
     Attributes
     ----------
     dims : (H, W) or (D, H, W)
     valid : bool dims, pixels inside the field of view in (nearly) every frame
+    left_out : uint8 (frames of the recording,), 0 for those that take part, see ``io.left_out``; None: all do
     """
 
     dims: Dims
     frame_rate_hz: float
     parts: tuple[StoredPart, ...]
     valid: FloatArray
+    left_out: FloatArray | None = None
 
     @property
     def n_frames(self) -> int:
-        """Frames, T."""
+        """Frames that take part, T."""
         return self.parts[-1].stop if self.parts else 0
+
+    @property
+    def kept(self) -> FloatArray:
+        """Which frames of the recording take part, bool (frames of the recording,)."""
+        return np.ones(self.n_frames, bool) if self.left_out is None else self.left_out == 0
 
     @property
     def n_pixels(self) -> int:
@@ -243,8 +251,9 @@ def write_index(
     parts: Sequence[Part | ZarrPart],
     valid: FloatArray,
     source: dict[str, object],
+    left_out: FloatArray | None = None,
 ) -> None:
-    """Write ``movie.json``, the valid mask in it; part paths are kept relative to it.
+    """Write ``movie.json``, the valid mask and the frames left out in it; part paths are kept relative to it.
 
     ``source`` says where the movie came from (recording, settings, version) and is stored as it is.
     """
@@ -252,6 +261,7 @@ def write_index(
     index = {
         "schema": SCHEMA, "dims": [int(n) for n in dims], "frame_rate_hz": frame_rate_hz, "parts": listed,
         "valid": _mask_to_text(valid), "source": source,
+        "left_out": {} if left_out is None else to_ranges(left_out),
     }  # fmt: skip
     write_text(path, json.dumps({**index, "digest": text_digest(index), "provenance": describe()}, indent=1))
 
@@ -313,7 +323,9 @@ def open_movie(path: Path | str) -> MovieStore:
         sizes = [entry.get("bytes") for entry in index["parts"]]
         dims = tuple(index["dims"])
         valid = _mask_from_text(index["valid"], dims)
-        store = MovieStore(dims, float(index["frame_rate_hz"]), tuple(parts), valid)
+        left_out = from_ranges(index["left_out"], parts[-1].stop if parts else 0)
+        kept = kept_parts(parts, left_out == 0)
+        store = MovieStore(dims, float(index["frame_rate_hz"]), kept, valid, left_out)
     except (OSError, ValueError, KeyError, TypeError, zlib.error) as error:
         raise PipelineError(f"{path}: not a readable movie index ({_what(error)}). {REJOIN}") from error
     for part, expected in zip(parts, sizes, strict=True):

@@ -47,6 +47,11 @@ class Correction:
     flow: Registration | None
     scale: float
 
+    @property
+    def holes(self) -> bool:
+        """Whether pixels from outside the field of view are left without a value."""
+        return self.warping.replace and bool(np.isnan(self.warping.fill))
+
 
 @dataclass(frozen=True)
 class Chunk:
@@ -70,7 +75,7 @@ class _Tally:
         self.shifts: list[Shifts] = []
         self.at_limit: list[FloatArray] = [np.zeros(0, bool)]
         self.before: list[FloatArray] = [np.zeros(0, np.float32)]
-        self.after: list[FloatArray] = [np.zeros(0, np.float32)]
+        self.after: list[FloatArray] = [np.zeros((3, 0), np.float32)]
         self.residual: list[FloatArray] = [np.zeros((0, 2), np.float32)]
 
 
@@ -82,23 +87,34 @@ def correct_block(
     chunks = _found_chunks(source, parts, correction)
     with PartWriter(folder) as writer:
         for index, start, stop in parts:
-            earlier = tally.sums.copy()
+            earlier, outside = tally.sums.copy(), tally.outside.copy()
             # Two in turn: one is filled while the other, of the part before, is on its way to disk.
             part = tally.scratch.array(f"part {index % 2}", (*source.dims, stop - start))
             for chunk in _up_to(chunks, stop):
                 _correct_chunk(chunk, correction, part, position=chunk.start - start, tally=tally)
             good = source.good(start, stop)
-            tally.after.append(correction.after.of_part(part, good, tally.sums[1]))
+            likeness = correction.after.of_part(part, good, tally.sums[1], holes=correction.holes)
+            tally.after.append(np.stack([*likeness, correction.after.of_quiet(part, good)]))
             writer.write(index, part)
-            means = (tally.sums - earlier) / (correction.scale * max(good.sum(), 1))
-            tally.residual.append(_residual(means.astype(np.float32), correction))
+            means = _means(tally.sums - earlier, good, tally.outside - outside, correction)
+            tally.residual.append(_residual(means, correction))
             progress(stop - parts[0][1], parts[-1][2] - parts[0][1])
     residual = np.concatenate(tally.residual)
+    correlation, gain, likeness = np.concatenate(tally.after, axis=1)
     shifts = join_shifts([_no_shifts(source, correction), *tally.shifts])
     return BlockResult(
         shifts, np.concatenate(tally.at_limit), tally.outside, tally.sums[0], tally.sums[1],
-        np.concatenate(tally.before), np.concatenate(tally.after), residual[:, 0], residual[:, 1],
+        np.concatenate(tally.before), correlation, gain, likeness, residual[:, 0], residual[:, 1],
     )  # fmt: skip
+
+
+def _means(sums: FloatArray, good: FloatArray, outside: FloatArray, correction: Correction) -> FloatArray:
+    """Return the means of a part's good frames before and after, float32 (2, *dims), of the pixels that frames have."""
+    every = np.full_like(outside, good.sum())
+    seen = np.stack([every, every - outside if correction.holes else every])
+    means = sums / (correction.scale * np.maximum(seen, 1))
+    # Of a pixel that no frame of the part has, nothing can be said: it stays where the template has it.
+    return np.where(seen > 0, means, correction.blank).astype(np.float32)
 
 
 def _up_to(chunks: Iterator[Chunk], stop: int) -> Iterator[Chunk]:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.io.left_out import REASONS, record_left_out
 from caiman_pipeline.io.records import shifts_to_arrays
 from caiman_pipeline.io.store import Part, find_stored, part_bounds, part_name
-from caiman_pipeline.motion.measures import border_widths, crispness, frames_beyond, structures, unlike_frames
+from caiman_pipeline.motion.measures import border_widths, crispness, damaged_frames, frames_beyond, structures
 from caiman_pipeline.motion.plan import make_plan
 from caiman_pipeline.motion.results import BlockResult, TemplateResult, join_shifts, sum_scale
 from caiman_pipeline.types import Dims, FloatArray, MovieInfo
@@ -25,10 +26,11 @@ LISTED, BEYOND_PX = 10, 3
 
 @dataclass(frozen=True)
 class Joined:
-    """A recording's motion: arrays for ``motion.h5``, the valid mask, and warnings."""
+    """A recording's motion: arrays for ``motion.h5``, the valid mask, why frames are left out, and warnings."""
 
     arrays: dict[str, Any]
     valid: FloatArray
+    left_out: FloatArray
     warnings: tuple[str, ...]
 
     @property
@@ -39,7 +41,8 @@ class Joined:
             f"{a['method']}: correlation with the mean {np.nanmean(a['correlation_before']):.3f} -> "
             f"{np.nanmean(a['correlation_after']):.3f}, crispness {a['crispness_before']:.4g} -> "
             f"{a['crispness_after']:.4g}, residual motion {np.mean(a['residual_before']):.2f} -> "
-            f"{np.mean(a['residual_after']):.2f} px"
+            f"{np.mean(a['residual_after']):.2f} px; {np.count_nonzero(self.left_out)} of {len(self.left_out)} frames "
+            "left out"
         )
 
 
@@ -68,61 +71,96 @@ def join_recording(
     blocks: list[BlockResult], template: TemplateResult, info: MovieInfo, settings: MotionSettings
 ) -> Joined:
     """Join the blocks of an inspected recording as its settings say."""
-    good = np.ones(info.n_frames, bool)
-    good[[*info.bad_frames, *settings.listed_bad_frames(info.n_frames)]] = False
-    outside = 0.0 if settings.border == "nan" else settings.max_outside_fraction
-    scale = sum_scale(info.value_min, info.value_max)
+    holes = settings.border == "nan"
     plan = make_plan(settings, dims=info.dims, frame_rate_hz=info.frame_rate_hz)
-    return join_blocks(
-        blocks, template, good=good, scale=scale, max_outside_fraction=outside, high_pass=plan.high_pass,
-        deviations=settings.flag_deviations,
+    rules = JoinRules(
+        listed=settings.listed_bad_frames(info.n_frames), empty=info.bad_frames,
+        scale=sum_scale(info.value_min, info.value_max), holes=holes,
+        max_outside_fraction=0.0 if holes else settings.max_outside_fraction, high_pass=plan.high_pass,
+        deviations=settings.flag_deviations, max_unlike_fraction=settings.max_unlike_fraction,
     )  # fmt: skip
+    return join_blocks(blocks, template, rules)
 
 
-def join_blocks(
-    blocks: list[BlockResult],
-    template: TemplateResult,
-    *,
-    good: FloatArray,
-    scale: float,
-    max_outside_fraction: float,
-    high_pass: tuple[float, ...] | None,
-    deviations: float,
-) -> Joined:
-    """Join the blocks' results.
+@dataclass(frozen=True)
+class JoinRules:
+    """What joining needs to know.
 
-    Parameters
+    Attributes
     ----------
-    good : bool (T,), frames that hold something
+    listed, empty : frames that the user lists, and that hold nothing
     scale : units of the blocks' sums
+    holes : pixels from outside the field of view are left without a value
     max_outside_fraction : share of good frames in which a valid pixel may lie outside the field of view
     high_pass : size of the structures that registration followed, or None: crispness is that of those structures
     deviations : how many robust standard deviations less alike than the median a frame must be to be flagged
+    max_unlike_fraction : share of good frames that are left out for being unlike; of more, none is
     """
+
+    listed: tuple[int, ...]
+    empty: tuple[int, ...]
+    scale: float
+    holes: bool
+    max_outside_fraction: float
+    high_pass: tuple[float, ...] | None
+    deviations: float
+    max_unlike_fraction: float
+
+
+def join_blocks(blocks: list[BlockResult], template: TemplateResult, rules: JoinRules) -> Joined:
+    """Join the blocks' results."""
     shifts = join_shifts([b.shifts for b in blocks])
+    good = np.ones(shifts.n_frames, bool)
+    good[[*rules.empty, *rules.listed]] = False
     number = max(int(good.sum()), 1)
     outside = np.sum([b.outside for b in blocks], axis=0) / number
-    valid = outside <= max_outside_fraction
-    means = [np.sum([getattr(b, n) for b in blocks], axis=0) / (scale * number) for n in ("sum_before", "sum_after")]
-    before, after = (m.astype(np.float32) for m in means)
-    correlation = np.concatenate([b.correlation_after for b in blocks])
-    unlike = unlike_frames(correlation, good, deviations=deviations)
-    at_limit = np.concatenate([b.at_limit for b in blocks])
+    valid = outside <= rules.max_outside_fraction
+    before, after = _means(blocks, template, number=number, outside=outside, rules=rules)
+    at_limit, correlation, unlike = _per_frame(blocks, good, rules)
+    left_out = _left_out(good, unlike, rules)
     widths = border_widths(valid)
-    beyond = frames_beyond(shifts.rigid, widths + BEYOND_PX) & good
     arrays = {
         **shifts_to_arrays(shifts), "method": template.method, "method_scores": template.scores,
         "template": template.template, "mean_before": before, "mean_after": after, "valid": valid,
         "outside_fraction": outside.astype(np.float32),
         "border": widths, "correlation_before": np.concatenate([b.correlation_before for b in blocks]),
-        "correlation_after": correlation, "crispness_before": crispness(structures(before, high_pass), valid),
-        "crispness_after": crispness(structures(after, high_pass), valid),
+        "correlation_after": correlation, "crispness_before": crispness(structures(before, rules.high_pass), valid),
+        "crispness_after": crispness(structures(after, rules.high_pass), valid),
         "residual_before": np.concatenate([b.residual_before for b in blocks]),
         "residual_after": np.concatenate([b.residual_after for b in blocks]),
         "at_limit": at_limit, "at_limit_fraction": at_limit.sum() / number, "bad": ~good, "unlike": unlike,
-        "beyond_border": beyond, "flagged": ~good | unlike | at_limit, "scan_offset_px": template.scan_offset_px,
+        "beyond_border": frames_beyond(shifts.rigid, widths + BEYOND_PX) & good, "flagged": ~good | unlike | at_limit,
+        "left_out": left_out, "left_out_reasons": REASONS, "scan_offset_px": template.scan_offset_px,
     }  # fmt: skip
-    return Joined(arrays, valid, _warnings(arrays))
+    return Joined(arrays, valid, left_out, _warnings(arrays))
+
+
+def _means(
+    blocks: list[BlockResult], template: TemplateResult, *, number: int, outside: FloatArray, rules: JoinRules
+) -> list[FloatArray]:
+    """Return the means of the good frames before and after correction, float32 dims, of the pixels that frames have."""
+    before, after = (np.sum([getattr(b, n) for b in blocks], axis=0) / rules.scale for n in ("sum_before", "sum_after"))
+    seen = np.round((1 - outside) * number) if rules.holes else np.full(outside.shape, number)
+    after = np.where(seen > 0, after / np.maximum(seen, 1), template.template)
+    return [(before / number).astype(np.float32), after.astype(np.float32)]
+
+
+def _per_frame(
+    blocks: list[BlockResult], good: FloatArray, rules: JoinRules
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return which frames are at the limit, each frame's correlation, and which are unlike the template."""
+    names = ("at_limit", "correlation_after", "likeness", "gain")
+    at_limit, correlation, likeness, gain = (np.concatenate([getattr(b, n) for b in blocks]) for n in names)
+    unlike = damaged_frames(correlation, likeness, gain, good, deviations=rules.deviations)
+    return at_limit, correlation, unlike
+
+
+def _left_out(good: FloatArray, unlike: FloatArray, rules: JoinRules) -> FloatArray:
+    """Return the record of ``io.left_out``; where no frame holds anything, none is left out."""
+    few = unlike.sum() <= rules.max_unlike_fraction * good.sum()
+    frames = {"listed": np.array(rules.listed, np.int64), "empty": np.array(rules.empty, np.int64)}
+    left_out = record_left_out(len(good), {**frames, "unlike": np.flatnonzero(unlike & few)})
+    return left_out if good.any() else np.zeros_like(left_out)
 
 
 def _warnings(arrays: dict[str, Any]) -> tuple[str, ...]:
@@ -130,9 +168,14 @@ def _warnings(arrays: dict[str, Any]) -> tuple[str, ...]:
     if arrays["at_limit_fraction"] > 0.01:
         share, frames = arrays["at_limit_fraction"], _listed(arrays["at_limit"])
         warnings.append(f"{share:.1%} of frames ({frames}) are shifted as far as allowed: raise `motion.max_shift`")
-    for name, what in (("unlike", "are unlike the template"), ("beyond_border", "are shifted far beyond the border")):
-        if arrays[name].any():
-            warnings.append(f"{int(arrays[name].sum())} frames {what}: {_listed(arrays[name])}")
+    if arrays["unlike"].any():
+        kept = not (arrays["left_out"] == 1 + REASONS.index("unlike")).any()
+        what = "too many to be left out (`motion.max_unlike_fraction`)" if kept else "left out of all that follows"
+        warnings.append(f"{int(arrays['unlike'].sum())} frames are unlike the template, {what}: "
+                        f"{_listed(arrays['unlike'])}")  # fmt: skip
+    if arrays["beyond_border"].any():
+        found = arrays["beyond_border"]
+        warnings.append(f"{int(found.sum())} frames are shifted far beyond the border: {_listed(found)}")
     if arrays["crispness_after"] < arrays["crispness_before"] * 0.99:
         warnings.append("the mean image is less crisp after correction than before")
     return tuple(warnings)

@@ -8,6 +8,8 @@ from caiman_pipeline.types import FloatArray
 
 # Of the outer Gaussian to the inner one, and where both are cut off, in standard deviations.
 SURROUND, TRUNCATE = 3.0, 3.0
+# Share of its usual strength below which the scene is lost from a frame: no activity halves it.
+LEAST_GAIN = 0.5
 
 
 def crispness(image: FloatArray, mask: FloatArray) -> float:
@@ -67,6 +69,29 @@ def unlike_frames(correlation: FloatArray, good: FloatArray, *, deviations: floa
     middle = np.median(known)
     spread = 1.4826 * np.median(np.abs(known - middle))
     return good & (correlation < middle - deviations * max(spread, 1e-6))
+
+
+def damaged_frames(
+    correlation: FloatArray, likeness: FloatArray, gain: FloatArray, good: FloatArray, *, deviations: float
+) -> FloatArray:
+    """Return which good frames are unlike the template for another reason than that cells are active, bool (T,).
+
+    Parameters
+    ----------
+    correlation : (T,), of each frame with the template
+    likeness : (T,), the same where activity counts little; gain : (T,), how strong the template is in each frame
+    deviations : how many robust standard deviations below the median
+
+    Notes
+    -----
+    Bright activity takes correlation away, but leaves the likeness and the scene as they are. Damage (tearing, frames
+    out of focus, stripes, closed shutters) takes away both, or the scene itself.
+    """
+    if not good.any():
+        return np.zeros(len(good), bool)
+    lost = gain < LEAST_GAIN * np.median(gain[good])
+    unlike = unlike_frames(likeness, good, deviations=deviations) | lost
+    return unlike & unlike_frames(correlation, good, deviations=deviations)
 
 
 def border_widths(valid: FloatArray) -> FloatArray:

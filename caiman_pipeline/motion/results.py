@@ -26,6 +26,8 @@ class BlockResult:
     outside : int32 dims, good frames in which a pixel comes from outside the field of view
     sum_before, sum_after : int64 dims, sums over the good frames, in units of 1 / scale
     correlation_before, correlation_after : float32 (T,), each frame's likeness to its mean image
+    gain : float32 (T,), how strong the template is in each corrected frame, 1 as in the template
+    likeness : float32 (T,), as ``correlation_after``, but activity counts little: ``sums.Likeness.of_quiet``
     residual_before, residual_after : float32 (parts,), pixels, motion left between each part's mean and the template
     """
 
@@ -36,6 +38,8 @@ class BlockResult:
     sum_after: FloatArray
     correlation_before: FloatArray
     correlation_after: FloatArray
+    gain: FloatArray
+    likeness: FloatArray
     residual_before: FloatArray
     residual_after: FloatArray
 

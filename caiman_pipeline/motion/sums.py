@@ -10,6 +10,9 @@ from caiman_pipeline.types import FloatArray
 
 # Share of a frame's power that float32 sums may make up.
 FLAT = 1e-4
+# Noise standard deviations to which a pixel's distance from the image is cut where activity is not to count, and the
+# fewest pairs of neighbouring frames that tell its noise.
+CLIP_SD, FEWEST_PAIRS = 2.0, 8
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz", "reassoc"}, forceinline=True)
@@ -46,9 +49,12 @@ def _time_first(
 
 @njit(cache=True, nogil=True)
 def _pixel_sum(series: FloatArray, good: FloatArray, scale: float) -> int:
+    """Sum the good frames; a value that is not a number counts for nothing."""
     total = np.int64(0)
     for t in range(len(series)):
-        total += good[t] * np.int64(np.rint(series[t] * scale))
+        value = series[t]
+        if good[t] and value == value:
+            total += np.int64(np.rint(value * scale))
     return total  # type: ignore[return-value]  # numba's integers
 
 
@@ -67,6 +73,68 @@ def _time_last(
                 weight = image[y, x]
                 for t in range(count):
                     value = series[t] - level
+                    first[t] += value
+                    second[t] += value * value
+                    product[t] += value * weight
+        moments[y, :, 0], moments[y, :, 1], moments[y, :, 2] = first, second, product
+
+
+@njit(cache=True, nogil=True)
+def _time_last_holes(
+    begin: int, end: int, part: FloatArray, good: FloatArray, image: FloatArray, mask: FloatArray, level: float,
+    scale: float, total: FloatArray, moments: FloatArray,
+) -> None:  # fmt: skip
+    """As ``_time_last``, over the pixels of each frame that are numbers: their count and the image's moments, too."""
+    _, width, count = part.shape
+    for y in range(begin, end):
+        sums = np.zeros((6, count), np.float32)
+        for x in range(width):
+            series = part[y, x]
+            total[y, x] += _pixel_sum(series, good, scale)
+            if mask[y, x] > 0:
+                weight = image[y, x]
+                for t in range(count):
+                    value = series[t] - level
+                    if value == value:
+                        sums[0, t] += value
+                        sums[1, t] += value * value
+                        sums[2, t] += value * weight
+                        sums[3, t] += np.float32(1.0)
+                        sums[4, t] += weight
+                        sums[5, t] += weight * weight
+        moments[y] = sums.T
+
+
+@njit(cache=True, nogil=True)
+def _reach(series: FloatArray, good: FloatArray) -> float:
+    """Return how far a pixel may lie from the image before it is cut, by its noise from frame to frame."""
+    total, pairs = np.float32(0.0), 0
+    for t in range(1, len(series)):
+        step = abs(series[t] - series[t - 1])
+        if good[t] and good[t - 1] and step == step:
+            total += step
+            pairs += 1
+    if pairs < FEWEST_PAIRS:
+        return np.float32(np.inf)  # type: ignore[return-value]  # numba's floats
+    return np.float32(CLIP_SD * 0.5 * np.sqrt(np.pi)) * total / np.float32(pairs)  # type: ignore[return-value]
+
+
+@njit(cache=True, nogil=True)
+def _time_last_cut(
+    begin: int, end: int, part: FloatArray, good: FloatArray, image: FloatArray, mask: FloatArray, level: float,
+    moments: FloatArray,
+) -> None:  # fmt: skip
+    _, width, count = part.shape
+    for y in range(begin, end):
+        first, second, product = np.zeros(count, np.float32), np.zeros(count, np.float32), np.zeros(count, np.float32)
+        for x in range(width):
+            if mask[y, x] > 0:
+                series, weight = part[y, x], image[y, x]
+                reach = _reach(series, good)
+                for t in range(count):
+                    beyond = series[t] - level - weight
+                    beyond = beyond if beyond == beyond else np.float32(0.0)
+                    value = weight + min(max(beyond, -reach), reach)
                     first[t] += value
                     second[t] += value * value
                     product[t] += value * weight
@@ -96,14 +164,33 @@ class Likeness:
         )  # fmt: skip
         return self._correlation(moments)
 
-    def of_part(self, part: FloatArray, good: FloatArray, total: FloatArray) -> FloatArray:
-        """As ``of_frames``, for frames with time last, (*dims, T)."""
+    def of_part(
+        self, part: FloatArray, good: FloatArray, total: FloatArray, *, holes: bool
+    ) -> tuple[FloatArray, FloatArray]:
+        """As ``of_frames``, for frames with time last, (*dims, T); ``holes``: some pixels may be no numbers.
+
+        Also returns how strong the image is in each frame, float32 (T,): 1 as in the image.
+        """
+        rows, width = self._image.shape
+        moments = np.zeros((rows, part.shape[-1], 6 if holes else 3))
+        spread(
+            _time_last_holes if holes else _time_last, rows, part.reshape(rows, width, -1), good, self._image,
+            self._mask, self._level, self._scale, total.reshape(rows, width), moments,
+        )  # fmt: skip
+        if holes:
+            return self._partly(moments)
+        product = moments[..., 2].sum(0)
+        return self._correlation(moments), (product / max(self._norm**2, 1e-30)).astype(np.float32)
+
+    def of_quiet(self, part: FloatArray, good: FloatArray) -> FloatArray:
+        """Return each frame's correlation with the image where activity counts little, float32 (T,), time last.
+
+        Each pixel is cut to ``CLIP_SD`` deviations of its noise about the image: light of active cells, however
+        bright, takes little away from it, a damaged frame does.
+        """
         rows, width = self._image.shape
         moments = np.zeros((rows, part.shape[-1], 3))
-        spread(
-            _time_last, rows, part.reshape(rows, width, -1), good, self._image, self._mask, self._level, self._scale,
-            total.reshape(rows, width), moments,
-        )  # fmt: skip
+        spread(_time_last_cut, rows, part.reshape(rows, width, -1), good, self._image, self._mask, self._level, moments)
         return self._correlation(moments)
 
     def _correlation(self, moments: FloatArray) -> FloatArray:
@@ -114,3 +201,14 @@ class Likeness:
         flat = variance <= FLAT * second
         norm = np.sqrt(np.where(flat, 1.0, variance)) * self._norm
         return np.where(flat | (norm == 0), 0.0, product / np.maximum(norm, 1e-30)).astype(np.float32)
+
+    def _partly(self, moments: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return correlation and gain over the pixels that each frame has."""
+        first, second, product, count, weight, weights = np.moveaxis(moments.sum(0), -1, 0)
+        pixels = np.maximum(count, 1.0)
+        variance, own = second - first**2 / pixels, np.maximum(weights - weight**2 / pixels, 0.0)
+        shared = product - first * weight / pixels
+        flat = (variance <= FLAT * second) | (own <= 0)
+        norm = np.sqrt(np.where(flat, 1.0, variance * own))
+        found = np.where(flat, 0.0, shared / norm), shared / np.maximum(own, 1e-30)
+        return found[0].astype(np.float32), found[1].astype(np.float32)

@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from caiman_pipeline.io.left_out import describe_left_out
 from caiman_pipeline.io.rows import row_blocks
 from caiman_pipeline.outcome import Outcome
 from caiman_pipeline.report.canvas import Canvas, flatten, jpeg_uri, lay_out, shrink, to_grey
@@ -147,8 +148,8 @@ def motion_charts(outcome: Outcome) -> str:
     names = AXIS_NAMES[rigid.shape[1]]
     reach = max(1.0, float(np.nanmax(np.abs(rigid), initial=0)) * 1.08)
     lines = [Series(name, AXIS_COLOURS[name], rigid[:, i]) for i, name in enumerate(names)]
-    flagged = np.flatnonzero(motion["flagged"]) / outcome.info.frame_rate_hz if "flagged" in motion else None
-    charts = [line_chart(lines, time, Axis(-reach, reach, "displacement (px)"), marks=flagged)]
+    left_out = np.flatnonzero(motion["left_out"]) / outcome.info.frame_rate_hz if "left_out" in motion else None
+    charts = [line_chart(lines, time, Axis(-reach, reach, "displacement (px)"), marks=left_out)]
     if outcome.shifts.field is not None:
         local = local_deviation(outcome)
         top = max(0.5, float(local.max()) * 1.08)
@@ -208,8 +209,8 @@ def motion_numbers(outcome: Outcome) -> list[tuple[str, str]]:
     if motion.get("crispness_before", 0.0) > 0:
         gain = float(motion["crispness_after"]) / float(motion["crispness_before"]) - 1
         rows.append(("crispness of the mean image", f"{gain:+.0%} by correction"))
-    if "flagged" in motion:
-        rows.append(("frames set aside", f"{int(np.count_nonzero(motion['flagged']))} of {len(rigid)}"))
+    if "left_out" in motion:
+        rows.append(("frames left out", describe_left_out(np.asarray(motion["left_out"]))))
     return rows
 
 

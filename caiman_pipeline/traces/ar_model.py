@@ -63,15 +63,32 @@ def noise_level(traces: FloatArray, *, band: tuple[float, float], average: str, 
     Notes
     -----
     Welch's periodogram over segments of 256 frames. The bias of the median and of the mean logarithm, known for
-    averaged periodograms, is removed.
+    averaged periodograms, is removed. Missing frames are cut out: bridged, they would have less noise than the others.
     """
-    filled, finite = fill_gaps(traces)
     noise = np.zeros(len(traces), np.float32)
-    step = max(1, BLOCK_VALUES // max(traces.shape[1], 1))
-    for start in range(0, len(traces), step):
+    for rows, present in _alike(np.isfinite(traces)):
+        if present.all() and len(rows) == len(traces):
+            return _noise_of_whole(traces, band, average, threads)
+        if present.any():
+            noise[rows] = _noise_of_whole(traces[rows][:, present], band, average, threads)
+    return noise
+
+
+def _alike(finite: FloatArray) -> list[tuple[FloatArray, FloatArray]]:
+    """Return the rows of bool (K, T) that are equal, and what they are, bool (T,)."""
+    if finite.all():
+        return [(np.arange(len(finite)), np.ones(finite.shape[1], bool))]
+    _, first, owner = np.unique(np.packbits(finite, axis=1), axis=0, return_index=True, return_inverse=True)
+    return [(np.flatnonzero(owner.ravel() == group), finite[row]) for group, row in enumerate(first)]
+
+
+def _noise_of_whole(traces: FloatArray, band: tuple[float, float], average: str, threads: int) -> FloatArray:
+    """Return the noise of traces without gaps, some of them at a time, float32 (K,)."""
+    whole, noise = np.ascontiguousarray(traces, dtype=np.float32), np.zeros(len(traces), np.float32)
+    step = max(1, BLOCK_VALUES // max(whole.shape[1], 1))
+    for start in range(0, len(whole), step):
         rows = slice(start, start + step)
-        power = _welch_power(filled[rows], band, average, threads)
-        noise[rows] = np.sqrt(power / np.maximum(finite[rows].mean(1), 1e-9))
+        noise[rows] = np.sqrt(_welch_power(whole[rows], band, average, threads))
     return noise
 
 

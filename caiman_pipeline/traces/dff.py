@@ -111,7 +111,7 @@ def relative_fluorescence(
     Else it is a running quantile, that of each trace's quiet level, looked for in all windows; CaImAn takes it from the
     first window. Where F0 is not above the noise of a single frame there is no baseline to relate to: F0 and ``dff``
     are NaN and the trace flagged. The other kinds have no use for F0's size. Missing frames are left out of all levels
-    and stay missing in F and what is related to it.
+    and stay missing in F, F0 and what is related to them.
 
     References
     ----------
@@ -120,6 +120,7 @@ def relative_fluorescence(
     quiet, quantile = _resting_level(traces, method, transients=transients, threads=threads)
     slow = slow_level(background, method, threads=threads)
     fluorescence, f0 = (traces + slow).astype(np.float32), quiet + slow
+    f0[~np.isfinite(traces)] = np.nan
     invalid = np.zeros(len(traces), bool)
     if method.kind == "dff":
         usable = f0 > noise[:, None]

@@ -30,7 +30,7 @@ def neighbours_light(components: Components) -> FloatArray:
     if not components.n_components:
         return np.zeros(0, np.float32)
     signals = background.temporal
-    means = [signals[rows].mean(1) for rows in row_blocks(signals)] or [np.zeros(0, np.float32)]
+    means = [np.nanmean(signals[rows], axis=1) for rows in row_blocks(signals)] or [np.zeros(0, np.float32)]
     image = background.static + background.spatial @ np.concatenate(means)
     usable = (np.asarray(components.noise) > 0) & np.isfinite(image)
     above = np.where(usable, image, 0) - level_between(image, footprints, components.dims, usable=usable)

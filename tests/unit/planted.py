@@ -156,7 +156,7 @@ def refined(
         movie, mean=movie.parts[0].read().mean(-1), noise=np.full(movie.dims, noise, np.float32),
         background=model or background(ndim), threads=threads,
     )  # fmt: skip
-    denoise = make_denoiser(frame_rate_hz=RATE_HZ, decay_time_s=DECAY_S, threads=1)
+    denoise = make_denoiser(frame_rate_hz=RATE_HZ, decay_time_s=DECAY_S, kept=movie.kept, threads=1)
     return refine(
         field, found.footprints, found.traces, n_seeds=found.n_seeds, settings=plan, denoise=denoise,
         tables=tables or in_memory(), progress=lambda done, total: None,

@@ -50,7 +50,7 @@ def with_motion(outcome):
     motion = {
         "mean_before": np.ones(dims, np.float32), "mean_after": outcome.images["mean"],
         "correlation_before": np.full(n, 0.5, np.float32), "correlation_after": np.full(n, 0.7, np.float32),
-        "flagged": np.arange(n) == 5,
+        "left_out": (np.arange(n) == 5).astype(np.uint8),
     }  # fmt: skip
     return replace(outcome, motion=motion)
 
@@ -190,7 +190,7 @@ def test_motion_numbers_say_direction_and_gain(make_outcome):
     rigid = np.zeros((50, 2), np.float32)
     rigid[10] = (3, -5)
     motion = {
-        "crispness_before": 0.5, "crispness_after": 1.0, "flagged": np.zeros(50, bool),
+        "crispness_before": 0.5, "crispness_after": 1.0, "left_out": np.zeros(50, np.uint8),
         "correlation_before": np.full(50, 0.5), "correlation_after": np.full(50, 0.75),
     }  # fmt: skip
     outcome = replace(outcome, shifts=replace(outcome.shifts, rigid=rigid), motion=motion)
