@@ -126,7 +126,7 @@ def refine(
     ----------
     footprints : (P, K), unit norm; traces : float32 (K, T // bin_frames), from the search in tiles
     n_seeds : so many components at the front are seeds, whose support is what is given
-    denoise : turns raw traces (K, frames that take part) into the model's traces, which neighbours' raw traces are freed from
+    denoise : turns raw traces (K, frames that take part) into the model's, which neighbours' raw traces are freed from
     tables : where traces and background signals are kept
     progress : called with the frames read and to be read, over all passes
 
