@@ -22,10 +22,11 @@ class SummaryImages:
 
     Attributes
     ----------
-    mean, std, max : over all frames
-    correlation : mean correlation of a pixel with its neighbours (8 in a plane), on short averages of time
+    mean, std, max : over all frames that take part; where a pixel is not a number in some, over the others
+    correlation : mean correlation of a pixel with its neighbours (8 in a plane), on short averages of time; those that
+        lie beyond the image, never change or are not a number in some frame are no neighbours, and have 0 themselves
     peak_to_noise : highest short average above the mean, over its noise
-    noise : standard deviation per frame
+    noise : standard deviation per frame, 0 for a pixel that is not a number in some frame
     """
 
     mean: FloatArray
@@ -40,7 +41,7 @@ class SummaryImages:
 class _Sums:
     """Sums over one part, float64 (*dims) unless said otherwise, of values relative to a reference image."""
 
-    frames: int
+    frames: FloatArray
     bins: int
     total: FloatArray
     squares: FloatArray
@@ -75,7 +76,7 @@ def summarise(
     noise_band, noise_method : see ``noise_power``; the noise is taken from evenly spaced parts, at least 1024 frames
     progress : called with frames done and in all
     """
-    reference = movie.parts[0].read().mean(-1)
+    reference = _reference(movie.parts[0].read())
     chosen, sums = _noise_parts(movie), None
     for index, (_, stop, pixels) in enumerate(movie.read_parts()):
         band = noise_band if index in chosen else None
@@ -85,6 +86,15 @@ def summarise(
         progress(stop, movie.n_frames)
     assert sums is not None
     return _images(sums, reference, bin_frames, len(chosen))
+
+
+def _reference(frames: FloatArray) -> FloatArray:
+    """Return about the mean of frames (*dims, T), what sums are taken relative to; of pixels that are no numbers, 0."""
+    mean = frames.mean(-1)
+    for pixel in zip(*np.nonzero(np.isnan(mean)), strict=True):
+        values = frames[pixel]
+        mean[pixel] = values[~np.isnan(values)].mean() if not np.isnan(values).all() else 0
+    return mean
 
 
 def _noise_parts(movie: MovieStore) -> set[int]:
@@ -100,12 +110,12 @@ def _sum_part(
     dims, n = reference.shape, pixels.shape[1]
     width = min(bin_frames, n)
     binned = np.empty((len(pixels), n // width), np.float32)
-    totals, base = np.empty((len(pixels), 6)), reference.ravel()
+    totals, base = np.empty((len(pixels), 7)), reference.ravel()
     spread(_add_frames, len(pixels), pixels, base, width, binned, totals, threads=threads)
-    total, squares, highest, binned_total, binned_squares, binned_highest = (x.reshape(dims) for x in totals.T)
+    total, squares, highest, binned_total, binned_squares, binned_highest, frames = (x.reshape(dims) for x in totals.T)
     neighbours = [_neighbour_products(binned, dims, o, threads) for o in neighbour_offsets(len(dims))]
     return _Sums(
-        frames=n, bins=n // width, total=total, squares=squares, highest=highest, binned=binned_total,
+        frames=frames, bins=n // width, total=total, squares=squares, highest=highest, binned=binned_total,
         binned_squares=binned_squares, binned_highest=binned_highest, neighbours=np.stack(neighbours),
         noise=None if noise is None else noise.reshape(dims),
     )  # fmt: skip
@@ -115,7 +125,10 @@ def _sum_part(
 def _add_frames(
     start: int, stop: int, pixels: FloatArray, reference: FloatArray, width: int, binned: FloatArray, totals: FloatArray
 ) -> None:
-    """Bin each pixel's frames less its reference, and write sum, sum of squares and maximum of frames and of bins."""
+    """Bin each pixel's frames less its reference; write sum, sum of squares and maximum of frames, of bins, and count.
+
+    Bins with a value that is no number are none either; sums of frames leave such values out.
+    """
     for p in range(start, stop):
         row, base = pixels[p], reference[p]
         total, squares, highest = np.float32(0.0), np.float32(0.0), np.float32(-np.inf)
@@ -124,6 +137,9 @@ def _add_frames(
             total += value
             squares += value * value
             highest = max(highest, value)
+        count = float(len(row))
+        if np.isnan(total):
+            total, squares, highest, count = _add_numbers(row, base)
         short, short_squares, short_highest = np.float32(0.0), np.float32(0.0), np.float32(-np.inf)
         for b in range(binned.shape[1]):
             mean = np.float32(0.0)
@@ -135,7 +151,21 @@ def _add_frames(
             short_squares += mean * mean
             short_highest = max(short_highest, mean)
         totals[p, 0], totals[p, 1], totals[p, 2] = total, squares, highest
-        totals[p, 3], totals[p, 4], totals[p, 5] = short, short_squares, short_highest
+        totals[p, 3], totals[p, 4], totals[p, 5], totals[p, 6] = short, short_squares, short_highest, count
+
+
+@njit(cache=True, nogil=True)
+def _add_numbers(row: FloatArray, base: float) -> tuple[float, float, float, float]:
+    """Return sum, sum of squares, maximum and count of the values that are numbers."""
+    total, squares, highest, count = np.float32(0.0), np.float32(0.0), np.float32(-np.inf), 0.0
+    for t in range(len(row)):
+        value = row[t] - base
+        if not np.isnan(value):
+            total += value
+            squares += value * value
+            highest = max(highest, value)
+            count += 1.0
+    return total, squares, highest, count
 
 
 def _part_noise(pixels: FloatArray, band: tuple[float, float], method: str, threads: int) -> FloatArray:
@@ -186,19 +216,21 @@ def _join(a: _Sums, b: _Sums) -> _Sums:
 
 
 def _images(sums: _Sums, reference: FloatArray, bin_frames: int, noise_parts: int) -> SummaryImages:
-    mean = sums.total / sums.frames
-    variance = np.maximum(sums.squares / sums.frames - mean**2, 0)
+    frames = np.where(sums.frames > 0, sums.frames, np.nan)
+    mean = sums.total / frames
+    variance = np.maximum(sums.squares / frames - mean**2, 0)
     assert sums.noise is not None
-    noise = np.sqrt(sums.noise / noise_parts)
+    noise = np.nan_to_num(np.sqrt(sums.noise / noise_parts))
     peak = sums.binned_highest - sums.binned / sums.bins
     quiet = noise / np.sqrt(bin_frames)
     pnr = np.divide(peak, quiet, out=np.zeros_like(quiet), where=quiet > 0)
-    images = (mean + reference, np.sqrt(variance), sums.highest + reference, _correlation(sums), pnr, noise)
+    highest = np.where(sums.frames > 0, sums.highest, np.nan)
+    images = (mean + reference, np.sqrt(variance), highest + reference, _correlation(sums), pnr, noise)
     return SummaryImages(*(i.astype(np.float32) for i in images))
 
 
 def _correlation(sums: _Sums) -> FloatArray:
-    """Average the correlations with all neighbours that exist; pixels without variance have none."""
+    """Average the correlations with all neighbours that there are: pixels that change and are numbers in all frames."""
     dims = sums.total.shape
     mean = sums.binned / sums.bins
     deviation = np.sqrt(np.maximum(sums.binned_squares / sums.bins - mean**2, 0))
@@ -207,8 +239,9 @@ def _correlation(sums: _Sums) -> FloatArray:
         first, second = _pair(offset, dims)
         covariance = products[first] / sums.bins - mean[first] * mean[second]
         scale = deviation[first] * deviation[second]
-        r = np.divide(covariance, scale, out=np.zeros_like(scale), where=scale > 0)
+        both = scale > 0
+        r = np.divide(covariance, scale, out=np.zeros_like(scale), where=both)
         for side in (first, second):
             total[side] += r
-            count[side] += 1
+            count[side] += both
     return total / np.maximum(count, 1)

@@ -92,3 +92,33 @@ def test_slow_signals_do_not_count_as_noise() -> None:
     t = np.arange(600)
     slow = (np.random.default_rng(2).normal(size=(5, 600)) + 20 * np.sin(t / 40)).astype(np.float32)
     assert np.sqrt(noise_power(slow, band=(0.25, 0.5), method="mean")).max() < 1.3
+
+
+def test_what_is_no_number_is_left_out_and_is_nobodys_neighbour(tmp_path: Path, frames: np.ndarray) -> None:
+    holes = frames.copy()
+    holes[0, :, 40] = np.nan
+    holes[:, 0, :7] = np.nan
+    holes[-1] = np.nan
+    made, whole = images(store(tmp_path / "a", holes)), images(store(tmp_path / "b", frames))
+    for name, expected in (("mean", np.nanmean), ("std", np.nanstd), ("max", np.nanmax)):
+        found = getattr(made, name)
+        np.testing.assert_allclose(found[:-1], expected(holes[:-1].astype(np.float64), axis=-1), rtol=1e-3)
+        assert np.isnan(found[-1]).all()
+    assert (made.noise[-1] == 0).all()
+    assert (made.correlation[[0, -1]] == 0).all()
+    np.testing.assert_array_equal(made.correlation[2:-2, 2:], whole.correlation[2:-2, 2:])
+    # Next to the border, the neighbours that there are.
+    y, x = 1, 9
+    around = [(y + a, x + b) for a in (0, 1) for b in (-1, 0, 1) if (a, b) != (0, 0)]
+    expected = np.mean([np.corrcoef(frames[y, x], frames[q])[0, 1] for q in around])
+    assert made.correlation[y, x] == pytest.approx(expected, abs=2e-3)
+
+
+def test_a_dead_pixel_is_nobodys_neighbour(tmp_path: Path, frames: np.ndarray) -> None:
+    dead = frames.copy()
+    dead[8, 10] = 0
+    made = images(store(tmp_path, dead))
+    around = [(8 + a, 9 + b) for a in (-1, 0, 1) for b in (-1, 0, 1) if (a, b) not in ((0, 0), (0, 1))]
+    expected = np.mean([np.corrcoef(frames[8, 9], frames[q])[0, 1] for q in around])
+    assert made.correlation[8, 9] == pytest.approx(expected, abs=2e-3)
+    assert made.correlation[8, 10] == 0

@@ -11,7 +11,14 @@ from caiman_pipeline.config.root import Config, resolve_stage
 from caiman_pipeline.config.validate import validate
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.motion.filters import band_pass
-from caiman_pipeline.motion.measures import border_widths, crispness, frames_beyond, structures, unlike_frames
+from caiman_pipeline.motion.measures import (
+    border_widths,
+    crispness,
+    damaged_frames,
+    frames_beyond,
+    structures,
+    unlike_frames,
+)
 from caiman_pipeline.motion.plan import make_plan
 from caiman_pipeline.motion.results import join_shifts, sum_scale
 from caiman_pipeline.motion.scan import find_scan_offset, shift_odd_rows
@@ -71,9 +78,45 @@ def test_likeness_is_the_correlation_over_the_mask_for_both_layouts():
     found = likeness.of_frames(frames, good, sums[0])
     np.testing.assert_allclose(found, [np.corrcoef(f[mask], image[mask])[0, 1] for f in frames], atol=1e-4)
     part = np.ascontiguousarray(np.moveaxis(frames, 0, -1))
-    np.testing.assert_allclose(likeness.of_part(part, good, sums[1]), found, atol=1e-5)
+    correlation, gain = likeness.of_part(part, good, sums[1], holes=False)
+    np.testing.assert_allclose(correlation, found, atol=1e-5)
+    np.testing.assert_allclose(gain, [np.polyfit(image[mask], f[mask], 1)[0] for f in frames], atol=1e-4)
     np.testing.assert_array_equal(sums[0], sums[1])
     np.testing.assert_allclose(sums[0] / scale, frames[good].sum(0, dtype=np.float64), rtol=1e-6)
+
+
+def test_pixels_that_are_no_numbers_count_neither_for_likeness_nor_for_sums():
+    image, mask = RNG.normal(50, 5, (14, 22)).astype(np.float32), RNG.random((14, 22)) < 0.7
+    frames = (0.6 * image + RNG.normal(0, 5, (40, 14, 22)) + 90).astype(np.float32)
+    frames[RNG.random(frames.shape) < 0.1] = np.nan
+    frames[3, :6] = np.nan
+    good, scale = RNG.random(40) < 0.8, sum_scale(0, 1000)
+    likeness, total = Likeness(image, mask, scale), np.zeros((14, 22), np.int64)
+    part = np.ascontiguousarray(np.moveaxis(frames, 0, -1))
+    correlation, gain = likeness.of_part(part, good, total, holes=True)
+    seen = [mask & np.isfinite(f) for f in frames]
+    pairs = [(image[s], f[s]) for f, s in zip(frames, seen, strict=True)]
+    np.testing.assert_allclose(correlation, [np.corrcoef(*pair)[0, 1] for pair in pairs], atol=1e-4)
+    np.testing.assert_allclose(gain, [np.polyfit(*pair, 1)[0] for pair in pairs], atol=1e-3)
+    np.testing.assert_allclose(total / scale, np.nansum(frames[good], axis=0, dtype=np.float64), rtol=1e-6)
+
+
+def test_activity_leaves_frames_alike_where_it_counts_little_and_damage_does_not():
+    image = RNG.normal(50, 5, (24, 32)).astype(np.float32)
+    frames = image + RNG.normal(0, 5, (200, 24, 32)).astype(np.float32)
+    frames[40, 4:12, 6:15] += 90  # a bright burst of one cell
+    frames[90] = np.roll(frames[90], 5, axis=0)
+    frames[130] = RNG.normal(10, 1, (24, 32))
+    frames[150:153, :, 9:19] += 200
+    good, likeness = np.arange(200) != 170, Likeness(image, np.ones((24, 32), bool), sum_scale(0, 1000))
+    part, total = np.ascontiguousarray(np.moveaxis(frames, 0, -1)), np.zeros((24, 32), np.int64)
+    correlation, gain = likeness.of_part(part, good, total, holes=False)
+    quiet = likeness.of_quiet(part, good)
+    unlike = unlike_frames(correlation, good, deviations=6)
+    damaged = damaged_frames(correlation, quiet, gain, good, deviations=6)
+    assert list(np.flatnonzero(unlike)) == [40, 90, 130, 150, 151, 152]
+    assert list(np.flatnonzero(damaged)) == [90, 130, 150, 151, 152]
+    assert not damaged_frames(correlation, quiet, gain, np.zeros(200, bool), deviations=6).any()
 
 
 def test_sums_are_the_same_in_any_order():
@@ -202,4 +245,6 @@ def test_a_constant_frame_is_like_nothing(value):
     likeness, good = Likeness(image, np.ones(image.shape, bool), sum_scale(0, 60000)), np.ones(2, bool)
     total = np.zeros(image.shape, np.int64)
     np.testing.assert_allclose(likeness.of_frames(frames, good, total), [0, 1], atol=1e-4)
-    np.testing.assert_allclose(likeness.of_part(np.moveaxis(frames, 0, -1).copy(), good, total), [0, 1], atol=1e-4)
+    part = np.moveaxis(frames, 0, -1).copy()
+    np.testing.assert_allclose(likeness.of_part(part, good, total, holes=False)[0], [0, 1], atol=1e-4)
+    np.testing.assert_allclose(likeness.of_part(part, good, total, holes=True)[0], [0, 1], atol=1e-4)

@@ -213,6 +213,7 @@ def test_bad_frames_stay_out_of_templates_and_are_flagged(record, run_motion):
     assert list(np.flatnonzero(listed["bad"])) == [20, 21, 22, 23, 24, 25, 50]
     assert not listed["rigid"][20:26].any()
     assert np.isfinite(listed.movie).all()
+    assert list(listed.joined.left_out) == [2 * (20 <= t < 26) + 1 * (t == 50) for t in range(T)]
     assert listed["template"].max() < 1000
     assert listed["mean_after"].max() < 1000
     np.testing.assert_array_equal(listed.movie[..., 22], 0)
@@ -223,9 +224,26 @@ def test_frames_unlike_the_others_are_flagged(record, run_motion):
     movie = film(SCENE, lambda t: true[t], T)
     movie[33] = np.random.default_rng(9).permutation(movie[33].ravel()).reshape(DIMS)
     outcome = run_motion(record(movie), method="rigid")
-    assert outcome["unlike"][33]
-    assert outcome["flagged"][33]
-    assert outcome["flagged"].sum() <= 2
+    assert list(np.flatnonzero(outcome["unlike"])) == list(np.flatnonzero(outcome["flagged"])) == [33]
+    assert list(outcome["left_out"]) == [3 * (t == 33) for t in range(T)]
+    assert any(
+        "1 frames are unlike the template, left out of all that follows: 33" in w for w in outcome.joined.warnings
+    )
+    kept = run_motion(record(movie), method="rigid", max_unlike_fraction=0.5 / T)
+    assert list(np.flatnonzero(kept["unlike"])) == [33]
+    assert not kept.joined.left_out.any()
+    assert any("too many to be left out (`motion.max_unlike_fraction`): 33" in w for w in kept.joined.warnings)
+
+
+def test_frames_of_bright_activity_are_not_left_out(record, run_motion):
+    movie = film(SCENE, lambda t: np.zeros(2), T, noise=10)
+    plain = run_motion(record(movie), method="rigid")
+    for row, column in ((14, 20), (30, 70), (50, 40), (58, 85)):
+        movie[40:43, row : row + 7, column : column + 8] += 3000
+    outcome = run_motion(record(movie), method="rigid")
+    low = np.median(plain["correlation_after"]) - 8 * 1.4826 * np.ptp(plain["correlation_after"])
+    assert outcome["correlation_after"][40:43].max() < low
+    assert not outcome.joined.left_out.any()
 
 
 def test_a_border_of_nan_stays_out_of_everything(record, run_motion):
@@ -252,7 +270,14 @@ def test_pixels_from_outside_become_what_the_border_says(record, run_motion, bor
     if border == "nan":
         assert np.isnan(outside).all()
         assert np.isfinite(outcome.movie[outcome.joined.valid]).all()
-        assert np.isfinite(outcome["mean_after"]).all()
+        same = run_motion(record(movie), method="rigid", border="nearest")
+        inner = outcome.joined.valid
+        np.testing.assert_allclose(outcome["mean_after"][inner], same["mean_after"][inner], rtol=1e-6)
+        np.testing.assert_allclose(outcome["mean_after"], same["mean_after"], atol=0.2 * np.ptp(same["mean_after"]))
+        np.testing.assert_allclose(outcome["correlation_after"], same["correlation_after"], atol=0.02)
+        np.testing.assert_allclose(outcome["residual_after"], same["residual_after"], atol=0.05)
+        assert outcome["crispness_after"] == pytest.approx(crispness(same["mean_after"], inner), rel=1e-5)
+        np.testing.assert_array_equal(outcome["unlike"], same["unlike"])
     elif border == "min":
         np.testing.assert_allclose(outside, movie.min())
     else:
@@ -304,6 +329,7 @@ def test_few_frames_give_a_finite_template(record, run_motion, n_frames):
 def test_a_constant_movie_passes_with_every_frame_flagged(record, run_motion):
     outcome = run_motion(record(np.full((30, 24, 31), 7, np.uint16)))
     assert outcome["flagged"].all()
+    assert not outcome.joined.left_out.any(), "nothing would be left"
     assert np.isfinite(outcome.movie).all()
     assert outcome["method"] == "none"
 

@@ -161,6 +161,7 @@ KEYS = {
     "method": "rigid", "keep_better": False, "max_shift": "2 px", "max_deviation": "1 px", "patch_spacing": "30 px",
     "patch_size": "24 px", "smoothing_s": 0.0, "high_pass": "2 px", "template": "template", "template_frames": 16,
     "template_rounds": 1, "shifts_from": "shifts", "bad_frames": ["5"], "flag_deviations": 0.5, "scan_offset": 1.0,
+    "max_unlike_fraction": 0.0,
     "region": [[0, 60], [0, 104]], "interpolation": "fourier", "border": "min", "max_outside_fraction": 0.4,
 }  # fmt: skip
 
@@ -187,6 +188,9 @@ def test_every_key_changes_the_result(key, record, run_motion, tmp_path, local_m
     value = KEYS[key]
     if key == "keep_better":
         movie = film(make_scene(), lambda t: np.zeros(2), T, noise=60)
+    if key == "max_unlike_fraction":
+        movie = local_movie.copy()
+        movie[20] = np.random.default_rng(3).permutation(movie[20].ravel()).reshape(DIMS)
     if key == "template":
         value = str(tmp_path / "image.npy")
         np.save(value, local_movie[7])
