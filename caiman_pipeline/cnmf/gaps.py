@@ -37,7 +37,8 @@ def without_gaps(components: Components, kept: FloatArray) -> Components:
 
     Notes
     -----
-    Tables that stay in their files do so. Frames that take part now but were left out when the traces were made are bridged by straight lines.
+    Tables that stay in their files do so. Frames that take part now but were left out when the traces were made are
+    bridged by straight lines.
     """
     background = components.background
     return replace(
