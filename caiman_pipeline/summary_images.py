@@ -165,7 +165,7 @@ def _add_numbers(row: FloatArray, base: float) -> tuple[float, float, float, flo
             squares += value * value
             highest = max(highest, value)
             count += 1.0
-    return total, squares, highest, count
+    return total, squares, highest, count  # type: ignore[return-value]  # numba's floats
 
 
 def _part_noise(pixels: FloatArray, band: tuple[float, float], method: str, threads: int) -> FloatArray:

@@ -23,6 +23,7 @@ from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.io.atomic import whole_file
 from caiman_pipeline.io.records import LONG_TABLES
 from caiman_pipeline.io.rows import row_blocks
+from caiman_pipeline.nwb.left_out import add_invalid_times
 from caiman_pipeline.nwb.segmentation import fill_masks, segment, summary_images
 from caiman_pipeline.nwb.series import add_series, fill_series, motion_series
 from caiman_pipeline.nwb.session import add_imaging_plane, describe_session
@@ -49,6 +50,7 @@ def write_nwb(path: Path | str, outcome: Outcome, table: Mapping[str, FloatArray
         nwbfile = describe_session(outcome, identifier, facts)
         plane = add_imaging_plane(nwbfile, outcome, facts)
         _add_results(nwbfile, plane, outcome, table)
+        add_invalid_times(nwbfile, outcome)
         _derive_object_ids(nwbfile)
         with h5py.File(temporary, "w") as file:
             NWBHDF5IO(file=file, mode="w").write(nwbfile)

@@ -10,11 +10,14 @@ import h5py
 import numpy as np
 import pytest
 import tifffile
+from planted import DECAY_S, RATE_HZ, plant
 
 from caiman_pipeline.checking import check_recording
 from caiman_pipeline.cli.main import run_verb
 from caiman_pipeline.config.root import Config, load_config, resolve_stage
 from caiman_pipeline.config.sheet import load_sheet
+from caiman_pipeline.io.results import load_result
+from caiman_pipeline.io.store import open_movie
 from caiman_pipeline.starter import write_starter
 
 FACTS = {"frame_rate_hz": 20, "decay_time_s": 0.7, "cell_diameter": "8 px"}
@@ -157,3 +160,81 @@ def test_pixels_that_are_not_square_keep_both_sizes_from_file_to_nwb(tmp_path, m
         np.testing.assert_allclose(spacing[()], [1.0, 2.5])
         assert spacing.attrs["unit"] == "micrometers"
     assert "pixels 2.5 µm high, 1 µm wide" in Path("r.html").read_text()
+
+
+SPOILED = {"stripes": [60, 61, 200, 201, 340], "light leak": range(120, 170), "every eighth": range(3, 400, 8)}
+
+
+def _spoil(movie: np.ndarray, kind: str) -> np.ndarray:
+    """Return the movie with light in some frames that no cell sent out."""
+    spoiled, (y, x) = movie.astype(np.int64), np.indices(movie.shape[1:])
+    for t in SPOILED[kind]:
+        light = 4000 * np.exp(-np.hypot(y - 12, x - 30) / 20) * (1 + 0.3 * np.sin(t / 2))
+        spoiled[t] += light.astype(int) if kind == "light leak" else 3000 * ((x - 3 * t) % 44 < 4)
+    return spoiled.astype(np.uint16)
+
+
+def _still(bad_frames: tuple[str, ...] = ()) -> Config:
+    facts = {**FACTS, "frame_rate_hz": RATE_HZ, "decay_time_s": DECAY_S}
+    return load_config({"recording": facts, "motion": {"method": "none", "bad_frames": bad_frames}})
+
+
+@pytest.fixture(scope="module")
+def six_cells(tmp_path_factory):
+    """Results of a movie of cells, all frames as they should be."""
+    folder = tmp_path_factory.mktemp("whole")
+    cells = plant((40, 64), [(8, 9), (9, 30), (10, 52), (28, 12), (29, 33), (30, 54)], n_frames=400)
+    movie = (20 * np.moveaxis(cells.movie, -1, 0) + 100).round().astype(np.uint16)
+    np.save(folder / "m.npy", movie)
+    Chain(folder, _still()).run()
+    return folder, movie
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", SPOILED)
+def test_listed_frames_take_part_in_nothing_and_are_gaps_everywhere(tmp_path, six_cells, kind):
+    clean, movie = six_cells
+    spoiled = _spoil(movie, kind)
+    spoiled[77], out = 0, np.zeros(400, bool)
+    out[[77, *SPOILED[kind]]] = True
+    np.save(tmp_path / "m.npy", spoiled)
+    listed = tuple(str(t) for t in SPOILED[kind])
+    Chain(tmp_path, _still(listed)).run()
+    np.testing.assert_array_equal(~open_movie(tmp_path / "movie.json").kept, out)
+    images = load_result(tmp_path / "images.h5", "images")
+    np.testing.assert_allclose(images["mean"], movie[~out].mean(0), rtol=1e-5)
+    np.testing.assert_array_equal(images["max"], movie[~out].max(0))
+    (before, ids), (after, found) = (_accepted(folder) for folder in (clean, tmp_path))
+    assert len(ids) == len(found) == 6
+    alike = (before["footprints"].T @ after["footprints"]).toarray()
+    assert alike.max(1).min() > 0.99
+    for row, other in enumerate(alike.argmax(1)):
+        assert np.corrcoef(before["dff"][row, ~out], after["dff"][other, ~out])[0, 1] > 0.98
+        assert np.median(after["f0"][other, ~out] / before["f0"][row, ~out]) == pytest.approx(1, abs=0.02)
+        assert after["snr"][other] == pytest.approx(before["snr"][row], rel=0.35)
+        assert after["r_value"][other] > 0.9
+    for name in ("denoised", "residual", "deconvolved", "f0", "dff", "calcium"):
+        np.testing.assert_array_equal(np.isnan(after[name]), np.broadcast_to(out, after[name].shape), err_msg=name)
+
+
+def _accepted(folder: Path) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    kinds = ("components", "traces", "quality", "selection")
+    found = {kind: load_result(folder / f"{kind}.h5", kind) for kind in kinds}
+    rows = np.flatnonzero(found["selection"]["accepted"])
+    tables = {n: found["components"][n][rows] for n in ("denoised", "residual")}
+    tables |= {n: found["traces"][n][rows] for n in ("deconvolved", "f0", "dff")}
+    tables |= {n: found["quality"][n][rows] for n in ("snr", "r_value")}
+    tables["calcium"] = found["traces"]["denoised"][rows]
+    return {**tables, "footprints": found["components"]["footprints"][:, rows]}, found["components"]["ids"][rows]
+
+
+def test_left_out_frames_are_gaps_in_nwb_and_named_in_it_and_in_the_report(tmp_path):
+    movie = _blank_frames()
+    np.save(tmp_path / "m.npy", movie)
+    Chain(tmp_path, load_config({"recording": FACTS, "motion": {"bad_frames": ["100-101", "30"]}})).run()
+    with h5py.File(tmp_path / "r.nwb") as file:
+        table = file["intervals/invalid_times"]
+        times = np.stack([table["start_time"][()], table["stop_time"][()]], axis=1) * 20
+        np.testing.assert_allclose(times, [[30, 31], [31, 80], [100, 102]])
+        assert [tag.decode() for tag in table["tags"][()]] == ["listed", "empty", "listed"]
+    assert "52 of 130 (3 listed, 49 empty)" in (tmp_path / "r.html").read_text()
