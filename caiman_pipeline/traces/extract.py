@@ -111,7 +111,7 @@ def _extract_block(
         transients=inferred.transients if settings.f0_from == "model" and settings.order else None,
         threads=threads,
     )
-    return _Block(inferred.activity, relative, under)
+    return _Block(inferred.activity, relative, np.where(np.isfinite(demixed), under, np.float32(np.nan)))
 
 
 def _columns(block: _Block, timing: Timing, *, event_height: float) -> dict[str, FloatArray]:

@@ -162,6 +162,7 @@ def test_pixels_that_are_not_square_keep_both_sizes_from_file_to_nwb(tmp_path, m
     assert "pixels 2.5 µm high, 1 µm wide" in Path("r.html").read_text()
 
 
+TABLES = ("denoised", "deconvolved", "fluorescence", "background", "f0", "dff", "dff_denoised")
 SPOILED = {"stripes": [60, 61, 200, 201, 340], "light leak": range(120, 170), "every eighth": range(3, 400, 8)}
 
 
@@ -213,8 +214,13 @@ def test_listed_frames_take_part_in_nothing_and_are_gaps_everywhere(tmp_path, si
         assert np.median(after["f0"][other, ~out] / before["f0"][row, ~out]) == pytest.approx(1, abs=0.02)
         assert after["snr"][other] == pytest.approx(before["snr"][row], rel=0.35)
         assert after["r_value"][other] > 0.9
-    for name in ("denoised", "residual", "deconvolved", "f0", "dff", "calcium"):
+    for name in ("denoised", "residual", *TABLES):
         np.testing.assert_array_equal(np.isnan(after[name]), np.broadcast_to(out, after[name].shape), err_msg=name)
+    with h5py.File(tmp_path / "r.nwb") as file:
+        for group in ("Fluorescence", "DfOverF"):
+            for name, series in file[f"processing/ophys/{group}"].items():
+                assert np.isnan(series["data"][()])[out].all(), name
+                assert np.isfinite(series["data"][()])[~out].all(), name
 
 
 def _accepted(folder: Path) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -222,9 +228,8 @@ def _accepted(folder: Path) -> tuple[dict[str, np.ndarray], np.ndarray]:
     found = {kind: load_result(folder / f"{kind}.h5", kind) for kind in kinds}
     rows = np.flatnonzero(found["selection"]["accepted"])
     tables = {n: found["components"][n][rows] for n in ("denoised", "residual")}
-    tables |= {n: found["traces"][n][rows] for n in ("deconvolved", "f0", "dff")}
+    tables |= {n: found["traces"][n][rows] for n in TABLES[1:]}
     tables |= {n: found["quality"][n][rows] for n in ("snr", "r_value")}
-    tables["calcium"] = found["traces"]["denoised"][rows]
     return {**tables, "footprints": found["components"]["footprints"][:, rows]}, found["components"]["ids"][rows]
 
 
