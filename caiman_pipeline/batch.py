@@ -9,7 +9,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,13 @@ from caiman_pipeline.joblogs import (
     STAGE_ORDER,
     JobLog,
     SchedulerWord,
+    StageCost,
     failure_logs,
     in_order,
-    read_benchmark,
     read_failure,
     read_logs,
     scheduler_words,
+    stage_costs,
 )
 
 STATES = ("ok", "ok_empty", "failed", "waiting")
@@ -45,6 +46,7 @@ class RecordingState:
     state : ok, ok_empty (no accepted cell), failed or waiting (not run to the end)
     stage, reason, log : where and why it failed, or what it waits for; empty if ok
     seconds : of all jobs together
+    costs : what each stage took, for `timings.tsv`
     """
 
     recording: str
@@ -57,6 +59,7 @@ class RecordingState:
     cells_found: int | None = None
     seconds: float = 0.0
     warnings: int = 0
+    costs: tuple[StageCost, ...] = ()
 
 
 def collect_states(results: Path, recordings: Iterable[str], *, ended: bool = False) -> list[RecordingState]:
@@ -69,11 +72,13 @@ def recording_state(folder: Path, recording: str, *, ended: bool = False) -> Rec
     logs = read_logs(folder / "logs")
     told = scheduler_words(folder / "logs")
     running = [log.path for log in logs if not ended and log.is_running() and log.path not in told]
+    costs = tuple(stage_costs(folder / "benchmarks", logs))
     known = RecordingState(
         recording=recording,
         state="waiting",
         frames=_count_frames(folder / "inspect" / "movie_info.json"),
-        seconds=round(sum(read_benchmark(p)[0] for p in (folder / "benchmarks").glob("*.tsv")), 2),
+        seconds=round(sum(cost.seconds for cost in costs), 2),
+        costs=costs,
         warnings=len({text for log in logs for text in log.warnings}),
     )
     failure = _first_failure(folder / "logs", [log for log in logs if log.path not in running], told)
@@ -201,6 +206,19 @@ def write_summary(path: Path, states: Iterable[RecordingState]) -> None:
     """Write one line per recording, tab-separated with a header."""
     with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, escapechar="\\")
-        writer.writerow(f.name for f in fields(RecordingState))
+        columns = [f.name for f in fields(RecordingState) if f.name != "costs"]
+        writer.writerow(columns)
         for state in states:
-            writer.writerow(" ".join(str(v).split()) if v is not None else "" for v in asdict(state).values())
+            cells = (getattr(state, column) for column in columns)
+            writer.writerow(" ".join(str(v).split()) if v is not None else "" for v in cells)
+
+
+def write_timings(path: Path, states: Iterable[RecordingState]) -> None:
+    """Write what each stage of each recording took, one line each, tab-separated with a header."""
+    with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerow(("recording", *(f.name for f in fields(StageCost))))
+        for state in states:
+            writer.writerows(
+                (state.recording, c.stage, c.jobs, f"{c.seconds:.2f}", f"{c.memory_mb:.0f}") for c in state.costs
+            )

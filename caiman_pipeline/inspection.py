@@ -11,10 +11,11 @@ import numpy as np
 
 from caiman_pipeline.borders import border_warnings, confirmed_border, filled_depths
 from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.io.identity import Checksums, identify
 from caiman_pipeline.io.metadata import RATE_TOLERANCE, differs, read_metadata
 from caiman_pipeline.io.readers import RawMovie, open_movie_files, require_past
 from caiman_pipeline.parallel import stream_ordered
-from caiman_pipeline.types import Bounds, FloatArray, MovieInfo, Reading, SourceFile
+from caiman_pipeline.types import Bounds, FloatArray, MovieInfo, Reading
 
 CHUNK_BYTES = 16 * 2**20
 
@@ -47,6 +48,7 @@ def inspect_recording(
     frame_rate_hz: float,
     min_frames: int,
     max_bad_fraction: float,
+    checksums: bool = False,
     threads: int,
     progress: Callable[[int, int], None],
 ) -> tuple[MovieInfo, FrameStats]:
@@ -56,6 +58,7 @@ def inspect_recording(
     ----------
     files : in the order in which they were recorded
     reading : what sheet and config say of how to read them
+    checksums : note the SHA-256 of the files
     progress : called with the number of frames read so far and in all
 
     Returns
@@ -75,7 +78,11 @@ def inspect_recording(
             f"{files[0]}: {movie.n_frames} frames of {movie.dims}, at least {min_frames} are needed "
             "(`inspect.min_frames`). Are the axes right, and all files listed?"
         )
-    stats = scan_frames(movie, threads=threads, progress=progress)
+    counts = [reader.n_frames for reader in movie.readers]
+    known = tuple(identify(path, n, n_files=len(files)) for path, n in zip(files, counts, strict=True))
+    with Checksums(known if checksums else ()) as following:
+        stats = scan_frames(movie, threads=threads, progress=following.follow(progress))
+        known = following.finished() or known
     bad = np.flatnonzero(~(stats.maximum > stats.minimum))
     if len(bad) > max_bad_fraction * movie.n_frames:
         raise PipelineError(
@@ -86,7 +93,7 @@ def inspect_recording(
         raise PipelineError(f"{files[0]}: no pixel of any frame is a finite number. Is this the right file?")
     info = MovieInfo(
         recording=recording,
-        files=tuple(_identify(path, reader.n_frames) for path, reader in zip(files, movie.readers, strict=True)),
+        files=known,
         axes=reading.axes,
         dataset=reading.dataset,
         dims=movie.dims,
@@ -102,11 +109,6 @@ def inspect_recording(
         planes=reading.planes,
     )
     return replace(info, warnings=(*movie.notes, *_warnings(info), *border_warnings(info, stats.depths))), stats
-
-
-def _identify(path: str, n_frames: int) -> SourceFile:
-    status = Path(path).stat()
-    return SourceFile(path, n_frames, status.st_size, status.st_mtime_ns)
 
 
 def _warnings(info: MovieInfo) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from caiman_pipeline.io.records import (
     traces_from_result,
 )
 from caiman_pipeline.io.results import load_result
+from caiman_pipeline.provenance import joined_stages
 from caiman_pipeline.quality.accept import Selection
 from caiman_pipeline.types import Components, FloatArray, MovieInfo, Quality, Shifts, Traces
 
@@ -33,7 +35,7 @@ class Outcome:
     ----------
     images : summary images by name, float32 of shape ``dims``
     motion : what the motion stage measured besides the shifts, by name
-    settings : resolved settings of each stage, by its kind
+    stages : what each stage ran with: `section`, `settings`, `version`, `commit`, `warnings`
     """
 
     info: MovieInfo
@@ -44,7 +46,7 @@ class Outcome:
     quality: Quality
     selection: Selection
     motion: dict[str, Any] = field(default_factory=dict)
-    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    stages: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("traces", "quality", "selection"):
@@ -58,6 +60,11 @@ class Outcome:
     def n_accepted(self) -> int:
         """Number of accepted components."""
         return int(self.selection.accepted.sum())
+
+    @property
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """Settings that the results were made with, by section of the config, facts on the recording in `recording`."""
+        return {entry["section"]: entry["settings"] for entry in self.stages.values()}
 
     @property
     def trace_rate_hz(self) -> float:
@@ -102,7 +109,7 @@ def load_outcome(files: OutcomeFiles) -> Outcome:
         quality=quality_from_result(results["quality"]),
         selection=Selection(**{**selection.arrays, "accepted": np.asarray(selection["accepted"], bool)}),
         motion={name: value for name, value in motion.arrays.items() if name not in shift_arrays},
-        settings={kind: result.settings for kind, result in results.items()},
+        stages=reduce(joined_stages, (result.stages for result in results.values()), {}),
     )
 
 

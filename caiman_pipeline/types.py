@@ -30,13 +30,14 @@ SATURATED = 1e-4
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One raw file as it was when inspected; its SHA-256 if that was asked for."""
+    """One raw file (or folder, for Zarr) as it was when inspected, see ``io/identity.py``; an unknown digest is ""."""
 
     path: str
     n_frames: int
     size_bytes: int
     modified_ns: int
     sha256: str = ""
+    sample: str = ""
 
 
 @dataclass(frozen=True)

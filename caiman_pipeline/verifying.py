@@ -6,6 +6,7 @@ Every result carries a digest of its content, the digests of what it was made fr
 from __future__ import annotations
 
 import json
+import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,8 +15,11 @@ from typing import Any
 
 import h5py
 
+from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.io.identity import difference, is_fetched
 from caiman_pipeline.io.results import content_digest, is_result
-from caiman_pipeline.provenance import file_checksum, text_digest
+from caiman_pipeline.provenance import text_digest
+from caiman_pipeline.types import SourceFile
 
 REDO = "Delete it and run the workflow again."
 
@@ -51,7 +55,7 @@ def verify_recording(folder: Path, *, checksums: bool) -> Verified:
             if record is not None:
                 records[path] = record
     found += _broken_links(records)
-    found += _raw_files(records, checksums=checksums)
+    found += _raw_files(folder, records, checksums=checksums)
     if checksums:
         found += list(_parts(folder / "movie" / "movie.json"))
     versions = tuple(sorted({f"{r['version']} {r['commit']}".strip() for _, r in records.values()}))
@@ -88,40 +92,88 @@ def _read_hdf5(path: Path) -> tuple[str, str, dict[str, Any]]:
 
 
 def _broken_links(records: dict[Path, tuple[str, dict[str, Any]]]) -> Iterator[Finding]:
-    """Find results that were made from something else than what is there now."""
-    present = {"/".join(path.parts[-2:]): digest for path, (digest, _) in records.items()}
+    """Find results that were made from something else than what is there now, in this recording or another."""
+    present = {path.absolute(): digest for path, (digest, _) in records.items()}
     for path, (_, provenance) in records.items():
         for name, digest in provenance["made_from"].items():
-            if name in present and present[name] != digest:
-                yield Finding(path, f"was made from another {name} than the one that is there. Run the workflow again.")
+            source = Path(os.path.normpath(path.absolute().parent / name))
+            if present.setdefault(source, _stated_digest(source)) not in ("", digest):
+                shown = "/".join(source.parts[-2 if source.is_relative_to(path.absolute().parents[1]) else -3 :])
+                yield Finding(
+                    path, f"was made from another {shown} than the one that is there. Run the workflow again."
+                )
 
 
-def _raw_files(records: dict[Path, tuple[str, dict[str, Any]]], *, checksums: bool) -> Iterator[Finding]:
+def _stated_digest(path: Path) -> str:
+    """Return the digest that another recording's result carries, "" if there is none to read."""
+    if not path.is_file() or not is_result_name(path):
+        return ""
+    try:
+        if path.suffix == ".json":
+            return str(json.loads(path.read_text(encoding="utf-8")).get("digest", ""))
+        with h5py.File(path, "r") as file:
+            return str(file.attrs.get("digest", ""))
+    except (OSError, ValueError):
+        return ""  # damaged: said where its own recording is verified
+
+
+def _raw_files(folder: Path, records: dict[Path, tuple[str, dict[str, Any]]], *, checksums: bool) -> Iterator[Finding]:
     for raw in {f["path"]: f for _, provenance in records.values() for f in provenance["raw_files"]}.values():
-        path = Path(raw["path"])
-        if ".snakemake/storage" in path.as_posix():
-            continue  # a copy that Snakemake had fetched from an object store for the job
-        if not path.exists():
-            yield Finding(path, "raw file is not there any more; results cannot be made again from it.")
-            continue
-        now = path.stat()
-        if path.is_file() and (now.st_size, now.st_mtime_ns) != (raw["size_bytes"], raw["modified_ns"]):
-            yield Finding(path, "raw file has another size or time stamp than when it was analysed.")
-        elif checksums and raw["sha256"] and file_checksum(path) != raw["sha256"]:
-            yield Finding(path, "raw file has another SHA-256 than when it was analysed: its bytes were changed.")
+        path = _find_raw(raw["path"], folder)
+        if path is None and is_fetched(raw["path"]):
+            continue  # a copy that Snakemake had fetched from an object store for the job, and removed
+        if path is None:
+            yield Finding(Path(raw["path"]), "raw file is not there any more; results cannot be made again from it.")
+        elif what := difference(SourceFile(**{**raw, "path": str(path)}), thorough=checksums):
+            yield Finding(path, f"raw file {what} when it was analysed.")
+
+
+def _find_raw(name: str, folder: Path) -> Path | None:
+    """Return where a raw file is: relative names count from the folder of the run, one of those above the results."""
+    places = (Path(name), *(parent / name for parent in folder.absolute().parents))
+    return next((place for place in places if place.exists()), None)
 
 
 def _parts(index: Path) -> Iterator[Finding]:
-    """Find parts of the movie that are gone or hold other bytes than were written."""
-    import numpy as np
-
+    """Find parts of the movie that are gone or hold other bytes than were written, on disk or on an object store."""
     if not index.exists():
         return
-    for part in json.loads(index.read_text(encoding="utf-8"))["parts"]:
-        path = index.parent / part["path"]
-        if not path.exists():
-            yield Finding(path, "part of the movie is missing. Snakemake makes it again when a stage needs it.")
-        elif part.get("crc32") is not None:
+    try:
+        entries = json.loads(index.read_text(encoding="utf-8"))["parts"]
+    except (ValueError, KeyError):
+        return  # said already: the index is not readable
+    for entry in entries:
+        if "array" in entry:
+            yield from _part_on_store(index, entry)
+        else:
+            yield from _part_on_disk(index.parent / entry["path"], entry.get("crc32"))
+
+
+def _part_on_disk(path: Path, crc32: int | None) -> Iterator[Finding]:
+    import numpy as np
+
+    if not path.exists():
+        yield Finding(path, "part of the movie is missing. Snakemake makes it again when a stage needs it.")
+    elif crc32 is not None:
+        try:
             frames = np.load(path, allow_pickle=False)
-            if zlib.crc32(np.ascontiguousarray(frames).data.cast("B")) != part["crc32"]:
-                yield Finding(path, f"part of the movie does not hold what was written. {REDO}")
+        except (OSError, ValueError, EOFError) as error:
+            yield Finding(path, f"part of the movie is not readable ({error}). {REDO}")
+            return
+        if zlib.crc32(np.ascontiguousarray(frames).data.cast("B")) != crc32:
+            yield Finding(path, f"part of the movie does not hold what was written. {REDO}")
+
+
+def _part_on_store(index: Path, entry: dict[str, Any]) -> Iterator[Finding]:
+    """Read a part of an array on an object store: each of its chunks carries a checksum, which reading looks at."""
+    try:
+        from caiman_pipeline.io.zarr_parts import ZarrPart
+    except ModuleNotFoundError as error:
+        raise PipelineError(
+            f"{index}: the movie is on an object store, and {error.name} is not installed to read it. "
+            'Install it with `pip install "caiman_pipeline[cloud]"`.'
+        ) from error
+    try:
+        ZarrPart(entry["array"], entry["offset"], entry["start"], entry["stop"]).read()
+    except PipelineError as error:
+        yield Finding(index, f"part of the movie: {error}")

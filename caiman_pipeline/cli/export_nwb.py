@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from caiman_pipeline.cli.stage import add_stage_arguments, log, stage_job
@@ -38,10 +39,12 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.nwb.table import write_table
         from caiman_pipeline.nwb.write import write_nwb
         from caiman_pipeline.outcome import OutcomeFiles, component_table, keep_accepted, load_outcome
+        from caiman_pipeline.provenance import noted_stages
 
         settings, facts = load_stage(ExportSettings, args.settings)
         names = ("movie_info", "motion", "images", "components", "traces", "quality", "selection")
         outcome = load_outcome(OutcomeFiles(**{name: getattr(args, name) for name in names}))
+        outcome = replace(outcome, stages=noted_stages())
         log.info("%d components, %d accepted", outcome.components.n_components, outcome.n_accepted)
         outcome = outcome if settings.include_rejected else keep_accepted(outcome)
         table = component_table(outcome, pixel_um=facts.pixel_um())

@@ -32,7 +32,8 @@ def run(args: argparse.Namespace) -> None:
         info, stats = inspect_recording(
             args.recording, args.files, reading=Reading.of(recording),
             frame_rate_hz=recording.known("frame_rate_hz"), min_frames=settings.min_frames,
-            max_bad_fraction=settings.max_bad_fraction, threads=threads, progress=progress("frames"),
+            max_bad_fraction=settings.max_bad_fraction, checksums=settings.checksums,
+            threads=threads, progress=progress("frames"),
         )  # fmt: skip
         for warning in info.warnings:
             log.warning("%s", warning)

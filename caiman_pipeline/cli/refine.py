@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,11 +33,13 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.io.scratch import near
         from caiman_pipeline.io.store import open_movie
         from caiman_pipeline.patches.plan import plan_refine
+        from caiman_pipeline.provenance import of_another_run
         from caiman_pipeline.refit import load_start
 
         settings, recording = load_stage(RefineSettings, args.settings)
         movie = kept.enter_context(near(open_movie(args.movie), args.scratch))
-        start = load_start(settings.start or args.merged, movie)
+        with of_another_run() if settings.start else nullcontext():
+            start = load_start(settings.start or args.merged, movie)
         plan = plan_refine(
             settings, recording, movie.dims, bin_frames=start.bin_frames, shapeless=start.shapeless
         )  # fmt: skip

@@ -13,8 +13,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     add_outcome_arguments(parser)
     parser.add_argument("--frames", type=Path, required=True, help="HDF5 result: statistics of every raw frame")
-    parser.add_argument("--benchmarks", type=Path, required=True, help="folder of the recording's benchmark files")
-    parser.add_argument("--logs", type=Path, required=True, help="folder of the recording's logs")
     parser.add_argument("--report", type=Path, required=True, help="HTML file to write")
     parser.add_argument("--thumbnail", type=Path, required=True, help="JPEG file to write")
     parser.add_argument("--overview", type=Path, required=True, help="JSON file to write")
@@ -30,21 +28,17 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.config.validate import load_stage
         from caiman_pipeline.io.atomic import whole_file, write_text
         from caiman_pipeline.io.results import load_result
-        from caiman_pipeline.joblogs import read_logs, stage_costs
         from caiman_pipeline.outcome import OutcomeFiles, load_outcome, missing_dff
         from caiman_pipeline.report.canvas import jpeg_bytes
-        from caiman_pipeline.report.page import History, build_page
+        from caiman_pipeline.report.page import build_page
 
         settings, facts = load_stage(ReportSettings, args.settings)
         names = ("movie_info", "motion", "images", "components", "traces", "quality", "selection")
         outcome = load_outcome(OutcomeFiles(**{name: getattr(args, name) for name in names}))
         for text in missing_dff(outcome):
             log.warning("%s", text)
-        logs = [job for job in read_logs(args.logs) if job.stage != "report"]
-        costs = [cost for cost in stage_costs(args.benchmarks, logs) if cost.stage != "report"]
-        history = History(costs, logs)
         frame_means = load_result(args.frames, "inspect")["mean"]
-        page = build_page(outcome, frame_means, history, facts=facts, settings=settings)
+        page = build_page(outcome, frame_means, facts=facts, settings=settings)
         log.info(
             "%d components, %d accepted, %.1f MB",
             page.overview["found"],

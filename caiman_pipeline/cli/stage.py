@@ -16,7 +16,7 @@ from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.traffic import TRAFFIC
 from caiman_pipeline.joblogs import scheduler_record
 from caiman_pipeline.parallel import available_cores, limit_library_threads
-from caiman_pipeline.provenance import kept_ledger
+from caiman_pipeline.provenance import kept_ledger, note_warning
 from caiman_pipeline.watch import StoppedError, peak_memory_mb, watched
 
 log = logging.getLogger("caiman_pipeline")
@@ -49,7 +49,7 @@ def stage_job(stage: str, args: argparse.Namespace) -> Iterator[int]:
         log.info("settings %s", args.settings)
     started = time.perf_counter()
     try:
-        with watched(args.log, granted_mb=getattr(args, "memory_mb", 0)), kept_ledger():
+        with watched(args.log, granted_mb=getattr(args, "memory_mb", 0)), kept_ledger(stage):
             yield threads
     except (StoppedError, KeyboardInterrupt) as error:
         reason = f"stopped before it was done ({str(error) or 'interrupted'}): cancelled, or its time limit was reached"
@@ -84,7 +84,16 @@ def _open_log(path: Path | None) -> None:
         handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     log.addHandler(handler)
+    log.addHandler(_WarningNotes(logging.WARNING))
     log.setLevel(logging.INFO)
+
+
+class _WarningNotes(logging.Handler):
+    """Note warnings for the results that the job writes after them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno == logging.WARNING:
+            note_warning(record.getMessage())
 
 
 def failure_record(log_file: Path) -> Path:

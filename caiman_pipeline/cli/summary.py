@@ -17,8 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write summary.tsv and batch.html, and say what failed."""
-    from caiman_pipeline.batch import collect_states, count_states, write_summary
+    """Write summary.tsv, timings.tsv and batch.html, and say what failed."""
+    from caiman_pipeline.batch import collect_states, count_states, write_summary, write_timings
     from caiman_pipeline.io.atomic import write_text
     from caiman_pipeline.report.batch_page import build_batch_page
 
@@ -28,6 +28,7 @@ def run(args: argparse.Namespace) -> None:
         fetch_traces(args.store, args.results, args.recordings)
     states = collect_states(args.results, args.recordings, ended=args.ended)
     write_summary(args.results / "summary.tsv", states)
+    write_timings(args.results / "timings.tsv", states)
     write_text(args.results / "batch.html", build_batch_page(states, args.results))
     failed = [s for s in states if s.state == "failed"]
     for state in failed[:SHOWN]:

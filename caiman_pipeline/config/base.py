@@ -24,11 +24,13 @@ LENGTH_PATTERN = r"^\d+(\.\d+)?( *x *\d+(\.\d+)?){0,2} *(px|um|µm|μm|cells)$"
 class Section(BaseModel):
     """One section of the config: unknown keys are errors, values are checked, instances do not change.
 
-    ``recording_keys`` names what the section's stage needs to know about the recording, so that the stage runs again
-    when one of these changes and not for the others.
+    ``stage`` is its name in the config; parts of a stage's section have none. ``recording_keys`` names what the
+    section's stage needs to know about the recording, so that the stage runs again when one of these changes and not
+    for the others.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+    stage: ClassVar[str] = ""
     recording_keys: ClassVar[tuple[str, ...]] = ()
 
     def incomplete(self) -> str:

@@ -12,6 +12,7 @@ from caiman_pipeline.config.base import Length, Section, key
 class EvaluateSettings(Section):
     """Measures of quality of all components."""
 
+    stage: ClassVar[str] = "evaluate"
     recording_keys: ClassVar[tuple[str, ...]] = ("frame_rate_hz", "decay_time_s", "cell_diameter")
 
     transients: int = key(5, "", "Most transients, the largest, that the spatial correlation looks at.", ge=1)
@@ -19,7 +20,7 @@ class EvaluateSettings(Section):
         True, "", "Score how much each footprint looks like a soma; in volumes, in its plane of most weight."
     )
     model: str | None = key(
-        None, "", "Model of `caiman-pipeline train-classifier` (.npz) to use instead of the one that ships."
+        None, "file", "Model of `caiman-pipeline train-classifier` (.npz) to use instead of the one that ships."
     )
     scales: tuple[float, ...] = key(
         (1.0,),

@@ -94,7 +94,7 @@ class SeededSettings(Section):
     """`init: seeded`: one component for each mask of a file, in its place and order."""
 
     file: str | None = key(
-        None, "", "Masks: TIFF (labels or a stack), NPZ, NWB, a components.h5, or a results folder of a recording."
+        None, "file", "Masks: TIFF (labels or a stack), NPZ, NWB, a components.h5, or a results folder of a recording."
     )
     pixel_order: Literal["C", "F"] = key(
         "C", "", "Order of pixels where an NPZ holds a matrix (pixels x masks): C rows first, F columns first (CaImAn)."

@@ -10,6 +10,7 @@ from caiman_pipeline.config.base import Section, key
 class InspectSettings(Section):
     """Checks of the raw files before anything is computed."""
 
+    stage: ClassVar[str] = "inspect"
     recording_keys: ClassVar[tuple[str, ...]] = ("frame_rate_hz", "axes", "dataset", "channel", "planes")
 
     min_frames: int = key(50, "frames", "Fewest frames that are worth analysing; fewer is an error.", ge=2)
@@ -19,4 +20,10 @@ class InspectSettings(Section):
         "Largest share of constant, black or non-finite frames; more is an error. With 1 they are only flagged.",
         ge=0,
         le=1,
+    )
+    checksums: bool = key(
+        True,
+        "",
+        "Note the SHA-256 of the raw files, from their bytes as they are read: what `verify --checksums` holds them "
+        "against. Without it, only their sizes, time stamps and samples of their bytes are known.",
     )

@@ -10,6 +10,7 @@ from caiman_pipeline.config.base import Section, key
 class MergeSettings(Section):
     """Make one component of what is one cell."""
 
+    stage: ClassVar[str] = "merge"
     recording_keys: ClassVar[tuple[str, ...]] = ("cell_diameter",)
 
     merge: bool = key(True, "", "Merge overlapping components that fire together; without, only tile duplicates go.")

@@ -13,6 +13,7 @@ from caiman_pipeline.config.base import Length, Section, key
 class MotionSettings(Section):
     """Correction of the brain's movement."""
 
+    stage: ClassVar[str] = "motion"
     recording_keys: ClassVar[tuple[str, ...]] = ("frame_rate_hz", "cell_diameter")
 
     method: Literal["none", "rigid", "piecewise"] = key(
@@ -50,7 +51,7 @@ class MotionSettings(Section):
     )
     template: str | None = key(
         None,
-        "",
+        "file",
         "Image to register to, instead of one made from the recording: .npy, .tif, or another recording's motion.h5; "
         "or that recording's id in the sheet.",
     )
@@ -62,7 +63,7 @@ class MotionSettings(Section):
     )
     shifts_from: str | None = key(
         None,
-        "",
+        "file",
         "Apply the shifts of this recording of the sheet, such as another channel of the same frames, instead of "
         "registering this one: its id, or a motion.h5.",
     )

@@ -20,6 +20,7 @@ from caiman_pipeline.config.init_methods import (
 class PatchSettings(Section):
     """Search for components in tiles of the time-binned movie."""
 
+    stage: ClassVar[str] = "patch_cnmf"
     recording_keys: ClassVar[tuple[str, ...]] = ("frame_rate_hz", "decay_time_s", "cell_diameter")
 
     init: Literal["evidence", "greedy_roi", "corr_pnr", "sparse_nmf", "graph_nmf", "pca_ica", "seeded"] = key(

@@ -12,10 +12,11 @@ from caiman_pipeline.config.footprints import FootprintSettings
 class RefineSettings(Section):
     """Updates of all components over the full field."""
 
+    stage: ClassVar[str] = "refine"
     recording_keys: ClassVar[tuple[str, ...]] = ("frame_rate_hz", "decay_time_s", "cell_diameter")
 
     start: str | None = key(
-        None, "", "A components.h5, edited or not, to refine instead of what the search found; ids are kept."
+        None, "file", "A components.h5, edited or not, to refine instead of what the search found; ids are kept."
     )
     rounds: int = key(1, "", "Rounds of a spatial and a temporal update; each reads the movie twice.", ge=1, le=20)
     grow: float = key(0.2, "cell diameters", "How far a footprint may grow in one spatial update.", ge=0, le=2)

@@ -10,6 +10,7 @@ from caiman_pipeline.config.base import Section, key
 class ReportSettings(Section):
     """The HTML page of each recording."""
 
+    stage: ClassVar[str] = "report"
     recording_keys: ClassVar[tuple[str, ...]] = (
         "frame_rate_hz", "pixel_size_um", "plane_spacing_um", "subject_id", "session_start", "indicator", "location",
     )  # fmt: skip

@@ -12,11 +12,12 @@ from caiman_pipeline.config.base import Section, key
 class SelectSettings(Section):
     """Thresholds on the measures: accepted if any upper one is reached and no lower one is missed."""
 
+    stage: ClassVar[str] = "select"
     recording_keys: ClassVar[tuple[str, ...]] = ("cell_diameter",)
 
     curation: str | None = key(
-        None, "", "CSV of decisions by hand (roi_id, keep, note), which overrule the thresholds; the sheet's column "
-        "`select.curation` names a recording's own.",
+        None, "file", "CSV of decisions by hand (roi_id, keep, note), which overrule the thresholds; the sheet's "
+        "column `select.curation` names a recording's own.",
     )  # fmt: skip
     min_snr: float = key(2.5, "", "Trace SNR from which a component is accepted.", ge=0)
     snr_lowest: float = key(0.5, "", "Components with a lower trace SNR are rejected.", ge=0)

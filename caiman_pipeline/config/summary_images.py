@@ -12,6 +12,7 @@ from caiman_pipeline.config.base import Section, key
 class ImageSettings(Section):
     """Images that sum up the corrected movie, and the noise of each pixel."""
 
+    stage: ClassVar[str] = "summary_images"
     recording_keys: ClassVar[tuple[str, ...]] = ("frame_rate_hz",)
 
     average_s: float = key(

@@ -12,6 +12,7 @@ from caiman_pipeline.config.base import Section, key
 class TraceSettings(Section):
     """Deconvolution and DF/F of every component."""
 
+    stage: ClassVar[str] = "traces"
     recording_keys: ClassVar[tuple[str, ...]] = ("frame_rate_hz", "decay_time_s")
 
     method: Literal["oasis", "convex"] = key(

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from caiman_pipeline.config.base import Section
 from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.provenance import note_settings
 
 # Keys that are no more, and what there is in their place.
 GONE = {"use_residuals": "both are always written: `dff` is measured, `dff_denoised` of the model without noise"}
@@ -64,7 +65,7 @@ def known_keys(model: type[Section], prefix: str = "") -> list[str]:
 
 
 def load_stage(model: type[SectionType], text: str) -> tuple[SectionType, RecordingSettings]:
-    """Rebuild a stage's settings and the recording's facts from the JSON that a rule passes.
+    """Rebuild a stage's settings and the recording's facts from the JSON that a rule passes; they are noted.
 
     Raises
     ------
@@ -76,4 +77,9 @@ def load_stage(model: type[SectionType], text: str) -> tuple[SectionType, Record
         facts = values.pop("recording", {})
     except (ValueError, AttributeError, TypeError) as error:
         raise PipelineError(f"--settings: not a JSON object ({error}).") from error
-    return validate(model, values, "--settings"), validate(RecordingSettings, facts, "--settings.recording")
+    settings = validate(model, values, "--settings")
+    recording = validate(RecordingSettings, facts, "--settings.recording")
+    used = settings.model_dump(mode="json", exclude=settings.unused())
+    told = recording.model_dump(mode="json", include=set(model.recording_keys))
+    note_settings(model.stage, {**used, "recording": told})
+    return settings, recording

@@ -19,6 +19,7 @@ from scipy.sparse import csc_matrix, load_npz, save_npz
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.atomic import whole_file
 from caiman_pipeline.io.results import load_result
+from caiman_pipeline.provenance import of_another_run
 from caiman_pipeline.types import Dims, FloatArray
 
 SEGMENTATION = "processing/ophys/ImageSegmentation"
@@ -128,7 +129,8 @@ def _in_c_order(path: Path, masks: csc_matrix, dims: Dims, pixel_order: str) -> 
 def _read_result(path: Path, dims: Dims, pixel_order: str) -> csc_matrix:
     with h5py.File(path, "r") as file:
         kind = str(file.attrs.get("kind"))
-    result = load_result(path, kind if kind in ("components", "merged", "masks") else "components")
+    with of_another_run():
+        result = load_result(path, kind if kind in ("components", "merged", "masks") else "components")
     found = tuple(int(n) for n in result["dims"])
     if found != dims:
         raise _misfit(path, found, dims)

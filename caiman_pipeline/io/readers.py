@@ -17,6 +17,7 @@ from typing import Protocol
 import numpy as np
 
 from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.io.identity import require_unchanged
 from caiman_pipeline.types import Dims, FloatArray, MovieInfo, Reading
 
 
@@ -253,10 +254,7 @@ def open_inspected(info: MovieInfo) -> RawMovie:
     Raises
     ------
     PipelineError
-        If a file has changed since then.
+        If a file was rewritten since then.
     """
-    for file in info.files:
-        path = Path(file.path)
-        if path.exists() and path.is_file() and path.stat().st_size != file.size_bytes:
-            raise PipelineError(f"{path}: changed size since it was inspected. Run the workflow again.")
+    require_unchanged(info.files)
     return open_movie_files([f.path for f in info.files], Reading.of(info))

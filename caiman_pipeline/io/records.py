@@ -24,7 +24,9 @@ def save_movie_info(path: Path | str, info: MovieInfo) -> None:
     """Write what ``inspect`` found as JSON."""
     note_raw(info.files)
     record = {"schema": INFO_SCHEMA, **asdict(info)}
-    write_text(path, json.dumps({**record, "digest": text_digest(record), "provenance": describe()}, indent=1))
+    write_text(
+        path, json.dumps({**record, "digest": text_digest(record), "provenance": describe(Path(path))}, indent=1)
+    )
 
 
 def load_movie_info(path: Path | str) -> MovieInfo:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,16 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Result:
-    """A stage's arrays (sparse matrices as csc) by name, with the settings and source that made them."""
+    """A stage's arrays (sparse matrices as csc) by name, with the settings and source that made them.
+
+    ``stages`` says what it and all before it were made with, see ``provenance.note_settings``.
+    """
 
     kind: str
     arrays: dict[str, Any]
     settings: dict[str, Any]
     source: dict[str, Any]
+    stages: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Any:
         return self.arrays[name]
@@ -72,8 +76,8 @@ def result_file(
         file.attrs["version"] = __version__
         file.attrs["settings"] = json.dumps(settings, sort_keys=True)
         file.attrs["source"] = json.dumps(source, sort_keys=True)
-        file.attrs["provenance"] = json.dumps(describe(), sort_keys=True)
         yield file
+        file.attrs["provenance"] = json.dumps(describe(Path(path)), sort_keys=True)
         file.attrs["digest"] = content_digest(file)
 
 
@@ -157,7 +161,9 @@ def load_result(path: Path | str, kind: str, *, skip: Collection[str] = (), stor
                 name: stored_rows(path, item) if name in stored else _read(item)
                 for name, item in file.items() if name not in skip
             }  # fmt: skip
-            note_result(Path(path), file.attrs.get("digest", ""), json.loads(file.attrs.get("provenance", "{}")))
-            return Result(kind, arrays, json.loads(file.attrs["settings"]), json.loads(file.attrs["source"]))
+            provenance = json.loads(file.attrs.get("provenance", "{}"))
+            note_result(Path(path), file.attrs.get("digest", ""), provenance)
+            settings, source = json.loads(file.attrs["settings"]), json.loads(file.attrs["source"])
+            return Result(kind, arrays, settings, source, provenance.get("stages", {}))
     except OSError as error:
         raise PipelineError(f"{path}: not a readable result file ({error}). Delete it and run again.") from error

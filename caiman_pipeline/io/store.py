@@ -263,7 +263,7 @@ def write_index(
         "valid": _mask_to_text(valid), "source": source,
         "left_out": {} if left_out is None else to_ranges(left_out),
     }  # fmt: skip
-    write_text(path, json.dumps({**index, "digest": text_digest(index), "provenance": describe()}, indent=1))
+    write_text(path, json.dumps({**index, "digest": text_digest(index), "provenance": describe(path)}, indent=1))
 
 
 def _mask_to_text(mask: FloatArray) -> str:

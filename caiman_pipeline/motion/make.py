@@ -22,6 +22,7 @@ from caiman_pipeline.motion.scan import find_scan_offset
 from caiman_pipeline.motion.source import Source, read_ahead
 from caiman_pipeline.motion.template import OUTSIDE_SHARE, choose_stretches, refine_template, start_image, weight_of
 from caiman_pipeline.motion.warp import Scratch, plan_warp, warp_sum
+from caiman_pipeline.provenance import of_another_run
 from caiman_pipeline.types import FloatArray, MovieInfo, Shifts
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ def make_given(source: Source, motion: Path | str, *, count: int) -> TemplateRes
     PipelineError
         If the shifts are those of a movie of another length or other dimensions.
     """
-    saved = load_result(motion, "motion")
+    with of_another_run():
+        saved = load_result(motion, "motion")
     given, dims = shifts_from_result(saved), saved["template"].shape
     if given.n_frames != source.n_frames or dims != source.dims:
         raise PipelineError(
@@ -141,7 +143,8 @@ def build(
     """Make the template of an inspected recording as its settings say."""
     offset = settings.scan_offset
     if settings.shifts_from is not None and offset == "auto":
-        offset = float(load_result(settings.shifts_from, "motion")["scan_offset_px"])
+        with of_another_run():
+            offset = float(load_result(settings.shifts_from, "motion")["scan_offset_px"])
     source = open_source(info, plan, settings, scan_offset_px=0.0 if offset == "auto" else offset)
     if offset == "auto":
         source = replace(source, scan_offset_px=measure_scan_offset(source))
@@ -165,6 +168,7 @@ def load_image(path: str) -> FloatArray:
         If it cannot be read.
     """
     if Path(path).name.endswith("motion.h5"):
-        return load_result(path, "motion")["template"]
+        with of_another_run():
+            return load_result(path, "motion")["template"]
     reader = open_file(path)
     return reader.read(0, min(reader.n_frames, SCAN_FRAMES)).mean(0, dtype=np.float64).astype(np.float32)

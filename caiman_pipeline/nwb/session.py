@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import math
 from datetime import UTC, datetime
-from pathlib import Path
 
 from pynwb import NWBFile
 from pynwb.file import Subject
 from pynwb.ophys import ImagingPlane, OpticalChannel
 
-from caiman_pipeline import __version__
 from caiman_pipeline.config.recording import RecordingSettings
+from caiman_pipeline.nwb.run import run_record, software
 from caiman_pipeline.outcome import Outcome
 
 UNKNOWN = "unknown"
@@ -24,7 +23,6 @@ def describe_session(outcome: Outcome, identifier: str, facts: RecordingSettings
     changed = [datetime.fromtimestamp(f.modified_ns / 1e9, UTC).replace(microsecond=0) for f in info.files]
     start = facts.session_start or min(changed)
     surrogate = "The session's start is not known: it is the earliest modification time of the raw files."
-    files = [{"file": Path(f.path).name, "frames": f.n_frames, "bytes": f.size_bytes} for f in info.files]
     return NWBFile(
         session_description=facts.session_description,
         identifier=identifier,
@@ -36,8 +34,8 @@ def describe_session(outcome: Outcome, identifier: str, facts: RecordingSettings
         institution=facts.institution,
         keywords=["calcium imaging", *([facts.indicator] if facts.indicator else [])],
         notes=surrogate if facts.session_start is None else None,
-        data_collection=json.dumps({"raw_files": files, "settings": outcome.settings}, sort_keys=True),
-        was_generated_by=[["caiman_pipeline", __version__]],
+        data_collection=json.dumps(run_record(outcome), sort_keys=True),
+        was_generated_by=software(outcome),
         subject=_subject(facts),
     )
 

@@ -24,6 +24,7 @@ from caiman_pipeline.io.atomic import whole_file
 from caiman_pipeline.io.records import LONG_TABLES
 from caiman_pipeline.io.rows import row_blocks
 from caiman_pipeline.nwb.left_out import add_invalid_times
+from caiman_pipeline.nwb.run import run_record
 from caiman_pipeline.nwb.segmentation import fill_masks, segment, summary_images
 from caiman_pipeline.nwb.series import add_series, fill_series, motion_series
 from caiman_pipeline.nwb.session import add_imaging_plane, describe_session
@@ -68,7 +69,7 @@ def content_digest(outcome: Outcome) -> str:
         digest.update(str(array.shape).encode())
         for rows in row_blocks(array):
             digest.update(np.ascontiguousarray(array[rows]).data)
-    digest.update(json.dumps([outcome.selection.reasons, outcome.settings], sort_keys=True).encode())
+    digest.update(json.dumps([outcome.selection.reasons, run_record(outcome)], sort_keys=True).encode())
     return digest.hexdigest()
 
 

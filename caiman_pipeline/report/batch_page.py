@@ -46,15 +46,22 @@ def _rows(states: Iterable[RecordingState], results: Path) -> Iterable[str]:
         log = f'<a href="{name}/logs/{quote(Path(state.log).name)}">log</a>' if state.log and folder.exists() else ""
         stage = f"<b>{escape(state.stage)}:</b> " if state.stage else ""
         cells = "" if state.cells_accepted is None else f"<b>{state.cells_accepted}</b> of {state.cells_found}"
+        seconds = duration(state.seconds) if state.seconds else ""
         yield (
             f'<tr data-state="{state.state}"><td class="picture">{picture}</td><td>{report}</td>'
             f'<td><span class="state {state.state}">{STATE_NAMES[state.state]}</span></td>'
             f'<td data-sort="{_number(state.cells_accepted)}">{cells}</td>'
             f'<td data-sort="{_number(state.frames)}">{"" if state.frames is None else f"{state.frames:,}"}</td>'
-            f'<td data-sort="{state.seconds}">{duration(state.seconds) if state.seconds else ""}</td>'
+            f'<td data-sort="{state.seconds}" title="{escape(_costs(state))}">{seconds}</td>'
             f'<td data-sort="{state.warnings}">{state.warnings or ""}</td>'
             f'<td class="reason">{stage}{escape(state.reason)}</td><td>{links if finished else log}</td></tr>'
         )
+
+
+def _costs(state: RecordingState) -> str:
+    return "; ".join(
+        f"{c.stage} {c.seconds:.1f} s{f', {c.memory_mb:,.0f} MB' if c.memory_mb else ''}" for c in state.costs
+    )
 
 
 def _number(value: int | None) -> int:

@@ -109,7 +109,7 @@ def reason_counts(reasons: list[str]) -> list[tuple[str, int]]:
 
 def quality_chart(outcome: Outcome) -> str:
     """Plot signal to noise against spatial correlation of all components; shaded where the selection accepts."""
-    quality, settings = outcome.quality, outcome.settings.get("selection", {})
+    quality, settings = outcome.quality, outcome.settings.get("select", {})
     snr, r_value = np.nan_to_num(quality.snr, nan=0.0), np.nan_to_num(quality.r_value, nan=-1.0)
     threshold = float(settings.get("min_snr", np.inf))
     low = max(0.3, min(float(np.percentile(snr, 1)), 0.6 * threshold))

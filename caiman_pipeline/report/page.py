@@ -12,22 +12,15 @@ from typing import Any
 import numpy as np
 
 from caiman_pipeline import __version__
+from caiman_pipeline.config.portable import flat, portable, short_names
 from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.config.report import ReportSettings
-from caiman_pipeline.joblogs import JobLog, StageCost
+from caiman_pipeline.joblogs import in_order
 from caiman_pipeline.outcome import Outcome, centroids, missing_dff
 from caiman_pipeline.report import activity, figures, galleries
 from caiman_pipeline.report.charts import bar_rows
 from caiman_pipeline.report.template import duration, embed_json, fill
 from caiman_pipeline.types import FloatArray
-
-
-@dataclass(frozen=True)
-class History:
-    """How the results came about: what each stage took, and its log."""
-
-    costs: list[StageCost]
-    logs: list[JobLog]
 
 
 @dataclass(frozen=True)
@@ -40,23 +33,23 @@ class Page:
 
 
 def build_page(
-    outcome: Outcome, frame_means: FloatArray, history: History, *, facts: RecordingSettings, settings: ReportSettings
+    outcome: Outcome, frame_means: FloatArray, *, facts: RecordingSettings, settings: ReportSettings
 ) -> Page:
-    """Compose a recording's page.
+    """Compose a recording's page, from its results alone: the same results give the same page.
 
     Parameters
     ----------
     frame_means : float (T,), mean pixel value of each raw frame
     """
     field = figures.draw_field(outcome, contour_level=settings.contour_level)
-    warnings = collect_warnings(outcome, history.logs)
+    warnings = collect_warnings(outcome)
     pixel_um = facts.pixel_size_um.in_plane[1] if facts.pixel_size_um else None
     sections = {
         "Cells": _cells(field, outcome, pixel_um),
         "Activity": _traces(outcome, settings.max_traces),
         "Quality": _quality(field, outcome, settings),
         "Motion": _motion(field, outcome, frame_means),
-        "Processing": _processing(outcome, history),
+        "Processing": _processing(outcome),
     }
     html = fill(
         "page",
@@ -97,9 +90,9 @@ def why_empty(outcome: Outcome) -> str:
     return f"no component was found{seen}"
 
 
-def collect_warnings(outcome: Outcome, logs: list[JobLog]) -> list[str]:
+def collect_warnings(outcome: Outcome) -> list[str]:
     """Return all stages' warnings, each once, with the stage's name, and what only their results together show."""
-    texts = [(log.stage, text) for log in logs for text in log.warnings]
+    texts = [(stage, text) for stage in in_order(outcome.stages) for text in outcome.stages[stage]["warnings"]]
     known = {text for _, text in texts}
     texts = [("inspect", text) for text in outcome.info.warnings if text not in known] + texts
     texts += [("traces", text) for text in missing_dff(outcome)]
@@ -243,39 +236,25 @@ def _motion(field: figures.FieldOfView, outcome: Outcome, frame_means: FloatArra
 <h3>Brightness of the raw movie</h3>{figures.brightness_chart(outcome, frame_means)}</section>"""
 
 
-def _processing(outcome: Outcome, history: History) -> str:
-    rows = [(c.stage, c.seconds, _cost_text(c)) for c in history.costs]
-    total = (
-        f"<p>{duration(sum(c.seconds for c in history.costs))} of computing in all, before this page.</p>"
-        if rows
-        else ""
-    )
-    used = {log.stage: log.settings for log in history.logs if log.settings} or outcome.settings
-    shared: dict[str, list[str]] = {}
-    for stage, values in used.items():
-        shared.setdefault(json.dumps(values, sort_keys=True), []).append(stage)
-    versions = sorted({log.version for log in history.logs if log.version})
+def _processing(outcome: Outcome) -> str:
+    sections: dict[str, list[str]] = {}
+    for stage in in_order(outcome.stages):
+        sections.setdefault(outcome.stages[stage]["section"], []).append(stage)
+    tables = [
+        _settings_table(", ".join(stages), portable(name, outcome.settings[name])) for name, stages in sections.items()
+    ]
+    versions = sorted({f"{e['version']} {e['commit']}".strip() for e in outcome.stages.values()})
     files = "".join(
-        f"<tr><td>{escape(f.path)}</td><td>{f.n_frames:,} frames</td><td>{f.size_bytes / 1e6:,.1f} MB</td></tr>"
-        for f in outcome.info.files
+        f"<tr><td>{escape(name)}</td><td>{f.n_frames:,} frames</td><td>{f.size_bytes / 1e6:,.1f} MB</td></tr>"
+        for name, f in zip(short_names([f.path for f in outcome.info.files]), outcome.info.files, strict=True)
     )
-    settings = "".join(_settings_table(", ".join(stages), json.loads(text)) for text, stages in shared.items())
     made = f"<p>Made by caiman_pipeline {escape(', '.join(versions))}.</p>" if versions else ""
-    return f"""<section id="processing"><h2>Processing</h2>{bar_rows(rows)}{total}{made}
-<h3>Files</h3><table class="numbers">{files}</table><h3>Settings</h3>{settings}</section>"""
-
-
-def _cost_text(cost: StageCost) -> str:
-    jobs = f"{cost.jobs} jobs, " if cost.jobs > 1 else ""
-    memory = f", {cost.memory_mb:,.0f} MB" if cost.memory_mb else ""
-    return f"{jobs}{cost.seconds:.1f} s{memory}"
+    return f"""<section id="processing"><h2>Processing</h2>{made}
+<h3>Files</h3><table class="numbers">{files}</table><h3>Settings</h3>{"".join(tables)}</section>"""
 
 
 def _settings_table(stage: str, values: Mapping[str, Any]) -> str:
-    flat = {k: v for k, v in values.items() if not isinstance(v, dict)}
-    for group in values.values():
-        flat |= group if isinstance(group, dict) else {}
-    rows = "".join(f"<tr><th>{escape(k)}</th><td>{escape(_plain(v))}</td></tr>" for k, v in flat.items())
+    rows = "".join(f"<tr><th>{escape(k)}</th><td>{escape(_plain(v))}</td></tr>" for k, v in flat(values))
     return f"<details><summary>{escape(stage)}</summary><table class='numbers'>{rows}</table></details>" if rows else ""
 
 

@@ -17,11 +17,17 @@ from caiman_pipeline.io.records import (
 )
 from caiman_pipeline.io.results import save_result
 from caiman_pipeline.outcome import Outcome
+from caiman_pipeline.provenance import kept_ledger
 from caiman_pipeline.quality.accept import Selection
 from caiman_pipeline.traces.dff import relate
 from caiman_pipeline.types import Background, Components, MovieInfo, Quality, Shifts, SourceFile, Traces
 
 SELECTION = {"min_snr": 4.0, "snr_lowest": 0.5, "min_r_value": 0.98, "r_value_lowest": 0.3}
+
+
+def stage_entry(section: str, settings: dict) -> dict:
+    """Return what a stage notes of itself."""
+    return {"section": section, "settings": settings, "version": "0.0", "commit": "", "warnings": []}
 
 
 def _footprints(rng: np.random.Generator, dims: tuple[int, ...], n_components: int) -> csc_matrix:
@@ -103,7 +109,7 @@ def build_outcome(
     images = {name: rng.random(dims).astype(np.float32) for name in names}
     return Outcome(
         info=info, shifts=shifts, images=images, components=components, traces=traces, quality=quality,
-        selection=selection, settings={"selection": SELECTION},
+        selection=selection, stages={"select": stage_entry("select", SELECTION)},
     )  # fmt: skip
 
 
@@ -122,12 +128,12 @@ def save_outcome(outcome: Outcome, folder: Path) -> dict[str, Path]:
         "selection": selection,
         "frames": {n: np.linspace(90, 110, outcome.info.n_frames) for n in ("mean", "minimum", "maximum")},
     }
-    for name, values in arrays.items():
-        kind = "inspect" if name == "frames" else name
-        save_result(
-            paths[name], kind=kind, arrays=values, settings=outcome.settings.get(name, {}), source={"recording": "r"}
-        )
-    save_movie_info(folder / "movie_info.json", outcome.info)
+    with kept_ledger() as ledger:
+        ledger.stages = dict(outcome.stages)
+        for name, values in arrays.items():
+            kind = "inspect" if name == "frames" else name
+            save_result(paths[name], kind=kind, arrays=values, settings={}, source={"recording": "r"})
+        save_movie_info(folder / "movie_info.json", outcome.info)
     return {**paths, "movie_info": folder / "movie_info.json"}
 
 

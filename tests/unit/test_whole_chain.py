@@ -108,7 +108,7 @@ class Chain:
             "images": images
         }
         self.verb("export-nwb", "export_nwb", movie_info=info, **results, nwb="r.nwb", table="r.csv")
-        pages = {"report": "r.html", "thumbnail": "r.jpg", "overview": "r.json", "logs": "logs", "benchmarks": "."}
+        pages = {"report": "r.html", "thumbnail": "r.jpg", "overview": "r.json"}
         self.verb("report", "report", movie_info=info, frames="frames.h5", **results, **pages)
 
 

@@ -45,6 +45,8 @@ def _compare(workflow: Workflow, batch: tuple[Workflow, str]) -> None:
     differing = [name for name in differing if not name.startswith(in_other_files)]
     assert len(expected) > 30
     assert not differing
+    pages = [(w.folder / "results/good/report/good.html").read_text() for w in (batch[0], workflow)]
+    assert pages[0] == pages[1]
 
 
 def test_blocks_and_tiles_change_no_number(good, batch):

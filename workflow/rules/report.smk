@@ -23,11 +23,9 @@ rule report:
         runtime=minutes("report"),
     params:
         settings=settings("report"),
-        benchmarks=BENCHMARKS,
-        logs=LOGS,
     shell:
         "caiman-pipeline report --movie-info {input.info:q} --frames {input.frames:q} --motion {input.motion:q} "
         "--images {input.images:q} --components {input.components:q} --traces {input.traces:q} "
-        "--quality {input.quality:q} --selection {input.selection:q} --benchmarks {params.benchmarks:q} "
-        "--logs {params.logs:q} --report {output.report:q} --thumbnail {output.thumbnail:q} "
+        "--quality {input.quality:q} --selection {input.selection:q} "
+        "--report {output.report:q} --thumbnail {output.thumbnail:q} "
         "--overview {output.overview:q} --settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log:q}"

@@ -184,7 +184,9 @@ def test_every_series_states_its_unit_and_rate_and_none_is_called_neuropil(make_
 )
 def test_levels_say_how_they_were_made(make_outcome, tmp_path, settings, f0):
     outcome, traces = make_outcome(), TraceSettings(**settings).model_dump(mode="json")
-    export(replace(outcome, settings={**outcome.settings, "traces": traces}), tmp_path / "a.nwb")
+    noted = {**outcome.stages["select"], "section": "traces", "settings": traces}
+    stages = {**outcome.stages, "traces": noted}
+    export(replace(outcome, stages=stages), tmp_path / "a.nwb")
     with h5py.File(tmp_path / "a.nwb") as file:
         ophys = file["processing/ophys"]
         assert f0 in ophys["Fluorescence/Baseline"].attrs["description"]
@@ -248,7 +250,7 @@ def test_session_and_subject_facts_reach_the_file(make_outcome, tmp_path):
         assert file["general/optophysiology/ImagingPlane/excitation_lambda"][()] == 940
         assert "notes" not in file["general"]
         settings = json.loads(file["general/data_collection"].asstr()[()])["settings"]
-        assert settings["selection"]["min_snr"] == 4.0
+        assert settings["select"]["min_snr"] == 4.0
 
 
 def test_unknown_session_start_is_the_raw_files_time_and_said_so(make_outcome, tmp_path):

@@ -14,9 +14,9 @@ from caiman_pipeline.cli import report as report_verb
 from caiman_pipeline.cli.main import run_verb
 from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.config.report import ReportSettings
-from caiman_pipeline.joblogs import JobLog, StageCost, read_logs
+from caiman_pipeline.joblogs import read_logs
 from caiman_pipeline.report import figures
-from caiman_pipeline.report.page import History, build_page, collect_warnings, why_empty
+from caiman_pipeline.report.page import build_page, collect_warnings, why_empty
 
 VOID = {"meta", "input", "img", "br", "hr", "link"}
 
@@ -38,11 +38,10 @@ class Balance(HTMLParser):
             self.problems.append(tag)
 
 
-def page_of(outcome, **kwargs):
-    history = History([StageCost("refine", 1, 12.5, 340.0), StageCost("patch_cnmf", 4, 50.0, 800.0)], [])
+def page_of(outcome):
     facts = RecordingSettings(pixel_size_um=1.5, subject_id="m7")
     means = np.linspace(100, 90, outcome.info.n_frames)
-    return build_page(outcome, means, kwargs.get("history", history), facts=facts, settings=ReportSettings())
+    return build_page(outcome, means, facts=facts, settings=ReportSettings())
 
 
 def with_motion(outcome):
@@ -92,12 +91,6 @@ def test_page_shows_each_component_once_in_its_group(make_outcome):
     assert [row[0] for row in data["components"]] == outcome.components.ids.tolist()
 
 
-def test_stages_are_listed_with_seconds_and_memory(make_outcome):
-    html = page_of(make_outcome()).html
-    assert "4 jobs, 50.0 s, 800 MB" in html
-    assert "1 min 2 s of computing in all" in html
-
-
 def test_page_says_why_there_is_no_cell(make_outcome):
     nothing = make_outcome(n_components=0)
     assert why_empty(nothing).startswith("no component was found; peak-to-noise: highest 1.0")
@@ -124,16 +117,20 @@ def test_texts_from_outside_cannot_become_markup(make_outcome):
     assert "<script>alert" not in page_of(outcome).html
 
 
+def entry(section, settings=None, warnings=()):
+    return {"section": section, "settings": settings or {}, "version": "1.2", "commit": "abc", "warnings": [*warnings]}
+
+
 def test_warnings_of_all_stages_are_shown_once(make_outcome):
     outcome = make_outcome()
     text = outcome.info.warnings[0]
-    logs = [
-        JobLog("inspect", Path("inspect.log"), warnings=(text,)),
-        JobLog("motion_correct.1-of-2", Path("a.log"), warnings=("too far",)),
-        JobLog("motion_correct.2-of-2", Path("b.log"), warnings=("too far",)),
-    ]
-    assert collect_warnings(outcome, logs) == [f"inspect: {text}", "motion_correct: too far"]
-    assert collect_warnings(outcome, []) == [f"inspect: {text}"]
+    stages = {
+        "memmap_join": entry("motion", warnings=["too far", "too long"]),
+        "inspect": entry("inspect", warnings=[text]), "motion_correct": entry("motion", warnings=["too far"]),
+    }  # fmt: skip
+    expected = [f"inspect: {text}", "motion_correct: too far", "memmap_join: too far", "memmap_join: too long"]
+    assert collect_warnings(replace(outcome, stages=stages)) == expected
+    assert collect_warnings(replace(outcome, stages={})) == [f"inspect: {text}"]
 
 
 def test_accepted_cells_without_dff_are_a_warning(make_outcome, saved_outcome, tmp_path):
@@ -143,7 +140,7 @@ def test_accepted_cells_without_dff_are_a_warning(make_outcome, saved_outcome, t
         flags[row] = "gap f0_invalid"
         dff[row, : 130 if row == 4 else 20] = np.nan
     found = replace(outcome, traces=replace(outcome.traces, dff=dff, flags=tuple(flags)))
-    whole, part = collect_warnings(found, [])[1:]
+    whole, part = collect_warnings(found)[1:]
     assert whole.startswith("traces: accepted cells with no DF/F: 1 (id 14). F0 is not above the noise")
     assert part.startswith("traces: accepted cells with no DF/F in some frames: 1 (id 17). ")
     html = run_report(saved_outcome(with_motion(found), tmp_path), tmp_path)
@@ -153,13 +150,28 @@ def test_accepted_cells_without_dff_are_a_warning(make_outcome, saved_outcome, t
 
 
 def test_settings_of_stages_that_share_them_are_listed_once(make_outcome):
-    logs = [
-        JobLog("motion_template", Path("a.log"), settings={"max_shift": "12 px", "recording": {"frame_rate_hz": 30}}),
-        JobLog("memmap_join", Path("b.log"), settings={"max_shift": "12 px", "recording": {"frame_rate_hz": 30}}),
-    ]
-    html = page_of(make_outcome(), history=History([], logs)).html
+    motion = entry("motion", {"max_shift": "12 px", "recording": {"frame_rate_hz": 30}})
+    html = page_of(replace(make_outcome(), stages={"memmap_join": motion, "motion_template": motion})).html
     assert html.count("12 px") == 1
     assert "motion_template, memmap_join" in html
+    assert "Made by caiman_pipeline 1.2 abc." in html
+
+
+def test_settings_are_those_that_were_used_each_under_its_whole_name(make_outcome):
+    """Keys of inner sections stand beside those of outer ones that have the same name."""
+    inner = {"background": {"components": 2}, "seeded": {"file": "/home/jane/m.npz"}}
+    settings = {"components": "evidence", "grow": 0.2, **inner}
+    html = page_of(replace(make_outcome(), stages={"patch_cnmf": entry("patch_cnmf", settings)})).html
+    shown = dict(re.findall(r"<tr><th>([\w.]+)</th><td>([^<]*)</td></tr>", html[html.index("<h3>Settings") :]))
+    assert shown == {"components": "evidence", "grow": "0.2", "background.components": "2", "seeded.file": "m.npz"}
+
+
+def test_page_names_no_folder_of_the_machine(make_outcome):
+    outcome = make_outcome()
+    file = replace(outcome.info.files[0], path="/home/jane/raw/movie one.tif")
+    html = page_of(replace(outcome, info=replace(outcome.info, files=(file,)))).html
+    assert "movie one.tif" in html
+    assert "jane" not in html
 
 
 def test_reasons_are_counted_each():
@@ -224,13 +236,10 @@ def test_thumbnail_is_small_and_has_both_colours(make_outcome):
 
 def run_report(paths, folder, **settings):
     """Run the verb on saved results; return the page."""
-    for name in ("logs", "benchmarks"):
-        (folder / name).mkdir(exist_ok=True)
     arguments = [part for n, path in paths.items() for part in (f"--{n.replace('_', '-')}", str(path))]
     run_verb(
         "report",
-        [*arguments, "--benchmarks", str(folder / "benchmarks"), "--logs", str(folder / "logs"),
-         "--report", str(folder / "o.html"), "--thumbnail", str(folder / "o.jpg"),
+        [*arguments, "--report", str(folder / "o.html"), "--thumbnail", str(folder / "o.jpg"),
          "--overview", str(folder / "o.json"), "--log", str(folder / "logs/report.log"),
          "--settings", json.dumps({**settings, "recording": {"frame_rate_hz": 30}})],
     )  # fmt: skip
@@ -239,10 +248,8 @@ def run_report(paths, folder, **settings):
 
 def test_verb_writes_page_thumbnail_and_overview(make_outcome, saved_outcome, tmp_path):
     outcome = with_motion(make_outcome())
-    (tmp_path / "benchmarks").mkdir()
-    (tmp_path / "benchmarks/refine.tsv").write_text("s\th:m:s\tmax_rss\n7.25\t0:00:07\tNA\n")
     html = run_report(saved_outcome(outcome, tmp_path), tmp_path)
-    assert "7.2 s" in html
+    assert html == run_report(saved_outcome(outcome, tmp_path), tmp_path)
     assert len(html) < 3e6
     assert (tmp_path / "o.jpg").read_bytes()[:2] == b"\xff\xd8"
     overview = json.loads((tmp_path / "o.json").read_text())
