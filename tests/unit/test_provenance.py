@@ -177,9 +177,7 @@ def test_parts_on_an_object_store_are_verified_too(tmp_path, damage):
         for index, start, stop in parts:
             writer.write(index, movie[..., start:stop])
     listed = [part for _, part in sorted(find_stored(folder).items())]
-    write_index(
-        folder / "movie.json", dims=dims, frame_rate_hz=1.0, parts=listed, valid=np.ones(dims, bool), source={}
-    )
+    write_index(folder / "movie.json", dims=dims, frame_rate_hz=1.0, parts=listed, valid=np.ones(dims, bool), source={})
     assert part_length(dims) >= 40
     if damage:
         shard = next(p for p in (tmp_path / "store").rglob("c/**/*") if p.is_file())
