@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from caiman_pipeline.config.bad_frames import frames_listed
 from caiman_pipeline.config.base import Length
 from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.config.root import STAGES, Config, load_config
@@ -136,6 +137,7 @@ def check_recording(recording: Recording) -> RecordingCheck:
         problems = [
             *_contradictions(files, facts),
             *(lengths or _tiles(recording, size)),
+            *_bad_frames(recording, [(path, r.n_frames) for path, r in zip(files, movie.readers, strict=True)]),
             *_solver(recording),
             *_classifier(recording),
             *_curation(recording),
@@ -148,7 +150,8 @@ def check_recording(recording: Recording) -> RecordingCheck:
     disk = sum(disk_mb(size).values())
     shape = " x ".join(map(str, size.dims))
     found = f"{len(files)} file(s), {size.n_frames} frames of {shape}, {facts.frame_rate_hz:g} Hz; {disk / 1e3:.1f} GB"
-    return RecordingCheck(recording.id, found, tuple(problems), disk, movie.notes)
+    remarks = (*movie.notes, *([] if lengths else _caps(recording, size)))
+    return RecordingCheck(recording.id, found, tuple(problems), disk, remarks)
 
 
 def _contradictions(files: list[str], facts: RecordingSettings) -> list[str]:
@@ -179,6 +182,18 @@ def _lengths(recording: Recording, ndim: int) -> list[str]:
                 except ValueError as error:
                     problems.append(f"`{stage}.{name}`: {error}.")
     return problems
+
+
+def _bad_frames(recording: Recording, files: list[tuple[str, int]]) -> list[str]:
+    """Return which frames are listed as bad that the recording does not have, or that it has too few others."""
+    fewest, total = recording.config.inspect.min_frames, sum(n for _, n in files)
+    try:
+        listed = frames_listed(recording.config.motion.bad_frames, files)
+    except PipelineError as error:
+        return [str(error)]
+    if listed and total >= fewest > total - len(listed):
+        return [f"{total - len(listed)} frames are left without `motion.bad_frames`, at least {fewest} are needed."]
+    return []
 
 
 def _classifier(recording: Recording) -> list[str]:
@@ -215,6 +230,15 @@ def _solver(recording: Recording) -> list[str]:
     except PipelineError as error:
         return [str(error)]
     return []
+
+
+def _caps(recording: Recording, size: MovieSize) -> tuple[str, ...]:
+    """Return which lengths of the motion's search are longer than the frame allows."""
+    from caiman_pipeline.config.motion import MotionSettings
+    from caiman_pipeline.motion.plan import capped_lengths
+
+    settings, _ = load_stage(MotionSettings, json.dumps(recording.settings("motion")))
+    return capped_lengths(settings, size.dims)
 
 
 def _tiles(recording: Recording, size: MovieSize) -> list[str]:

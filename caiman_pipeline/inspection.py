@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from caiman_pipeline.borders import border_warnings, confirmed_border, filled_depths
+from caiman_pipeline.config.bad_frames import frames_listed
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.identity import Checksums, identify
 from caiman_pipeline.io.metadata import RATE_TOLERANCE, differs, read_metadata
 from caiman_pipeline.io.readers import RawMovie, open_movie_files, require_past
 from caiman_pipeline.parallel import stream_ordered
+from caiman_pipeline.saturation import saturated_counts
 from caiman_pipeline.types import Bounds, FloatArray, MovieInfo, Reading
 
 CHUNK_BYTES = 16 * 2**20
@@ -26,7 +28,8 @@ class FrameStats:
 
     Attributes
     ----------
-    mean, minimum, maximum, saturated : float64 (T,), the last one a count of pixels at the top
+    mean, minimum, maximum, saturated : float64 (T,), the last one a count of pixels at the frame's largest value, and
+        of saturated ones once that is known
     finite_always, finite_ever : bool dims
     depths : int32 (T, ndim, 2), lines that were filled in at each end of each axis
     """
@@ -51,6 +54,7 @@ def inspect_recording(
     checksums: bool = False,
     threads: int,
     progress: Callable[[int, int], None],
+    listed: Sequence[str] = (),
 ) -> tuple[MovieInfo, FrameStats]:
     """Open a recording's files, read every frame once, and describe what is there.
 
@@ -59,6 +63,7 @@ def inspect_recording(
     files : in the order in which they were recorded
     reading : what sheet and config say of how to read them
     checksums : note the SHA-256 of the files
+    listed : frames that the user names as bad, see ``config.bad_frames``: they count for nothing here either
     progress : called with the number of frames read so far and in all
 
     Returns
@@ -69,7 +74,7 @@ def inspect_recording(
     ------
     PipelineError
         If a file is missing, damaged or does not fit the others, if there are too few frames or too many that are
-        constant, or if pixels inside the image are not finite.
+        constant, if frames are listed that the recording does not have, or if pixels inside the image are not finite.
     """
     require_past(files)
     movie = open_movie_files(list(files), reading)
@@ -78,6 +83,7 @@ def inspect_recording(
             f"{files[0]}: {movie.n_frames} frames of {movie.dims}, at least {min_frames} are needed "
             "(`inspect.min_frames`). Are the axes right, and all files listed?"
         )
+    named = frames_listed(listed, [(path, r.n_frames) for path, r in zip(files, movie.readers, strict=True)])
     counts = [reader.n_frames for reader in movie.readers]
     known = tuple(identify(path, n, n_files=len(files)) for path, n in zip(files, counts, strict=True))
     with Checksums(known if checksums else ()) as following:
@@ -91,6 +97,11 @@ def inspect_recording(
         )
     if not np.isfinite(stats.maximum).any():
         raise PipelineError(f"{files[0]}: no pixel of any frame is a finite number. Is this the right file?")
+    kept = _frames_kept(files[0], bad, named, n_frames=movie.n_frames, min_frames=min_frames)
+    stats = replace(
+        stats, saturated=saturated_counts(movie, stats.saturated, stats.maximum, kept=kept),
+        depths=np.where(kept[:, None, None], stats.depths, 0),
+    )  # fmt: skip
     info = MovieInfo(
         recording=recording,
         files=known,
@@ -99,9 +110,9 @@ def inspect_recording(
         dims=movie.dims,
         dtype=str(movie.dtype),
         frame_rate_hz=frame_rate_hz,
-        value_min=float(np.nanmin(stats.minimum)),
-        value_max=float(np.nanmax(stats.maximum)),
-        saturated_fraction=float(stats.saturated.sum() / (movie.n_frames * prod(movie.dims))),
+        value_min=float(np.nanmin(stats.minimum[kept])),
+        value_max=float(np.nanmax(stats.maximum[kept])),
+        saturated_fraction=float(stats.saturated.sum() / (np.count_nonzero(kept) * prod(movie.dims))),
         bad_frames=tuple(int(i) for i in bad),
         border_px=border_px(files[0], movie, stats),
         warnings=(),
@@ -109,6 +120,27 @@ def inspect_recording(
         planes=reading.planes,
     )
     return replace(info, warnings=(*movie.notes, *_warnings(info), *border_warnings(info, stats.depths))), stats
+
+
+def _frames_kept(path: str, bad: FloatArray, named: tuple[int, ...], *, n_frames: int, min_frames: int) -> FloatArray:
+    """Return which frames take part, bool (T,): all where none holds anything.
+
+    Raises
+    ------
+    PipelineError
+        If fewer are left than are worth analysing.
+    """
+    kept = np.ones(n_frames, bool)
+    kept[[*bad, *named]] = False
+    if len(bad) == n_frames:
+        return ~kept
+    if kept.sum() < min_frames:
+        raise PipelineError(
+            f"{path}: {kept.sum()} of {n_frames} frames are left without those that are listed as bad "
+            f"({len(named)}, `motion.bad_frames`) or hold nothing ({len(bad)}); at least {min_frames} are needed "
+            "(`inspect.min_frames`)."
+        )
+    return kept
 
 
 def _warnings(info: MovieInfo) -> list[str]:
@@ -147,14 +179,7 @@ def scan_frames(movie: RawMovie, *, threads: int, progress: Callable[[int, int],
         ever |= True if chunk_ever is None else chunk_ever
         progress(min(start + length, movie.n_frames), movie.n_frames)
     mean, low, high, saturated = np.concatenate(rows, axis=1)
-    return FrameStats(mean, low, high, _at_top(saturated, high), always, ever, np.concatenate(depths))
-
-
-def _at_top(saturated: FloatArray, high: FloatArray) -> FloatArray:
-    """Keep the counts of pixels at a frame's maximum only where it is the movie's maximum, hit again and again."""
-    movie_top = high[np.isfinite(high)].max(initial=-np.inf)
-    counts = np.where(high == movie_top, saturated, 0.0)
-    return counts if counts.sum() > max(2.0, np.count_nonzero(high == movie_top) * 1.5) else np.zeros_like(counts)
+    return FrameStats(mean, low, high, saturated, always, ever, np.concatenate(depths))
 
 
 def _scan_chunk(frames: FloatArray, is_float: bool) -> tuple[FloatArray, FloatArray | None, FloatArray | None]:

@@ -98,6 +98,11 @@ class MovieInfo:
         return sum(f.n_frames for f in self.files)
 
     @property
+    def file_frames(self) -> tuple[tuple[str, int], ...]:
+        """Path and frames of every file."""
+        return tuple((f.path, f.n_frames) for f in self.files)
+
+    @property
     def n_pixels(self) -> int:
         """Pixels of one frame."""
         return prod(self.dims)

@@ -12,6 +12,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument("--recording", required=True, help="id of the recording")
     parser.add_argument("--files", nargs="+", required=True, help="movie files, in the order recorded")
+    parser.add_argument(
+        "--bad-frames", nargs="*", default=[], help="frames to leave out: 17, 100-120, or b.tif:17 in one file"
+    )
     parser.add_argument("--movie-info", type=Path, required=True, help="JSON file to write: what was found")
     parser.add_argument("--frames", type=Path, required=True, help="HDF5 file to write: statistics of every frame")
     add_stage_arguments(parser)
@@ -34,6 +37,7 @@ def run(args: argparse.Namespace) -> None:
             frame_rate_hz=recording.known("frame_rate_hz"), min_frames=settings.min_frames,
             max_bad_fraction=settings.max_bad_fraction, checksums=settings.checksums,
             threads=threads, progress=progress("frames"),
+            listed=args.bad_frames,
         )  # fmt: skip
         for warning in info.warnings:
             log.warning("%s", warning)

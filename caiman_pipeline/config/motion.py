@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import ClassVar, Literal
 
 from pydantic import field_validator
 
+from caiman_pipeline.config.bad_frames import is_well_formed
 from caiman_pipeline.config.base import Length, Section, key
 
 
@@ -68,7 +68,10 @@ class MotionSettings(Section):
         "registering this one: its id, or a motion.h5.",
     )
     bad_frames: tuple[str, ...] = key(
-        (), "frames", "Frames to leave out of everything, like 17 or 100-120 (from 0, both ends included)."
+        (),
+        "frames",
+        "Frames to leave out of everything: 17, 100-120 (both ends included), counted from 0 over all files of the "
+        "recording, or b.tif:17 within one.",
     )
     flag_deviations: float = key(
         8.0,
@@ -108,21 +111,13 @@ class MotionSettings(Section):
     @field_validator("bad_frames", mode="before")
     @classmethod
     def _as_text(cls, value: object) -> object:
-        return tuple(str(v) for v in value) if isinstance(value, list | tuple) else value
+        listed = [value] if isinstance(value, int | str) else value
+        return tuple(str(v) for v in listed) if isinstance(listed, list | tuple) else value
 
     @field_validator("bad_frames")
     @classmethod
     def _frames_or_ranges(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for item in value:
-            ends = re.fullmatch(r"(\d+)(?:-(\d+))?", item)
-            if ends is None or (ends[2] is not None and int(ends[2]) < int(ends[1])):
-                raise ValueError(f"expected frames like 17 or 100-120, got {item!r}")
+            if not is_well_formed(item):
+                raise ValueError(f"expected frames like 17, 100-120 or b.tif:17, got {item!r}")
         return value
-
-    def listed_bad_frames(self, n_frames: int) -> tuple[int, ...]:
-        """Return the frames of ``bad_frames`` that a recording of ``n_frames`` has."""
-        frames: set[int] = set()
-        for item in self.bad_frames:
-            first, _, last = item.partition("-")
-            frames.update(range(int(first), min(int(last or first) + 1, n_frames)))
-        return tuple(sorted(f for f in frames if f < n_frames))

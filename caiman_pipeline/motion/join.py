@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from caiman_pipeline.config.bad_frames import frames_listed
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.left_out import REASONS, record_left_out
 from caiman_pipeline.io.records import shifts_to_arrays
 from caiman_pipeline.io.store import Part, find_stored, part_bounds, part_name
 from caiman_pipeline.motion.measures import border_widths, crispness, damaged_frames, frames_beyond, structures
-from caiman_pipeline.motion.plan import make_plan
+from caiman_pipeline.motion.plan import capped_lengths, make_plan
 from caiman_pipeline.motion.results import BlockResult, TemplateResult, join_shifts, sum_scale
 from caiman_pipeline.types import Dims, FloatArray, MovieInfo
 
@@ -74,12 +75,13 @@ def join_recording(
     holes = settings.border == "nan"
     plan = make_plan(settings, dims=info.dims, frame_rate_hz=info.frame_rate_hz)
     rules = JoinRules(
-        listed=settings.listed_bad_frames(info.n_frames), empty=info.bad_frames,
+        listed=frames_listed(settings.bad_frames, info.file_frames), empty=info.bad_frames,
         scale=sum_scale(info.value_min, info.value_max), holes=holes,
         max_outside_fraction=0.0 if holes else settings.max_outside_fraction, high_pass=plan.high_pass,
         deviations=settings.flag_deviations, max_unlike_fraction=settings.max_unlike_fraction,
     )  # fmt: skip
-    return join_blocks(blocks, template, rules)
+    joined = join_blocks(blocks, template, rules)
+    return replace(joined, warnings=(*capped_lengths(settings, info.dims), *joined.warnings))
 
 
 @dataclass(frozen=True)

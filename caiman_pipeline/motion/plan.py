@@ -75,6 +75,26 @@ def _whole(length: Length, dims: Dims) -> tuple[int, ...]:
     return tuple(min(ceil(v), limit) for v, limit in zip(length.per_axis(len(dims)), limits, strict=True))
 
 
+def capped_lengths(settings: MotionSettings, dims: Dims) -> tuple[str, ...]:
+    """Say which lengths are more than a third of an axis, which is as far as displacement can be looked for.
+
+    Across planes it is said only of lengths other than the default, which few volumes are thick enough for.
+    """
+    said = []
+    for name in ("max_shift", "max_deviation") if settings.method != "none" else ():
+        length: Length = getattr(settings, name)
+        asked, found = length.per_axis(len(dims)), _whole(length, dims)
+        default = str(length) == type(settings).model_fields[name].default
+        axes = range(1 if default and len(dims) == 3 else 0, len(dims))
+        if any(ceil(asked[axis]) > found[axis] > 0 for axis in axes):
+            reach = " x ".join(map(str, found))
+            said.append(
+                f"`motion.{name}` of {' x '.join(f'{a:g}' for a in asked)} px is more than a third of frames of "
+                f"{' x '.join(map(str, dims))}: displacement is looked for up to {reach} px"
+            )
+    return tuple(said)
+
+
 def resolve_region(region: list[tuple[int, int]] | None, dims: Dims) -> Bounds:
     """Return (start, stop) per axis of the part of the field of view to work on.
 

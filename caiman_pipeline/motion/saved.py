@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from caiman_pipeline.config.bad_frames import frames_listed
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.readers import open_inspected
 from caiman_pipeline.motion.correct import Correction
@@ -30,7 +31,7 @@ def open_source(info: MovieInfo, plan: MotionPlan, settings: MotionSettings, *, 
         movie=open_inspected(info),
         inside=usable_bounds(info.border_px, plan.region, info.dims),
         scan_offset_px=scan_offset_px,
-        bad_frames=tuple(sorted({*info.bad_frames, *settings.listed_bad_frames(info.n_frames)})),
+        bad_frames=tuple(sorted({*info.bad_frames, *frames_listed(settings.bad_frames, info.file_frames)})),
         filled=any(map(any, info.border_px)),
     )
 

@@ -101,6 +101,25 @@ def test_facts_in_a_wrong_unit_are_a_problem(folder, facts, key):
     assert f"`recording.{key}` is" in problems
 
 
+def test_frames_that_the_recording_does_not_have_are_a_problem(folder):
+    header, facts = HEADER + "\tmotion.bad_frames", "10\t0.7\t9 px"
+    checked = _check(
+        f'far\tplane.tif\t{facts}\t["600-700","3"]', f'good\tplane.tif\t{facts}\t["3", 59]',
+        f"file\tplane.tif\t{facts}\tother.tif:3", f"few\tplane.tif\t{facts}\t10-39", header=header,
+    )  # fmt: skip
+    far, good, file, few = (r.problems for r in checked.recordings)
+    assert "600-700 lies beyond the end, the recording has 60 frames, 0 to 59" in far[0]
+    assert good == ()
+    assert "'other.tif' is no file of the recording (plane.tif)" in file[0]
+    assert few == ("30 frames are left without `motion.bad_frames`, at least 50 are needed.",)
+
+
+def test_a_search_wider_than_the_frame_allows_is_told_and_stops_nothing(folder):
+    (wide,) = _check("p\tplane.tif\t10\t0.7\t9 px", config="motion:\n  max_shift: 9 px\n").recordings
+    assert wide.problems == ()
+    assert any("`motion.max_shift` of 9 x 9 px is more than a third of frames of 20 x 31" in r for r in wide.remarks)
+
+
 def test_files_can_be_left_unopened(folder):
     Path("sheet.tsv").write_text(f"{HEADER}\na\tnone.tif\t10\t0.7\t9 px\n")
     assert check_run(None, Path("sheet.tsv"), files=False).n_problems == 0

@@ -107,6 +107,77 @@ def test_a_chance_maximum_is_no_saturation(tmp_path):
     assert info.warnings == ()
 
 
+def _bright(shape, scale, seed=4):
+    """Photon noise about a scene with bright cells, whose largest values are ``scale`` times the darkest."""
+    rng = np.random.default_rng(seed)
+    y, x = np.indices(shape[1:])
+    scene = 40 + 900 * np.exp(-(((y - 9) / 4) ** 2) - ((x - 20) / 5) ** 2)
+    return rng.poisson(scene, shape) * scale
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+@pytest.mark.parametrize("together", [True, False])
+def test_hot_pixels_are_no_saturation(tmp_path, dtype, together):
+    movie = _bright((90, 24, 31), 3).astype(dtype)
+    places = np.unravel_index(np.random.default_rng(1).choice(24 * 31, 9, replace=False), (24, 31))
+    movie[(slice(None), slice(3, 6), slice(4, 7)) if together else (slice(None), *places)] = 4095
+    info, _ = look(tmp_path, movie)
+    assert info.value_max == 4095
+    assert info.saturated_fraction == 0
+    assert info.ceiling is None
+    assert info.warnings == ()
+
+
+@pytest.mark.parametrize(("scale", "ceiling"), [(3, 1800), (4.37, 4095), (4.37, 4080), (75, 65535)])
+def test_a_ceiling_below_the_brightest_cells_is_saturation_also_beside_hot_pixels(tmp_path, scale, ceiling):
+    movie = np.minimum(_bright((90, 24, 31), scale) * (1 if scale == 3 else 1.2), ceiling)
+    movie = (movie // 16 * 16 if ceiling == 4080 else movie).astype(np.uint16)
+    share = (movie == ceiling).mean()
+    assert 1e-3 < share < 0.2
+    movie[:, 2, 2:5] = ceiling
+    info, _ = look(tmp_path, movie)
+    assert info.saturated_fraction == pytest.approx(share, rel=0.02)
+    assert info.ceiling == ceiling
+
+
+def test_a_place_that_is_always_saturated_counts_and_a_soft_limit_does_not(tmp_path):
+    movie = _bright((90, 24, 31), 3).astype(np.uint16)
+    movie[:, 6:12, 17:24] = 4095
+    info, _ = look(tmp_path, movie)
+    assert info.saturated_fraction == pytest.approx(42 / (24 * 31))
+    soft = (60_000 * np.tanh(_bright((90, 24, 31), 60) / 40_000)).astype(np.uint16)
+    info, _ = look(tmp_path, soft)
+    assert info.ceiling is None
+    assert info.warnings == ()
+
+
+def test_listed_frames_count_for_nothing(tmp_path):
+    movie = _bright((90, 24, 31), 3).astype(np.uint16)
+    movie[70:72, 4:15] = 65535
+    movie[12] = 0
+    spoiled, _ = look(tmp_path, movie)
+    assert spoiled.value_max == 65535
+    info, _ = look(tmp_path, movie, listed=("70", "71"))
+    good = np.setdiff1d(np.arange(90), [12, 70, 71])
+    assert (info.value_min, info.value_max) == (movie[good].min(), movie[good].max())
+    assert info.saturated_fraction == 0
+    assert info.bad_frames == (12,)
+
+
+def test_frames_beyond_the_end_are_refused_with_the_length(tmp_path):
+    with pytest.raises(PipelineError, match="85-90 lies beyond the end, the recording has 90 frames, 0 to 89"):
+        look(tmp_path, MOVIE[:40], MOVIE[40:], listed=("3", "85-90"))
+    with pytest.raises(PipelineError, match=r"m1.npy has 50 frames, 0 to 49"):
+        look(tmp_path, MOVIE[:40], MOVIE[40:], listed=("m1.npy:50",))
+
+
+def test_too_few_frames_left_are_refused(tmp_path):
+    movie = MOVIE.copy()
+    movie[80:] = 0
+    with pytest.raises(PipelineError, match=r"49 of 90 frames are left .*\(31, `motion.bad_frames`\).*\(10\)"):
+        look(tmp_path, movie, listed=("0-30",))
+
+
 @pytest.mark.parametrize("dtype", ["uint16", "float32"])
 def test_blank_constant_and_black_frames_are_flagged(tmp_path, small_chunks, dtype):
     movie = MOVIE.astype(dtype)

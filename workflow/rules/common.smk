@@ -128,6 +128,12 @@ def files_stored(wildcards):
 
 
 @looked_up
+def bad_frames_listed(wildcards):
+    """Frames that the user leaves out of everything, as written."""
+    return list(RECORDINGS[wildcards.recording].config.motion.bad_frames)
+
+
+@looked_up
 def files_named(wildcards, input):
     """All raw files of the sheet, those from an object store as the local copies that Snakemake made."""
     copies = iter(input)

@@ -16,9 +16,11 @@ rule inspect:
         runtime=minutes("inspect"),
     params:
         files=files_named,
+        bad_frames=bad_frames_listed,
         settings=settings("inspect"),
     shell:
         "caiman-pipeline inspect --recording {wildcards.recording} --files {params.files:q} "
+        "--bad-frames {params.bad_frames:q} "
         "--movie-info {output.info:q} --frames {output.frames:q} "
         "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log:q}"
 

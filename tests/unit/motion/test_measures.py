@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from moving import make_scene
 
+from caiman_pipeline.config.bad_frames import frames_listed
 from caiman_pipeline.config.motion import MotionSettings
 from caiman_pipeline.config.root import Config, resolve_stage
 from caiman_pipeline.config.validate import validate
@@ -19,7 +20,7 @@ from caiman_pipeline.motion.measures import (
     structures,
     unlike_frames,
 )
-from caiman_pipeline.motion.plan import make_plan
+from caiman_pipeline.motion.plan import capped_lengths, make_plan
 from caiman_pipeline.motion.results import join_shifts, sum_scale
 from caiman_pipeline.motion.scan import find_scan_offset, shift_odd_rows
 from caiman_pipeline.motion.sums import Likeness
@@ -231,11 +232,52 @@ def test_a_region_outside_the_frame_is_an_error(region):
 
 
 def test_bad_frames_are_listed_one_by_one_or_as_ranges():
-    settings = MotionSettings(bad_frames=[3, "7-9", "95-200"])
-    assert settings.listed_bad_frames(98) == (3, 7, 8, 9, 95, 96, 97)
+    settings = MotionSettings(bad_frames=[3, "7-9", "95-97", "b.tif:2-3", "a.tif:0"])
+    files = [("raw/a.tif", 60), ("raw/b.tif", 38)]
+    assert frames_listed(settings.bad_frames, files) == (0, 3, 7, 8, 9, 62, 63, 95, 96, 97)
+    assert frames_listed(MotionSettings(bad_frames="7-9").bad_frames, files) == (7, 8, 9)
+
+
+@pytest.mark.parametrize(
+    ("item", "said"),
+    [
+        ("98", "98 lies beyond the end, the recording has 98 frames, 0 to 97"),
+        ("90-5000", "90-5000 lies beyond the end, the recording has 98 frames"),
+        ("b.tif:38", "b.tif has 38 frames, 0 to 37"),
+        ("c.tif:3", r"'c.tif' is no file of the recording \(a.tif, b.tif, b.tif\)"),
+    ],
+)
+def test_frames_that_the_recording_does_not_have_are_an_error(item, said):
+    with pytest.raises(PipelineError, match=said):
+        frames_listed([item], [("raw/a.tif", 60), ("raw/b.tif", 38)] + ([("x/b.tif", 0)] if "c." in item else []))
+
+
+def test_a_file_that_cannot_be_told_from_another_is_an_error_unless_its_path_is_given():
+    files = [("one/a.tif", 60), ("two/a.tif", 38)]
+    with pytest.raises(PipelineError, match="in more than one folder"):
+        frames_listed(["a.tif:3"], files)
+    assert frames_listed(["two/a.tif:3"], files) == (63,)
+
+
+def test_wrong_forms_are_refused():
     for wrong in (["9-7"], ["x"], ["-3"]):
         with pytest.raises(PipelineError, match="bad_frames"):
             validate(MotionSettings, {"bad_frames": wrong}, "config")
+
+
+def test_lengths_beyond_a_third_of_the_frame_are_told():
+    dims = (60, 104)
+    assert capped_lengths(MotionSettings(), dims) == ()
+    (said,) = capped_lengths(MotionSettings(max_shift="20.5 px"), dims)
+    assert "`motion.max_shift` of 20.5 x 20.5 px is more than a third of frames of 60 x 104" in said
+    assert "up to 20 x 21 px" in said
+    assert plan(max_shift="20.5 px", dims=dims).max_shift == (20, 21)
+    assert capped_lengths(MotionSettings(max_shift="40 px", method="none"), dims) == ()
+    assert len(capped_lengths(MotionSettings(max_shift="40 px", max_deviation="30 px"), dims)) == 2
+    # Across planes, the default says nothing; few planes are not looked across at all.
+    assert capped_lengths(MotionSettings(), (12, 60, 104)) == ()
+    assert len(capped_lengths(MotionSettings(max_shift="5 x 9 x 9 px"), (12, 60, 104))) == 1
+    assert capped_lengths(MotionSettings(max_shift="5 x 9 x 9 px"), (4, 60, 104)) == ()
 
 
 @pytest.mark.parametrize("value", [0.0, 37.3, 60000.0])

@@ -1,0 +1,58 @@
+"""Frames named by the user: numbers over the recording, or within one of its files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from caiman_pipeline.errors import PipelineError
+
+FORM = r"(?:(?P<file>.+):)?(?P<first>\d+)(?:-(?P<last>\d+))?"
+
+
+def is_well_formed(item: str) -> bool:
+    """Tell whether an item is like ``17``, ``100-120`` or ``b.tif:17``."""
+    found = re.fullmatch(FORM, item)
+    return found is not None and int(found["last"] or found["first"]) >= int(found["first"])
+
+
+def frames_listed(items: Sequence[str], files: Sequence[tuple[str, int]]) -> tuple[int, ...]:
+    """Return the frames that are named, in order, counted from 0 over all files of the recording.
+
+    Parameters
+    ----------
+    items : like ``17``, ``100-120`` (both ends included), or ``b.tif:17`` for frames of one file
+    files : path and frames of every file, in the order recorded
+
+    Raises
+    ------
+    PipelineError
+        If a number lies beyond the end of the recording or file, or a file is not one of the recording's.
+    """
+    frames: set[int] = set()
+    for item in items:
+        found = re.fullmatch(FORM, item)
+        if found is None:
+            raise PipelineError(f"`motion.bad_frames`: expected frames like 17, 100-120 or b.tif:17, got {item!r}.")
+        start, count, whose = _place(found["file"], files, item)
+        first, last = int(found["first"]), int(found["last"] or found["first"])
+        if last >= count:
+            raise PipelineError(
+                f"`motion.bad_frames`: {item} lies beyond the end, {whose} has {count} frames, 0 to {count - 1}. "
+                "Numbers count from 0 over all files of the recording; `FILE:17` is frame 17 of one."
+            )
+        frames.update(range(start + first, start + last + 1))
+    return tuple(sorted(frames))
+
+
+def _place(name: str | None, files: Sequence[tuple[str, int]], item: str) -> tuple[int, int, str]:
+    """Return the first frame and the number of frames that an item counts in, and what these are called."""
+    if name is None:
+        return 0, sum(n for _, n in files), "the recording"
+    found = [k for k, (path, _) in enumerate(files) if name in (path, PurePath(path).name)]
+    if len(found) != 1:
+        names = ", ".join(PurePath(path).name for path, _ in files)
+        what = "is in more than one folder" if found else "is no file of the recording"
+        raise PipelineError(f"`motion.bad_frames`: {item}: {name!r} {what} ({names}). Write the name as listed.")
+    return sum(n for _, n in files[: found[0]]), files[found[0]][1], name
