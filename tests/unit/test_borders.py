@@ -17,6 +17,7 @@ from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.inspection import inspect_recording
 from caiman_pipeline.io.records import load_movie_info
 from caiman_pipeline.io.store import open_movie
+from caiman_pipeline.types import Reading
 
 REAL = Path("/work/shared/data/movies")
 RNG = np.random.default_rng(5)
@@ -126,7 +127,7 @@ def test_planes_rows_and_columns_of_a_volume_are_told_apart():
 def look(folder, movie):
     np.save(folder / "m.npy", movie)
     return inspect_recording(
-        "r", [str(folder / "m.npy")], axes="TYX", dataset=None, frame_rate_hz=20.0, min_frames=50,
+        "r", [str(folder / "m.npy")], reading=Reading("TYX"), frame_rate_hz=20.0, min_frames=50,
         max_bad_fraction=0.5, threads=2, progress=lambda done, total: None,
     )  # fmt: skip
 
