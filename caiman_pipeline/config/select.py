@@ -53,9 +53,20 @@ class SelectSettings(Section):
         ge=0, le=1,
     )  # fmt: skip
     max_nesting: float | None = key(
-        0.5, "", "Most of a component that may lie within a stronger one's outline, or of that one in its; empty for "
-        "no bound, where cells lie above one another.", ge=0, le=1,
-    )  # fmt: skip
+        0.5,
+        "",
+        "Most of a component that may lie within a stronger one's outline, or of that one in its, in planes; empty for "
+        "no bound, where cells lie above one another.",
+        ge=0,
+        le=1,
+    )
+    max_nesting_volume: float | None = key(
+        0.3,
+        "",
+        "The same in volumes, where cells that move across planes leave pieces of themselves; empty for no bound.",
+        ge=0,
+        le=1,
+    )
     max_motion_share: float | None = key(
         0.5, "", "Most of a trace's variance that the displacement of the frames may explain; empty for no bound.",
         ge=0, le=1,

@@ -55,20 +55,35 @@ def evaluate(
         transient_frames=transient_frames, new_table=new_table,
     )  # fmt: skip
     seen = compare_with_movie(movie, components, contrast, margin_px=margin_px, threads=threads, progress=progress)
-    soma_score = soma_scores(components, network, cell_px=cell_px, scales=scales)
+    soma_score, size = soma_scores(components, network, cell_px=cell_px, scales=scales), footprint_sizes(components)
+    strength = wholeness(len(dims), snr=snr, soma_score=soma_score, size_px=size, r_value=seen.r_value)
     return Quality(
         ids=components.ids,
         snr=snr,
         r_value=seen.r_value,
-        size_px=footprint_sizes(components),
+        size_px=size,
         soma_score=soma_score,
         elongation=elongation(footprints, dims, cell_px=cell_px),
         border_share=border_share(footprints, dims, usable=components.noise > 0),
         saturated_share=saturated_share(footprints, seen.peaks, ceiling=ceiling),
         likeness=likeness(footprints, raw, snr),
-        nesting=nesting(footprints, dims, snr * np.where(np.isfinite(soma_score), soma_score, 1)),
+        nesting=nesting(footprints, dims, strength),
         motion_share=moving,
     )
+
+
+def wholeness(
+    ndim: int, *, snr: FloatArray, soma_score: FloatArray, size_px: FloatArray, r_value: FloatArray
+) -> FloatArray:
+    """Return which of two components within each other is the cell and which a piece of it, (K,): the higher one.
+
+    Notes
+    -----
+    In planes signal to noise tells. In volumes pieces come from motion across planes, which may be brighter than the
+    cell's own activity: the whole is the larger one that the movie shows as it is, whose correlations lie near one.
+    """
+    looks = np.where(np.isfinite(soma_score), soma_score, 1)
+    return looks * (snr if ndim == 2 else size_px * r_value**4)
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,6 @@ def make_thresholds(settings: SelectSettings, recording: RecordingSettings, dims
         max_border=settings.max_border,
         max_saturated=settings.max_saturated,
         max_likeness=settings.max_likeness,
-        max_nesting=settings.max_nesting,
+        max_nesting=settings.max_nesting if len(dims) == 2 else settings.max_nesting_volume,
         max_motion_share=settings.max_motion_share,
     )

@@ -6,11 +6,15 @@ from planted import CELL_PX, disc
 from scipy.sparse import csc_matrix
 
 from caiman_pipeline.config.evaluate import EvaluateSettings
+from caiman_pipeline.config.recording import RecordingSettings
+from caiman_pipeline.config.select import SelectSettings
 from caiman_pipeline.config.validate import validate
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.quality.classifier import Network, load_network
 from caiman_pipeline.quality.crops import main_planes
-from caiman_pipeline.quality.evaluate import footprint_sizes, soma_scores
+from caiman_pipeline.quality.evaluate import footprint_sizes, soma_scores, wholeness
+from caiman_pipeline.quality.plan import make_thresholds
+from caiman_pipeline.quality.shape import nesting
 from caiman_pipeline.types import Background, Components
 
 DIMS = (37, 53)
@@ -68,6 +72,28 @@ def test_the_plane_of_most_weight_is_a_plane_of_the_footprint() -> None:
     np.testing.assert_array_equal(shown.toarray(), np.ones((5, 1)) * [3, 4, 3])
     plane = csc_matrix(np.eye(4))
     assert main_planes(plane, (2, 2)) is plane
+
+
+def test_of_a_moving_cell_and_a_piece_of_it_the_whole_stays_in_volumes() -> None:
+    """The piece has the better signal to noise, from motion; in a plane that would decide."""
+    whole = np.concatenate([disc(DIMS, (18, 26)), 0.6 * disc(DIMS, (18, 26)), np.zeros(37 * 53)])
+    piece = np.concatenate([np.zeros(37 * 53), disc(DIMS, (19, 28)), np.zeros(37 * 53)])
+    footprints = csc_matrix(np.stack([piece, whole], axis=1))
+    measures = {
+        "snr": np.array([9.0, 4.0]), "soma_score": np.array([0.9, np.nan]), "size_px": np.array([40.0, 80.0]),
+        "r_value": np.array([0.88, 0.98]),
+    }  # fmt: skip
+    nested = nesting(footprints, (3, *DIMS), wholeness(3, **measures))
+    assert nested[0] > 0.3
+    assert nested[1] == 0
+    np.testing.assert_allclose(wholeness(2, **measures), [8.1, 4.0])
+
+
+def test_volumes_have_a_bound_of_their_own_on_nesting() -> None:
+    recording = RecordingSettings(cell_diameter="2 x 8 x 8 px")
+    settings = SelectSettings(max_nesting=0.45, max_nesting_volume=0.25)
+    bounds = [make_thresholds(settings, recording, dims).max_nesting for dims in (DIMS, (3, *DIMS))]
+    assert bounds == [0.45, 0.25]
 
 
 def test_size_counts_pixels_above_half_the_peak() -> None:
