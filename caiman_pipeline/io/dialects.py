@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -32,7 +33,11 @@ def file_says(images: FileImages, sets: OmeSets) -> list[tuple[int, Says]]:
     if header:
         return [(len(images), scanimage_says(table, header))]
     if head := ome_head(table):
-        return [(len(images), ome_says(table, head, pages, sets))]
+        says = ome_says(table, head, pages, sets)
+        if images.layout.images > 1:
+            # Colours of a page are no images of their own in OME-XML.
+            says = replace(says, announced=says.announced * images.layout.images, places=None)
+        return [(len(images), says)]
     text = table.text(DESCRIPTION)
     if text.startswith("ImageJ="):
         return [_imagej(images, text)]

@@ -18,6 +18,8 @@ from caiman_pipeline.io.says import Says
 from caiman_pipeline.io.tiff_pages import DESCRIPTION, SOFTWARE, PageTable
 
 MAGIC = 0x07030301
+# How descriptions of other software begin.
+OTHERS = ("<", "{", "ImageJ=")
 Header = dict[str, str]
 
 
@@ -25,8 +27,10 @@ def scanimage_header(table: PageTable) -> Header:
     """Return what ScanImage states in a file, by names without the version's prefix; empty: not ScanImage's."""
     software = table.text(SOFTWARE)
     text = software if software.startswith("SI.") else _binary_header(table.path) if table.big else ""
-    if not text:
-        text = table.text(DESCRIPTION)
+    if not text and table.text(DESCRIPTION, 0, 8).startswith(OTHERS):
+        # The whole OME-XML of a set of files may be long, and stand in each of them.
+        return {}
+    text = text or table.text(DESCRIPTION)
     if text.startswith("state."):
         return dict(re.findall(r"(state\.[\w.]+)=([^\r\n]*?)(?=state\.|[\r\n]|$)", text))
     found = re.findall(r"^(?:scanimage\.)?SI\d?\.([\w.]+) = (.*?)\r?$", text, re.M)

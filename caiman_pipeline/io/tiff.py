@@ -94,9 +94,9 @@ def open_tiffs(paths: Sequence[Path], reading: Reading) -> list[Any]:
         If a file is damaged or holds images that differ, or if its axes, channel or planes must be stated.
     """
     files, sets = [FileImages(read_pages(path)) for path in paths], OmeSets()
+    for one in files:
+        _check_alike(one, files[0])
     said = [file_says(images, sets) for images in files]
-    if len({(f.dims, str(f.dtype), f.layout.images) for f in files}) > 1:
-        return [reader for path in paths for reader in open_tiffs([path], reading)]
     letters = [letter for letter, _ in parse_axes(reading.axes or "")]
     if letters and set(letters[-2:]) != {"Y", "X"}:
         return [_OtherOrder(f, _lead(f, s), reading) for f, s in zip(files, said, strict=True)]
@@ -105,6 +105,19 @@ def open_tiffs(paths: Sequence[Path], reading: Reading) -> list[Any]:
     movie = TiffMovie(Images(files), numbers, transposed=letters[-2:] == ["X", "Y"])
     notes = [*_count_notes(runs), *notes, *_early_ends(files), *dict.fromkeys(n for r in runs for n in r.says.notes)]
     return _by_file(movie, tuple(notes))
+
+
+def _check_alike(images: FileImages, first: FileImages) -> None:
+    for kind, what, own, others in (
+        ("frames of", "frame size", images.dims, first.dims),
+        ("pixels of type", "pixel type", images.dtype, first.dtype),
+        ("pages of colours", "number of colours", images.layout.images, first.layout.images),
+    ):
+        if own != others:
+            raise PipelineError(
+                f"{images.path}: {kind} {own}, but {first.path} has {others}. "
+                f"Files of one recording must have one {what}."
+            )
 
 
 def _lead(images: FileImages, said: list[tuple[int, Says]]) -> Dims:

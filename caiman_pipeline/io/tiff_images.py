@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 import zlib
 from bisect import bisect_right
@@ -20,6 +21,10 @@ DAMAGE = (
     tifffile.TiffFileError, OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError,
     struct.error, zlib.error,
 )  # fmt: skip
+
+
+# What is the matter with a file is found out here; what tifffile only logs, of tags that nobody asks for, says nothing.
+logging.getLogger("tifffile").setLevel(logging.ERROR)
 
 
 class FileImages:

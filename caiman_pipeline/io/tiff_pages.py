@@ -160,6 +160,8 @@ class _File:
         """Return the bytes of a tag's value (of a part of it)."""
         kind, count, raw = entry
         length = TYPE_BYTES.get(kind, 1) * count
+        if length > self.size:
+            raise EOFError
         stop = length if stop is None else min(stop, length)
         if length <= len(raw):
             return raw[start:stop]
@@ -200,8 +202,8 @@ class _Walk:
         key = tuple(self._layout_value(tags.get(code)) for code in LAYOUT_TAGS)
         kind = self._known.get(key)
         if kind is None:
-            kind = self._known[key] = len(self.layouts)
             self.layouts.append(_layout(self._file, tags))
+            kind = self._known[key] = len(self.layouts) - 1
         return (offset, self._pixels(tags, self.layouts[kind]), kind), following
 
     def _layout_value(self, entry: Entry | None) -> object:
@@ -258,7 +260,7 @@ class _Walk:
             """Tell whether the k-th page from here lies where it would."""
             try:
                 found, after = self.page(ifd + k * step[0])
-            except (EOFError, ValueError, OSError):
+            except (EOFError, ValueError, OSError, OverflowError, struct.error):
                 return False
             return found == (ifd + k * step[0], data + k * step[1], kind) and after in (0, ifd + (k + 1) * step[0])
 

@@ -126,49 +126,50 @@ def _by_numbers(path: str, user: list[tuple[str, int | None]], count: int) -> Ax
 def _renamed(
     path: str, stated: list[tuple[str, int]], letters: list[str], says: Says, reading: Reading
 ) -> list[tuple[str, int]]:
-    """Return the file's axes with the sheet's letters; channels and colours stay what they are."""
-    own = [letter for letter, _ in stated]
-    if len(letters) != len(own):
-        return _with_single_ones(path, stated, letters, says, reading)
-    for letter, (theirs, length) in zip(letters, stated, strict=True):
-        if "C" in (letter, theirs) and letter != theirs and theirs != UNNAMED and length != 1:
+    """Return the file's axes with the sheet's letters; channels and colours stay what they are.
+
+    The sheet may leave out channels, of which one is chosen, and planes where it chooses them; it may name axes of one
+    entry.
+    """
+    fewer = len(letters) < len(stated)
+    hidden = {own for own in "CZ" if fewer and own not in letters and (own == "C" or reading.planes is not None)}
+    shown = [(own, length) for own, length in stated if own not in hidden]
+    if len(letters) != len(shown):
+        shown = [(own, length) for own, length in shown if length != 1]
+        kept = [letter for letter in letters if letter in {own for own, _ in shown}]
+        if [own for own, _ in shown] != kept or set(letters) - set("TZC"):
+            raise PipelineError(_misfit(path, stated, letters, says))
+        letters = kept
+    names = iter(letters)
+    found = []
+    for own, length in stated:
+        letter = own if own in hidden or (length == 1 and (own, length) not in shown) else next(names)
+        firm = "C" in (letter, own) or "ScanImage" in says.source
+        if firm and letter != own != UNNAMED and length != 1:
             raise PipelineError(
                 f"{path}: `axes` calls {letter} what {says.source} calls "
-                f"{'channels or colours' if theirs == 'C' else theirs} ({length}). Leave `axes` empty, and choose a "
+                f"{'channels or colours' if own == 'C' else own} ({length or 'open'}). Leave it empty, and choose a "
                 f"channel in the `channel` column. If {says.source} is wrong, say how many images take turns: "
-                f"{_way_out(letter, length)}."
+                f"{'TC1YX (all are frames)' if letter == 'T' else f'T{letter}{length or 2}YX'}."
             )
-    return [(letter, length) for letter, (_, length) in zip(letters, stated, strict=True)]
+        found.append((letter, length))
+    return found
 
 
-def _way_out(letter: str, length: int) -> str:
-    """Return axes with a number that say what the sheet seems to mean."""
-    return "TC1YX (all are frames)" if letter == "T" else f"T{letter}{length or 2}YX"
-
-
-def _with_single_ones(
-    path: str, stated: list[tuple[str, int]], letters: list[str], says: Says, reading: Reading
-) -> list[tuple[str, int]]:
-    """Return the file's axes where the sheet names others too, of one entry, or leaves out one of which it chooses."""
+def _misfit(path: str, stated: list[tuple[str, int]], letters: list[str], says: Says) -> str:
+    """Say how the sheet's letters do not fit what a file says, and what fits."""
     wide = [(letter, length) for letter, length in stated if length != 1]
     own = [letter for letter, _ in wide]
-    chosen = [letter for letter, choice in (("C", reading.channel), ("Z", reading.planes)) if choice is not None]
-    left = [letter for letter in own if letter in letters or letter not in chosen]
-    if left == [letter for letter in letters if letter in own] and UNNAMED not in own:
-        return wide
-    if not wide and not [letter for letter in letters if letter not in "TZC"]:
-        return []
-    shown = "".join("?" if letter == UNNAMED else letter for letter in own)
     if UNNAMED not in own:
-        raise PipelineError(
-            f"{path}: `axes` is {''.join(letters)}YX, but {says.source} says {shown}YX. Leave `axes` empty; of several "
-            "channels choose one in the `channel` column, of planes in the `planes` column. If what the file says is "
-            "wrong, say how many images take turns: TC1YX (all are frames), TZ4YX (4 planes)."
+        return (
+            f"{path}: `axes` is {''.join(letters)}YX, but {says.source} says {''.join(own)}YX. Leave it empty; of "
+            "several planes choose in the `planes` column. If what the file says is wrong, say how many images take "
+            "turns: TC1YX (all are frames), TZ4YX (4 planes)."
         )
-    raise PipelineError(
-        f"{path}: `axes` is {''.join(letters)}YX, but the file's images follow one another along {len(own)} axes "
-        f"({', '.join(str(length or 'open') for _, length in wide)}). Give a letter for each; where planes or channels "
-        "take turns, say how many, for example TZ4YX or TC2YX."
+    return (
+        f"{path}: `axes` is {''.join(letters)}YX, but the file's images follow one another along {len(own)} "
+        f"axis ({', '.join(str(length or 'open') for _, length in wide)}). Give a letter for each; where planes or "
+        "channels take turns, say how many, for example TZ4YX or TC2YX."
     )
 
 

@@ -47,12 +47,32 @@ def test_scanimage_channels_are_told_apart_and_chosen_by_its_own_numbers_and_nam
         open_file(path, channel="2")
 
 
-@pytest.mark.parametrize("axes", ["TYX", "TZYX", "ZTYX", "TXY"])
-def test_no_letters_turn_stated_channels_into_frames_or_planes(tmp_path, axes):
+@pytest.mark.parametrize(
+    ("axes", "reason"),
+    [
+        ("TYX", "holds 2 channels"),
+        ("TXY", "holds 2 channels"),
+        ("TZYX", "TZ2YX"),
+        ("ZTYX", "If ScanImage's header is wrong"),
+    ],
+)
+def test_no_letters_turn_stated_channels_into_frames_or_planes(tmp_path, axes, reason):
     path = tmp_path / "m.tif"
     write_scanimage(path, images(12), header(channels="[1 2]"))
-    with pytest.raises(PipelineError, match=r"ScanImage's header.*`channel` column.*(TC1YX|TZ2YX)"):
+    with pytest.raises(PipelineError, match=rf"(?=.*`channel` column).*{reason}"):
         open_file(path, axes)
+
+
+@pytest.mark.parametrize("axes", ["TYX", "ZTYX", "TCYX", "TZCYX"])
+def test_no_letters_turn_stated_planes_into_frames(tmp_path, axes):
+    path = tmp_path / "m.tif"
+    write_scanimage(path, images(12), header(fast="true", slices=3, per_volume=4, back=1, frames=1))
+    if axes == "TZCYX":
+        assert opened(path, axes=axes)[0].shape == (3, 3, 5, 7)
+        return
+    with pytest.raises(PipelineError, match=r"ScanImage's header.*how many images take turns"):
+        open_file(path, axes)
+    assert opened(path, axes="TYX", planes="2")[0].shape == (3, 5, 7)
 
 
 def test_a_single_channel_of_another_number_is_read_and_no_other_is_taken_for_it(tmp_path):
@@ -320,6 +340,7 @@ def test_colours_of_a_movie_are_channels(tmp_path, planar, compression):
         open_file(path)
     for channel, at in (("blue", 2), ("1", 0)):
         np.testing.assert_array_equal(opened(path, channel=channel)[0], movie[:, at])
+    np.testing.assert_array_equal(opened(path, axes="TYX", channel="2")[0], movie[:, 1])
     with pytest.raises(PipelineError, match="colours"):
         open_file(path, "TZYX")
     singles = [tmp_path / f"frame_{i}.tif" for i in range(4)]
