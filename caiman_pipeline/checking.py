@@ -141,6 +141,7 @@ def check_recording(recording: Recording) -> RecordingCheck:
             *_solver(recording),
             *_classifier(recording),
             *_curation(recording),
+            *_seeds(recording, size),
         ]
     except PipelineError as error:
         return RecordingCheck(recording.id, "cannot be opened", (str(error),))
@@ -215,6 +216,20 @@ def _curation(recording: Recording) -> list[str]:
     try:
         if recording.config.select.curation:
             read_decisions(Path(recording.config.select.curation))
+    except PipelineError as error:
+        return [str(error)]
+    return []
+
+
+def _seeds(recording: Recording, size: MovieSize) -> list[str]:
+    """Return why the masks that the search is to start from could not be read, or do not fit the movie."""
+    from caiman_pipeline.io.masks import read_masks
+
+    settings = recording.config.patch_cnmf
+    file = settings.seeded.path() if settings.init == "seeded" else None
+    try:
+        if file:
+            read_masks(file, size.dims, pixel_order=settings.seeded.pixel_order)
     except PipelineError as error:
         return [str(error)]
     return []

@@ -15,6 +15,9 @@ from caiman_pipeline.io.choices import Channel, choose_channel, choose_planes
 from caiman_pipeline.types import Dims, FloatArray, Reading
 
 MOVIE_AXES = "TZYX"
+EXAMPLES = {
+    2: "YX", 3: "TYX (frames first) or YXT (frames last)", 4: "TZYX (planes) or TCYX (channels)", 5: "TZCYX",
+}  # fmt: skip
 # Channels, and the samples (colours) of an image.
 CHANNEL_AXES = "CS"
 
@@ -200,17 +203,13 @@ def _picked_channel(
 
 def advice(shape: Dims) -> str:
     """Return how to state the axes of an array of ``shape``."""
-    example = {2: "YX", 3: "TYX", 4: "TZYX (planes) or TCYX (channels)", 5: "TZCYX"}.get(len(shape), "TYX")
+    example = EXAMPLES.get(len(shape), "TYX")
     return f"State them in the sheet's `axes` column, one letter for each axis, for example {example}."
 
 
 def _unlabelled(path: str, shape: Dims) -> str:
     if len(shape) == 2:
         return "YX"
-    if len(shape) != 3:
-        raise PipelineError(f"{path}: an array of shape {shape} needs its axes named. {advice(shape)}")
-    if shape[2] > 2 * max(shape[:2]) or shape[0] == shape[1] != shape[2]:
-        raise PipelineError(
-            f"{path}: shape {shape} looks as if time were the last axis, not the first. {advice(shape)}"
-        )
-    return "TYX"
+    raise PipelineError(
+        f"{path}: an array of shape {shape} needs its axes named: which of them is time? {advice(shape)}"
+    )

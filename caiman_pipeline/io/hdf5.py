@@ -8,6 +8,7 @@ import h5py
 
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.axes import order_axes
+from caiman_pipeline.io.named_axes import hdf5_axes
 from caiman_pipeline.types import FloatArray, Reading
 
 
@@ -20,9 +21,10 @@ class Hdf5Reader:
             with h5py.File(path, "r") as file:
                 self._name = find_dataset(path, file, reading.dataset)
                 shape, self.dtype = file[self._name].shape, file[self._name].dtype.newbyteorder("=")
+                stored = hdf5_axes(f"{path}:{self._name}", file[self._name], needed=reading.axes is None)
         except OSError as error:
             raise PipelineError(f"{path}: not a whole HDF5 file ({error}). Copy it again from its source.") from error
-        self._axes = order_axes(f"{path}:{self._name}", shape, reading)
+        self._axes = order_axes(f"{path}:{self._name}", shape, reading, stored)
         self.n_frames, self.dims = self._axes.frames(shape), self._axes.dims(shape)
 
     def read(self, start: int, stop: int) -> FloatArray:

@@ -18,6 +18,7 @@ from scipy.sparse import csc_matrix, load_npz, save_npz
 
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.atomic import whole_file
+from caiman_pipeline.io.foreign import OBJECTS, holds_objects, masks_advice
 from caiman_pipeline.io.results import load_result
 from caiman_pipeline.provenance import of_another_run
 from caiman_pipeline.types import Dims, FloatArray
@@ -48,10 +49,14 @@ def read_masks(path: Path | str, dims: Dims, *, pixel_order: str) -> csc_matrix:
     file = Path(path)
     reader = READERS.get(file.suffix.lower())
     if reader is None:
-        raise PipelineError(f"{file}: masks are read from {', '.join(READERS)} files.")
+        advice = masks_advice(file)
+        is_a = f"{advice}. Masks" if advice else "masks"
+        raise PipelineError(f"{file}: {is_a} are read from {', '.join(READERS)} files.")
     try:
         masks = reader(file, tuple(dims), pixel_order)
     except (OSError, ValueError, KeyError, LookupError, zipfile.BadZipFile) as error:
+        if file.is_file() and holds_objects(file, error):
+            raise PipelineError(f"{file}: {OBJECTS}.") from error
         raise PipelineError(f"{file}: the masks cannot be read ({error}).") from error
     if not np.isfinite(masks.data).all() or (masks.data < 0).any():
         raise PipelineError(f"{file}: masks hold values that are negative or not finite. Write weights or 0 and 1.")

@@ -29,7 +29,16 @@ UNITS = {
     1e6: "m meter meters",
 }
 MICROMETRES = {name: scale for scale, names in UNITS.items() for name in names.split()}
-SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "min": 60.0}
+SECONDS = {
+    "s": 1.0,
+    "sec": 1.0,
+    "second": 1.0,
+    "seconds": 1.0,
+    "ms": 1e-3,
+    "msec": 1e-3,
+    "millisecond": 1e-3,
+    "min": 60.0,
+}
 YES = ("true", "1", "True")
 
 
@@ -54,8 +63,8 @@ class FileMetadata:
 def read_metadata(path: Path | str, dataset: str | None = None) -> FileMetadata:
     """Read what a file says about its acquisition.
 
-    ScanImage, OME, ImageJ and Prairie (its XML beside the images) TIFF are asked, and HDF5 files for `element_size_um`
-    of the movie's dataset; other formats say nothing.
+    ScanImage, OME, ImageJ and Prairie (its XML beside the images) TIFF are asked, HDF5 files for `element_size_um`
+    of the movie's dataset, and OME-NGFF images for their scale where it has a unit; other formats say nothing.
 
     Raises
     ------
@@ -65,6 +74,8 @@ def read_metadata(path: Path | str, dataset: str | None = None) -> FileMetadata:
     path = Path(path)
     if path.suffix.lower() in (".h5", ".hdf5"):
         return _hdf5(path, dataset)
+    if path.suffix.lower() == ".zarr":
+        return _zarr(path, dataset)
     if path.suffix.lower() not in TIFF_SUFFIXES:
         return FileMetadata()
     try:
@@ -221,3 +232,17 @@ def _hdf5(path: Path, dataset: str | None) -> FileMetadata:
     if len(sizes) not in (2, 3):
         return FileMetadata()
     return FileMetadata(None, _pixels(sizes[-2], sizes[-1]), sizes[0] if len(sizes) == 3 else None)
+
+
+def _zarr(path: Path, dataset: str | None) -> FileMetadata:
+    """Read the scale of an OME-NGFF image; a step whose unit is not said is not known."""
+    from caiman_pipeline.io.zarr_array import find_array
+
+    found = find_array(path, dataset, needed=False)
+    if found.image is None or not found.axes or len(found.image.scale) != len(found.axes):
+        return FileMetadata()
+    steps = {
+        letter: _positive(step, (SECONDS if letter == "T" else MICROMETRES).get(unit, 0.0))
+        for letter, step, unit in zip(found.axes, found.image.scale, found.image.units, strict=True)
+    }
+    return FileMetadata(_rate(steps.get("T")), _pixels(steps.get("Y"), steps.get("X")), steps.get("Z"))

@@ -8,6 +8,7 @@ import numpy as np
 
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.axes import order_axes
+from caiman_pipeline.io.foreign import PYTHON, holds_objects
 from caiman_pipeline.types import FloatArray, Reading
 
 
@@ -19,6 +20,8 @@ class NpyReader:
         try:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
+            if holds_objects(path, error):
+                raise PipelineError(f"{path}: {PYTHON}.") from error
             raise PipelineError(f"{path}: not a whole .npy array ({error}). Copy it again from its source.") from error
         if not isinstance(array, np.ndarray):
             raise PipelineError(f"{path}: an archive of several arrays (.npz). Save the movie alone with numpy.save.")

@@ -17,6 +17,7 @@ from typing import Protocol
 import numpy as np
 
 from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.io.foreign import movie_advice
 from caiman_pipeline.io.identity import require_unchanged
 from caiman_pipeline.types import Dims, FloatArray, MovieInfo, Reading
 
@@ -119,6 +120,8 @@ def _opener(path: Path | str) -> Callable[[Path, Reading], FrameReader]:
     opener = FORMATS.get(path.suffix.lower())
     if opener is None and path.is_dir():
         raise PipelineError(f"{path}: a folder, not a movie. Name the files in it, for example {path / '*.tif'}.")
+    if opener is None and (advice := movie_advice(path)):
+        raise PipelineError(f"{path}: {advice}. Movies are read from {', '.join(FORMATS)}.")
     if opener is None:
         raise PipelineError(f"{path}: unknown format {path.suffix!r}. Supported: {', '.join(FORMATS)}.")
     if path.is_file() and path.stat().st_size == 0:

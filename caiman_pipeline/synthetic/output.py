@@ -36,12 +36,16 @@ def movie_writer(path: Path, shape: Dims, dtype: np.dtype) -> Iterator[Append]:
         yield append
 
 
+def _axes(shape: Dims) -> str:
+    return {3: "TYX", 4: "TZYX"}[len(shape)]
+
+
 @contextmanager
 def _tiff(path: Path, shape: Dims, dtype: np.dtype) -> Iterator[Append]:
     """BigTIFF with all frames in one run, so that it can be mapped into memory."""
     import tifffile
 
-    labels = {"axes": {3: "TYX", 4: "TZYX"}[len(shape)]}
+    labels = {"axes": _axes(shape)}
     place = tifffile.imwrite(
         path, shape=shape, dtype=dtype, bigtiff=True, photometric="minisblack", metadata=labels, returnoffset=True
     )
@@ -67,7 +71,10 @@ def _hdf5(path: Path, shape: Dims, dtype: np.dtype) -> Iterator[Append]:
     import h5py
 
     with h5py.File(path, "w") as file:
-        yield _fill(file.create_dataset(DATASET, shape, dtype, chunks=(1, *shape[1:])))
+        dataset = file.create_dataset(DATASET, shape, dtype, chunks=(1, *shape[1:]))
+        for dim, name in zip(dataset.dims, _axes(shape), strict=True):
+            dim.label = name
+        yield _fill(dataset)
 
 
 @contextmanager
@@ -75,7 +82,10 @@ def _zarr(path: Path, shape: Dims, dtype: np.dtype) -> Iterator[Append]:
     import zarr
 
     frames = int(np.clip(2**23 // (dtype.itemsize * np.prod(shape[1:])), 1, shape[0]))
-    yield _fill(zarr.create_array(str(path), shape=shape, dtype=dtype, chunks=(frames, *shape[1:])))
+    names = _axes(shape)
+    yield _fill(
+        zarr.create_array(str(path), shape=shape, dtype=dtype, chunks=(frames, *shape[1:]), dimension_names=names)
+    )
 
 
 def _fill(array: FloatArray) -> Append:

@@ -89,9 +89,13 @@ def test_a_length_for_another_number_of_axes_is_a_problem(folder):
 
 def test_tiles_that_are_too_small_for_the_cells_are_a_problem(folder):
     np.save("wide.npy", np.zeros((60, 90, 110), np.uint16))
-    checked = _check("a\twide.npy\t10\t0.7\t9 px", config="patch_cnmf:\n  tile_size: 20 px\n")
+    checked = _check(
+        "a\twide.npy\t10\t0.7\t9 px\tTYX", header=HEADER + "\taxes", config="patch_cnmf:\n  tile_size: 20 px\n"
+    )
     assert "`patch_cnmf.tile_size` of 20 px is less than four cells" in checked.recordings[0].problems[0]
-    checked = _check("a\twide.npy\t10\t0.7\t9 px", config="patch_cnmf:\n  tile_overlap: 9 px\n")
+    checked = _check(
+        "a\twide.npy\t10\t0.7\t9 px\tTYX", header=HEADER + "\taxes", config="patch_cnmf:\n  tile_overlap: 9 px\n"
+    )
     assert "`patch_cnmf.tile_overlap`" in checked.recordings[0].problems[0]
 
 
@@ -206,3 +210,15 @@ def test_species_and_indicator_may_stay_open_and_what_numbers_depend_on_may_not(
     assert _check("a\tplane.tif\t10\t0.7\t9 px\tFILL_IN\tFILL_IN", header=header).n_problems == 0
     checked = _check("a\tplane.tif\t10\tFILL_IN\t9 px\tFILL_IN\tFILL_IN", header=header)
     assert "`decay_time_s` must still be filled in" in checked.row_problems[0]
+
+
+def test_masks_that_cannot_be_read_or_do_not_fit_are_found_before_the_run(folder):
+    seeded = "patch_cnmf:\n  init: seeded\n  seeded:\n    file: {}\n"
+    np.save("cells.npy", np.array({"masks": 1}, dtype=object), allow_pickle=True)
+    checked = _check("p\tplane.tif\t10\t0.7\t9 px", config=seeded.format("cells.npy"))
+    assert "Python objects, which are never loaded" in checked.recordings[0].problems[0]
+    tifffile.imwrite("cells.tif", np.zeros((31, 20), np.uint16))
+    checked = _check("p\tplane.tif\t10\t0.7\t9 px", config=seeded.format("cells.tif"))
+    assert "Are rows and columns swapped?" in checked.recordings[0].problems[0]
+    tifffile.imwrite("cells.tif", np.eye(20, 31, dtype=np.uint16))
+    assert _check("p\tplane.tif\t10\t0.7\t9 px", config=seeded.format("cells.tif")).n_problems == 0

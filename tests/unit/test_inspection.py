@@ -27,7 +27,7 @@ def ignore(done, total):
     pass
 
 
-def look(folder, *movies, threads=1, axes=None, **limits):
+def look(folder, *movies, threads=1, axes="TYX", **limits):
     paths = []
     for i, movie in enumerate(movies):
         paths.append(str(folder / f"m{i}.npy"))
@@ -202,7 +202,7 @@ def test_a_file_from_the_future_is_refused(tmp_path):
     os.utime(tmp_path / "m.npy", (time.time() + 3600,) * 2)
     with pytest.raises(PipelineError, match=r"m\.npy: its time stamp is in the future.*touch"):
         inspect_recording(
-            "r", [str(tmp_path / "m.npy")], reading=Reading(), frame_rate_hz=20.0, min_frames=50,
+            "r", [str(tmp_path / "m.npy")], reading=Reading("TYX"), frame_rate_hz=20.0, min_frames=50,
             max_bad_fraction=0.5, threads=1, progress=ignore,
         )  # fmt: skip
 
@@ -268,7 +268,9 @@ def test_files_that_do_not_fit_are_refused_before_frames_are_read(tmp_path, monk
 def test_progress_ends_with_all_frames(tmp_path, small_chunks):
     np.save(tmp_path / "m.npy", MOVIE)
     seen = []
-    scan_frames(open_movie_files([tmp_path / "m.npy"]), threads=2, progress=lambda *done: seen.append(done))
+    scan_frames(
+        open_movie_files([tmp_path / "m.npy"], Reading("TYX")), threads=2, progress=lambda *done: seen.append(done)
+    )
     assert len(seen) > 5
     assert seen[-1] == (90, 90)
     assert seen == sorted(seen)

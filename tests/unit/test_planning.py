@@ -120,8 +120,8 @@ def test_batch_memory_is_a_size_that_the_service_gives(needed, cores, given):
 def test_what_cannot_fit_is_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     np.save(tmp_path / "m.npy", np.zeros((70, 20, 31), np.uint8))
-    header = "recording\tfiles\tframe_rate_hz\tdecay_time_s\tcell_diameter\tsession_start\n"
-    row = "m\tm.npy\t30\t0.45\t9 px\t2024-05-17T09:30:00+02:00\n"
+    header = "recording\tfiles\taxes\tframe_rate_hz\tdecay_time_s\tcell_diameter\tsession_start\n"
+    row = "m\tm.npy\tTYX\t30\t0.45\t9 px\t2024-05-17T09:30:00+02:00\n"
     (tmp_path / "s.tsv").write_text(header + row)
     run_verb("plan", ["--sheet", "s.tsv"])
     with pytest.raises(PipelineError, match=r"1 problem\(s\)"):
@@ -138,7 +138,7 @@ def test_size_comes_from_the_headers(tmp_path):
     files = [str(tmp_path / name) for name in ("m1.npy", "m2.npy")]
     for file in files:
         np.save(file, np.zeros((7, 20, 31), np.uint8))
-    assert size_of_files(files, Reading()) == MovieSize(14, (20, 31), 1)
+    assert size_of_files(files, Reading("TYX")) == MovieSize(14, (20, 31), 1)
     with pytest.raises(PipelineError, match="no files"):
         size_of_files([], Reading())
 

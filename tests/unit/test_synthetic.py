@@ -249,7 +249,7 @@ def test_movie_without_cells_is_tissue_only():
 def test_every_format_holds_the_same_movie(tmp_path, name, settings):
     simulate(tmp_path / name, settings, truth=tmp_path / "truth.h5", threads=2)
     _, expected = movie_of(settings)
-    reader = open_file(tmp_path / name, axes="TZYX" if settings.ndim == 3 and name != "m.tif" else None)
+    reader = open_file(tmp_path / name, axes={2: "TYX", 3: "TZYX"}[settings.ndim] if name == "m.npy" else None)
     np.testing.assert_array_equal(reader.read(0, settings.frames), expected)
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([name, "truth.h5"])
 

@@ -20,7 +20,7 @@ from caiman_pipeline.io.results import load_result
 from caiman_pipeline.io.store import open_movie
 from caiman_pipeline.starter import write_starter
 
-FACTS = {"frame_rate_hz": 20, "decay_time_s": 0.7, "cell_diameter": "8 px"}
+FACTS = {"frame_rate_hz": 20, "decay_time_s": 0.7, "cell_diameter": "8 px", "axes": "TYX"}
 CONFIG = load_config({"recording": FACTS})
 
 

@@ -59,7 +59,7 @@ def test_the_sheet_wins_over_the_file():
 
 
 def test_frames_come_in_native_byte_order():
-    order = order_axes("m.npy", (5, 7, 11), Reading())
+    order = order_axes("m.npy", (5, 7, 11), Reading("TYX"))
     frames = order.read(np.arange(385, dtype=">u2").reshape(5, 7, 11), 0, 5)
     assert frames.dtype == np.dtype("=u2")
     assert frames.max() == 384
@@ -89,7 +89,7 @@ def test_a_channel_is_asked_for_with_what_is_there_and_the_column():
         with pytest.raises(PipelineError, match=rf"`channel` is '{wanted}', .* 1 \(red\), 3 \(green\)"):
             order_axes("m.tif", (5, 2, 7, 11), Reading(channel=wanted), "TCYX", channels=TWO)
     with pytest.raises(PipelineError, match=r"`channel` is '2', but the file's channel is 1\."):
-        order_axes("m.npy", (5, 7, 11), Reading(channel="2"))
+        order_axes("m.npy", (5, 7, 11), Reading("TYX", channel="2"))
 
 
 @pytest.mark.parametrize(("stored", "axes"), [("TCYX", "TZYX"), ("CTYX", "ZTYX"), ("TSYX", "TZYX"), ("CYX", "TYX")])

@@ -8,7 +8,7 @@ import tifffile
 
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.readers import natural_key, open_file, open_inspected, open_movie_files
-from caiman_pipeline.types import MovieInfo, SourceFile
+from caiman_pipeline.types import MovieInfo, Reading, SourceFile
 
 MOVIE = np.random.default_rng(0).integers(0, 4000, (11, 20, 31), dtype=np.uint16)
 
@@ -34,7 +34,7 @@ def test_files_without_padding_come_in_natural_order():
 
 
 def test_frames_are_read_across_file_boundaries(tmp_path):
-    movie = open_movie_files(write_files(tmp_path, (4, 1, 6)))
+    movie = open_movie_files(write_files(tmp_path, (4, 1, 6)), Reading("TYX"))
     assert movie.stops == [4, 5, 11]
     for start, stop in ((0, 11), (3, 6), (4, 5), (5, 11), (0, 4), (10, 11)):
         np.testing.assert_array_equal(movie.read(start, stop), MOVIE[start:stop])
@@ -43,7 +43,7 @@ def test_frames_are_read_across_file_boundaries(tmp_path):
 
 
 def test_frames_per_file_cut_traces_back_into_files(tmp_path):
-    movie = open_movie_files(write_files(tmp_path, (4, 1, 6)))
+    movie = open_movie_files(write_files(tmp_path, (4, 1, 6)), Reading("TYX"))
     pieces = np.split(MOVIE.mean((1, 2)), movie.stops[:-1])
     assert [len(p) for p in pieces] == [r.n_frames for r in movie.readers] == [4, 1, 6]
 
@@ -52,20 +52,20 @@ def test_frames_of_another_size_name_the_file(tmp_path):
     np.save(tmp_path / "a.npy", MOVIE)
     np.save(tmp_path / "b.npy", MOVIE[:, :, :30])
     with pytest.raises(PipelineError, match=r"b\.npy: frames of \(20, 30\).*a\.npy has \(20, 31\)"):
-        open_movie_files([tmp_path / "a.npy", tmp_path / "b.npy"])
+        open_movie_files([tmp_path / "a.npy", tmp_path / "b.npy"], Reading("TYX"))
 
 
 def test_pixels_of_another_type_name_the_file(tmp_path):
     np.save(tmp_path / "a.npy", MOVIE)
     np.save(tmp_path / "b.npy", MOVIE.astype(np.float32))
     with pytest.raises(PipelineError, match=r"b\.npy: pixels of type float32.*uint16"):
-        open_movie_files([tmp_path / "a.npy", tmp_path / "b.npy"])
+        open_movie_files([tmp_path / "a.npy", tmp_path / "b.npy"], Reading("TYX"))
 
 
 def test_byte_order_is_no_difference_of_type(tmp_path):
     np.save(tmp_path / "a.npy", MOVIE)
     np.save(tmp_path / "b.npy", MOVIE.astype(">u2"))
-    movie = open_movie_files([tmp_path / "a.npy", tmp_path / "b.npy"])
+    movie = open_movie_files([tmp_path / "a.npy", tmp_path / "b.npy"], Reading("TYX"))
     np.testing.assert_array_equal(movie.read(9, 13), np.concatenate([MOVIE[9:], MOVIE[:2]]))
 
 
@@ -73,7 +73,7 @@ def test_byte_order_is_no_difference_of_type(tmp_path):
     ("name", "content", "reason"),
     [
         ("none.tif", None, "file not found"), ("zero.tif", b"", r"empty \(0 bytes\)"), ("zero.npy", b"", "empty"),
-        ("m.czi", b"x", r"unknown format '\.czi'.*\.tif"), ("m", b"x", "unknown format"),
+        ("m.xyz", b"x", r"unknown format '\.xyz'.*\.tif"), ("m", b"x", "unknown format"),
     ],
 )  # fmt: skip
 def test_missing_empty_or_unknown_file_is_named(tmp_path, name, content, reason):
@@ -106,7 +106,7 @@ def test_a_file_listed_twice_is_refused(tmp_path, monkeypatch):
     (tmp_path / "link.npy").symlink_to("m.npy")
     for again in ("m.npy", "./m.npy", str(tmp_path / "m.npy"), "link.npy"):
         with pytest.raises(PipelineError, match=r"listed twice in one recording \(also as m\.npy\)"):
-            open_movie_files(["m.npy", again])
+            open_movie_files(["m.npy", again], Reading("TYX"))
 
 
 def test_no_files_are_refused():
@@ -144,7 +144,7 @@ def test_file_that_changed_since_inspection_is_refused(tmp_path):
     np.save(path, MOVIE)
     status = path.stat()
     info = MovieInfo(
-        recording="r", files=(SourceFile(str(path), 11, status.st_size, status.st_mtime_ns),), axes=None, dataset=None,
+        recording="r", files=(SourceFile(str(path), 11, status.st_size, status.st_mtime_ns),), axes="TYX", dataset=None,
         dims=(20, 31), dtype="uint16", frame_rate_hz=30, value_min=0, value_max=1, saturated_fraction=0, bad_frames=(),
         border_px=((0, 0), (0, 0)), warnings=(),
     )  # fmt: skip

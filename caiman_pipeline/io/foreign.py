@@ -1,0 +1,76 @@
+"""Files that are not read as movies or masks, and how to make of them what is read; none of them is ever unpickled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+VIDEO = (
+    "a video. Convert it to images without loss, `ffmpeg -i {name} -pix_fmt gray -vsync 0 {stem}_%06d.tif`, and list "
+    "`{stem}_*.tif`"
+)
+PYTHON = (
+    "Python objects, which are never loaded, since loading can run any code. Where they were made, save the movie with "
+    "numpy.save or tifffile.imwrite"
+)
+MICROSCOPE = "a microscope's own format. Export it as TIFF or OME-TIFF from its software or with Fiji (Bio-Formats)"
+MICROSCOPE_SUFFIXES = ".czi .lif .nd2 .oir .oib .oif .vsi .ims .isxd .sbx .mesc .lsm .stk .qptiff"
+RAW = "numbers without a size or type. Read them as an array where their size is known, and save it with numpy.save"
+HDF5_UNDER_OTHER_NAME = (
+    "Link it under a name that ends in .h5 (`ln -s {name} {stem}.h5`), give the path of the movie in it in the "
+    "`dataset` column, like `{example}`, and its axes in the `axes` column: {axes}"
+)
+NWB = "an NWB file. " + HDF5_UNDER_OTHER_NAME.format(
+    name="{name}", stem="{stem}", example="acquisition/TwoPhotonSeries/data", axes="TXY, as NWB has frame, x, y"
+)
+MATLAB = (
+    "a MATLAB file. Save it with `-v7.3` where it is not. "
+    + HDF5_UNDER_OTHER_NAME.format(
+        name="{name}", stem="{stem}", example="mov", axes="those of MATLAB in reverse, TXY for rows, columns, time"
+    )
+)  # fmt: skip
+MOVIES = {
+    **dict.fromkeys((".avi", ".mp4", ".mov", ".mkv", ".wmv", ".mpg", ".mpeg", ".m4v", ".webm", ".mj2"), VIDEO),
+    **dict.fromkeys((".pkl", ".pickle", ".pt", ".joblib"), PYTHON),
+    **dict.fromkeys(MICROSCOPE_SUFFIXES.split(), MICROSCOPE),
+    **dict.fromkeys((".raw", ".bin", ".dat", ".mmap"), RAW),
+    ".npz": "an archive of arrays. Save the movie alone with numpy.save",
+    ".nwb": NWB,
+    ".mat": MATLAB,
+    ".png": "a single picture. Save a movie as a TIFF stack",
+    ".jpg": "a single picture. Save a movie as a TIFF stack",
+    ".gif": VIDEO,
+}  # fmt: skip
+LABELS = "Save it as a label image in TIFF (Fiji: File > Save As > Tiff), one number for each cell and 0 outside"
+MASKS = {
+    ".png": f"a picture. {LABELS}",
+    ".jpg": f"a picture whose numbers are not kept. {LABELS}",
+    ".mat": "a MATLAB file. Save the masks, pixels x cells or a label image, with scipy.io.loadmat and numpy.save",
+    ".zip": f"regions of ImageJ. {LABELS}: draw each region into an empty picture with a number of its own",
+    ".roi": f"a region of ImageJ. {LABELS}",
+    ".json": f"regions as coordinates. {LABELS}, for example by skimage.draw.polygon",
+    ".pkl": f"{PYTHON.split('. ')[0]}. Save the masks with tifffile.imwrite where they were made",
+}
+OBJECTS = (
+    "Python objects, which are never loaded, since loading can run any code. In the program that made the file, save a "
+    "label image or masks, for example of a Cellpose file `d = numpy.load(f, allow_pickle=True).item(); "
+    "tifffile.imwrite('labels.tif', d['masks'])`; of suite2p's stat.npy set `labels[s['ypix'], s['xpix']] = i + 1` for "
+    "each cell i, then tifffile.imwrite"
+)
+
+
+def movie_advice(path: Path) -> str | None:
+    """Return what a file is that is not read as a movie, and how to convert it; None where nothing is known of it."""
+    advice = MOVIES.get(path.suffix.lower())
+    return advice.format(name=path.name, stem=path.stem) if advice else None
+
+
+def masks_advice(path: Path) -> str | None:
+    """Return what a file is that masks are not read from, and how to convert it; None where nothing is known of it."""
+    return MASKS.get(path.suffix.lower())
+
+
+def holds_objects(path: Path, error: Exception) -> bool:
+    """Tell whether numpy refused a file because it holds pickled objects: it says so of any file it does not know."""
+    with path.open("rb") as file:
+        is_pickle = file.read(1) == b"\x80"
+    return is_pickle or "Object arrays" in str(error) or "Python objects" in str(error)
