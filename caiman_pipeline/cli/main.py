@@ -49,6 +49,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "deconvolve": ("deconvolve", "deconvolve a table of traces (CSV, NPY, NWB) without a movie"),
     "summary": ("summary", "write summary.tsv and the batch page of a results folder"),
     "status": ("status", "say what of a batch is done, running, failed or waiting, and when it will be done"),
+    "config-of": ("config_of", "write config and sheet back from NWB files, to make their results again"),
     "verify": ("verify", "hold results against what made them: content, raw files, each other"),
 }
 

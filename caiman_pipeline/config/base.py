@@ -17,7 +17,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-COUNT_PATTERN = r"^(evidence|\d+(\.\d+)? per (tile|cell|mm2|mm3|px))$"
+COUNT_PATTERN = r"^(evidence|\d+(\.\d+)?(e-?\d+)? per (tile|cell|mm2|mm3|px))$"
 LENGTH_PATTERN = r"^\d+(\.\d+)?( *x *\d+(\.\d+)?){0,2} *(px|um|µm|μm|cells)$"
 
 

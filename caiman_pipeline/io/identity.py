@@ -50,6 +50,12 @@ def difference(file: SourceFile, *, thorough: bool = False) -> str:
     return "has another time stamp, and no SHA-256 is known to tell whether its bytes are the same" if newer else ""
 
 
+def holds(path: str, *, size_bytes: int, sample: str) -> bool:
+    """Tell whether a file has the size and the samples of one that was inspected, whatever its time stamp."""
+    members = _members(path)
+    return _size(members) == size_bytes and sample in ("", _sample(members, int(sample.partition(":")[0] or 1)))
+
+
 def is_fetched(path: str) -> bool:
     """Tell whether a file is a copy that Snakemake fetched from an object store."""
     return FETCHED in Path(path).as_posix()
