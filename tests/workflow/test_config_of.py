@@ -22,10 +22,11 @@ traces: {order: 2, f0_window_s: 10}
 select: {min_snr: 2.0, max_nesting: null}
 """
 SHEET = """\
-recording	files	frame_rate_hz	decay_time_s	cell_diameter	indicator	session_start	select.min_size	motion.high_pass	motion.bad_frames
-a	movies/a.tif	30	0.45	11.25 um	GCaMP6f	2024-05-17T09:30:00+02:00	0.05		['17', '40-42']
-b	movies/b.tif	20	0.6	9 px				6 px	
-"""
+recording|files|frame_rate_hz|decay_time_s|cell_diameter|indicator|session_start|\
+select.min_size|motion.high_pass|motion.bad_frames
+a|movies/a.tif|30|0.45|11.25 um|GCaMP6f|2024-05-17T09:30:00+02:00|0.05||['17', '40-42']
+b|movies/b.tif|20|0.6|9 px||||6 px|
+""".replace("|", "\t")
 
 
 def config_of(folder, *arguments):

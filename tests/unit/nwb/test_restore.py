@@ -11,7 +11,7 @@ import pytest
 from caiman_pipeline.config.generate import documented_keys
 from caiman_pipeline.config.portable import file_keys, flat, portable, portable_path, short_names
 from caiman_pipeline.config.recording import RecordingSettings
-from caiman_pipeline.config.root import STAGES, Config, load_config
+from caiman_pipeline.config.root import STAGES, Config, load_config, resolve_stage
 from caiman_pipeline.config.sheet import load_sheet
 from caiman_pipeline.config.validate import load_stage
 from caiman_pipeline.errors import PipelineError
@@ -30,8 +30,6 @@ def stages_of(config: Config) -> dict:
     for stage in STAGES:
         with kept_ledger(stage):
             section = Config.model_fields[stage].annotation
-            from caiman_pipeline.config.root import resolve_stage
-
             load_stage(section, json.dumps(resolve_stage(config, stage)))
             found |= noted_stages()
     found.pop("report")
