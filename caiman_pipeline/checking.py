@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from caiman_pipeline.config.bad_frames import frames_listed
 from caiman_pipeline.config.base import Length
+from caiman_pipeline.config.plausible import doubts, wrong_subject
 from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.config.root import STAGES, Config, load_config
 from caiman_pipeline.config.sheet import Recording, read_sheet
@@ -135,6 +136,7 @@ def check_recording(recording: Recording) -> RecordingCheck:
         size = size_of_movie(movie)
         lengths = _lengths(recording, len(size.dims))
         problems = [
+            *filter(None, [wrong_subject(facts.subject_id)]),
             *_contradictions(files, facts),
             *(lengths or _tiles(recording, size)),
             *_bad_frames(recording, [(path, r.n_frames) for path, r in zip(files, movie.readers, strict=True)]),
@@ -151,7 +153,8 @@ def check_recording(recording: Recording) -> RecordingCheck:
     disk = sum(disk_mb(size).values())
     shape = " x ".join(map(str, size.dims))
     found = f"{len(files)} file(s), {size.n_frames} frames of {shape}, {facts.frame_rate_hz:g} Hz; {disk / 1e3:.1f} GB"
-    remarks = (*movie.notes, *([] if lengths else _caps(recording, size)))
+    unlikely = () if problems else doubts(facts, size.dims)
+    remarks = (*movie.notes, *unlikely, *([] if lengths else _caps(recording, size)))
     return RecordingCheck(recording.id, found, tuple(problems), disk, remarks)
 
 

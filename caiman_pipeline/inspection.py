@@ -20,6 +20,10 @@ from caiman_pipeline.saturation import saturated_counts
 from caiman_pipeline.types import Bounds, FloatArray, MovieInfo, Reading
 
 CHUNK_BYTES = 16 * 2**20
+# Levels are compared over so many frames on either side of where a file begins.
+EDGE_FRAMES, FEWEST_EDGE_FRAMES = 100, 10
+# A step is larger than frames differ, and than activity and bleaching make of the mean.
+STEP_SPREADS, STEP_SHARE = 6.0, 0.05
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,10 @@ def inspect_recording(
         channel=reading.channel,
         planes=reading.planes,
     )
-    return replace(info, warnings=(*movie.notes, *_warnings(info), *border_warnings(info, stats.depths))), stats
+    steps = brightness_steps([f.n_frames for f in info.files], stats.mean, info.bad_frames)
+    told = [_step_text(info, *step) for step in steps]
+    warnings = (*movie.notes, *_warnings(info), *told, *border_warnings(info, stats.depths))
+    return replace(info, warnings=warnings), stats
 
 
 def _frames_kept(path: str, bad: FloatArray, named: tuple[int, ...], *, n_frames: int, min_frames: int) -> FloatArray:
@@ -157,6 +164,39 @@ def _warnings(info: MovieInfo) -> list[str]:
         shown = ", ".join(map(str, info.bad_frames[:10])) + (" ..." if len(info.bad_frames) > 10 else "")
         warnings.append(f"{len(info.bad_frames)} frames are constant, black or not finite: {shown}")
     return warnings
+
+
+def brightness_steps(
+    lengths: list[int], means: FloatArray, bad_frames: Sequence[int]
+) -> list[tuple[int, float, float]]:
+    """Return where the mean of frames jumps from one file to the next: the file after it, and levels before and after.
+
+    Parameters
+    ----------
+    lengths : frames of each file
+    means : (T,), mean of each frame
+    """
+    good = np.isfinite(means)
+    good[list(bad_frames)] = False
+    found, stops = [], np.cumsum(lengths)
+    for file, stop in enumerate(stops[:-1], start=1):
+        before = np.arange(max(stop - EDGE_FRAMES, stop - lengths[file - 1]), stop)
+        after = np.arange(stop, min(stop + EDGE_FRAMES, stop + lengths[file]))
+        sides = [means[side[good[side]]] for side in (before, after)]
+        if min(map(len, sides)) < FEWEST_EDGE_FRAMES:
+            continue
+        low, high = (float(np.median(side)) for side in sides)
+        spread = max(1.4826 * float(np.median(np.abs(side - np.median(side)))) for side in sides)
+        if abs(high - low) > max(STEP_SPREADS * spread, STEP_SHARE * abs(low)):
+            found.append((file, low, high))
+    return found
+
+
+def _step_text(info: MovieInfo, file: int, low: float, high: float) -> str:
+    return (
+        f"the mean of frames steps from {low:.4g} to {high:.4g} where {Path(info.files[file].path).name} begins: was "
+        "the gain, the laser or the field changed? Files that do not belong together are recordings of their own"
+    )
 
 
 def scan_frames(movie: RawMovie, *, threads: int, progress: Callable[[int, int], None]) -> FrameStats:

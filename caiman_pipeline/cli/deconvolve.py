@@ -15,7 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frame-rate-hz", type=float, help="frames per second, where the file does not tell")
     parser.add_argument("--decay-time-s", type=float, required=True, help="1/e decay time of a transient")
     parser.add_argument("--series", help="ROI response series of an NWB file, like Demixed or Fluorescence/Demixed")
-    parser.add_argument("--transposed", action="store_true", help="a CSV row, or an NPY column, is one trace")
+    parser.add_argument(
+        "--transposed", action=argparse.BooleanOptionalAction, help="a CSV row, or an NPY column, is one trace (or not)"
+    )
     parser.add_argument("--settings", default="{}", help="keys of `traces` that differ from their defaults, as JSON")
     add_stage_arguments(parser, settings=False)
 
@@ -23,16 +25,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Deconvolve one table."""
     with stage_job("deconvolve", args) as threads:
+        from caiman_pipeline.config.plausible import wrong_timing
         from caiman_pipeline.config.traces import TraceSettings
         from caiman_pipeline.config.validate import load_stage
+        from caiman_pipeline.errors import PipelineError
         from caiman_pipeline.traces.activity import infer_activity, timing_from
         from caiman_pipeline.traces.decays import decay_warning, own_decays
-        from caiman_pipeline.traces.tables import check_output, read_table, write_table
+        from caiman_pipeline.traces.tables import check_output, rate_and_decay, read_table, write_table
 
         settings, _ = load_stage(TraceSettings, args.settings)
         check_output(args.output)
         table = read_table(args.table, transposed=args.transposed, series=args.series)
-        timing = timing_from(args.frame_rate_hz or table.frame_rate_hz, args.decay_time_s)
+        for name in table.left_out:
+            log.warning("%s counts frames and is left out", name)
+        rate = rate_and_decay(table, args.frame_rate_hz, args.decay_time_s, path=args.table)
+        timing = timing_from(rate, args.decay_time_s)
+        if problem := wrong_timing(timing.frame_rate_hz, timing.decay_time_s):
+            raise PipelineError(problem)
         log.info("%d traces of %d frames at %.4g Hz", *table.traces.shape, timing.frame_rate_hz)
         result = infer_activity(table.traces, settings, timing, threads=threads, progress=progress("traces"))
         if warning := decay_warning(own_decays(result, timing), timing.decay_time_s):

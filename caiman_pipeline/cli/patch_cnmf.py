@@ -25,6 +25,7 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.io.records import candidates_to_arrays
         from caiman_pipeline.io.results import load_result, save_result
         from caiman_pipeline.io.store import open_movie
+        from caiman_pipeline.patches.cell_size import cell_size_warning
         from caiman_pipeline.patches.plan import plan_search
         from caiman_pipeline.patches.run import search_tiles
         from caiman_pipeline.patches.seeds import assign_seeds, find_seeds
@@ -35,12 +36,17 @@ def run(args: argparse.Namespace) -> None:
         log.info(
             "%d tiles of %s px, bins of %d frames", len(plan.grid.tiles), plan.grid.tiles[0].shape, plan.bin_frames
         )
-        noise = load_result(args.images, "images")["noise"]
+        images, batch = load_result(args.images, "images"), parse_share(args.batch)
+        noise = images["noise"]
+        if batch[0] == 0 and not plan.shapeless:
+            doubt = cell_size_warning(images["correlation"], noise > 0, plan.tile.cell_px)
+            if doubt:
+                log.warning("%s", doubt)
         seeds = find_seeds(settings, movie, noise)
         for number, reason in seeds.dropped:
             log.warning("mask %d is left out: %s", number, reason)
         candidates = search_tiles(
-            movie, plan.grid, batch=parse_share(args.batch), bin_frames=plan.bin_frames, noise=noise,
+            movie, plan.grid, batch=batch, bin_frames=plan.bin_frames, noise=noise,
             seeds=assign_seeds(plan.grid, seeds), shapeless=plan.shapeless, settings=plan.tile, threads=threads,
             progress=progress("tiles"),
         )  # fmt: skip

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from caiman_pipeline.config.plausible import wrong_timing
 from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.config.root import STAGES, Config, check_required, resolve_stage
 from caiman_pipeline.config.validate import known_keys, validate
@@ -183,7 +184,8 @@ def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     if not body:
         raise PipelineError(f"{path}: the recordings sheet has a header but no recordings. Add one row for each.")
     rows = []
-    for (number, _), values in zip(lines[1:], body, strict=True):
+    for (number, line), values in zip(lines[1:], body, strict=True):
+        _check_tabs(path, number, line, values, columns)
         if len(values) > len(columns):
             raise PipelineError(f"{path}, line {number}: {len(values)} values for {len(columns)} columns.")
         rows.append((number, {c: v for c, v in zip(columns, values, strict=False) if v}))
@@ -207,7 +209,8 @@ def _check_columns(path: Path, columns: list[str]) -> None:
     facts, overrides = list(RecordingSettings.model_fields), _override_columns()
     known = {*OWN_COLUMNS, *facts, *overrides}
     if any(c not in columns for c in OWN_COLUMNS):
-        hint = " Columns must be separated by tabs." if len(columns) == 1 else ""
+        apart = _other_separator(columns[0]) if len(columns) == 1 else ""
+        hint = f" They are separated by {apart}. Columns must be separated by tabs." if apart else ""
         raise PipelineError(f"{path}: the sheet needs the columns {', '.join(OWN_COLUMNS)}; found {columns}.{hint}")
     repeated = {c for c in columns if columns.count(c) > 1}
     if repeated:
@@ -216,8 +219,29 @@ def _check_columns(path: Path, columns: list[str]) -> None:
         if column not in known:
             elsewhere = [k for k in overrides if k.rsplit(".", 1)[-1] == column]
             near = elsewhere or difflib.get_close_matches(column, known, n=1, cutoff=0.5)
+            if len(column.split()) > 1 and set(column.split()) & known:
+                raise PipelineError(f"{path}: {column!r} are several columns, with spaces between them and not tabs.")
             hint = f", did you mean {near[0]!r}?" if near else ". Columns are facts (`frame_rate_hz`) or `section.key`."
             raise PipelineError(f"{path}: unknown column {column!r}{hint}")
+
+
+def _other_separator(line: str) -> str:
+    """Return what separates the columns of a line in the place of tabs, in words, or ""."""
+    return next((name for sign, name in ((",", "commas"), (";", "semicolons"), (" ", "spaces")) if sign in line), "")
+
+
+def _check_tabs(path: Path, number: int, line: str, values: list[str], columns: list[str]) -> None:
+    """Refuse a row whose cells have something else between them than the header's tabs."""
+    if len(values) >= len(columns):
+        return
+    text = line.strip()
+    spaced = len(re.split(r"\t+| {2,}", text)) >= len(columns)
+    apart = "spaces" if spaced else "" if "\t" in text else _other_separator(text)
+    if apart:
+        raise PipelineError(
+            f"{path}, line {number}: {len(values)} value(s) for {len(columns)} columns. They are separated by {apart}; "
+            "they must be separated by tabs."
+        )
 
 
 def _override_columns() -> list[str]:
@@ -235,6 +259,9 @@ def _parse_row(name: str, row: Mapping[str, str], config: Config) -> Recording:
         raise PipelineError(f"recording {name!r}: {', '.join(blanks)} must still be filled in.")
     own = _own_config(row, config, f"recording {name!r}")
     check_required(own.recording, f"recording {name!r}")
+    problem = wrong_timing(own.recording.known("frame_rate_hz"), own.recording.known("decay_time_s"))
+    if problem:
+        raise PipelineError(f"recording {name!r}: {problem}")
     recording = Recording(name, patterns, own)
     for stage in STAGES:
         recording.settings(stage)

@@ -10,44 +10,56 @@ import numpy as np
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.atomic import whole_file
 from caiman_pipeline.io.results import save_result
+from caiman_pipeline.traces.csv_tables import ascends_evenly, rate_of, read_columns
 from caiman_pipeline.traces.foopsi import Deconvolution
 from caiman_pipeline.types import FloatArray
 
-TIME_NAMES = ("time", "time_s", "t", "t_s", "seconds", "timestamps")
+# Of a stated frame rate, and of the times in the file (which may be milliseconds).
+RATE_TOLERANCE = 0.05
+# With fewer frames in a decay time, times in the file are taken for milliseconds unless a rate is given.
+FEWEST_FRAMES = 1.0
 
 
 @dataclass(frozen=True)
 class TraceTable:
-    """Traces float32 (K, T), a name for each, and the frame rate in Hz where the file tells it."""
+    """Traces float32 (K, T), a name for each, the frame rate in Hz where the file tells it, and what was left out."""
 
     traces: FloatArray
     names: tuple[str, ...]
     frame_rate_hz: float | None = None
+    left_out: tuple[str, ...] = ()
 
 
-def read_table(path: Path, *, transposed: bool, series: str | None) -> TraceTable:
+def read_table(path: Path, *, transposed: bool | None, series: str | None) -> TraceTable:
     """Read traces from a CSV, NPY or NWB file.
 
     Parameters
     ----------
     transposed : the file has its axes the other way round. CSV files have one row per frame and one column per trace,
-        NPY arrays are (traces, frames), or one trace
+        NPY arrays are (traces, frames), or one trace; None where nobody said so
     series : the ROI response series of an NWB file, by its name or, where several have that name, by its container and
         name, like ``DfOverF/RoiResponseSeries``; it can be left out where there is one
 
     Raises
     ------
     PipelineError
-        If the file is missing, not one of these formats, or holds no table of numbers.
+        If the file is missing, not one of these formats, or holds no table of numbers; if it has more traces than
+        frames and nobody said which are which.
     """
     readers = {".csv": _read_csv, ".tsv": _read_csv, ".npy": _read_npy}
     suffix = path.suffix.lower()
     if suffix == ".nwb":
         table = _read_nwb(path, series)
     elif suffix in readers:
-        table = readers[suffix](path, transposed)
+        table = readers[suffix](path, bool(transposed))
     else:
         raise PipelineError(f"{path}: traces are read from .csv, .tsv, .npy or .nwb files, not {suffix or 'this'}.")
+    n_traces, n_frames = table.traces.shape
+    if n_traces > n_frames > 1 and transposed is None and suffix in readers:
+        raise PipelineError(
+            f"{path}: read as {n_traces} traces of {n_frames} frames. If it is {n_frames} traces of {n_traces} frames, "
+            "give `--transposed`; if it is right, `--no-transposed`."
+        )
     if table.traces.shape[1] < 2:
         raise PipelineError(
             f"{path}: {len(table.traces)} traces of {table.traces.shape[1]} frames. Is the table transposed "
@@ -57,45 +69,9 @@ def read_table(path: Path, *, transposed: bool, series: str | None) -> TraceTabl
 
 
 def _read_csv(path: Path, transposed: bool) -> TraceTable:
-    separator = "\t" if path.suffix.lower() == ".tsv" else ","
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise PipelineError(f"{path}: cannot be read ({error}).") from error
-    cells = [[c.strip() for c in line.split(separator)] for line in lines if line.strip()]
-    if not cells or len({len(row) for row in cells}) != 1:
-        raise PipelineError(f"{path}: not a table: {len(cells)} lines, not all with the same number of cells.")
-    headed = not all(map(_is_number, cells[0]))
-    names = cells.pop(0) if headed else [str(i) for i in range(len(cells[0]))]
-    values = _numbers(path, cells)
-    if transposed:
-        return TraceTable(values.astype(np.float32), tuple(str(i) for i in range(len(values))))
-    time = [i for i, name in enumerate(names) if headed and name.lower() in TIME_NAMES]
-    keep = [i for i in range(len(names)) if i not in time]
-    rate = _rate(path, values[:, time[0]]) if time else None
-    return TraceTable(np.ascontiguousarray(values[:, keep].T, np.float32), tuple(names[i] for i in keep), rate)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text or "nan")
-    except ValueError:
-        return False
-    return True
-
-
-def _numbers(path: Path, cells: list[list[str]]) -> FloatArray:
-    wrong = next((c for row in cells for c in row if not _is_number(c)), None)
-    if wrong is not None or not cells:
-        raise PipelineError(f"{path}: {'no numbers below the header' if not cells else f'{wrong!r} is not a number'}.")
-    return np.array([[float(c or "nan") for c in row] for row in cells])
-
-
-def _rate(path: Path, seconds: FloatArray) -> float:
-    steps = np.diff(seconds)
-    if not len(steps) or not (steps > 0).all() or np.ptp(steps) > 0.5 * np.median(steps):
-        raise PipelineError(f"{path}: its times do not ascend in even steps. Resample the traces first.")
-    return float(1.0 / np.mean(steps))
+    found = read_columns(path, transposed=transposed)
+    traces = np.ascontiguousarray(found.values.T, np.float32)
+    return TraceTable(traces, found.names, found.rate_hz, found.dropped)
 
 
 def _read_npy(path: Path, transposed: bool) -> TraceTable:
@@ -107,6 +83,8 @@ def _read_npy(path: Path, transposed: bool) -> TraceTable:
         raise PipelineError(f"{path}: expected numbers of shape (traces, frames), found {array.dtype} {array.shape}.")
     table = np.atleast_2d(array)
     table = table.T if transposed else table
+    if table.shape[0] > 1 and ascends_evenly(table[0]):
+        raise PipelineError(f"{path}: its first trace ascends in even steps: times or an index. Leave it out.")
     return TraceTable(np.ascontiguousarray(table, np.float32), tuple(str(i) for i in range(len(table))))
 
 
@@ -120,7 +98,7 @@ def _read_nwb(path: Path, wanted: str | None) -> TraceTable:
             places = [f"{o.parent.name}/{o.name}" for o in found]
             series = found[_choose(path, places, wanted)]
             data = np.array(series.data, dtype=np.float32)
-            rate = float(series.rate) if series.rate is not None else _rate(path, np.array(series.timestamps))
+            rate = float(series.rate) if series.rate is not None else rate_of(path, np.array(series.timestamps))
             names = tuple(str(i) for i in np.array(series.rois.table.id)[np.array(series.rois.data)])
     except OSError as error:
         raise PipelineError(f"{path}: not a readable NWB file ({error}).") from error
@@ -165,3 +143,27 @@ def check_output(path: Path) -> None:
     """Raise a PipelineError if results cannot be written under such a name, before anything is computed."""
     if path.suffix.lower() not in (".h5", ".csv", ".npy"):
         raise PipelineError(f"{path}: results are written to .h5 (everything), .csv or .npy (activity).")
+
+
+def rate_and_decay(table: TraceTable, given_hz: float | None, decay_time_s: float, *, path: Path) -> float | None:
+    """Return the frame rate to use, Hz: the one given, else the file's.
+
+    Raises
+    ------
+    PipelineError
+        If they contradict each other, or a transient would last less than a step of the file's times.
+    """
+    stated = table.frame_rate_hz
+    if given_hz and stated and not any(abs(given_hz / stated / unit - 1) < RATE_TOLERANCE for unit in (1, 1000)):
+        raise PipelineError(
+            f"{path}: its times say {stated:.4g} Hz, `--frame-rate-hz` says {given_hz:g}. Give one of them."
+        )
+    if given_hz or not stated:
+        return given_hz
+    if stated * decay_time_s < FEWEST_FRAMES:
+        raise PipelineError(
+            f"{path}: its times step by {1 / stated:.4g}, in seconds {stated:.3g} Hz, and a transient of "
+            f"{decay_time_s:g} s is over sooner. If they are milliseconds, name the column time_ms; else give "
+            "`--frame-rate-hz`."
+        )
+    return stated

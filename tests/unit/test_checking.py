@@ -99,7 +99,7 @@ def test_tiles_that_are_too_small_for_the_cells_are_a_problem(folder):
     assert "`patch_cnmf.tile_overlap`" in checked.recordings[0].problems[0]
 
 
-@pytest.mark.parametrize(("facts", "key"), [("10\t450\t9 px", "decay_time_s"), ("10\t1\t900 px", "cell_diameter")])
+@pytest.mark.parametrize(("facts", "key"), [("10\t45\t9 px", "decay_time_s"), ("10\t1\t900 px", "cell_diameter")])
 def test_facts_in_a_wrong_unit_are_a_problem(folder, facts, key):
     problems = " ".join(_check(f"a\tplane.tif\t{facts}").recordings[0].problems)
     assert f"`recording.{key}` is" in problems
@@ -122,6 +122,15 @@ def test_a_search_wider_than_the_frame_allows_is_told_and_stops_nothing(folder):
     (wide,) = _check("p\tplane.tif\t10\t0.7\t9 px", config="motion:\n  max_shift: 9 px\n").recordings
     assert wide.problems == ()
     assert any("`motion.max_shift` of 9 x 9 px is more than a third of frames of 20 x 31" in r for r in wide.remarks)
+
+
+def test_a_subject_that_archives_refuse_is_a_problem_and_an_unlikely_cell_a_remark(folder):
+    header, row = HEADER + "\tsubject_id", "a\tplane.tif\t10\t0.7\t{}\t{}"
+    (found,) = _check(row.format("9 px", "M/12"), header=header).recordings
+    assert "`subject_id` is 'M/12'" in found.problems[0]
+    checked = _check(row.format("2 px", "M12"), header=header)
+    assert checked.n_problems == 0
+    assert any("is 2 x 2 px here, too small" in r for r in checked.recordings[0].remarks)
 
 
 def test_files_can_be_left_unopened(folder):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 
 import numpy as np
@@ -325,3 +326,31 @@ def test_a_frame_rate_that_the_file_contradicts_is_a_warning(tmp_path):
     for rate, n_warnings in ((30.0, 1), (7.6, 0)):
         info, _ = inspect_recording("m", [str(first), str(path)], frame_rate_hz=rate, **given)
         assert len([w for w in info.warnings if "m.tif says 7.5" in w]) == n_warnings
+
+
+def stepped(factor, offset=0, n=60):
+    rng = np.random.default_rng(5)
+    first, second = rng.poisson(300, (2, n, 24, 31))
+    return first.astype(np.uint16), (second * factor + offset).astype(np.uint16)
+
+
+@pytest.mark.parametrize(("factor", "offset"), [(1.3, 0), (0.8, 0), (1, 50)])
+def test_a_step_of_brightness_between_files_is_told_with_both_levels(tmp_path, factor, offset):
+    info, _ = look(tmp_path, *stepped(factor, offset))
+    (warning,) = info.warnings
+    before, after = (float(v) for v in re.findall(r"[\d.]+", warning)[:2])
+    assert (before, after) == (pytest.approx(300, abs=1), pytest.approx(300 * factor + offset, abs=1))
+    assert "where m1.npy begins" in warning
+
+
+def test_bleaching_single_frames_and_bad_ones_are_no_steps(tmp_path):
+    first, second = stepped(1)
+    fading = np.linspace(1, 0.8, 120)[:, None, None]
+    info, _ = look(tmp_path, first * fading[:60], second * fading[60:])
+    assert info.warnings == ()
+    second[:20] = 0
+    assert not any("steps" in w for w in look(tmp_path, first, second)[0].warnings)
+    assert (
+        look(tmp_path, *(first * 0 + np.arange(24 * 31).reshape(24, 31) + i * 90 for i in range(1)))[0].warnings == ()
+    )
+    assert inspection.brightness_steps([1] * 60, np.arange(60.0) % 2 * 100, ()) == []

@@ -115,6 +115,20 @@ def test_ids_that_differ_only_in_case_are_refused(tmp_path):
         (("# only notes",), "is empty"),
         ((HEADER,), "no recordings"),
         (("recording,files", "m1,a.tif"), "Columns must be separated by tabs."),
+        (
+            ("recording files frame_rate_hz", "m1 a.tif 30"),
+            "They are separated by spaces. Columns must be separated by",
+        ),
+        (
+            (HEADER, f"m1 a.tif {FACTS}".replace("\t", " ")),
+            "line 2: 1 value(s) for 5 columns. They are separated by spaces",
+        ),
+        (
+            (HEADER, f"m1,a.tif,{FACTS}".replace("\t", ",")),
+            "They are separated by commas; they must be separated by tabs",
+        ),
+        ((HEADER, "m1\ta.tif    30\t0.7\t9 px"), "line 2: 4 value(s) for 5 columns. They are separated by spaces"),
+        ((HEADER.replace("\tdecay", "    decay"), f"m1\ta\t{FACTS}"), "are several columns, with spaces between them"),
         (("recording\tfile", "m1\ta.tif"), "needs the columns recording, files"),
         ((HEADER + "\tfiles", f"m1\ta\t{FACTS}\tb"), "column 'files' appears twice"),
         ((HEADER + "\tframe_rate", f"m1\ta\t{FACTS}\t3"), "unknown column 'frame_rate', did you mean 'frame_rate_hz'?"),
@@ -131,6 +145,8 @@ def test_ids_that_differ_only_in_case_are_refused(tmp_path):
         ((HEADER, "m1\ta\tFILL_IN\t0.7\tFILL_IN"), "`frame_rate_hz`, `cell_diameter` must still be filled in"),
         ((HEADER, "m1\ta\tfast\t0.7\t9 px"), "`recording.frame_rate_hz`"),
         ((HEADER, "m1\ta\t0\t0.7\t9 px"), "greater than 0"),
+        ((HEADER, "m1\ta\t0.033\t0.4\t9 px"), "a transient would last 0.013 frames"),
+        ((HEADER, "m1\ta\t30\t450\t9 px"), "`decay_time_s` is 450: no indicator decays so slowly"),
         ((HEADER, "m1\ta\t30\t0.7\t9"), "a length needs a number and a unit"),
         ((HEADER, "m1\ta\t30\t0.7\t12 um"), "set `pixel_size_um`"),
         ((HEADER + "\tinspect.min_frames", f"m1\ta\t{FACTS}\tmany"), "`inspect.min_frames`"),
@@ -142,6 +158,11 @@ def test_a_wrong_sheet_says_what_is_wrong(tmp_path, lines, message):
     failure = _failure(tmp_path, *lines)
     assert "recordings.tsv" in failure
     assert message in failure
+
+
+def test_names_with_spaces_and_cells_left_out_at_the_end_are_no_spaces_for_tabs(tmp_path):
+    (tmp_path / "s.tsv").write_text(f"{HEADER}\tlab\tage\nm1\tmy  good file.tif\t{FACTS}\n")
+    assert load_sheet(tmp_path / "s.tsv", Config())["m1"].patterns == ("my  good file.tif",)
 
 
 def test_a_missing_sheet_says_how_to_get_one(tmp_path):

@@ -13,7 +13,7 @@ from spike_trains import simulate, smooth_correlation
 from caiman_pipeline.cli.deconvolve import add_arguments, run
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.results import load_result
-from caiman_pipeline.traces.tables import read_table
+from caiman_pipeline.traces.tables import TraceTable, rate_and_decay, read_table
 
 
 @pytest.fixture(autouse=True)
@@ -82,9 +82,90 @@ def test_csv_without_header_either_way_round(tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "a.csv", transposed=True).traces, [[1, 2, 3], [4, 5, 6]])
 
 
+def table_text(columns, header):
+    return "\n".join([header, *(",".join(f"{v:g}" for v in row) for row in np.stack(columns, axis=1))]) + "\n"
+
+
+@pytest.fixture
+def lively():
+    """Two traces of 40 frames."""
+    return np.random.default_rng(4).normal(100, 5, (2, 40)).round(3)
+
+
+@pytest.mark.parametrize("header", [",a,b", "index,a,b", "Unnamed: 0,a,b", "frame,a,b", '"",a,b'])
+def test_a_column_that_counts_frames_is_left_out_and_named(tmp_path, lively, header):
+    for first in (0, 1):
+        (tmp_path / "a.csv").write_text(table_text([np.arange(40) + first, *lively], header))
+        found = read(tmp_path / "a.csv")
+        assert found.names == ("a", "b")
+        assert found.left_out == (f"column {header.split(',')[0].strip(chr(34))!r}",)
+        np.testing.assert_allclose(found.traces, lively, rtol=1e-4)
+
+
+def test_names_that_count_up_are_a_header(tmp_path, lively):
+    """As pandas writes a table without names."""
+    columns = [np.arange(40), *lively, lively[0]]
+    (tmp_path / "a.csv").write_text(table_text(columns, ",0,1,2"))
+    assert read(tmp_path / "a.csv").names == ("0", "1", "2")
+    assert read(tmp_path / "a.csv").traces.shape == (3, 40)
+
+
+@pytest.mark.parametrize(("name", "unit"), [("time_ms", 1e3), ("t [ms]", 1e3), ("Time (s)", 1), ("seconds", 1)])
+def test_times_are_in_the_unit_of_their_name(tmp_path, lively, name, unit):
+    (tmp_path / "a.csv").write_text(table_text([np.arange(40) / 20 * unit, *lively], f"{name},a,b"))
+    assert read(tmp_path / "a.csv").frame_rate_hz == pytest.approx(20.0)
+
+
+@pytest.mark.parametrize("header", ["x,a,b", "0.0,1,2"])
+def test_a_first_column_that_ascends_evenly_is_asked_about(tmp_path, lively, header):
+    (tmp_path / "a.csv").write_text(table_text([np.arange(1, 41) * 0.05, *lively], header))
+    with pytest.raises(PipelineError, match=r"ascends in even steps of 0\.05.*Name it time_s, time_ms or frame"):
+        read(tmp_path / "a.csv")
+    np.save(tmp_path / "a.npy", np.stack([np.arange(40) * 0.05, *lively]))
+    with pytest.raises(PipelineError, match="first trace ascends in even steps"):
+        read(tmp_path / "a.npy")
+
+
+def test_more_traces_than_frames_are_asked_about(tmp_path, lively):
+    np.savetxt(tmp_path / "a.csv", lively, delimiter=",")
+    np.save(tmp_path / "a.npy", lively.T)
+    for path in (tmp_path / "a.csv", tmp_path / "a.npy"):
+        with pytest.raises(PipelineError, match=r"read as 40 traces of 2 frames.*`--transposed`.*`--no-transposed`"):
+            read(path, transposed=None)
+        assert read(path, transposed=True).traces.shape == (2, 40)
+        assert read(path, transposed=False).traces.shape == (40, 2)
+
+
+def test_a_table_on_its_side_keeps_the_names_of_its_rows(tmp_path, lively):
+    rows = ["time_s," + ",".join(f"{t:g}" for t in np.arange(40) / 20)]
+    rows += [f"{name}," + ",".join(f"{v:g}" for v in row) for name, row in zip("ab", lively, strict=True)]
+    (tmp_path / "a.csv").write_text("\n".join(rows))
+    found = read(tmp_path / "a.csv", transposed=True)
+    assert (found.names, found.frame_rate_hz) == (("a", "b"), pytest.approx(20.0))
+    np.testing.assert_allclose(found.traces, lively, rtol=1e-4)
+
+
+def test_times_in_another_unit_are_refused_unless_the_rate_is_given(tmp_path, lively):
+    table = TraceTable(lively, ("a", "b"), frame_rate_hz=0.01)
+    with pytest.raises(PipelineError, match=r"step by 100, in seconds 0\.01 Hz.*milliseconds, name the column time_ms"):
+        rate_and_decay(table, None, 0.5, path=tmp_path)
+    assert rate_and_decay(table, 10.0, 0.5, path=tmp_path) == 10.0
+    with pytest.raises(PipelineError, match=r"its times say 0\.01 Hz, `--frame-rate-hz` says 30"):
+        rate_and_decay(table, 30.0, 0.5, path=tmp_path)
+    assert rate_and_decay(TraceTable(lively, ("a", "b")), 30.0, 0.5, path=tmp_path) == 30.0
+
+
+def test_a_rate_at_which_nothing_could_be_seen_is_refused(tmp_path, lively):
+    np.save(tmp_path / "a.npy", lively)
+    arguments = (tmp_path / "a.npy", "--output", tmp_path / "o.h5", "--decay-time-s", 0.4, "--frame-rate-hz")
+    with pytest.raises(PipelineError, match=r"would last 0\.013 frames.*30\.3 Hz"):
+        deconvolve(*arguments, 0.033)
+    assert not (tmp_path / "o.h5").exists()
+
+
 def test_npy_of_one_trace_or_many(tmp_path):
     np.save(tmp_path / "one.npy", np.arange(50))
-    np.save(tmp_path / "many.npy", np.arange(20.0).reshape(2, 10))
+    np.save(tmp_path / "many.npy", np.random.default_rng(0).random((2, 10)))
     assert read(tmp_path / "one.npy").traces.shape == (1, 50)
     assert read(tmp_path / "many.npy").traces.shape == (2, 10)
     assert read(tmp_path / "many.npy", transposed=True).traces.shape == (10, 2)
