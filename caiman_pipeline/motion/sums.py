@@ -105,23 +105,23 @@ def _time_last_holes(
         moments[y] = sums.T
 
 
-@njit(cache=True, nogil=True)
-def _reach(series: FloatArray, good: FloatArray) -> float:
+@njit(cache=True, nogil=True, fastmath={"contract", "nsz", "reassoc"}, forceinline=True)
+def _reach(series: FloatArray, pair: FloatArray) -> float:
     """Return how far a pixel may lie from the image before it is cut, by its noise from frame to frame."""
-    total, pairs = np.float32(0.0), 0
+    total, pairs = np.float32(0.0), np.float32(0.0)
     for t in range(1, len(series)):
         step = abs(series[t] - series[t - 1])
-        if good[t] and good[t - 1] and step == step:
-            total += step
-            pairs += 1
+        there = step == step
+        total += pair[t] * step if there else np.float32(0.0)
+        pairs += pair[t] if there else np.float32(0.0)
     if pairs < FEWEST_PAIRS:
         return np.float32(np.inf)  # type: ignore[return-value]  # numba's floats
-    return np.float32(CLIP_SD * 0.5 * np.sqrt(np.pi)) * total / np.float32(pairs)  # type: ignore[return-value]
+    return np.float32(CLIP_SD * 0.5 * np.sqrt(np.pi)) * total / pairs  # type: ignore[return-value]
 
 
 @njit(cache=True, nogil=True)
 def _time_last_cut(
-    begin: int, end: int, part: FloatArray, good: FloatArray, image: FloatArray, mask: FloatArray, level: float,
+    begin: int, end: int, part: FloatArray, pair: FloatArray, image: FloatArray, mask: FloatArray, level: float,
     moments: FloatArray,
 ) -> None:  # fmt: skip
     _, width, count = part.shape
@@ -130,11 +130,12 @@ def _time_last_cut(
         for x in range(width):
             if mask[y, x] > 0:
                 series, weight = part[y, x], image[y, x]
-                reach = _reach(series, good)
+                reach, centre = _reach(series, pair), level + weight
                 for t in range(count):
-                    beyond = series[t] - level - weight
+                    beyond = series[t] - centre
                     beyond = beyond if beyond == beyond else np.float32(0.0)
-                    value = weight + min(max(beyond, -reach), reach)
+                    beyond = reach if beyond > reach else beyond
+                    value = weight + (-reach if beyond < -reach else beyond)
                     first[t] += value
                     second[t] += value * value
                     product[t] += value * weight
