@@ -156,6 +156,17 @@ class _File:
         tags = {code: (kind, count, value) for code, kind, count, value in self._entry.iter_unpack(table)}
         return tags, self._offset.unpack_from(block, wanted - self._offset.size)[0]
 
+    def records(self, offsets: list[int], like: np.dtype | None = None) -> FloatArray | None:
+        """Return directories of as many tags as the first has, as records; None if one ends behind the file."""
+        if like is None:
+            number = self._count.unpack(self.read(offsets[0], self._count.size))[0]
+            wide = f"{self.order}u{8 if self.big else 4}"
+            short = f"{self.order}u2"
+            entry = [("code", short), ("type", short), ("count", wide), ("value", wide)]
+            like = np.dtype([("number", wide if self.big else short), ("entries", entry, (number,)), ("next", wide)])
+        blocks = b"".join(self.read(offset, like.itemsize) for offset in offsets)
+        return np.frombuffer(blocks, like) if len(blocks) == like.itemsize * len(offsets) else None
+
     def value(self, entry: Entry, start: int = 0, stop: int | None = None) -> bytes:
         """Return the bytes of a tag's value (of a part of it)."""
         kind, count, raw = entry
@@ -186,7 +197,7 @@ class _File:
 
 
 class _Walk:
-    """Follow the chain of pages; where they lie at equal distances, by steps that double, not one by one."""
+    """Follow the chain of pages; where they lie at equal distances, many are looked at together."""
 
     def __init__(self, file: _File) -> None:
         self._file = file
@@ -251,25 +262,55 @@ class _Walk:
         return int((c - b)[0]), int((c - b)[1])
 
     def _leap(self, step: tuple[int, int], following: int) -> tuple[int, int]:
-        """Add pages that follow at equal distances; return how many, and where the directory after them is."""
+        """Add pages that follow at equal distances; return how many, and where the directory after them is.
+
+        Each directory is read and held against that of the last page, but many at a time.
+        """
         ifd, data, kind = self.pages[-1]
-        if following != ifd + step[0]:
+        rows = self._file.records([self.pages[-2][0], ifd])
+        if rows is None or not self._is_simple(rows):
             return 0, following
+        size, found = rows.dtype.itemsize, 0
+        most = max((self._file.size - ifd - size) // step[0], 0)
+        batch = 64
+        while found < most and following == ifd + (found + 1) * step[0]:
+            ks = np.arange(found + 1, min(found + batch, most) + 1)
+            block = self._file.records([ifd + int(k) * step[0] for k in ks], like=rows.dtype)
+            if block is None:
+                break
+            good = self._alike(rows, block, ks) & (data + ks * step[1] + self.layouts[kind].nbytes <= self._file.size)
+            pointed = np.append(True, block["next"][:-1] == ifd + ks[1:] * step[0])
+            good = np.append(good & pointed, False)
+            count = int(np.argmin(good))
+            self.pages += [(ifd + int(k) * step[0], data + int(k) * step[1], kind) for k in ks[:count]]
+            found += count
+            following = int(block["next"][count - 1]) if count else following
+            if count < len(ks):
+                break
+            batch = min(4 * batch, 4096)
+        return found, following
 
-        def fits(k: int) -> bool:
-            """Tell whether the k-th page from here lies where it would."""
-            try:
-                found, after = self.page(ifd + k * step[0])
-            except (EOFError, ValueError, OSError, OverflowError, struct.error):
-                return False
-            return found == (ifd + k * step[0], data + k * step[1], kind) and after in (0, ifd + (k + 1) * step[0])
+    def _is_simple(self, rows: FloatArray) -> bool:
+        """Tell whether a directory's layout and its single strip stand in the directory itself."""
+        entries, width = rows["entries"][1], 8 if self._file.big else 4
+        codes = entries["code"].tolist()
+        sizes = [TYPE_BYTES.get(int(t), 8) * int(n) for t, n in zip(entries["type"], entries["count"], strict=True)]
+        strips = [size for code, size in zip(codes, sizes, strict=True) if code == STRIPS]
+        inside = all(size <= width for code, size in zip(codes, sizes, strict=True) if code in LAYOUT_TAGS)
+        return inside and len(strips) == 1 and strips[0] <= width and int(entries["count"][codes.index(STRIPS)]) == 1
 
-        low, high = 0, (self._file.size - ifd) // step[0] + 1
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if fits(middle) else (low, middle)
-        self.pages += [(ifd + k * step[0], data + k * step[1], kind) for k in range(1, low + 1)]
-        return low, self.page(ifd + low * step[0])[1] if low else following
+    def _alike(self, rows: FloatArray, block: FloatArray, ks: FloatArray) -> FloatArray:
+        """Return which directories differ from the last page's only in where its pixels and its texts lie."""
+        before, last = rows["entries"]
+        found = block["entries"]
+        layout = np.isin(last["code"], LAYOUT_TAGS)
+        strip = int(np.flatnonzero(last["code"] == STRIPS)[0])
+        same = (block["number"] == rows["number"][1]) & (found["code"] == last["code"]).all(1)
+        for name in ("type", "count", "value"):
+            same &= (found[name][:, layout] == last[name][layout]).all(1)
+        same &= (found["type"][:, strip] == last["type"][strip]) & (found["count"][:, strip] == 1)
+        at, apart = int(last["value"][strip]), int(last["value"][strip]) - int(before["value"][strip])
+        return same & (found["value"][:, strip].astype(np.int64) == at + ks * apart)
 
 
 def _layout(file: _File, tags: dict[int, Entry]) -> PageLayout:

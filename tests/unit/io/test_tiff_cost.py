@@ -72,7 +72,7 @@ def test_files_that_each_hold_the_xml_of_all_are_opened_in_linear_time(tmp_path,
     assert len(parsed) == (0 if n_channels == 1 else 2), "the XML of a set is read once"
 
 
-def test_pages_at_equal_distances_are_found_without_looking_at_each(tmp_path, counted):
+def test_pages_at_equal_distances_are_looked_at_many_at_a_time(tmp_path, counted):
     write_equidistant(tmp_path / "m.tif", images(2000), "a camera")
     reader = open_file(tmp_path / "m.tif")
     assert reader.n_frames == 2000
@@ -98,13 +98,15 @@ def test_a_chunk_costs_the_same_wherever_it_lies(tmp_path, monkeypatch, counted,
     assert counted["directories"] == opening, "where pages lie is not looked up again"
 
 
-def test_irregular_pages_among_regular_ones_are_found(tmp_path):
+@pytest.mark.parametrize("strange", [(20, 21, 40), (10,), (59,), range(5, 60, 7)])
+def test_irregular_pages_among_regular_ones_are_found(tmp_path, strange):
     """A page that lies elsewhere ends a run of equal distances; another run follows."""
     pages = images(60)
     with tifffile.TiffWriter(tmp_path / "m.tif") as writer:
         for i, page in enumerate(pages):
-            said = "a longer description of this page" if i in (20, 21, 40) else "short"
+            said = "a longer description of this page" if i in strange else "short"
             writer.write(page, contiguous=False, metadata=None, description=said)
+    assert open_file(tmp_path / "m.tif").n_frames == 60
     for start, stop in ((0, 60), (19, 23), (38, 42)):
         np.testing.assert_array_equal(open_file(tmp_path / "m.tif").read(start, stop), pages[start:stop])
 
