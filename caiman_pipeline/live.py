@@ -21,7 +21,7 @@ from caiman_pipeline.joblogs import scheduler_record
 EVERY_S = 10.0
 LOG = re.compile(r"(?:^|/)(?P<recording>[^/\s]+)/logs/(?P<job>[^/\s]+\.log)(?:\s|$)")
 REFUSED = re.compile(r"(?:sbatch|submission) failed.*?The error message was '?(?:sbatch: error: )?(?P<why>.*?)'?\.?$")
-NOT_SUBMITTED = re.compile(r"Job submission failed with exception: (?P<why>.*)$")
+NOT_SUBMITTED = re.compile(r"Job submission failed with exception: (?P<why>.*?)(?:For further error details.*)?$")
 STATUS = re.compile(r"SLURM status is: '(?P<status>[^']+)'")
 REASON = re.compile(r"Reasons?: (?P<why>.+?)\.?$")
 LONGEST = 400

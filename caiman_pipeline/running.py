@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -26,6 +27,14 @@ def workflow_folder() -> Path:
         if (folder / "Snakefile").is_file() and (folder / "workflow" / "rules").is_dir():
             return folder
     raise PipelineError(f"{INSTALLED}: the workflow's Snakefile is missing. Install caiman_pipeline again.")
+
+
+def run_command(config: Path | None = None, sheet: Path | None = None) -> str:
+    """Return the command that runs the workflow where the user is, with the config and sheet that were named."""
+    command = ["snakemake" if Path("Snakefile").exists() else "caiman-pipeline run"]
+    command += [f"--configfile {shlex.quote(str(config))}"] if config else []
+    command += ["--config " + shlex.quote(f"paths={{recordings: '{sheet}'}}")] if sheet else []
+    return " ".join(command)
 
 
 def snakemake_command(arguments: Iterable[str]) -> list[str]:

@@ -7,16 +7,17 @@ import glob
 import io
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from caiman_pipeline.config.generate import config_yaml, schema_json
 from caiman_pipeline.config.indicators import hint as decay_hint
 from caiman_pipeline.config.recording import REQUIRED
-from caiman_pipeline.config.sheet import MAY_STAY_OPEN, PLACEHOLDER
+from caiman_pipeline.config.sheet import COMMENT, MAY_STAY_OPEN, PLACEHOLDER
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.atomic import write_text
+from caiman_pipeline.io.foreign import movie_advice
 from caiman_pipeline.io.metadata import as_text, read_metadata
 from caiman_pipeline.io.readers import FORMATS, natural_key, open_file
 from caiman_pipeline.io.results import is_result
@@ -26,11 +27,6 @@ COLUMNS = (
     "axes", "dataset", "channel", "planes", "species", "indicator", "subject_id", "session_start",
 )  # fmt: skip
 READING = ("axes", "dataset", "channel", "planes")
-EMPTY_SHEET = (
-    "# One row per recording, tab-separated. `caiman-pipeline init FOLDER` fills this in for a folder of movies;\n"
-    "# config/README.md explains the columns, config/examples has rows to copy. Lines with # are ignored.\n"
-    + "\t".join(COLUMNS) + "\n"
-)  # fmt: skip
 NOTES = f"""\
 # Written by `caiman-pipeline init`. Replace every {PLACEHOLDER}, then run `caiman-pipeline check`.
 # Files whose names differ only in their last number make one recording; `init --separate` gives each a row.
@@ -50,25 +46,73 @@ class Draft:
     problem: str = ""
 
 
+@dataclass(frozen=True)
+class Looked:
+    """Movies below a folder in natural order, and the files and folders that were left out, by the reason."""
+
+    movies: tuple[Path, ...]
+    left_out: dict[str, tuple[Path, ...]]
+
+
+def look_through(folder: Path) -> Looked:
+    """Find the movies below a folder, and say of every other file why it is none.
+
+    Hidden folders and results of the pipeline are left out as a whole.
+
+    Raises
+    ------
+    PipelineError
+        If the folder does not exist.
+    """
+    if not folder.is_dir():
+        raise PipelineError(f"{folder}: no such folder. Give the folder that holds the movies.")
+    movies, left_out = [], dict[str, list[Path]]()
+    for place, folders, names in os.walk(folder):
+        stores = [f for f in folders if f.endswith(".zarr")]
+        whole = {f: reason for f in folders if f not in stores and (reason := _why_not_into(Path(place, f)))}
+        folders[:] = sorted(f for f in folders if f not in stores and f not in whole)
+        for name in (*names, *stores, *whole):
+            path = Path(place, name)
+            if reason := whole.get(name) or _why_no_movie(path):
+                left_out.setdefault(reason, []).append(path)
+            else:
+                movies.append(path)
+    ordered = {reason: tuple(sorted(paths, key=natural_key)) for reason, paths in sorted(left_out.items())}
+    return Looked(tuple(sorted(movies, key=natural_key)), ordered)
+
+
+def _why_not_into(folder: Path) -> str:
+    """Return why a folder is not looked into, or nothing."""
+    if folder.name.startswith("."):
+        return "hidden"
+    return "results of this pipeline" if (folder / "inspect" / "movie_info.json").exists() else ""
+
+
+def _why_no_movie(path: Path) -> str:
+    """Return why a file is not taken for a movie, or nothing."""
+    if path.name.startswith("."):
+        return "hidden"
+    if path.suffix.lower() not in FORMATS:
+        return movie_advice(path) or "not a format of movies"
+    if is_result(path):
+        return "results of this pipeline"
+    return "empty (0 bytes)" if path.is_file() and path.stat().st_size == 0 else ""
+
+
 def find_movies(folder: Path) -> list[Path]:
-    """Return the movie files below ``folder``, in natural order, without hidden folders and the pipeline's own files.
+    """Return the movie files below ``folder``, in natural order, see ``look_through``.
 
     Raises
     ------
     PipelineError
         If the folder does not exist or holds no movie.
     """
-    if not folder.is_dir():
-        raise PipelineError(f"{folder}: no such folder. Give the folder that holds the movies.")
-    found = []
-    for place, folders, names in os.walk(folder):
-        stores = [f for f in folders if f.endswith(".zarr")]
-        folders[:] = [f for f in folders if not f.startswith(".") and f not in stores]
-        movies = [n for n in names if Path(n).suffix.lower() in FORMATS and not n.startswith(".")]
-        found += [path for n in (*movies, *stores) if not is_result(path := Path(place) / n)]
-    if not found:
-        raise PipelineError(f"{folder}: no movies found. Looked for files ending in {', '.join(FORMATS)}.")
-    return sorted(found, key=natural_key)
+    looked = look_through(folder)
+    if not looked.movies:
+        others = "; ".join(f"{paths[0]}: {reason}" for reason, paths in looked.left_out.items())
+        there = f" What is there: {others}." if others else ""
+        raise PipelineError(f"{folder}: no movies found. Looked for files ending in {', '.join(FORMATS)}.{there}")
+    return list(looked.movies)
 
 
 def group_files(paths: list[Path], *, separate: bool = False) -> list[list[Path]]:
@@ -88,13 +132,16 @@ def _last_number_as(text: str, path: Path) -> str:
     return re.sub(r"\d+(\D*)$", rf"{text}\1", path.stem) + path.suffix
 
 
-def draft_rows(groups: list[list[Path]], base: Path, given: Mapping[str, str]) -> list[Draft]:
+def draft_rows(
+    groups: list[list[Path]], base: Path, given: Mapping[str, str], *, taken: Iterable[str] = ()
+) -> list[Draft]:
     """Describe each group of files as a row of the sheet, paths relative to ``base``.
 
-    ``given`` holds facts that the user stated for all recordings; they win over what files say.
+    ``given`` holds facts that the user stated for all recordings; they win over what files say. ``taken`` are ids, in
+    lower case, that others have.
     """
-    taken: set[str] = set()
-    return [_draft(group, _unique_id(group, taken), base, given) for group in groups]
+    known = set(taken)
+    return [_draft(group, _unique_id(group, known), base, given) for group in groups]
 
 
 def _draft(group: list[Path], name: str, base: Path, given: Mapping[str, str]) -> Draft:
@@ -152,33 +199,102 @@ def sheet_text(drafts: list[Draft]) -> str:
     writer = csv.writer(table, delimiter="\t", lineterminator="\n")
     writer.writerow(wanted)
     writer.writerows([d.cells.get(c, "") for c in wanted] for d in drafts)
-    return NOTES + table.getvalue()
+    asked = "".join(f"# {d.cells['recording']}: {' '.join(d.problem.split())}\n" for d in drafts if d.problem)
+    return NOTES + asked + table.getvalue()
 
 
 def write_starter(
-    folder: Path, base: Path, sheet: Path, given: Mapping[str, str], *, separate: bool = False
+    folder: Path, base: Path, sheet: Path, given: Mapping[str, str], *, separate: bool = False, add: bool = False
 ) -> tuple[list[Draft], list[Path]]:
     """Write a sheet for the movies below ``folder``, and config and schema into ``base/config`` where there are none.
 
-    ``separate`` makes each file a recording of its own.
+    ``separate`` makes each file a recording of its own; ``add`` leaves the rows of a sheet that exists as they are,
+    and adds one for each movie that none of them lists.
 
     Returns
     -------
-    The rows, and the files written.
+    The new rows, and the files written.
 
     Raises
     ------
     PipelineError
-        If there are no movies, or the sheet is there already and lists anything.
+        If there are no movies, or the sheet is there already and nothing is to be added to it.
     """
-    if sheet.exists() and sheet.read_text(encoding="utf-8") != EMPTY_SHEET:
-        raise PipelineError(f"{sheet}: there already, and never overwritten. Give another file with --sheet.")
-    drafts = draft_rows(group_files(find_movies(folder), separate=separate), base, given)
-    write_text(sheet, sheet_text(drafts))
-    written = [sheet]
-    for name, text in (("config.yaml", config_yaml()), ("schema.json", schema_json())):
+    movies = find_movies(folder)
+    if sheet.exists() and not add:
+        raise PipelineError(
+            f"{sheet}: there already, and never overwritten. Give `--add` to add new movies to it, or another file "
+            "with --sheet."
+        )
+    written = []
+    if sheet.exists():
+        there = read_listing(sheet, base)
+        new = [path for path in movies if path.resolve() not in there.files]
+        drafts = draft_rows(group_files(new, separate=separate), base, given, taken=there.ids)
+        text = there.with_rows([d.cells for d in drafts])
+    else:
+        drafts = draft_rows(group_files(movies, separate=separate), base, given)
+        text = sheet_text(drafts)
+    if drafts:
+        write_text(sheet, text)
+        written.append(sheet)
+    for name, content in (("config.yaml", config_yaml()), ("schema.json", schema_json())):
         path = base / "config" / name
         if not path.exists():
-            write_text(path, text)
+            write_text(path, content)
             written.append(path)
     return drafts, written
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A sheet as it is: its lines, which of them is the header, and what its rows list (ids in lower case, files)."""
+
+    lines: tuple[str, ...]
+    header: int
+    ids: frozenset[str]
+    files: frozenset[Path]
+
+    def with_rows(self, rows: list[dict[str, str]]) -> str:
+        """Return the sheet's text with rows added, and a column for each of their facts that had none."""
+        columns = _cells(self.lines[self.header])
+        more = [c for c in COLUMNS if c not in columns and any(row.get(c) for row in rows)]
+        lines = list(self.lines)
+        lines[self.header] = "\t".join([*columns, *more])
+        table = io.StringIO()
+        writer = csv.writer(table, delimiter="\t", lineterminator="\n")
+        writer.writerows([row.get(c, "") for c in (*columns, *more)] for row in rows)
+        return "\n".join(lines) + "\n" + table.getvalue()
+
+
+def _cells(line: str) -> list[str]:
+    cells = [c.strip() for c in next(csv.reader([line], delimiter="\t"))]
+    while cells and not cells[-1]:
+        cells.pop()
+    return cells
+
+
+def read_listing(sheet: Path, base: Path) -> Listing:
+    """Read what a sheet lists, whether or not its rows are filled in.
+
+    Raises
+    ------
+    PipelineError
+        If it is not UTF-8 text with the columns ``recording`` and ``files``.
+    """
+    try:
+        lines = sheet.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise PipelineError(f"{sheet}: not UTF-8 text ({error}). Save it as tab-separated UTF-8 text.") from error
+    rows = [i for i, line in enumerate(lines) if line.strip() and not line.startswith(COMMENT)]
+    columns = _cells(lines[rows[0]]) if rows else []
+    if not {"recording", "files"} <= set(columns):
+        raise PipelineError(f"{sheet}: has no header with the columns recording and files. Write one, or move it away.")
+    ids, files = set(), set()
+    for i in rows[1:]:
+        row = dict(zip(columns, _cells(lines[i]), strict=False))
+        ids.add(row.get("recording", "").casefold())
+        for pattern in row.get("files", "").split(";"):
+            path = base / pattern.strip()
+            files |= {Path(p).resolve() for p in glob.glob(str(path), recursive=True)} | {path.resolve()}
+    return Listing(tuple(lines), rows[0], frozenset(ids), frozenset(files))

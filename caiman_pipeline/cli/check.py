@@ -22,6 +22,7 @@ def run(args: argparse.Namespace) -> None:
     """Check everything and print one line for each recording and each problem."""
     from caiman_pipeline.checking import check_run
     from caiman_pipeline.errors import PipelineError
+    from caiman_pipeline.running import run_command
 
     checked = check_run(args.config, args.sheet, files=args.files, dandi=args.dandi)
     width = max((len(r.name) for r in checked.recordings), default=0)
@@ -35,4 +36,5 @@ def run(args: argparse.Namespace) -> None:
         print(f"problem  {problem}")
     if checked.n_problems:
         raise PipelineError(f"{checked.n_problems} problem(s), see above.")
-    print(f"\n{len(checked.recordings)} recording(s), nothing to complain about. Next: `snakemake`")
+    command = run_command(args.config, args.sheet)
+    print(f"\n{len(checked.recordings)} recording(s), nothing to complain about. Next: `{command}`")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+import subprocess
 from pathlib import Path
 
 import h5py
@@ -10,9 +12,11 @@ import tifffile
 from caiman_pipeline.config.root import Config, load_config
 from caiman_pipeline.config.sheet import load_sheet, read_sheet
 from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.starter import EMPTY_SHEET, draft_rows, find_movies, group_files, write_starter
+from caiman_pipeline.starter import draft_rows, find_movies, group_files, look_through, write_starter
 
 GIVEN = {"frame_rate_hz": "10", "decay_time_s": "0.7", "cell_diameter": "9 px"}
+
+ROOT = Path(__file__).parents[2]
 
 
 def _movie(path: Path, n_frames: int = 6) -> Path:
@@ -104,16 +108,70 @@ def test_nothing_is_overwritten(tmp_path):
     assert sheet.read_text() == before
 
 
-def test_the_empty_sheet_of_the_checkout_is_filled(tmp_path):
+def test_the_checkout_has_no_sheet_that_init_would_change():
+    tracked = subprocess.run(["git", "ls-files", "config"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+    assert "config/recordings.tsv" not in tracked
+    assert "/config/recordings.tsv" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+def test_every_file_that_is_left_out_is_named_with_the_reason(tmp_path):
     _movie(tmp_path / "m.tif")
-    sheet = tmp_path / "recordings.tsv"
-    sheet.write_text(EMPTY_SHEET)
-    write_starter(tmp_path, tmp_path, sheet, GIVEN)
-    assert list(load_sheet(sheet, Config())) == ["m"]
+    for name in ("a.avi", "b.avi", "tps.nwb", "notes.txt", ".hidden.tif", "none.tif"):
+        (tmp_path / name).touch()
+    (tmp_path / "results/r/inspect").mkdir(parents=True)
+    (tmp_path / "results/r/inspect/movie_info.json").write_text("{}")
+    (tmp_path / "results/r/part-0.npy").touch()
+    (tmp_path / ".cache").mkdir()
+    looked = look_through(tmp_path)
+    assert [p.name for p in looked.movies] == ["m.tif"]
+    told = {p.name: reason for reason, paths in looked.left_out.items() for p in paths}
+    assert told.keys() == {"a.avi", "b.avi", "tps.nwb", "notes.txt", ".hidden.tif", "none.tif", "r", ".cache"}
+    assert "ffmpeg" in told["a.avi"]
+    assert "NWB" in told["tps.nwb"]
+    assert (told["notes.txt"], told["none.tif"]) == ("not a format of movies", "empty (0 bytes)")
+    assert (told["r"], told[".cache"], told[".hidden.tif"]) == ("results of this pipeline", "hidden", "hidden")
 
 
-def test_the_empty_sheet_is_the_one_of_the_checkout():
-    assert (Path(__file__).parents[2] / "config/recordings.tsv").read_text() == EMPTY_SHEET
+def test_where_there_is_no_movie_it_says_what_there_is(tmp_path):
+    (tmp_path / "msCam1.avi").touch()
+    with pytest.raises(PipelineError, match=r"no movies found.*msCam1\.avi: a video"):
+        find_movies(tmp_path)
+
+
+def test_new_movies_are_added_to_a_sheet_and_its_rows_stay(tmp_path):
+    sheet = tmp_path / "sheet.tsv"
+    for name in ("a_1.tif", "a_2.tif", "b.tif"):
+        _movie(tmp_path / "data" / name)
+    rows = "# mine\nrecording\tfiles\tframe_rate_hz\tdecay_time_s\tcell_diameter\n"
+    rows += "first\tdata/a_*.tif\t7\t0.5\t9 px\nB\tdata/b.tif\tFILL_IN\t0.5\t9 px\n"
+    sheet.write_text(rows)
+    drafts, _ = write_starter(tmp_path / "data", tmp_path, sheet, GIVEN, add=True)
+    assert not drafts
+    assert sheet.read_text() == rows
+    _movie(tmp_path / "data/a_3.tif")  # found by the pattern of the first row
+    _movie(tmp_path / "data/day2/b.tif")
+    np.save(tmp_path / "data/c.npy", np.zeros((60, 20, 31), np.uint8))
+    drafts, _ = write_starter(tmp_path / "data", tmp_path, sheet, GIVEN, add=True)
+    assert [d.cells["recording"] for d in drafts] == ["c", "day2_b"]
+    lines = sheet.read_text().splitlines()
+    assert (lines[0], lines[2:4]) == ("# mine", rows.splitlines()[2:4])
+    table = list(csv.DictReader(lines[1:], delimiter="\t"))
+    assert [row["recording"] for row in table] == ["first", "B", "c", "day2_b"]
+    assert table[2]["axes"] == "FILL_IN"
+    assert table[3]["files"] == "data/day2/b.tif"
+    (tmp_path / "odd.tsv").write_text("a,b\n")
+    with pytest.raises(PipelineError, match="no header"):
+        write_starter(tmp_path / "data", tmp_path, tmp_path / "odd.tsv", GIVEN, add=True)
+
+
+def test_axes_that_must_be_asked_are_marked_and_the_shape_is_shown(tmp_path):
+    np.save(tmp_path / "m.npy", np.zeros((20, 31, 60), np.uint8))
+    write_starter(tmp_path, tmp_path, tmp_path / "sheet.tsv", GIVEN)
+    text = (tmp_path / "sheet.tsv").read_text()
+    assert "# m: " in text
+    assert "(20, 31, 60)" in text
+    row = next(csv.DictReader([line for line in text.splitlines() if line[0] != "#"], delimiter="\t"))
+    assert row["axes"] == "FILL_IN"
 
 
 def test_what_files_tell_is_filled_in(tmp_path):

@@ -303,7 +303,11 @@ def clear_the_way():
     if workflow.is_main_process and workflow.executor_plugin.name == "slurm":
         from caiman_pipeline.orphans import cancel_orphans
 
-        if orphans := cancel_orphans(Path.cwd()):
+        try:
+            orphans = cancel_orphans(Path.cwd())
+        except PipelineError as error:
+            sys.exit(f"caiman_pipeline: error: {error}")
+        if orphans:
             print(
                 f"Cancelled {len(orphans)} SLURM jobs of an earlier run: {' '.join(orphans)}",
                 file=sys.stderr,

@@ -47,6 +47,10 @@ def test_from_a_folder_of_movies_to_a_run_that_can_start(folder, capsys):
     main(["check"])
     out = capsys.readouterr().out
     assert "ok       m  2 file(s), 120 frames of 20 x 31" in out
+    assert "Next: `caiman-pipeline run`" in out
+    Path("Snakefile").touch()
+    main(["check", "--sheet", "config/recordings.tsv"])
+    assert "Next: `snakemake --config 'paths={recordings: " in capsys.readouterr().out
     main(["plan", "--blocks", "3", "--cores", "2"])
     out = capsys.readouterr().out
     assert "1 recording(s) on 2 cores" in out
