@@ -40,7 +40,7 @@ WHY = "the scheduler refused the job: Batch job submission failed: Requested nod
          "Batch job submission failed: Invalid partition name specified'.\n    sbatch call:\n   y",
          "the scheduler refused the job: invalid partition specified: x; Batch job submission failed: "
          "Invalid partition name specified"),
-        ("Job submission failed with exception: The given account lab is invalid.For further error details see the log.",
+        ("Job submission failed with exception: The given account lab is invalid.For further error details see it.",
          "the job could not be submitted: The given account lab is invalid."),
         (KILLED, "SLURM says OUT_OF_MEMORY"),
         ("SLURM-job '7' failed, SLURM status is: 'TIMEOUT'. Reason: Step 0: TimeLimit.",
