@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=1, help="rounds of a pass for footprints and one for traces")
     parser.add_argument("--footprint-iterations", type=int, default=2, help="sweeps over footprints; 0 leaves them")
     parser.add_argument("--trace-iterations", type=int, default=5, help="sweeps over traces; 0 leaves them")
-    parser.add_argument("--nonnegative", action="store_true", help="keep traces above their lowest value")
+    parser.add_argument("--nonnegative", action="store_true", help="keep traces and background above their lowest")
     parser.add_argument("--keep-background", action="store_true", help="leave the background as it is")
     add_stage_arguments(parser, settings=False)
 

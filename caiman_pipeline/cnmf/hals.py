@@ -35,7 +35,7 @@ class HalsSettings:
     ----------
     rounds : rounds of a pass for footprints and one for traces
     footprint_iterations, trace_iterations : sweeps over the components in each; 0 leaves them as they are
-    nonnegative : traces stay above their lowest value at the start
+    nonnegative : traces, and signals of a background that is updated, stay above their lowest value at the start
     update_background : the background's maps and signals are updated too
     """
 
@@ -171,7 +171,7 @@ def hals(
         if settings.footprint_iterations:
             model = _update_footprints(field, model, frozen, settings, count)
         target, overlap = _see(field, model, count)
-        nonnegative = ~is_background & settings.nonnegative
+        nonnegative = settings.nonnegative & ~frozen
         traces = hals_traces(
             overlap, target, model.traces, iterations=settings.trace_iterations, frozen=frozen,
             nonnegative=nonnegative, threads=field.threads,
@@ -193,18 +193,18 @@ def hals(
 
 def _start(field: Field, components: Components, settings: HalsSettings) -> _Model:
     """Put components and background together; the lowest value of non-negative traces becomes part of the static."""
-    raw = components.denoised + (0 if settings.nonnegative else components.residual)
-    static = components.background.static - field.level
-    if settings.nonnegative and len(raw):
-        lowest = raw.min(1)
-        raw, static = raw - lowest[:, None], static + components.footprints @ lowest
     background = components.background
-    footprints = csr_matrix(hstack([components.footprints, background.spatial]))
-    footprints.sort_indices()
-    return _Model(
-        footprints.astype(np.float32), np.concatenate([raw, background.temporal]).astype(np.float32),
-        static.astype(np.float32),
-    )  # fmt: skip
+    raw = components.denoised + (0 if settings.nonnegative else components.residual)
+    spatial = csr_matrix(hstack([components.footprints, background.spatial])).astype(np.float32)
+    spatial.sort_indices()
+    traces = np.concatenate([raw, background.temporal]).astype(np.float32)
+    static = background.static - field.level
+    if settings.nonnegative:
+        lowest = np.fmin.reduce(traces, axis=1, initial=np.inf)
+        if not settings.update_background:
+            lowest[len(raw) :] = 0
+        traces, static = traces - lowest[:, None], static + spatial @ lowest
+    return _Model(spatial, traces, static.astype(np.float32))
 
 
 def _update_footprints(

@@ -130,6 +130,21 @@ def test_traces_stay_above_zero_if_asked(field: Field, components: Components, c
     assert run(field, components).denoised.min() < 0
 
 
+def test_signals_of_an_updated_background_stay_above_zero_if_asked(
+    field: Field, components: Components, cells: Planted
+) -> None:
+    """What the lowest value of each was is in the static background, so that the movie's model is the same."""
+    rough = disturbed(components, cells)
+    assert rough.background.temporal.min() < 0
+    fresh = run(field, rough, nonnegative=True)
+    assert fresh.background.temporal.min() == 0
+    assert error(fresh, cells) < 1.03 * cells.noise
+    assert run(field, rough).background.temporal.min() < 0
+    kept = run(field, rough, nonnegative=True, update_background=False)
+    np.testing.assert_array_equal(kept.background.temporal, rough.background.temporal)
+    assert kept.denoised.min() == 0
+
+
 def test_a_kept_background_does_not_change(field: Field, components: Components, cells: Planted) -> None:
     kept = run(field, disturbed(components, cells), update_background=False).background
     np.testing.assert_array_equal(kept.temporal, components.background.temporal)
