@@ -26,7 +26,8 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.cnmf.denoise import make_denoiser
         from caiman_pipeline.cnmf.refine import prepare_field, refine
         from caiman_pipeline.config.refine import RefineSettings
-        from caiman_pipeline.config.validate import load_stage
+        from caiman_pipeline.config.traces import TraceSettings
+        from caiman_pipeline.config.validate import load_other, load_stage
         from caiman_pipeline.io.long_tables import on_disk
         from caiman_pipeline.io.records import components_to_arrays
         from caiman_pipeline.io.results import add_arrays, load_result, result_file
@@ -35,8 +36,10 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.patches.plan import plan_refine
         from caiman_pipeline.provenance import of_another_run
         from caiman_pipeline.refit import load_start
+        from caiman_pipeline.traces.activity import timing_from
 
         settings, recording = load_stage(RefineSettings, args.settings)
+        model = load_other(TraceSettings, "traces", args.settings)
         movie = kept.enter_context(near(open_movie(args.movie), args.scratch))
         with of_another_run() if settings.start else nullcontext():
             start = load_start(settings.start or args.merged, movie)
@@ -53,8 +56,7 @@ def run(args: argparse.Namespace) -> None:
             components = refine(
                 field, start.footprints, start.traces, n_seeds=start.n_seeds, settings=plan.updates,
                 denoise=make_denoiser(
-                    frame_rate_hz=plan.frame_rate_hz, decay_time_s=plan.decay_time_s, kept=movie.kept,
-                    threads=threads,
+                    model, timing_from(plan.frame_rate_hz, plan.decay_time_s), kept=movie.kept, threads=threads
                 ), tables=on_disk(file, args.components), progress=progress("frames"),
             )  # fmt: skip
             components = replace(components, ids=start.ids[components.ids])

@@ -1,41 +1,29 @@
-"""The model's traces inside the updates: raw traces deconvolved with the indicator's nominal decay."""
+"""The model's traces inside the updates: raw traces without noise, by the model of the ``traces`` stage."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
+from caiman_pipeline.config.traces import TraceSettings
 from caiman_pipeline.io.left_out import spread_over
-from caiman_pipeline.traces.ar_model import nominal_coefficients
-from caiman_pipeline.traces.foopsi import DeconvolutionMethod, deconvolve
+from caiman_pipeline.traces.activity import Timing, infer_block
 from caiman_pipeline.types import FloatArray
 
 
 def make_denoiser(
-    *, frame_rate_hz: float, decay_time_s: float, kept: FloatArray, threads: int
+    settings: TraceSettings, timing: Timing, *, kept: FloatArray, threads: int
 ) -> Callable[[FloatArray], FloatArray]:
-    """Return a function from raw traces (K, T) to baseline plus calcium, float32 (K, T).
+    """Return a function from raw traces (K, T) to the fluorescence of their model, float32 (K, T), with slow drifts.
 
     Parameters
     ----------
+    settings : those that ``TraceSettings.model_keys`` names are the recording's, the others have their defaults: which
+        events count is a matter of the ``traces`` stage, here neighbours are to be freed from each other
     kept : bool (frames of the recording,), the T frames that take part; calcium decays through the others, too
-
-    Notes
-    -----
-    AR(1) with the penalty set by the noise. The ``traces`` stage deconvolves with all its options; here the traces only
-    have to be good enough to free neighbours from each other.
     """
-    nominal = nominal_coefficients(order=1, decay_frames=decay_time_s * frame_rate_hz, rise_frames=0.0)
-    method = DeconvolutionMethod(
-        order=1, penalty="l1", penalty_bounds=(0.0, np.inf), s_min=0.0, baseline="free",
-        noise_band=(0.25, 0.5), noise_average="mean", lags=5, fudge_factor=1.0, nominal_ar=nominal,
-    )  # fmt: skip
 
     def denoise(raw: FloatArray) -> FloatArray:
-        ar = np.tile(np.array(nominal), (len(raw), 1))
-        result = deconvolve(spread_over(raw, kept), method, ar=ar, threads=threads)
-        denoised = result.denoised if kept.all() else result.denoised[:, kept]
-        return (denoised + result.baseline[:, None]).astype(np.float32)
+        model = infer_block(spread_over(raw, kept), settings, timing, threads=threads).fluorescence
+        return model if kept.all() else model[:, kept]
 
     return denoise

@@ -26,12 +26,13 @@ class Section(BaseModel):
 
     ``stage`` is its name in the config; parts of a stage's section have none. ``recording_keys`` names what the
     section's stage needs to know about the recording, so that the stage runs again when one of these changes and not
-    for the others.
+    for the others; ``others`` names keys of other sections that it reads too.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
     stage: ClassVar[str] = ""
     recording_keys: ClassVar[tuple[str, ...]] = ()
+    others: ClassVar[dict[str, tuple[str, ...]]] = {}
 
     def incomplete(self) -> str:
         """Return what a recording's settings lack, as the rest of a key's name and why; "" if nothing."""

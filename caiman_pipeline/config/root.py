@@ -136,6 +136,8 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
 def resolve_stage(config: Config, stage: str) -> dict[str, Any]:
     """Return the settings that ``stage`` runs with, as plain values: its section in pixels, and what it needs to know.
 
+    What it reads of other sections is below their names.
+
     ``config`` is the recording's own (sheet values and overrides applied). Lengths are turned into pixels here, once.
 
     Raises
@@ -154,6 +156,8 @@ def resolve_stage(config: Config, stage: str) -> dict[str, Any]:
                 values[name] = str(value.in_pixels(recording.pixel_um(), recording.cell_diameter))
             except ValueError as error:
                 raise PipelineError(f"`{stage}.{name}`: {error}.") from None
+    for name, keys in section.others.items():
+        values[name] = getattr(config, name).model_dump(mode="json", include=set(keys))
     try:
         return {**values, "recording": recording.facts(section.recording_keys)}
     except ValueError as error:

@@ -72,14 +72,27 @@ def load_stage(model: type[SectionType], text: str) -> tuple[SectionType, Record
     PipelineError
         If the text is not JSON or does not fit the section.
     """
-    try:
-        values = json.loads(text)
-        facts = values.pop("recording", {})
-    except (ValueError, AttributeError, TypeError) as error:
-        raise PipelineError(f"--settings: not a JSON object ({error}).") from error
-    settings = validate(model, values, "--settings")
+    values = _parse(text)
+    facts = values.pop("recording", {})
+    own = {name: value for name, value in values.items() if name not in model.others}
+    settings = validate(model, own, "--settings")
     recording = validate(RecordingSettings, facts, "--settings.recording")
     used = settings.model_dump(mode="json", exclude=settings.unused())
     told = recording.model_dump(mode="json", include=set(model.recording_keys))
     note_settings(model.stage, {**used, "recording": told})
     return settings, recording
+
+
+def load_other(model: type[SectionType], name: str, text: str) -> SectionType:
+    """Rebuild what a stage reads of another section from the JSON that a rule passes; the rest has its defaults."""
+    return validate(model, _parse(text).get(name, {}), f"--settings.{name}")
+
+
+def _parse(text: str) -> dict[str, Any]:
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise PipelineError(f"--settings: not a JSON object ({error}).") from error
+    if not isinstance(values, dict):
+        raise PipelineError(f"--settings: not a JSON object (found {type(values).__name__}).")
+    return values

@@ -13,6 +13,7 @@ from caiman_pipeline.cnmf.initialise import Budget, Evidence, EvidenceSearch
 from caiman_pipeline.cnmf.refine import RefineSettings, prepare_field, refine
 from caiman_pipeline.cnmf.supports import FootprintRules
 from caiman_pipeline.cnmf.tile import TileSettings
+from caiman_pipeline.config.traces import TraceSettings
 from caiman_pipeline.io.long_tables import Tables, in_memory
 from caiman_pipeline.io.store import MovieStore, Part, PartWriter, open_movie, part_bounds, part_name, write_index
 from caiman_pipeline.merging import Merged, merge_candidates
@@ -20,6 +21,7 @@ from caiman_pipeline.patches.run import make_grid, search_tiles
 from caiman_pipeline.patches.seeds import assign_seeds
 from caiman_pipeline.patches.stitch import stitch
 from caiman_pipeline.seeding import Seeds, no_seeds
+from caiman_pipeline.traces.activity import timing_from
 from caiman_pipeline.types import Candidates, Components
 
 RATE_HZ, DECAY_S, CELL_PX = 10.0, 0.6, 8.0
@@ -156,7 +158,7 @@ def refined(
         movie, mean=movie.parts[0].read().mean(-1), noise=np.full(movie.dims, noise, np.float32),
         background=model or background(ndim), threads=threads,
     )  # fmt: skip
-    denoise = make_denoiser(frame_rate_hz=RATE_HZ, decay_time_s=DECAY_S, kept=movie.kept, threads=1)
+    denoise = make_denoiser(TraceSettings(), timing_from(RATE_HZ, DECAY_S), kept=movie.kept, threads=1)
     return refine(
         field, found.footprints, found.traces, n_seeds=found.n_seeds, settings=plan, denoise=denoise,
         tables=tables or in_memory(), progress=lambda done, total: None,

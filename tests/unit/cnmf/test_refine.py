@@ -55,8 +55,10 @@ def test_denoised_traces_are_closer_to_the_truth_than_raw_ones(tmp_path: Path) -
 
 def test_amplitudes_are_in_the_movies_unit(components: Components, cells: Planted) -> None:
     for k, j in pairs(components, cells):
-        rebuilt = components.footprints[:, [j]].toarray() @ np.ptp(components.denoised[j])[None, None]
-        assert rebuilt.max() == pytest.approx(np.ptp(cells.traces[k]) * cells.footprints[:, k].max(), rel=0.2)
+        # A single peak is as good as its frame's noise: what counts is the slope of the whole trace on the true one.
+        slope = np.polyfit(cells.traces[k], components.denoised[j], 1)[0]
+        rebuilt = components.footprints[:, [j]].toarray() * slope
+        assert rebuilt.max() == pytest.approx(cells.footprints[:, k].max(), rel=0.2)
 
 
 def test_the_model_explains_all_but_the_noise(components: Components, cells: Planted) -> None:
