@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from math import prod
 from pathlib import Path
@@ -97,6 +98,7 @@ def open_tiffs(paths: Sequence[Path], reading: Reading) -> list[Any]:
     for one in files:
         _check_alike(one, files[0])
     said = [file_says(images, sets) for images in files]
+    reading = _colours_before_rows(reading, files[0].layout.samples)
     letters = [letter for letter, _ in parse_axes(reading.axes or "")]
     if letters and set(letters[-2:]) != {"Y", "X"}:
         return [_OtherOrder(f, _lead(f, s), reading) for f, s in zip(files, said, strict=True)]
@@ -105,6 +107,15 @@ def open_tiffs(paths: Sequence[Path], reading: Reading) -> list[Any]:
     movie = TiffMovie(Images(files), numbers, transposed=letters[-2:] == ["X", "Y"])
     notes = [*_count_notes(runs), *notes, *_early_ends(files), *dict.fromkeys(n for r in runs for n in r.says.notes)]
     return _by_file(movie, tuple(notes))
+
+
+def _colours_before_rows(reading: Reading, samples: int) -> Reading:
+    """Return axes with the colours of a page where its images are: a reader sees one image for each of them."""
+    axes = (reading.axes or "").upper()
+    if samples == 1 or not re.search("[CS]", axes):
+        return reading
+    axes = axes.replace("S", "C")
+    return replace(reading, axes=f"{axes[:-3]}C{axes[-3:-1]}" if axes.endswith(("YXC", "XYC")) else axes)
 
 
 def _check_alike(images: FileImages, first: FileImages) -> None:

@@ -10,13 +10,14 @@ import time
 import numpy as np
 import pytest
 import tifffile
+from tiff_makers import header, images, write_scanimage
 
 from caiman_pipeline import inspection
 from caiman_pipeline.cli.main import run_verb
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.inspection import finite_border, inspect_recording, scan_frames
-from caiman_pipeline.io.readers import open_movie_files
-from caiman_pipeline.io.records import load_movie_info
+from caiman_pipeline.io.readers import open_inspected, open_movie_files
+from caiman_pipeline.io.records import load_movie_info, save_movie_info
 from caiman_pipeline.io.results import load_result
 from caiman_pipeline.types import Reading
 
@@ -354,3 +355,21 @@ def test_bleaching_single_frames_and_bad_ones_are_no_steps(tmp_path):
         look(tmp_path, *(first * 0 + np.arange(24 * 31).reshape(24, 31) + i * 90 for i in range(1)))[0].warnings == ()
     )
     assert inspection.brightness_steps([1] * 60, np.arange(60.0) % 2 * 100, ()) == []
+
+
+def test_channel_planes_and_what_is_missing_are_kept_with_the_inspection(tmp_path):
+    """Later stages open the files as the inspection did."""
+    pages = images(60 * 4 * 2 - 3)
+    text = header(channels="[1 4]", fast="true", slices=3, per_volume=4, back=1, discard="true", volumes=90, frames=1)
+    paths = [tmp_path / f"m_{i}.tif" for i in range(3)]
+    for path, part in zip(paths, np.split(pages, [101, 333]), strict=True):
+        write_scanimage(path, part, text)
+    info, _ = inspect_recording(
+        "r", [str(p) for p in paths], reading=Reading(channel="4", planes="1-2"), frame_rate_hz=6.0, min_frames=50,
+        max_bad_fraction=0.5, threads=2, progress=ignore,
+    )  # fmt: skip
+    assert (info.n_frames, info.dims, [f.n_frames for f in info.files]) == (60, (2, 5, 7), [13, 29, 18])
+    assert any("720 images are announced by ScanImage's header, 477 are there" in w for w in info.warnings)
+    expected = images(60 * 4 * 2).reshape(60, 4, 2, 5, 7)[:, :2, 1]
+    save_movie_info(tmp_path / "info.json", info)
+    np.testing.assert_array_equal(open_inspected(load_movie_info(tmp_path / "info.json")).read(0, 60), expected)

@@ -340,7 +340,8 @@ def test_colours_of_a_movie_are_channels(tmp_path, planar, compression):
         open_file(path)
     for channel, at in (("blue", 2), ("1", 0)):
         np.testing.assert_array_equal(opened(path, channel=channel)[0], movie[:, at])
-    np.testing.assert_array_equal(opened(path, axes="TYX", channel="2")[0], movie[:, 1])
+    for axes in ("TYX", "TYXC", "TYXS", "TCYX", "TSYX"):
+        np.testing.assert_array_equal(opened(path, axes=axes, channel="2")[0], movie[:, 1])
     with pytest.raises(PipelineError, match="colours"):
         open_file(path, "TZYX")
     singles = [tmp_path / f"frame_{i}.tif" for i in range(4)]
