@@ -21,6 +21,7 @@ def run(args: argparse.Namespace) -> None:
     """Search one batch of tiles."""
     with stage_job("patch_cnmf", args) as threads:
         from caiman_pipeline.config.patch_cnmf import PatchSettings
+        from caiman_pipeline.config.plausible import doubts
         from caiman_pipeline.config.validate import load_stage
         from caiman_pipeline.io.records import candidates_to_arrays
         from caiman_pipeline.io.results import load_result, save_result
@@ -38,9 +39,9 @@ def run(args: argparse.Namespace) -> None:
         )
         images, batch = load_result(args.images, "images"), parse_share(args.batch)
         noise = images["noise"]
-        if batch[0] == 0 and not plan.shapeless:
-            doubt = cell_size_warning(images["correlation"], noise > 0, plan.tile.cell_px)
-            if doubt:
+        if batch[0] == 0:
+            seen = "" if plan.shapeless else cell_size_warning(images["correlation"], noise > 0, plan.tile.cell_px)
+            for doubt in filter(None, [*doubts(recording, movie.dims), seen]):
                 log.warning("%s", doubt)
         seeds = find_seeds(settings, movie, noise)
         for number, reason in seeds.dropped:

@@ -33,8 +33,8 @@ def run(args: argparse.Namespace) -> None:
         source = {"components": str(args.components), **found.source}
         with result_file(args.traces, kind="traces", settings=settings.model_dump(mode="json"), source=source) as file:
             traces = extract_traces(
-                components, settings, timing, threads=threads, progress=progress("components"),
-                new_table=file.create_dataset,
+                components, settings, timing, pixel_height=recording.pixel_height(len(components.dims)),
+                threads=threads, progress=progress("components"), new_table=file.create_dataset,
             )  # fmt: skip
             add_arrays(file, traces_to_arrays(traces))
         if warning := decay_warning(traces.own_decay_s, timing.decay_time_s):

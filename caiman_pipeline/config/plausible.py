@@ -80,7 +80,7 @@ def _cell(facts: RecordingSettings, dims: Dims) -> list[str]:
     cell = facts.cell_diameter.in_pixels(facts.pixel_um()).per_axis(len(dims))[-2:]
     shown, frame = " x ".join(f"{c:.3g}" for c in cell), f"{dims[-2]} x {dims[-1]}"
     if max(cell) < SMALLEST_CELL_PX:
-        return [f"a cell of {facts.cell_diameter} is {shown} px here, too small to have a shape. Is the unit right?"]
+        return [f"`cell_diameter` is {shown} px here, too small for a shape. Are its unit and the pixel size right?"]
     if any(c > LARGEST_SHARE * n for c, n in zip(cell, dims[-2:], strict=True)):
-        return [f"a cell of {facts.cell_diameter} is {shown} px here, more than half of a frame of {frame} px."]
+        return [f"`cell_diameter` is {shown} px here, more than half of a frame of {frame} px. Is its unit right?"]
     return []

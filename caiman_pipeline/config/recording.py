@@ -182,6 +182,19 @@ class RecordingSettings(Section):
         numbers = [int(n) for n in re.findall(r"\d+", self.planes or "")]
         return numbers[1] - numbers[0] if "," in (self.planes or "") and "-" not in (self.planes or "") else 1
 
+    def pixel_height(self, ndim: int) -> float:
+        """Return the height of a pixel in its widths, from a (round) cell's diameters in pixels; 1 where unknown.
+
+        Raises
+        ------
+        ValueError
+            If the diameter is not in pixels, or does not fit a movie of ``ndim`` spatial axes.
+        """
+        if self.cell_diameter is None:
+            return 1.0
+        rows, columns = self.cell_diameter.per_axis(ndim)[-2:]
+        return columns / rows
+
     def known(self, name: str) -> Any:
         """Return a fact that a stage cannot do without.
 

@@ -13,7 +13,7 @@ class TraceSettings(Section):
     """Deconvolution and DF/F of every component."""
 
     stage: ClassVar[str] = "traces"
-    recording_keys: ClassVar[tuple[str, ...]] = ("frame_rate_hz", "decay_time_s")
+    recording_keys: ClassVar[tuple[str, ...]] = ("frame_rate_hz", "decay_time_s", "cell_diameter")
     # How calcium moves and noise is measured: `refine` frees neighbours from each other by the same model.
     model_keys: ClassVar[tuple[str, ...]] = (
         "polarity",

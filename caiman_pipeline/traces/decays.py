@@ -10,7 +10,7 @@ from caiman_pipeline.types import FloatArray
 
 # Bursts stretch the autocovariance: over recordings in mouse cortex with the right time stated, traces decay in 0.9 to
 # 1.9 times that at the median, and 0.5 to 5 times each.
-FAR_MEDIAN, FAR_TRACE, FAR_SHARE = 2.0, 6.0, 0.1
+FAR_MEDIAN, FAR_TRACE, FAR_SHARE = 2.3, 6.0, 0.1
 # Noise passes three times its standard deviation now and then, and has no decay to speak of.
 FEWEST_EVENTS, LEAST_HEIGHT, FEWEST_TRACES = 3, 4.0, 3
 

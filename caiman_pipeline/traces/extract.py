@@ -47,6 +47,7 @@ def extract_traces(
     settings: TraceSettings,
     timing: Timing,
     *,
+    pixel_height: float,
     threads: int,
     progress: Callable[[int, int], None],
     new_table: Callable[[str, tuple[int, int], type], Any] = lambda _, shape, kind: np.empty(shape, kind),
@@ -56,6 +57,7 @@ def extract_traces(
     Parameters
     ----------
     timing : rate of the traces (of bins, where the components are binned) and decay time
+    pixel_height : of a pixel, in its widths
     progress : called with the components done so far and in all
     new_table : returns a table of the given name, shape and type, to be filled row by row: in memory, or in a file
 
@@ -73,7 +75,7 @@ def extract_traces(
     whole = {name: new_table(name, (n, n_frames), np.float32) for name in TABLES}
     columns: list[dict[str, FloatArray]] = []
     flags: list[str] = []
-    step, beside = rows_per_block(n_frames), neighbours_light(components)
+    step, beside = rows_per_block(n_frames), neighbours_light(components, pixel_height=pixel_height)
     for start in range(0, max(n, 1), step):
         rows = slice(start, min(start + step, n))
         block = _extract_block(components, rows, settings, timing, beside=beside[rows], threads=threads)

@@ -17,8 +17,12 @@ WIDER_WEIGHT = 1e-3
 SWEEPS = 30
 
 
-def neighbours_light(components: Components) -> FloatArray:
+def neighbours_light(components: Components, *, pixel_height: float) -> FloatArray:
     """Return what the resting light of all other components adds under each footprint, float32 (K,).
+
+    Parameters
+    ----------
+    pixel_height : of a pixel, in its widths
 
     Notes
     -----
@@ -33,7 +37,8 @@ def neighbours_light(components: Components) -> FloatArray:
     means = [np.nanmean(signals[rows], axis=1) for rows in row_blocks(signals)] or [np.zeros(0, np.float32)]
     image = background.static + background.spatial @ np.concatenate(means)
     usable = (np.asarray(components.noise) > 0) & np.isfinite(image)
-    above = np.where(usable, image, 0) - level_between(image, footprints, components.dims, usable=usable)
+    level = level_between(image, footprints, components.dims, usable=usable, pixel_height=pixel_height)
+    above = np.where(usable, image, 0) - level
     gram = (footprints.T @ footprints).tocsr().astype(np.float64)
     brightness = np.zeros(footprints.shape[1])
     target = footprints.T @ np.where(usable, above, 0).astype(np.float64)
@@ -41,7 +46,9 @@ def neighbours_light(components: Components) -> FloatArray:
     return (gram @ brightness - gram.diagonal() * brightness).astype(np.float32)
 
 
-def level_between(image: FloatArray, footprints: csc_matrix, dims: Dims, *, usable: FloatArray) -> FloatArray:
+def level_between(
+    image: FloatArray, footprints: csc_matrix, dims: Dims, *, usable: FloatArray, pixel_height: float
+) -> FloatArray:
     """Return an image (P,) smoothed over the pixels that no footprint covers, plane by plane, float64 (P,).
 
     Where none is near, wider neighbourhoods count; where there is none at all, 0.
@@ -50,10 +57,11 @@ def level_between(image: FloatArray, footprints: csc_matrix, dims: Dims, *, usab
     cover = footprints @ (1 / peaks)
     free = (usable & (cover < FREE_LEVEL)).reshape(dims).astype(np.float64)
     light = np.where(free > 0, image.reshape(dims), 0.0)
-    radius = _radius_px(footprints, peaks, dims)
+    radius, stretch = _radius_px(footprints, peaks, dims), np.sqrt(pixel_height)
+    round_px = (radius / stretch, radius * stretch)
     total, weight = np.zeros(dims), np.zeros(dims)
     for step, width in enumerate(WIDTHS):
-        sigma = (0.0,) * (len(dims) - 2) + (width * radius,) * 2
+        sigma = (0.0,) * (len(dims) - 2) + (width * round_px[0], width * round_px[1])
         total += WIDER_WEIGHT**step * gaussian_filter(light, sigma)
         weight += WIDER_WEIGHT**step * gaussian_filter(free, sigma)
     return np.divide(total, weight, out=np.zeros(dims), where=weight > 0).ravel()

@@ -41,7 +41,7 @@ def test_subjects_that_archives_take_pass(name):
     [
         ({"frame_rate_hz": 0.5}, "a transient lasts 0.3 frames"),
         ({"subject_id": "mouse 12"}, "DANDI writes dashes"),
-        ({"cell_diameter": "12 um", "pixel_size_um": 10}, "is 1.2 x 1.2 px here, too small"),
+        ({"cell_diameter": "12 um", "pixel_size_um": 10}, "is 1.2 x 1.2 px here, too small for a shape"),
         ({"cell_diameter": "60 px"}, "is 60 x 60 px here, more than half of a frame of 96 x 128 px"),
         ({"cell_diameter": "60 um", "pixel_size_um": "1 x 2.5"}, "is 60 x 24 px here, more than half"),
         ({"indicator": "GCaMP6f", "decay_time_s": 20}, "GCaMP6f decays in"),

@@ -53,7 +53,12 @@ def components(n_cells=4, n_frames=1500, frames_per_bin=1, static=LEVEL, seed=0)
 
 def extract(given, threads=1, **changes):
     return extract_traces(
-        given, TraceSettings(**changes), timing_from(30.0, 0.6), threads=threads, progress=lambda done, total: None
+        given,
+        TraceSettings(**changes),
+        timing_from(30.0, 0.6),
+        pixel_height=1.0,
+        threads=threads,
+        progress=lambda done, total: None,
     )
 
 

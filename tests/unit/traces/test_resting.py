@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from scipy.sparse import csc_matrix
 
-from caiman_pipeline.traces.resting import level_between, neighbours_light
+from caiman_pipeline.traces import resting
 from caiman_pipeline.types import Background, Components
 
 DIMS = (41, 57)
+level_between = resting.level_between
+neighbours_light = partial(resting.neighbours_light, pixel_height=1.0)
 
 
 def disc(centre, radius=5.0, dims=DIMS):
@@ -78,7 +81,9 @@ def test_mean_of_the_moving_background_counts_too() -> None:
 def test_footprints_that_cover_everything_leave_no_level_to_compare_with() -> None:
     everything = csc_matrix(np.ones((np.prod(DIMS), 1), np.float32))
     image = np.full(np.prod(DIMS), 7.0)
-    np.testing.assert_array_equal(level_between(image, everything, DIMS, usable=np.ones(len(image), bool)), 0)
+    np.testing.assert_array_equal(
+        level_between(image, everything, DIMS, usable=np.ones(len(image), bool), pixel_height=1.0), 0
+    )
 
 
 def test_no_components_and_empty_footprints() -> None:
@@ -90,3 +95,15 @@ def test_no_components_and_empty_footprints() -> None:
     assert neighbours_light(none).shape == (0,)
     empty = replace(given, footprints=csc_matrix(given.footprints.shape, dtype=np.float32))
     np.testing.assert_array_equal(neighbours_light(empty), 0)
+
+
+def test_the_level_between_cells_is_as_wide_in_tissue_along_rows_and_columns() -> None:
+    """A bright pixel, of pixels four times as high as wide, spreads over four times as many columns as rows."""
+    image = np.zeros((61, 121))
+    image[30, 60] = 1
+    cell = csc_matrix(disc((5, 10), dims=image.shape)[:, None])
+    free = np.ones(image.size, bool)
+    level = level_between(image.ravel(), cell, image.shape, usable=free, pixel_height=4.0).reshape(image.shape)
+    y, x = np.indices(image.shape) - np.array([30, 60])[:, None, None]
+    near = (abs(y) < 12) & (abs(x) < 48)
+    assert (level * near * x**2).sum() / (level * near * y**2).sum() == pytest.approx(16, rel=0.1)
