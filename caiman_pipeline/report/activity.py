@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from caiman_pipeline.types import FloatArray
 
 VIEWER_BYTES = 640_000
 RASTER_COLUMNS = 1100
-ROWS_AT_ONCE = 16
+ROWS_AT_ONCE, VALUES_AT_ONCE = 16, 2**18
 
 
 def relative_traces(outcome: Outcome, rows: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -41,19 +42,18 @@ def best_rows(outcome: Outcome, count: int) -> FloatArray:
 
 def stack_figure(outcome: Outcome, rows: FloatArray, *, width: int = 1140, row_height: int = 26) -> str:
     """Draw traces one below the other, raw in grey, denoised over it, each as high as its own peak (at the right)."""
-    raw, denoised, is_dff = relative_traces(outcome, rows)
     left, head, fine = 54, 26, 2
     inner, height = width - left - 92, head + row_height * (len(rows) + 1) + 22
     body = [f'<text x="{left + inner + 12}" y="12">peak</text>']
-    for i, row in enumerate(rows):
-        base, peak = head + row_height * (i + 0.9), trace_peak(raw[i], denoised[i])
-        for values, css in ((raw[i], "raw"), (denoised[i], "calcium")):
+    for i, (row, raw, denoised, is_dff) in enumerate(_each_trace(outcome, rows)):
+        base, peak = head + row_height * (i + 0.9), trace_peak(raw, denoised)
+        for values, css in ((raw, "raw"), (denoised, "calcium")):
             reduced = envelope(values[None], inner // 2)[0]
             x = np.linspace(0, inner * fine, len(reduced))
             y = fine * row_height * -np.clip(reduced / peak, -0.4, 1.4)
             shift = f'transform="translate({left} {base:.1f}) scale({1 / fine})"'
             body.append(f'<path class="{css}" {shift} d="{polyline(x, y)}"/>')
-        size = f"{peak:.0%} ΔF/F" if is_dff[i] else f"{peak:.3g} noise s.d."
+        size = f"{peak:.0%} ΔF/F" if is_dff else f"{peak:.3g} noise s.d."
         body.append(f'<text x="{left - 8}" y="{base:.0f}" text-anchor="end">{outcome.components.ids[row]}</text>')
         body.append(f'<text x="{left + inner + 12}" y="{base:.0f}">{size}</text>')
     duration = outcome.traces.denoised.shape[1] / outcome.trace_rate_hz
@@ -62,6 +62,18 @@ def stack_figure(outcome: Outcome, rows: FloatArray, *, width: int = 1140, row_h
     body.append(f'<path class="scale" d="M{left + inner - across:.1f} {foot}h{across:.1f}"/>')
     body.append(f'<text x="{left + inner - across / 2:.1f}" y="{foot + 14}" text-anchor="middle">{seconds:g} s</text>')
     return f'<svg viewBox="0 0 {width} {height}" class="chart stack">{"".join(body)}</svg>'
+
+
+def _row_blocks(outcome: Outcome, rows: FloatArray) -> list[FloatArray]:
+    """Cut rows into those to read at a time: fewer of long traces."""
+    step = min(max(1, VALUES_AT_ONCE // max(outcome.traces.denoised.shape[1], 1)), ROWS_AT_ONCE)
+    return [rows[start : start + step] for start in range(0, len(rows), step)]
+
+
+def _each_trace(outcome: Outcome, rows: FloatArray) -> Iterator[tuple[int, FloatArray, FloatArray, bool]]:
+    """Yield each row, its raw and denoised trace (T,), and whether they are DF/F."""
+    for block in _row_blocks(outcome, rows):
+        yield from zip(block.tolist(), *relative_traces(outcome, block), strict=True)
 
 
 def trace_peak(raw: FloatArray, denoised: FloatArray) -> float:
@@ -102,8 +114,8 @@ def raster_picture(outcome: Outcome) -> tuple[str, int]:
 def _reduced(outcome: Outcome, rows: FloatArray, n_bins: int) -> tuple[FloatArray, FloatArray]:
     """Return raw and denoised traces side by side, reduced in time, and whether they are DF/F."""
     blocks, flags = [np.zeros((0, 0), np.float32)], [np.zeros(0, bool)]
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        raw, denoised, is_dff = relative_traces(outcome, rows[start : start + ROWS_AT_ONCE])
+    for block in _row_blocks(outcome, rows):
+        raw, denoised, is_dff = relative_traces(outcome, block)
         blocks.append(np.concatenate([envelope(raw, n_bins), envelope(denoised, n_bins)], axis=1))
         flags.append(is_dff)
     both = np.concatenate(blocks[1:] or blocks)

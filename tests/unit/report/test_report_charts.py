@@ -136,3 +136,21 @@ def test_stack_names_components_with_their_peaks_and_draws_a_time_bar(make_outco
     peaks = [f"{outcome.traces.denoised[r].max() / 100:.0%}" for r in rows]
     assert re.findall(r">(\d+%) ΔF/F</text>", svg) == peaks
     assert svg.count('class="calcium"') == svg.count('class="raw"') == 3
+
+
+def test_long_traces_are_read_one_at_a_time_and_drawn_the_same(make_outcome, monkeypatch):
+    outcome = make_outcome()
+    rows = activity.best_rows(outcome, 4)
+    pages = [(activity.stack_figure(outcome, rows), activity.viewer_payload(outcome))]
+    read, whole = [], activity.relative_traces
+
+    def counted(outcome, rows):
+        read.append(len(rows))
+        return whole(outcome, rows)
+
+    monkeypatch.setattr(activity, "relative_traces", counted)
+    monkeypatch.setattr(activity, "VALUES_AT_ONCE", outcome.traces.denoised.shape[1])
+    pages.append((activity.stack_figure(outcome, rows), activity.viewer_payload(outcome)))
+    assert pages[0] == pages[1]
+    assert len(rows) > 1
+    assert set(read) == {1}
