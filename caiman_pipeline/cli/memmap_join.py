@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.config.motion import MotionSettings
         from caiman_pipeline.config.validate import load_stage
         from caiman_pipeline.io.readers import natural_key
-        from caiman_pipeline.io.records import load_movie_info
+        from caiman_pipeline.io.records import LONG_TABLES, load_movie_info
         from caiman_pipeline.io.results import load_result, save_result
         from caiman_pipeline.io.store import write_index
         from caiman_pipeline.motion.join import find_parts, join_recording
@@ -37,7 +37,8 @@ def run(args: argparse.Namespace) -> None:
         dims = make_plan(settings, dims=info.dims, frame_rate_hz=info.frame_rate_hz).dims
         folders = sorted(args.blocks, key=natural_key)
         parts = find_parts(folders, n_frames=info.n_frames, dims=dims)
-        blocks = [block_from_result(load_result(folder / "block.h5", "motion_block")) for folder in folders]
+        results = (load_result(f / "block.h5", "motion_block", stored=LONG_TABLES["motion"]) for f in folders)
+        blocks = [block_from_result(result) for result in results]
         template = template_from_result(load_result(args.template, "motion_template"))
         joined = join_recording(blocks, template, info, settings)
         for warning in joined.warnings:

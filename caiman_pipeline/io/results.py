@@ -17,7 +17,7 @@ from scipy.sparse import csc_matrix, issparse
 from caiman_pipeline import __version__
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.atomic import whole_file
-from caiman_pipeline.io.rows import row_blocks, stored_rows
+from caiman_pipeline.io.rows import StackedRows, StoredRows, row_blocks, stored_rows
 from caiman_pipeline.provenance import describe, note_result
 
 SCHEMA = 1
@@ -57,7 +57,7 @@ def save_result(
     ----------
     path : file to write
     kind : the stage's noun, checked on loading
-    arrays : numpy arrays, csc matrices, tuples of text or numbers, by name
+    arrays : numpy arrays, tables that stay in files, csc matrices, tuples of text or numbers, by name
     settings : the resolved settings of the stage
     source : what the result was made from (recording, files, sizes)
     """
@@ -116,6 +116,10 @@ def _write(file: h5py.File, name: str, value: Any) -> None:
         matrix = value.tocsc()
         for part in ("data", "indices", "indptr"):
             group.create_dataset(part, data=getattr(matrix, part))
+    elif isinstance(value, StoredRows | StackedRows):
+        table = file.create_dataset(name, value.shape, value.dtype)
+        for rows in row_blocks(value):
+            table[rows] = value[rows]
     elif isinstance(value, str):
         file.create_dataset(name, data=value, dtype=h5py.string_dtype())
     elif isinstance(value, tuple) and all(isinstance(v, str) for v in value):

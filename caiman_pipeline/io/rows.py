@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,42 @@ class StoredRows:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> FloatArray:
         """Read everything."""
         return np.asarray(self[:], dtype=dtype)
+
+
+@dataclass(frozen=True)
+class StackedRows:
+    """Tables one below the other, each in memory or in its file, of which a slice of rows is read at a time."""
+
+    tables: tuple[Any, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the whole table."""
+        return (len(self), *self.tables[0].shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the values."""
+        return np.dtype(self.tables[0].dtype)
+
+    def __len__(self) -> int:
+        return sum(len(table) for table in self.tables)
+
+    def __getitem__(self, rows: slice) -> FloatArray:
+        start, stop, _ = rows.indices(len(self))
+        pieces, first = [self.tables[0][:0]], 0
+        for table in self.tables:
+            low, high = max(start - first, 0), min(stop - first, len(table))
+            if low < high:
+                pieces.append(table[low:high])
+            first += len(table)
+        return np.concatenate(pieces)
+
+
+def stack_rows(tables: Sequence[Any]) -> Any:
+    """Return tables one below the other: an array if all are arrays, else a table that leaves them where they are."""
+    in_memory = all(isinstance(table, np.ndarray) for table in tables)
+    return np.concatenate(tables) if in_memory else StackedRows(tuple(tables))
 
 
 def _read_rows(source: h5py.Dataset, rows: FloatArray, columns: slice) -> FloatArray:

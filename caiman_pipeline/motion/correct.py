@@ -13,7 +13,7 @@ from caiman_pipeline.io.store import PartWriter
 from caiman_pipeline.motion.estimate import Estimate, Registration, estimate, shifts_of, smooth_values
 from caiman_pipeline.motion.filters import fourier_shift
 from caiman_pipeline.motion.flow import residual_motion
-from caiman_pipeline.motion.results import BlockResult, join_shifts, less_rigid, slice_shifts
+from caiman_pipeline.motion.results import BlockResult, ShiftTable, less_rigid, slice_shifts
 from caiman_pipeline.motion.source import Source, chunk_length, read_ahead
 from caiman_pipeline.motion.sums import Likeness
 from caiman_pipeline.motion.warp import Scratch, WarpPlan, warp
@@ -68,11 +68,11 @@ class Chunk:
 class _Tally:
     """What a block adds up while its chunks and parts go by."""
 
-    def __init__(self, dims: Dims) -> None:
+    def __init__(self, dims: Dims, shifts: ShiftTable) -> None:
         self.sums = np.zeros((2, *dims), np.int64)
         self.outside = np.zeros(dims, np.int32)
         self.scratch = Scratch()
-        self.shifts: list[Shifts] = []
+        self.shifts = shifts
         self.at_limit: list[FloatArray] = [np.zeros(0, bool)]
         self.before: list[FloatArray] = [np.zeros(0, np.float32)]
         self.after: list[FloatArray] = [np.zeros((3, 0), np.float32)]
@@ -83,7 +83,8 @@ def correct_block(
     source: Source, parts: Parts, folder: Path, *, correction: Correction, progress: Callable[[int, int], None]
 ) -> BlockResult:
     """Correct the frames of ``parts`` and write them into ``folder``; how frames are split changes no result."""
-    tally = _Tally(source.dims)
+    n_frames = parts[-1][2] - parts[0][1] if parts else 0
+    tally = _Tally(source.dims, ShiftTable(_no_shifts(source, correction), n_frames))
     chunks = _found_chunks(source, parts, correction)
     with PartWriter(folder) as writer:
         for index, start, stop in parts:
@@ -101,9 +102,8 @@ def correct_block(
             progress(stop - parts[0][1], parts[-1][2] - parts[0][1])
     residual = np.concatenate(tally.residual)
     correlation, gain, likeness = np.concatenate(tally.after, axis=1)
-    shifts = join_shifts([_no_shifts(source, correction), *tally.shifts])
     return BlockResult(
-        shifts, np.concatenate(tally.at_limit), tally.outside, tally.sums[0], tally.sums[1],
+        tally.shifts.shifts, np.concatenate(tally.at_limit), tally.outside, tally.sums[0], tally.sums[1],
         np.concatenate(tally.before), correlation, gain, likeness, residual[:, 0], residual[:, 1],
     )  # fmt: skip
 
@@ -144,7 +144,7 @@ def _no_shifts(source: Source, correction: Correction) -> Shifts:
 def _correct_chunk(chunk: Chunk, correction: Correction, part: FloatArray, *, position: int, tally: _Tally) -> None:
     """Write a chunk's frames, corrected, into ``part`` from ``position`` on, and add to the tally."""
     good, frames, shifts = chunk.good, chunk.frames, chunk.shifts
-    tally.shifts.append(shifts)
+    tally.shifts.add(shifts)
     tally.at_limit.append(chunk.at_limit)
     tally.before.append(correction.before.of_frames(frames, good, tally.sums[0]))
     if correction.fourier:

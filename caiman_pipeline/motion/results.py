@@ -11,6 +11,7 @@ import numpy as np
 
 from caiman_pipeline.io.records import shifts_from_result, shifts_to_arrays
 from caiman_pipeline.io.results import Result, load_result
+from caiman_pipeline.io.rows import stack_rows
 from caiman_pipeline.types import FloatArray, Shifts
 
 SUM_BITS = 22
@@ -86,7 +87,27 @@ def join_shifts(pieces: list[Shifts]) -> Shifts:
     rigid = np.concatenate([p.rigid for p in pieces])
     if pieces[0].field is None:
         return Shifts(rigid)
-    return Shifts(rigid, np.concatenate([p.field for p in pieces if p.field is not None]), pieces[0].grid)
+    return Shifts(rigid, stack_rows([p.field for p in pieces if p.field is not None]), pieces[0].grid)
+
+
+class ShiftTable:
+    """Shifts of so many frames, filled as their pieces come: these need not be kept.
+
+    ``kind`` are shifts of no frame, with or without a field as all the pieces.
+    """
+
+    def __init__(self, kind: Shifts, n_frames: int) -> None:
+        rigid = np.zeros((n_frames, kind.rigid.shape[1]), np.float32)
+        field = None if kind.field is None else np.zeros((n_frames, *kind.field.shape[1:]), np.float32)
+        self.shifts, self._filled = Shifts(rigid, field, kind.grid), 0
+
+    def add(self, piece: Shifts) -> None:
+        """Take over the shifts of the frames that follow."""
+        here = slice(self._filled, self._filled + piece.n_frames)
+        self.shifts.rigid[here] = piece.rigid
+        if self.shifts.field is not None and piece.field is not None:
+            self.shifts.field[here] = piece.field
+        self._filled = here.stop
 
 
 def less_rigid(shifts: Shifts, rigid: FloatArray) -> Shifts:

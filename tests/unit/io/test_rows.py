@@ -6,8 +6,9 @@ import h5py
 import numpy as np
 import pytest
 
+from caiman_pipeline.io import rows as rows_module
 from caiman_pipeline.io.results import add_arrays, content_digest, load_result, result_file, save_result
-from caiman_pipeline.io.rows import row_blocks
+from caiman_pipeline.io.rows import StackedRows, row_blocks, stack_rows
 
 TABLE = np.random.default_rng(0).normal(size=(9, 13)).astype(np.float32)
 FIELD = np.random.default_rng(1).normal(size=(9, 3, 4, 2)).astype(np.float32)
@@ -95,3 +96,23 @@ def test_result_that_fails_half_way_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError, match="stopped"):
         fill_half()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("rows", [slice(None), slice(0, 3), slice(7, 12), slice(9, 9), slice(17, 40), slice(2, -2)])
+def test_stacked_tables_are_read_as_one(stored, rows):
+    whole = np.concatenate([FIELD, FIELD[:0], FIELD[2:5], FIELD])
+    stacked = stack_rows([stored["field"], FIELD[:0], stored["field"].take(np.array([2, 3, 4])), FIELD])
+    assert isinstance(stacked, StackedRows)
+    assert (stacked.shape, len(stacked), stacked.dtype) == (whole.shape, len(whole), whole.dtype)
+    np.testing.assert_array_equal(stacked[rows], whole[rows], strict=True)
+    assert isinstance(stack_rows([FIELD, FIELD]), np.ndarray)
+
+
+def test_tables_go_from_file_to_file_a_few_rows_at_a_time(stored, tmp_path, monkeypatch):
+    monkeypatch.setattr(rows_module, "BLOCK_BYTES", 2 * FIELD[0].nbytes)
+    stacked, read = stack_rows([stored["field"], stored["field"]]), []
+    get = rows_module.StoredRows.__getitem__
+    monkeypatch.setattr(rows_module.StoredRows, "__getitem__", lambda t, k: read.append(len(get(t, k))) or get(t, k))
+    save_result(tmp_path / "b.h5", kind="k", arrays={"field": stacked}, settings={}, source={})
+    assert max(read) == 2
+    np.testing.assert_array_equal(load_result(tmp_path / "b.h5", "k")["field"], np.concatenate([FIELD, FIELD]))

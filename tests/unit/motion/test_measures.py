@@ -21,7 +21,7 @@ from caiman_pipeline.motion.measures import (
     unlike_frames,
 )
 from caiman_pipeline.motion.plan import capped_lengths, make_plan
-from caiman_pipeline.motion.results import join_shifts, sum_scale
+from caiman_pipeline.motion.results import ShiftTable, join_shifts, sum_scale
 from caiman_pipeline.motion.scan import find_scan_offset, shift_odd_rows
 from caiman_pipeline.motion.sums import Likeness
 from caiman_pipeline.parallel import spread
@@ -171,6 +171,26 @@ def test_shifts_of_pieces_without_frames_do_not_matter():
     assert join_shifts(pieces).field.shape == (7, 2, 3, 2)
     assert join_shifts(pieces[:1]).n_frames == 0
     assert join_shifts([Shifts(np.ones((2, 2), np.float32))] * 3).rigid.shape == (6, 2)
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_shifts_that_are_added_one_after_the_other_are_the_joined_ones(local):
+    rng, grid = np.random.default_rng(0), (np.arange(2, dtype=np.float32), np.arange(3, dtype=np.float32))
+    pieces = [
+        Shifts(rng.random((n, 2), np.float32), rng.random((n, 2, 3, 2), np.float32), grid)
+        if local else Shifts(rng.random((n, 2), np.float32))
+        for n in (4, 0, 1, 6)
+    ]  # fmt: skip
+    joined, kind = join_shifts(pieces), pieces[1]
+    table = ShiftTable(kind, 11)
+    for piece in pieces:
+        table.add(piece)
+    gathered = table.shifts
+    np.testing.assert_array_equal(gathered.rigid, joined.rigid, strict=True)
+    assert (gathered.field is None) is (not local)
+    if local:
+        np.testing.assert_array_equal(gathered.field, joined.field, strict=True)
+        assert gathered.grid is kind.grid
 
 
 def plan(dims=(64, 90), rate=30.0, **keys):
