@@ -31,6 +31,9 @@ from caiman_pipeline.nwb.session import add_imaging_plane, describe_session
 from caiman_pipeline.outcome import Outcome
 from caiman_pipeline.types import FloatArray
 
+# Every series keeps its cache while the file is open, and each chunk is written once: no more than two of them.
+CHUNK_CACHE_BYTES = 2**21
+
 
 def write_nwb(path: Path | str, outcome: Outcome, table: Mapping[str, FloatArray], *, facts: RecordingSettings) -> None:
     """Write one recording's results as an NWB file, whole or not at all.
@@ -53,7 +56,7 @@ def write_nwb(path: Path | str, outcome: Outcome, table: Mapping[str, FloatArray
         _add_results(nwbfile, plane, outcome, table)
         add_invalid_times(nwbfile, outcome)
         _derive_object_ids(nwbfile)
-        with h5py.File(temporary, "w") as file:
+        with h5py.File(temporary, "w", rdcc_nbytes=CHUNK_CACHE_BYTES) as file:
             NWBHDF5IO(file=file, mode="w").write(nwbfile)
             _fill(file["processing/ophys"], outcome)
 

@@ -25,7 +25,7 @@ from caiman_pipeline.traces.indicator import (
 from caiman_pipeline.traces.isolated import optimise_on_events
 from caiman_pipeline.types import FloatArray
 
-BLOCK_VALUES, BLOCK_ROWS = 2**17, 8
+BLOCK_VALUES, BLOCK_ROWS = 2**17, 4
 # After the second round, the gain hardly changes any more.
 GAIN_ROUNDS = 2
 POLARITY_SAMPLES, FAR_SNR, FAR_RATIO = 4096, 4.0, 1.5
