@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caiman_pipeline.batch import recording_state
+from caiman_pipeline.costs import COSTS, MovieSize
 from caiman_pipeline.joblogs import STAGE_ORDER, JobLog, read_logs
-from caiman_pipeline.planning import COSTS, MovieSize
 
 STANDINGS = ("done", "running", "failed", "waiting")
 

@@ -10,6 +10,9 @@ import numpy as np
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.types import Dims, Tile, TileGrid
 
+TILE_ELEMENTS = 6_000_000
+MIN_TILE_CELLS = 4
+
 
 def tile_grid(dims: Dims, *, tile_px: tuple[float, ...], overlap_px: tuple[float, ...]) -> TileGrid:
     """Cover ``dims`` with tiles of nearly equal size.

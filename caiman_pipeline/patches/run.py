@@ -15,12 +15,11 @@ from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.store import MovieStore
 from caiman_pipeline.parallel import give_back_memory, stream_ordered
 from caiman_pipeline.patches.geometry import centroids
-from caiman_pipeline.patches.grid import tile_batch, tile_grid, tile_size
+from caiman_pipeline.patches.grid import MIN_TILE_CELLS, TILE_ELEMENTS, tile_batch, tile_grid, tile_size
 from caiman_pipeline.patches.seeds import OwnedSeeds, own_seeds, seeds_in_tile
 from caiman_pipeline.types import Candidates, Dims, FloatArray, Tile, TileGrid
 
-TILE_ELEMENTS = 6_000_000
-MIN_TILE_CELLS, MIN_OVERLAP_CELLS = 4, 2
+MIN_OVERLAP_CELLS = 2
 
 
 @dataclass(frozen=True)

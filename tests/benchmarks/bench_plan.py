@@ -1,8 +1,9 @@
 """Measure memory, time and disk of every stage for recordings of several sizes, and hold `plan` against it.
 
-``bench_plan.py measure`` runs the workflow (minutes) and writes plan_measurements.tsv beside this file; ``read FOLDER``
-(or more folders) writes it from results of recordings that were analysed before, one for each size. Without either the
-stored measurements are compared with what `plan` predicts; ``fit`` prints the coefficients that fit them best.
+``bench_plan.py measure`` runs the workflow (an hour: the recordings are short, long, wide and dense) and writes
+plan_measurements.tsv beside this file; ``read FOLDER`` (or more folders) writes it from results of recordings that were
+analysed before, one for each size. Without either the stored measurements are compared with what `plan` predicts;
+``fit`` prints the coefficients that fit them best.
 """
 
 from __future__ import annotations
@@ -17,17 +18,30 @@ from pathlib import Path
 
 import numpy as np
 
+from caiman_pipeline.config.root import Config
+from caiman_pipeline.costs import COSTS, MovieSize, held_mb, layout_of
 from caiman_pipeline.io.records import load_movie_info
 from caiman_pipeline.joblogs import read_log
-from caiman_pipeline.planning import CHUNK_MB, COSTS, MovieSize, disk_mb
+from caiman_pipeline.planning import disk_mb
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 TABLE = Path(__file__).with_name("plan_measurements.tsv")
 SHEET = "recording\tfiles\tframe_rate_hz\tdecay_time_s\tcell_diameter\tsession_start\n"
-ROW = "bench\tmovie.tif\t30\t0.45\t11 px\t2024-01-01T12:00:00+00:00\n"
-# Frames, rows, columns, cells.
-SIZES = ((1000, 128, 160, 25), (2000, 256, 256, 75), (8000, 256, 256, 75), (2000, 512, 512, 300))
+ROW = "bench\tmovie.tif\t30\t0.45\t{} px\t2024-01-01T12:00:00+00:00\n"
+# Frames, rows, columns, cells and their diameter, px.
+SIZES = (
+    (2200, 64, 48, 8, 11), (2000, 256, 256, 75, 11), (10_000, 128, 160, 25, 11), (3000, 512, 512, 300, 11),
+    (300_000, 24, 32, 8, 7), (20_000, 96, 128, 100, 8), (100_000, 256, 256, 520, 8),
+)  # fmt: skip
+# What each stage may hold, see ``StageCost``; raw chunks and pairs are as its code has them, not fitted.
+TERMS = {
+    "inspect": ("traces",), "motion_template": ("images",), "motion_correct": ("parts", "images", "traces", "fields"),
+    "memmap_join": ("images", "traces"), "summary_images": ("parts", "images"),
+    "patch_cnmf": ("images", "binned", "tiles", "boxes"), "merge": ("images", "binned"),
+    "refine": ("parts", "images", "traces"), "evaluate": ("parts", "images", "traces"), "traces": ("images", "traces"),
+    "select": (), "export_nwb": ("images", "binned", "traces"), "report": ("images", "traces"),
+}  # fmt: skip
 FOLDERS = {
     "motion_correct": "motion/blocks", "summary_images": "summary_images", "patch_cnmf": "patch_cnmf", "merge": "merge",
     "refine": "refine", "traces": "traces", "export_nwb": "export_nwb", "report": "report",
@@ -46,20 +60,36 @@ class Measured:
     memory_mb: float
     cpu_s: float
     disk_mb: float
+    rate_hz: float
+    decay_s: float
+    cell_px: float
+    node_px: float
 
     @property
     def size(self) -> MovieSize:
         """The recording."""
-        return MovieSize(self.frames, (self.rows, self.columns), 2)
+        facts = {"frame_rate_hz": self.rate_hz, "decay_time_s": self.decay_s, "cell_diameter": f"{self.cell_px} px"}
+        motion = {"patch_spacing": f"{self.node_px} px"}
+        layout = layout_of(Config.model_validate({"recording": facts, "motion": motion}))
+        return MovieSize(self.frames, (self.rows, self.columns), 2, layout)
 
 
-def measure(size: tuple[int, int, int, int], folder: Path) -> list[Measured]:
+def measure(size: tuple[int, int, int, int, int], folder: Path) -> list[Measured]:
     """Simulate and analyse one recording, and return what its stages took."""
-    frames, rows, columns, cells = size
+    frames, rows, columns, cells, diameter = size
     simulate = [BIN / "caiman-pipeline", "simulate", folder / "movie.tif", "--frames", str(frames)]
-    simulate += ["--dims", f"{rows}x{columns}", "--n-cells", str(cells)]
+    simulate += [
+        "--dims",
+        f"{rows}x{columns}",
+        "--n-cells",
+        str(cells),
+        "--cell-diameter-px",
+        str(diameter),
+        "--spacing",
+        "0.6",
+    ]
     subprocess.run(simulate, check=True, capture_output=True)
-    (folder / "recordings.tsv").write_text(SHEET + ROW)
+    (folder / "recordings.tsv").write_text(SHEET + ROW.format(diameter))
     command = [BIN / "snakemake", "--snakefile", ROOT / "Snakefile", "--cores", "2", "--jobs", "2"]
     command += ["--config", "paths={recordings: recordings.tsv}"]
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
@@ -70,6 +100,12 @@ def measure(size: tuple[int, int, int, int], folder: Path) -> list[Measured]:
 def read_measurements(results: Path) -> list[Measured]:
     """Read what the stages of a finished recording took."""
     info, found = load_movie_info(results / "inspect/movie_info.json"), []
+    search, motion = (
+        read_log(results / f"logs/{stage}.1-of-1.log").settings for stage in ("patch_cnmf", "motion_correct")
+    )
+    facts, lengths = search["recording"], (search["recording"]["cell_diameter"], motion["patch_spacing"])
+    pixels = (float(length.removesuffix(" px")) for length in lengths)
+    known = (facts["frame_rate_hz"], facts["decay_time_s"], *pixels)
     for path in (results / "logs").glob("*.log"):
         job = read_log(path)
         with (results / "benchmarks" / f"{job.job}.tsv").open() as file:
@@ -77,7 +113,7 @@ def read_measurements(results: Path) -> list[Measured]:
         disk = _megabytes(results / FOLDERS[job.stage]) if job.stage in FOLDERS else 0.0
         threads = int(path.read_text().split(" threads")[0].rsplit(" ", 1)[1])
         seconds = float(row["cpu_time"]) if row["cpu_time"] not in ("NA", "-") else job.seconds
-        found.append(Measured(info.n_frames, *info.dims, job.stage, threads, job.memory_mb, seconds, disk))
+        found.append(Measured(info.n_frames, *info.dims, job.stage, threads, job.memory_mb, seconds, disk, *known))
     return found
 
 
@@ -112,28 +148,31 @@ def compare(measured: list[Measured]) -> None:
     for size in dict.fromkeys(m.size for m in measured):
         peak = max(m.memory_mb for m in measured if m.size == size)
         threads = {m.stage: m.threads for m in measured if m.size == size}
-        expected = max(cost.memory_mb(size, threads[stage]) for stage, cost in COSTS.items())
+        expected = max(COSTS[stage].memory_mb(size, used) for stage, used in threads.items())
         error = expected / peak - 1
         print(f"peak of {size.n_frames} x {size.dims}: {peak:.0f} MB, predicted {expected:.0f} ({error:+.0%})")
         taken = sum(m.disk_mb for m in measured if m.size == size)
-        predicted = sum(disk_mb(size).values())
+        if "motion_correct" not in threads or not taken:
+            continue
+        predicted = sum(mb for stage, mb in disk_mb(size).items() if stage in threads)
         error = predicted / taken - 1
         print(f"disk of {size.n_frames} x {size.dims}: {taken:.0f} MB, predicted {predicted:.0f} ({error:+.0%})")
 
 
 def fit(measured: list[Measured]) -> None:
-    """Print memory coefficients (base, parts, images, traces) that fit each stage with the least relative error."""
+    """Print memory coefficients that fit each stage with the least relative error."""
     from scipy.optimize import nnls
 
-    for stage in COSTS:
+    for stage, cost in COSTS.items():
         rows = [m for m in measured if m.stage == stage]
-        chunks = COSTS[stage].raw_chunks * CHUNK_MB
-        held = np.array([[1.0, m.size.part_mb, m.size.frame_mb, m.size.traces_mb] for m in rows])
+        held = [held_mb(m.size, m.threads) for m in rows]
+        given = [sum(getattr(cost, name) * h[name] for name in ("raw_chunks", "pairs")) for h in held]
         peak = np.array([m.memory_mb for m in rows])
-        rest = np.array([m.memory_mb - chunks * min(m.threads, m.size.n_chunks) for m in rows])
-        found, _ = nnls(held / peak[:, None], rest / peak)
-        error = (held @ found - rest) / peak
-        print(f"{stage:<17} base, parts, images, traces = {np.round(found, 2)}, off by {np.round(error * 100)} %")
+        terms = np.array([[1.0, *(h[name] for name in TERMS[stage])] for h in held])
+        found, _ = nnls(terms / peak[:, None], 1 - np.array(given) / peak)
+        error = (terms @ found + given) / peak - 1
+        names = ", ".join(("base", *TERMS[stage]))
+        print(f"{stage:<16} {names} = {np.round(found, 2)}, off by {np.round(error * 100)} %")
 
 
 def main() -> None:

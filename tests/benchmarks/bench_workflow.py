@@ -15,8 +15,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from caiman_pipeline.costs import MovieSize
 from caiman_pipeline.joblogs import read_log
-from caiman_pipeline.planning import MovieSize, plan_recording, size_of_files
+from caiman_pipeline.planning import plan_recording, size_of_files
 from caiman_pipeline.types import Reading
 
 ROOT = Path(__file__).parents[2]

@@ -234,6 +234,14 @@ def threads_beside_others(most):
     return choose
 
 
+@cache
+def layout(recording):
+    """What a recording's settings cut it into, for predictions."""
+    from caiman_pipeline.costs import layout_of
+
+    return layout_of(RECORDINGS[recording].config)
+
+
 def memory_mb(stage):
     """A rule's `mem_mb`: predicted from the recording's size, more with each attempt."""
 
@@ -247,7 +255,8 @@ def memory_mb(stage):
 
         info = MOVIE_INFO.format(recording=wildcards.recording)
         beside = SNAKEMAKE_MB if workflow.non_local_exec else 0
-        needed = predict_memory_mb(stage, info, threads) * attempt + beside
+        cut = layout(wildcards.recording)
+        needed = predict_memory_mb(stage, info, threads, layout=cut) * attempt + beside
         on_batch = workflow.executor_plugin.name == "aws-batch"
         return batch_memory_mb(needed, threads) if on_batch else needed
 
@@ -263,10 +272,8 @@ def minutes(stage):
 
         info = MOVIE_INFO.format(recording=wildcards.recording)
         item = wildcards.get("scatteritem", "1-of-1")
-        return (
-            predict_minutes(stage, info, threads, jobs=int(item.split("-of-")[1]))
-            * attempt
-        )
+        jobs, cut = int(item.split("-of-")[1]), layout(wildcards.recording)
+        return predict_minutes(stage, info, threads, jobs=jobs, layout=cut) * attempt
 
     return predict
 
