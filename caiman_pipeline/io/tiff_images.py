@@ -24,7 +24,7 @@ DAMAGE = (
 
 
 # What is the matter with a file is found out here; what tifffile only logs, of tags that nobody asks for, says nothing.
-logging.getLogger("tifffile").setLevel(logging.ERROR)
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 
 class FileImages:

@@ -28,6 +28,8 @@ LAYOUT_TAGS = (
 )  # fmt: skip
 # Pages after which it is worth to look whether all that follow lie at equal distances.
 ALIKE = 3
+# Bytes that writers leave between pages.
+ROUNDING = 16
 Entry = tuple[int, int, bytes]
 
 
@@ -94,14 +96,27 @@ class PageTable:
         return len(self.ifds)
 
     def text(self, code: int, start: int = 0, stop: int | None = None) -> str:
-        """Return (a part of) a text tag of the first page, "" if it has none."""
-        with _File(self.path) as file:
-            return file.text(self.first.get(code), start, stop)
+        """Return (a part of) a text tag of the first page, "" if it has none.
+
+        Raises
+        ------
+        PipelineError
+            If the file ends before it.
+        """
+        return self._text(self.first.get(code), start, stop)
 
     def text_of_page(self, number: int, code: int) -> str:
         """Return a text tag of another page."""
         with _File(self.path) as file:
-            return file.text(file.directory(int(self.ifds[number]))[0].get(code))
+            entry = file.directory(int(self.ifds[number]))[0].get(code)
+        return self._text(entry, 0, None)
+
+    def _text(self, entry: Entry | None, start: int, stop: int | None) -> str:
+        try:
+            with _File(self.path) as file:
+                return file.text(entry, start, stop)
+        except EOFError:
+            raise PipelineError(f"{self.path}: the file is cut short (a text is not in it). {AGAIN}") from None
 
     def select(self, pages: FloatArray) -> PageTable:
         """Return the table of some pages."""
@@ -206,6 +221,7 @@ class _Walk:
         self.pages: list[tuple[int, int, int]] = []
         self.runs: list[tuple[int, int, tuple[int, int, int]]] = []
         self.ends_early = False
+        self._end = 0
 
     def page(self, offset: int) -> tuple[tuple[int, int, int], int]:
         """Return a page's directory, pixels and layout, and where the next directory is."""
@@ -235,6 +251,7 @@ class _Walk:
             first = starts[0] if whole and sum(counts) == layout.nbytes else -1
         if end > self._file.size:
             raise EOFError
+        self._end = end
         return first
 
     def run(self) -> None:
@@ -242,7 +259,8 @@ class _Walk:
         offset, seen = self._file.start, set[int]()
         wait = ALIKE
         while offset:
-            if offset == self._file.size and self.pages:
+            if offset == self._file.size and self.pages and 0 <= offset - self._end < ROUNDING:
+                # The pixels of the last page are all there: its writer ended before the next page.
                 self.ends_early = True
                 return
             if offset in seen:
@@ -284,6 +302,7 @@ class _Walk:
             count = int(np.argmin(good))
             self.pages += [(ifd + int(k) * step[0], data + int(k) * step[1], kind) for k in ks[:count]]
             found += count
+            self._end = self.pages[-1][1] + self.layouts[kind].nbytes
             following = int(block["next"][count - 1]) if count else following
             if count < len(ks):
                 break

@@ -439,6 +439,12 @@ def test_a_stack_that_was_cut_between_pages_by_its_writer_keeps_its_pages(tmp_pa
     frames, notes = opened(path)
     np.testing.assert_array_equal(frames, images(5))
     assert "was not closed" in notes[0]
+    tifffile.imwrite(tmp_path / "ends.tif", images(9), photometric="minisblack")
+    with tifffile.TiffFile(tmp_path / "ends.tif") as file:
+        directories = [page.offset for page in file.pages]
+    (tmp_path / "ends.tif").write_bytes((tmp_path / "ends.tif").read_bytes()[: directories[4]])
+    with pytest.raises(PipelineError, match=r"ends\.tif"):
+        open_file(tmp_path / "ends.tif")  # the images of pages whose directories are lost are there
     for more in (7, 150, step - 3):
         path.write_bytes(data[: 8 + 5 * step + more])
         with pytest.raises(PipelineError, match=r"m\.tif: the file is cut short"):
