@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from tiff_makers import header, images, write_scanimage
 
 from caiman_pipeline import checking
 from caiman_pipeline.checking import check_results, check_run, load_run, unwritable
@@ -231,3 +232,16 @@ def test_masks_that_cannot_be_read_or_do_not_fit_are_found_before_the_run(folder
     assert "Are rows and columns swapped?" in checked.recordings[0].problems[0]
     tifffile.imwrite("cells.tif", np.eye(20, 31, dtype=np.uint16))
     assert _check("p\tplane.tif\t10\t0.7\t9 px", config=seeded.format("cells.tif")).n_problems == 0
+
+
+def test_every_second_plane_lies_twice_as_far_apart(folder):
+    said = header(fast="true", slices=3, per_volume=4, back=1, discard="true", volumes=60, frames=1)
+    write_scanimage(folder / "m.tif", images(240, 20, 31), said + "\nSI.hStackManager.stackZStepSize = 15")
+    columns = HEADER + "\tplanes\tplane_spacing_um"
+    rows = [
+        f"{name}\tm.tif\t6\t0.7\t9 px\t{cells}"
+        for name, cells in (("a", "1,3\t30"), ("b", "1-2\t15"), ("c", "1,3\t15"))
+    ]
+    a, b, c = (r.problems for r in _check(*rows, header=columns).recordings)
+    assert (a, b) == ((), ())
+    assert "`plane_spacing_um` is 15" in c[0]
