@@ -50,6 +50,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "summary": ("summary", "write summary.tsv and the batch page of a results folder"),
     "status": ("status", "say what of a batch is done, running, failed or waiting, and when it will be done"),
     "config-of": ("config_of", "write config and sheet back from NWB files, to make their results again"),
+    "verify-nwb": ("verify_nwb", "recompute NWB files from themselves: DF/F, F, table and rows"),
     "verify": ("verify", "hold results against what made them: content, raw files, each other"),
 }
 

@@ -103,7 +103,8 @@ def _extract_block(
     inferred = infer_block(demixed, settings, timing, threads=threads)
     footprints_t = components.footprints[:, rows].T.tocsr()
     under = background_under(components.background, footprints_t, dark_level=settings.dark_level)
-    under -= beside[:, None]
+    # The levels see of the background what the file shows of it.
+    under = np.where(np.isfinite(demixed), under - beside[:, None], np.float32(np.nan))
     relative = relative_fluorescence(
         demixed,
         under,
@@ -113,7 +114,7 @@ def _extract_block(
         transients=inferred.transients if settings.f0_from == "model" and settings.order else None,
         threads=threads,
     )
-    return _Block(inferred.activity, relative, np.where(np.isfinite(demixed), under, np.float32(np.nan)))
+    return _Block(inferred.activity, relative, under)
 
 
 def _columns(block: _Block, timing: Timing, *, event_height: float) -> dict[str, FloatArray]:
