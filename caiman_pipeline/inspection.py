@@ -123,7 +123,7 @@ def inspect_recording(
         channel=reading.channel,
         planes=reading.planes,
     )
-    steps = brightness_steps([f.n_frames for f in info.files], stats.mean, info.bad_frames)
+    steps = brightness_steps([f.n_frames for f in info.files], stats.mean, np.flatnonzero(~kept).tolist())
     told = [_step_text(info, *step) for step in steps]
     warnings = (*movie.notes, *_warnings(info), *told, *border_warnings(info, stats.depths))
     return replace(info, warnings=warnings), stats

@@ -223,7 +223,7 @@ def _images(sums: _Sums, reference: FloatArray, bin_frames: int, noise_parts: in
     noise = np.nan_to_num(np.sqrt(sums.noise / noise_parts))
     peak = sums.binned_highest - sums.binned / sums.bins
     quiet = noise / np.sqrt(bin_frames)
-    pnr = np.divide(peak, quiet, out=np.zeros_like(quiet), where=quiet > 0)
+    pnr = np.nan_to_num(np.divide(peak, quiet, out=np.zeros_like(quiet), where=quiet > 0))
     highest = np.where(sums.frames > 0, sums.highest, np.nan)
     images = (mean + reference, np.sqrt(variance), highest + reference, _correlation(sums), pnr, noise)
     return SummaryImages(*(i.astype(np.float32) for i in images))

@@ -105,6 +105,7 @@ def test_what_is_no_number_is_left_out_and_is_nobodys_neighbour(tmp_path: Path, 
         np.testing.assert_allclose(found[:-1], expected(holes[:-1].astype(np.float64), axis=-1), rtol=1e-3)
         assert np.isnan(found[-1]).all()
     assert (made.noise[-1] == 0).all()
+    assert np.isfinite(made.peak_to_noise).all()
     assert (made.correlation[[0, -1]] == 0).all()
     np.testing.assert_array_equal(made.correlation[2:-2, 2:], whole.correlation[2:-2, 2:])
     # Next to the border, the neighbours that there are.
