@@ -84,8 +84,8 @@ def damaged_frames(
 
     Notes
     -----
-    Bright activity takes correlation away, but leaves the likeness and the scene as they are. Damage (tearing, frames
-    out of focus, stripes, closed shutters) takes away both, or the scene itself.
+    Bright activity takes correlation away, but leaves the likeness and the scene as they are. Damage (tearing,
+    stripes, closed shutters) takes away both, or the scene itself.
     """
     if not good.any():
         return np.zeros(len(good), bool)
