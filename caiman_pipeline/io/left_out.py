@@ -19,8 +19,9 @@ from caiman_pipeline.types import Bounds, FloatArray
 if TYPE_CHECKING:
     from caiman_pipeline.io.store import StoredPart
 
-# Codes 1, 2, 3: listed by the user, without content in the raw movie, damaged as registration sees them.
-REASONS = ("listed", "empty", "unlike")
+# Codes 1 to 4: listed by the user, without content in the raw movie, damaged as registration sees them, and without
+# shifts in the recording that these are taken from.
+REASONS = ("listed", "empty", "unlike", "no_shifts")
 
 
 def record_left_out(n_frames: int, frames: Mapping[str, FloatArray]) -> FloatArray:

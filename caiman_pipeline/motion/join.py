@@ -119,7 +119,7 @@ def join_blocks(blocks: list[BlockResult], template: TemplateResult, rules: Join
     valid = outside <= rules.max_outside_fraction
     before, after = _means(blocks, template, number=number, outside=outside, rules=rules)
     at_limit, correlation, unlike = _per_frame(blocks, good, rules)
-    left_out = _left_out(good, unlike, rules)
+    left_out = _left_out(good, unlike, template.no_shifts, rules)
     widths = border_widths(valid)
     arrays = {
         **shifts_to_arrays(shifts), "method": template.method, "method_scores": template.scores,
@@ -157,11 +157,13 @@ def _per_frame(
     return at_limit, correlation, unlike
 
 
-def _left_out(good: FloatArray, unlike: FloatArray, rules: JoinRules) -> FloatArray:
+def _left_out(good: FloatArray, unlike: FloatArray, no_shifts: FloatArray, rules: JoinRules) -> FloatArray:
     """Return the record of ``io.left_out``; where no frame holds anything, none is left out."""
+    # What was not moved for want of shifts is unlike the template for that reason.
+    unlike = unlike & ~np.isin(np.arange(len(good)), no_shifts)
     few = unlike.sum() <= rules.max_unlike_fraction * good.sum()
     frames = {"listed": np.array(rules.listed, np.int64), "empty": np.array(rules.empty, np.int64)}
-    left_out = record_left_out(len(good), {**frames, "unlike": np.flatnonzero(unlike & few)})
+    left_out = record_left_out(len(good), {**frames, "unlike": np.flatnonzero(unlike & few), "no_shifts": no_shifts})
     return left_out if good.any() else np.zeros_like(left_out)
 
 

@@ -78,7 +78,7 @@ def make_template(
     return TemplateResult(
         template=template, weight=refined.registration.weight, mask=refined.inside, mean_before=mean, method=kept,
         scores=verdict.scores, scan_offset_px=source.scan_offset_px, sample=np.array(stretches),
-        modes=modes_to_arrays(refined.registration.modes), given=None,
+        modes=modes_to_arrays(refined.registration.modes), given=None, no_shifts=np.zeros(0, np.int64),
     )  # fmt: skip
 
 
@@ -102,7 +102,9 @@ def make_given(source: Source, motion: Path | str, *, count: int) -> TemplateRes
     mean, _ = sample_mean(source, stretches, None)
     template, outside = sample_mean(source, stretches, given)
     result = _unregistered(source, template, mean, stretches)
-    return replace(result, method="given", given=given, mask=result.mask & (outside <= OUTSIDE_SHARE))
+    unknown = np.flatnonzero(saved["left_out"]) if "left_out" in saved.arrays else result.no_shifts
+    inside = result.mask & (outside <= OUTSIDE_SHARE)
+    return replace(result, method="given", given=given, mask=inside, no_shifts=unknown)
 
 
 def _unregistered(
@@ -112,7 +114,7 @@ def _unregistered(
     return TemplateResult(
         template=template, weight=weight, mask=weight > 0, mean_before=mean, method="none",
         scores=np.zeros(len(METHODS)), scan_offset_px=source.scan_offset_px, sample=np.array(stretches), modes={},
-        given=None,
+        given=None, no_shifts=np.zeros(0, np.int64),
     )  # fmt: skip
 
 

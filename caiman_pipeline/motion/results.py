@@ -61,6 +61,7 @@ class TemplateResult:
     sample : int64 (stretches, 2), (start, stop) of the frames used
     modes : arrays of the modes of motion, empty without registration
     given : shifts of the whole recording, where they were given
+    no_shifts : int64, frames that were left out of the recording that these come from, so that theirs are not known
     """
 
     template: FloatArray
@@ -73,6 +74,7 @@ class TemplateResult:
     sample: FloatArray
     modes: dict[str, Any]
     given: Shifts | None
+    no_shifts: FloatArray
 
 
 def sum_scale(value_min: float, value_max: float) -> float:

@@ -13,6 +13,7 @@ TEXT = {
     "listed": "frames that the user listed as bad",
     "empty": "frames that are constant, black or without a finite pixel",
     "unlike": "damaged frames, unlike the template",
+    "no_shifts": "frames left out of the recording that the shifts come from",
 }
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from moving import DIMS, film, make_scene, wander
 
+from caiman_pipeline.io.results import save_result
 from caiman_pipeline.motion.field import displacement_at
 from caiman_pipeline.motion.measures import crispness
 
@@ -233,6 +234,16 @@ def test_frames_unlike_the_others_are_flagged(record, run_motion):
     assert list(np.flatnonzero(kept["unlike"])) == [33]
     assert not kept.joined.left_out.any()
     assert any("too many to be left out (`motion.max_unlike_fraction`): 33" in w for w in kept.joined.warnings)
+
+
+def test_frames_without_shifts_in_the_other_recording_are_left_out(record, run_motion, tmp_path):
+    true = wander(T)
+    movie = film(SCENE, lambda t: true[t], T)
+    red = run_motion(record(movie), method="rigid", bad_frames=["20-22"])
+    save_result(tmp_path / "red.h5", kind="motion", arrays=red.joined.arrays, settings={}, source={})
+    keys = {"shifts_from": str(tmp_path / "red.h5"), "bad_frames": ["7"]}
+    green = run_motion(record(movie, name="green"), **keys)
+    assert list(green.joined.left_out) == [4 * (20 <= t < 23) + (t == 7) for t in range(T)]
 
 
 def test_frames_of_bright_activity_are_not_left_out(record, run_motion):
