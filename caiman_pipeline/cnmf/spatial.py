@@ -19,6 +19,7 @@ from caiman_pipeline.types import Dims, FloatArray
 
 # Of the largest section's pixels: sections of a soma are discs, single pixels are noise or a process that passes.
 LEAST_SECTION = 0.2
+SPIKE = 2.0
 
 
 def dilate_supports(
@@ -231,7 +232,15 @@ def _main_part(rows: FloatArray, values: FloatArray, dims: Dims) -> tuple[FloatA
     body = main_body(box, tuple(int(i) for i in np.unravel_index(np.argmax(smooth), box.shape)))
     kept = np.flatnonzero(body[place] > 0)
     kept = kept[main_sections(points[:, kept], values[kept])]
-    return rows[kept], values[kept]
+    return rows[kept], values[kept] if len(dims) == 2 else without_spikes(values[kept])
+
+
+def without_spikes(values: FloatArray) -> FloatArray:
+    """Cut a volume's footprint (N,) at ``SPIKE`` times its upper quartile, which a soma's section does not pass.
+
+    A process that runs along the axis of view shows all of its light in a pixel or two.
+    """
+    return np.minimum(values, SPIKE * np.percentile(values, 75)).astype(values.dtype) if len(values) else values
 
 
 def main_sections(points: FloatArray, values: FloatArray) -> FloatArray:

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import ndimage as ndi
 from scipy.sparse import csc_matrix, hstack
 
-from caiman_pipeline.cnmf.spatial import clean_footprints, dilate_supports, main_sections
+from caiman_pipeline.cnmf.spatial import clean_footprints, dilate_supports, main_sections, without_spikes
 from caiman_pipeline.types import Dims, FloatArray
 
 
@@ -213,6 +213,9 @@ def shaped_image(image: FloatArray, rules: FootprintRules) -> FloatArray:
             keep = labels == 1 + int(np.argmax(mass))
         points = np.stack(np.nonzero(keep))
         keep[tuple(points)] = main_sections(points, weights[tuple(points)])
+        if image.ndim == 3:
+            weights = weights.copy()
+            weights[keep] = without_spikes(weights[keep])
     return np.where(keep, weights, 0).astype(np.float32)
 
 

@@ -72,11 +72,11 @@ MADE = {
     "30 um": Volume((4, 88, 80), 30, 4, 60_000, 10, seed=5),
 }
 APART = {
-    "4 um, still": Volume((9, 56, 64), 4, 5, 40_000, 8, seed=11, move_um=0.0),
-    "8 um, dim": Volume((7, 64, 60), 8, 4, 35_000, 5, seed=12),
-    "12 um, dense": Volume((5, 72, 80), 12, 4, 70_000, 12, seed=13),
-    "25 um, moving": Volume((4, 84, 80), 25, 6, 50_000, 10, seed=14, move_um=2.5, pixel_um=1.4),
-    "40 um": Volume((3, 96, 88), 40, 4, 60_000, 14, seed=15),
+    "4 um, still": Volume((9, 56, 64), 4, 5, 40_000, 8, seed=21, move_um=0.0),
+    "8 um, dim": Volume((7, 64, 60), 8, 4, 35_000, 5, seed=22),
+    "12 um, dense": Volume((5, 72, 80), 12, 4, 70_000, 12, seed=23),
+    "25 um, moving": Volume((4, 84, 80), 25, 6, 50_000, 10, seed=24, move_um=2.5, pixel_um=1.4),
+    "40 um": Volume((3, 96, 88), 40, 4, 60_000, 14, seed=25),
 }
 
 

@@ -177,6 +177,12 @@ def test_a_cell_between_two_near_planes_is_one_component(tmp_path: Path, planes_
     assert weight[:2].min() > 0 == weight[2]
 
 
+def test_a_volume_of_noise_holds_no_component(tmp_path: Path) -> None:
+    """However many voxels there are, noise above threshold is no evidence."""
+    empty = plant((6, 48, 56), [], neuropil=0.0)
+    assert search(store(tmp_path, empty.movie), empty.noise).footprints.shape[1] == 0
+
+
 def test_pixels_outside_the_valid_field_are_in_no_component(tmp_path: Path, cells: Planted) -> None:
     valid = np.ones(DIMS, bool)
     valid[:20] = False

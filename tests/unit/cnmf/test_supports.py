@@ -238,6 +238,7 @@ def test_a_volumes_footprint_keeps_the_run_of_planes_that_show_sections(plain: b
     image[4, 3:8, 4:10] = 0.5
     expected = image.copy()
     expected[3:] = 0
+    image[1, 5, 6], expected[1, 5, 6] = 3.0, 2.0  # a spike, cut at twice the upper quartile
     if plain:
         cleaned = clean_footprints(csc_matrix(image.reshape(-1, 1)), image.shape, min_pixels=3)
         np.testing.assert_array_equal(cleaned.toarray().reshape(image.shape), expected)
