@@ -37,8 +37,8 @@ def run(args: argparse.Namespace) -> None:
                 threads=threads, progress=progress("components"), new_table=file.create_dataset,
             )  # fmt: skip
             add_arrays(file, traces_to_arrays(traces))
-        if warning := decay_warning(traces.own_decay_s, timing.decay_time_s):
-            log.warning("%s", warning)
+            if warning := decay_warning(traces.own_decay_s, timing.decay_time_s):
+                log.warning("%s", warning)  # before the file is closed, so that it stands in its provenance
         for row, flag in zip(traces.ids, traces.flags, strict=True):
             if flag:
                 log.info("component %d: %s", row, flag)
