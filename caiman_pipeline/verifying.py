@@ -18,6 +18,7 @@ import h5py
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.identity import difference, is_fetched
 from caiman_pipeline.io.results import content_digest, is_result
+from caiman_pipeline.joblogs import failure_logs, read_failure
 from caiman_pipeline.provenance import text_digest
 from caiman_pipeline.types import SourceFile
 
@@ -54,12 +55,26 @@ def verify_recording(folder: Path, *, checksums: bool) -> Verified:
             found += [Finding(path, problem)] if problem else []
             if record is not None:
                 records[path] = record
+    found += _failed_since(folder)
     found += _broken_links(records)
     found += _raw_files(folder, records, checksums=checksums)
     if checksums:
         found += list(_parts(folder / "movie" / "movie.json"))
     versions = tuple(sorted({f"{r['version']} {r['commit']}".strip() for _, r in records.values()}))
     return Verified(folder.name, len(records), versions, tuple(found))
+
+
+def _failed_since(folder: Path) -> Iterator[Finding]:
+    """Find results that are still there of a stage that has failed since: they are of an earlier run."""
+    for log, record in sorted(failure_logs(folder / "logs").items()):
+        told = read_failure(record)
+        stage = told.get("stage", log.stem)
+        for path in sorted((folder / stage).glob("*.h5")):
+            if path.stat().st_mtime_ns < record.stat().st_mtime_ns:
+                reason = told.get("reason", "")
+                yield Finding(
+                    path, f"is old: {stage} has failed since ({reason}). Mend that and run the workflow again."
+                )
 
 
 def is_result_name(path: Path) -> bool:

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write summary.tsv, timings.tsv and batch.html, and say what failed."""
-    from caiman_pipeline.batch import collect_states, count_states, write_summary, write_timings
+    from caiman_pipeline.batch import age_old_results, collect_states, count_states, write_summary, write_timings
     from caiman_pipeline.io.atomic import write_text
     from caiman_pipeline.report.batch_page import build_batch_page
 
@@ -26,6 +26,8 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.fetching import fetch_traces
 
         fetch_traces(args.store, args.results, args.recordings)
+    if args.ended:
+        age_old_results(args.results, args.recordings)
     states = collect_states(args.results, args.recordings, ended=args.ended)
     write_summary(args.results / "summary.tsv", states)
     write_timings(args.results / "timings.tsv", states)

@@ -9,12 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from caiman_pipeline.batch import SILENT, collect_states, count_states, recording_state
 from caiman_pipeline.cli.main import run_verb
 from caiman_pipeline.cli.stage import failure_record, log, stage_job
 from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.io.results import save_result
 from caiman_pipeline.joblogs import STAGE_ORDER, read_benchmark, read_log, read_logs, stage_costs
 
 START = 1_700_000_000
@@ -113,6 +115,23 @@ def test_evaluation_that_failed_is_not_overtaken_by_traces_beside_it(tmp_path):
     write_failure(tmp_path / "a", "evaluate", "no frames", at=50)
     write_log(tmp_path / "a", "traces", at=60)
     assert recording_state(tmp_path / "a", "a").stage == "evaluate"
+
+
+def test_a_selection_that_failed_anew_stays_and_is_known_to_be_old(tmp_path):
+    """Snakemake puts the last one back with a new time stamp; the next run must make it again."""
+    from caiman_pipeline.verifying import verify_recording
+
+    run_through(tmp_path / "a")
+    write_failure(tmp_path / "a", "select", "there is no component 99", at=900)
+    selection = tmp_path / "a/select/selection.h5"
+    selection.parent.mkdir()
+    save_result(selection, kind="selection", arrays={"ids": np.arange(3)}, settings={}, source={})
+    run_verb("summary", ["--results", str(tmp_path), "--recordings", "a", "--ended"])
+    assert selection.stat().st_mtime == 1
+    found = [f.problem for f in verify_recording(tmp_path / "a", checksums=False).findings if f.path == selection]
+    assert found == [
+        "is old: select has failed since (there is no component 99). Mend that and run the workflow again."
+    ]
 
 
 def test_recording_that_was_not_run_to_the_end_waits(tmp_path):

@@ -32,7 +32,8 @@ rule select:
         quality=QUALITY,
         curation=curation_file,
     output:
-        SELECTION,
+        # A table of decisions that cannot be applied leaves the last selection in place.
+        update(SELECTION),
     log:
         f"{LOGS}/select.log",
     benchmark:
