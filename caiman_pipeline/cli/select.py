@@ -7,11 +7,17 @@ from pathlib import Path
 
 from caiman_pipeline.cli.stage import add_stage_arguments, log, stage_job
 
+# Of the components only the number of given masks is read.
+BULKY = (
+    "background_spatial", "background_static", "background_temporal", "denoised", "residual", "footprints", "noise",
+)  # fmt: skip
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument("--movie-info", type=Path, required=True, help="JSON file of the inspection")
     parser.add_argument("--quality", type=Path, required=True, help="HDF5 file of the measures")
+    parser.add_argument("--components", type=Path, help="HDF5 file of the components: which of them are given masks")
     parser.add_argument("--selection", type=Path, required=True, help="HDF5 file to write: accepted or not, and why")
     add_stage_arguments(parser)
 
@@ -23,13 +29,15 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.config.validate import load_stage
         from caiman_pipeline.io.records import load_movie_info, quality_from_result
         from caiman_pipeline.io.results import load_result, save_result
-        from caiman_pipeline.quality.accept import UNDECIDED, select
+        from caiman_pipeline.quality.accept import UNDECIDED, accept_masks, select
         from caiman_pipeline.quality.by_hand import apply_decisions, read_decisions
         from caiman_pipeline.quality.plan import make_thresholds
 
         settings, recording = load_stage(SelectSettings, args.settings)
         thresholds = make_thresholds(settings, recording, load_movie_info(args.movie_info).dims)
         selection = select(quality_from_result(load_result(args.quality, "quality")), thresholds)
+        if args.components and not settings.judge_masks:
+            selection = accept_masks(selection, int(load_result(args.components, "components", skip=BULKY)["n_masks"]))
         if settings.curation:
             selection = apply_decisions(selection, read_decisions(Path(settings.curation)))
             log.info("%d decided by hand (%s)", (selection.by_hand != UNDECIDED).sum(), settings.curation)

@@ -19,6 +19,10 @@ class SelectSettings(Section):
         None, "file", "CSV of decisions by hand (roi_id, keep, note), which overrule the thresholds; the sheet's "
         "column `select.curation` names a recording's own.",
     )  # fmt: skip
+    judge_masks: bool = key(
+        False, "", "Hold components that start from given masks (`init: seeded`) against the thresholds too; else they "
+        "are accepted.",
+    )  # fmt: skip
     min_snr: float = key(2.5, "", "Trace SNR from which a component is accepted.", ge=0)
     snr_lowest: float = key(0.5, "", "Components with a lower trace SNR are rejected.", ge=0)
     min_r_value: float = key(0.8, "", "Spatial correlation from which a component is accepted.", ge=-1, le=1)

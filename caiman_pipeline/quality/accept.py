@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,6 +32,7 @@ class Thresholds:
     max_motion_share: float | None
 
 
+GIVEN = "its mask was given"
 KEPT, LEFT_OUT, UNDECIDED = 1, 0, -1
 
 
@@ -80,6 +81,13 @@ def select(quality: Quality, thresholds: Thresholds) -> Selection:
     accepted = np.array([ok for ok, _ in verdicts], bool)
     reasons = tuple(reason for _, reason in verdicts)
     return Selection(quality.ids, accepted, reasons, np.full(len(accepted), UNDECIDED, np.int8))
+
+
+def accept_masks(selection: Selection, n_masks: int) -> Selection:
+    """Accept the components that start from given masks: their ids are the masks' numbers, from 0 to ``n_masks``."""
+    given = selection.ids < n_masks
+    reasons = [GIVEN if is_given else r for is_given, r in zip(given, selection.reasons, strict=True)]
+    return replace(selection, accepted=selection.accepted | given, reasons=tuple(reasons))
 
 
 def _out_of_bounds(quality: Quality, row: int, limits: Thresholds) -> str | None:

@@ -30,6 +30,7 @@ rule select:
     input:
         info=MOVIE_INFO,
         quality=QUALITY,
+        components=COMPONENTS,
         curation=curation_file,
     output:
         # A table of decisions that cannot be applied leaves the last selection in place.
@@ -46,5 +47,6 @@ rule select:
     params:
         settings=settings("select"),
     shell:
-        "caiman-pipeline select --movie-info {input.info:q} --quality {input.quality:q} --selection {output:q} "
+        "caiman-pipeline select --movie-info {input.info:q} --quality {input.quality:q} --components {input.components:q} "
+        "--selection {output:q} "
         "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log:q}"
