@@ -71,7 +71,7 @@ def _find_image(path: Path, images: list[Multiscale], dataset: str | None) -> Mu
     wanted = (dataset or "").strip("/")
     fitting = [i for i in images if not wanted or wanted in (i.dataset, i.dataset.rpartition("/")[0])]
     if len(fitting) > 1:
-        listed = ", ".join(i.dataset for i in fitting)
+        listed = ", ".join(sorted(i.dataset for i in fitting))
         raise PipelineError(f"{path}: name the image to read in the sheet's `dataset` column. Images there: {listed}.")
     return fitting[0] if fitting else None
 

@@ -9,8 +9,10 @@ from scipy.sparse import csc_matrix
 
 from caiman_pipeline.cnmf.denoise import make_denoiser
 from caiman_pipeline.cnmf.gaps import KeptRows, with_gaps, without_gaps
+from caiman_pipeline.config.traces import TraceSettings
 from caiman_pipeline.curation import merged_component, remove_duplicates, uncurated
 from caiman_pipeline.io.rows import row_blocks, stored_rows
+from caiman_pipeline.traces.activity import timing_from
 from caiman_pipeline.traces.ar_model import noise_level
 from caiman_pipeline.types import Background, Components
 
@@ -76,7 +78,9 @@ def test_calcium_decays_through_a_gap():
     raw = (calcium + RNG.normal(0, 0.5, 200)).astype(np.float32)[None]
     kept = np.ones(200, bool)
     kept[50:58] = False
-    found = make_denoiser(frame_rate_hz=10, decay_time_s=-0.1 / np.log(0.9), kept=kept, threads=1)(raw[:, kept])[0]
+    settings = TraceSettings(order=1, time_constants="given")
+    timing = timing_from(10, -0.1 / np.log(0.9))
+    found = make_denoiser(settings, timing, kept=kept, threads=1)(raw[:, kept])[0]
     assert found.shape == (192,)
     above = found - found.min()
     assert above[49] > 4

@@ -30,9 +30,13 @@ def made_of_its_components(outcome, **changes):
     components.background.temporal[:] = 20 + 8 * rng.standard_normal(components.background.temporal.shape)
     components.denoised[3:4, 40:44] = np.nan
     traces = extract_traces(
-        components, settings, timing_from(30.0, 0.4, frames_per_bin=components.frames_per_bin), threads=1,
+        components,
+        settings,
+        timing_from(30.0, 0.4, frames_per_bin=components.frames_per_bin),
+        pixel_height=1.0,
+        threads=1,
         progress=lambda done, total: None,
-    )  # fmt: skip
+    )
     stated = {**settings.model_dump(mode="json"), "recording": {"frame_rate_hz": 30.0, "decay_time_s": 0.4}}
     entry = {**outcome.stages["select"], "section": "traces", "settings": stated}
     return replace(outcome, traces=traces, stages={**outcome.stages, "traces": entry})
