@@ -16,6 +16,10 @@ MILLISECONDS = ("time_ms", "time_msec", "time_milliseconds", "t_ms", "ms", "msec
 INDEX = ("", "unnamed_0", "index", "idx", "frame", "frames", "frame_number", "sample", "samples", "n")
 # Steps that differ by less are even: no fluorescence ascends like that.
 EVEN, FEWEST_STEPS = 0.01, 4
+# No trace goes so many frames without ever falling: noise alone would make it fall.
+NEVER_FALLS = 20
+# What may stand between cells; a comma comes last, for it may be the decimal sign in tables of the others.
+SEPARATORS = "\t;,"
 
 
 @dataclass(frozen=True)
@@ -81,15 +85,21 @@ def ascends_evenly(values: FloatArray) -> bool:
 
 
 def _cells(path: Path) -> list[list[str]]:
-    separator = "\t" if path.suffix.lower() == ".tsv" else ","
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise PipelineError(f"{path}: cannot be read ({error}).") from error
-    cells = [[c.strip().strip('"') for c in line.split(separator)] for line in lines if line.strip()]
+    lines = [line for line in lines if line.strip()]
+    separator = next((sign for sign in SEPARATORS if all(sign in line for line in lines)), ",")
+    cells = [[c.strip().strip('"') for c in line.split(separator)] for line in lines]
     if not cells or len({len(row) for row in cells}) != 1:
         raise PipelineError(f"{path}: not a table: {len(cells)} lines, not all with the same number of cells.")
-    return cells
+    return cells if separator == "," else [[_decimal_point(c) for c in row] for row in cells]
+
+
+def _decimal_point(cell: str) -> str:
+    """Return a number that is written with a decimal comma with a point; other cells as they are."""
+    return cell.replace(",", ".") if re.fullmatch(r"[-+]?\d*,\d+([eE][-+]?\d+)?", cell) else cell
 
 
 def _is_number(text: str) -> bool:
@@ -107,9 +117,12 @@ def _counts_up(row: list[str]) -> bool:
 
 
 def _numbers(path: Path, cells: list[list[str]]) -> FloatArray:
-    wrong = next((c for row in cells for c in row if not _is_number(c)), None)
-    if wrong is not None or not cells:
-        raise PipelineError(f"{path}: {'no numbers below the header' if not cells else f'{wrong!r} is not a number'}.")
+    if not cells:
+        raise PipelineError(f"{path}: no numbers below the header.")
+    wrong = next(((i, j) for i, row in enumerate(cells) for j, c in enumerate(row) if not _is_number(c)), None)
+    if wrong is not None:
+        i, j = wrong
+        raise PipelineError(f"{path}: {cells[i][j]!r} is not a number (row {i + 1} of the numbers, column {j + 1}).")
     return np.array([[float(c or "nan") for c in row] for row in cells])
 
 
@@ -121,9 +134,20 @@ def _kind(path: Path, name: str, values: FloatArray, *, first: bool) -> str:
     even = ascends_evenly(values)
     if first and even and plain in INDEX and np.array_equal(values, values[0] + np.arange(len(values))):
         return "index"
-    if first and even:
+    if first and (even or never_falls(values)):
+        if plain and plain in INDEX and not even:
+            raise PipelineError(
+                f"{path}: its first column {name!r} counts frames, but not every one. Put in a row of empty cells for "
+                "each that is missing, and its number, or leave the column out if none is."
+            )
+        steps = f"in even steps of {values[1] - values[0]:g}" if even else "and never falls"
         raise PipelineError(
-            f"{path}: its first column {name!r} ascends in even steps of {values[1] - values[0]:g}: times or an index, "
-            "and no trace. Name it time_s, time_ms or frame in the header, or leave it out."
+            f"{path}: its first column {name!r} ascends {steps}: times or an index, and no trace. Name it time_s, "
+            "time_ms or frame in the header, or leave it out."
         )
     return "trace"
+
+
+def never_falls(values: FloatArray) -> bool:
+    """Tell whether values only rise, as times do that were rounded, or of which some are missing."""
+    return len(values) > NEVER_FALLS and bool((np.diff(values) >= 0).all()) and bool(values[-1] > values[0])

@@ -10,7 +10,7 @@ import numpy as np
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.atomic import whole_file
 from caiman_pipeline.io.results import save_result
-from caiman_pipeline.traces.csv_tables import ascends_evenly, rate_of, read_columns
+from caiman_pipeline.traces.csv_tables import ascends_evenly, never_falls, rate_of, read_columns
 from caiman_pipeline.traces.foopsi import Deconvolution
 from caiman_pipeline.types import FloatArray
 
@@ -83,8 +83,8 @@ def _read_npy(path: Path, transposed: bool) -> TraceTable:
         raise PipelineError(f"{path}: expected numbers of shape (traces, frames), found {array.dtype} {array.shape}.")
     table = np.atleast_2d(array)
     table = table.T if transposed else table
-    if table.shape[0] > 1 and ascends_evenly(table[0]):
-        raise PipelineError(f"{path}: its first trace ascends in even steps: times or an index. Leave it out.")
+    if table.shape[0] > 1 and (ascends_evenly(table[0]) or never_falls(table[0])):
+        raise PipelineError(f"{path}: its first trace ascends and never falls: times or an index. Leave it out.")
     return TraceTable(np.ascontiguousarray(table, np.float32), tuple(str(i) for i in range(len(table))))
 
 
@@ -151,13 +151,15 @@ def rate_and_decay(table: TraceTable, given_hz: float | None, decay_time_s: floa
     Raises
     ------
     PipelineError
-        If they contradict each other, or a transient would last less than a step of the file's times.
+        If neither is there, they contradict each other, or a transient would last less than a step of the times.
     """
     stated = table.frame_rate_hz
     if given_hz and stated and not any(abs(given_hz / stated / unit - 1) < RATE_TOLERANCE for unit in (1, 1000)):
         raise PipelineError(
             f"{path}: its times say {stated:.4g} Hz, `--frame-rate-hz` says {given_hz:g}. Give one of them."
         )
+    if not given_hz and not stated:
+        raise PipelineError(f"{path}: does not tell the frame rate. Give `--frame-rate-hz`, or a column time_s.")
     if given_hz or not stated:
         return given_hz
     if stated * decay_time_s < FEWEST_FRAMES:

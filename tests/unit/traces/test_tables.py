@@ -122,8 +122,39 @@ def test_a_first_column_that_ascends_evenly_is_asked_about(tmp_path, lively, hea
     with pytest.raises(PipelineError, match=r"ascends in even steps of 0\.05.*Name it time_s, time_ms or frame"):
         read(tmp_path / "a.csv")
     np.save(tmp_path / "a.npy", np.stack([np.arange(40) * 0.05, *lively]))
-    with pytest.raises(PipelineError, match="first trace ascends in even steps"):
+    with pytest.raises(PipelineError, match="first trace ascends and never falls"):
         read(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        ("", r"'' ascends and never falls.*leave it out"),
+        ("time (min),a,b\n", r"'time \(min\)' ascends and never falls"),
+        ("frame,a,b\n", r"'frame' counts frames, but not every one.*row of empty cells"),
+        ("time_s,a,b\n", "do not ascend in even steps"),
+    ],
+)
+def test_a_first_column_with_gaps_is_no_trace(tmp_path, lively, header, reason):
+    first = np.arange(lively.shape[1]) + 3 * (np.arange(lively.shape[1]) > 7)
+    rows = "\n".join(f"{i},{a:.4f},{b:.4f}" for i, (a, b) in zip(first, lively.T, strict=True))
+    (tmp_path / "a.csv").write_text(header + rows)
+    with pytest.raises(PipelineError, match=reason):
+        read(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "separator", "decimal"), [("csv", ";", "."), ("csv", ";", ","), ("csv", "\t", ","), ("tsv", ",", ".")]
+)
+def test_cells_may_be_set_apart_by_other_signs(tmp_path, suffix, separator, decimal):
+    rows = [["time_s", "first", "second"], ["0.0", "1.5", "5"], ["0.1", "2", ""], ["0.2", "-3e2", ".7"]]
+    text = "\n".join(separator.join(c.replace(".", decimal) for c in row) for row in rows)
+    path = tmp_path / f"a.{suffix}"
+    path.write_text(text)
+    table = read(path)
+    assert table.names == ("first", "second")
+    assert table.frame_rate_hz == pytest.approx(10.0)
+    np.testing.assert_allclose(table.traces, np.array([[1.5, 2, -300], [5, np.nan, 0.7]]))
 
 
 def test_more_traces_than_frames_are_asked_about(tmp_path, lively):
@@ -209,7 +240,7 @@ def test_nwb_series_that_share_a_name_are_told_apart_by_their_container(make_out
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
-    [("a.csv", "a,b\n1,2\n3\n", "not a table"), ("a.csv", "a,b\n1,x\n", "'x' is not a number"),
+    [("a.csv", "a,b\n1,2\n3\n", "not a table"), ("a.csv", "a,b\n1,x\n", r"'x' .*\(row 1 .*, column 2\)"),
      ("a.csv", "a,b\n", "no numbers"), ("a.csv", "1,2,3\n", "transposed"), ("a.csv", "", "not a table"),
      ("a.csv", "t,a\n0,1\n2,1\n2.1,1\n", "even steps"), ("a.npy", "no array", "npy"), ("a.nwb", "no file", "NWB"),
      ("a.xlsx", "", r"\.csv, \.tsv, \.npy or \.nwb")],
@@ -259,7 +290,7 @@ def test_verb_gives_the_same_from_csv_and_nwb_and_takes_settings(tmp_path, trace
 
 def test_verb_needs_a_rate_and_a_known_ending(tmp_path, traces):
     np.save(tmp_path / "a.npy", traces[0])
-    with pytest.raises(PipelineError, match="frame_rate_hz"):
+    with pytest.raises(PipelineError, match="Give `--frame-rate-hz`"):
         deconvolve(tmp_path / "a.npy", "--output", tmp_path / "out.h5", "--decay-time-s", 0.6)
     with pytest.raises(PipelineError, match=r"out\.txt"):
         deconvolve(tmp_path / "a.npy", "--output", tmp_path / "out.txt", "--decay-time-s", 0.6, "--frame-rate-hz", 30)
