@@ -78,7 +78,7 @@ def test_calcium_decays_through_a_gap():
     raw = (calcium + RNG.normal(0, 0.5, 200)).astype(np.float32)[None]
     kept = np.ones(200, bool)
     kept[50:58] = False
-    settings = TraceSettings(order=1, time_constants="given")
+    settings = TraceSettings(order=1, time_constants="given", linear_range=0, detrend_window_s=0)
     timing = timing_from(10, -0.1 / np.log(0.9))
     found = make_denoiser(settings, timing, kept=kept, threads=1)(raw[:, kept])[0]
     assert found.shape == (192,)
