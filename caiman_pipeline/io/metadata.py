@@ -13,7 +13,7 @@ import tifffile
 
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.ome import ome_head
-from caiman_pipeline.io.scanimage import is_fast_stack, n_slices, number, scanimage_header, switch
+from caiman_pipeline.io.scanimage import is_fast_stack, n_slices, number, scanimage_header, switch, volumes_unclear
 from caiman_pipeline.io.tiff_pages import read_pages
 
 RATE_TOLERANCE, SIZE_TOLERANCE = 0.05, 0.1
@@ -160,8 +160,9 @@ def _scanimage(header: Mapping[str, str], rows: int, columns: int) -> FileMetada
     elif rate is None:
         rate = _positive(header.get("scanFrameRate")) or _positive(header.get("state.acq.frameRate"))
     average = number(header, "hScan2D.logAverageFactor", "acqNumAveragedFrames") or 1.0
-    if switch(header, "state.acq.averaging"):
-        # How many frames make one that is written is not told by one entry in all versions.
+    if switch(header, "state.acq.averaging") or volumes_unclear(header):
+        # How many frames make one that is written is not told by one entry in all versions; nor is it known whether
+        # frames or volumes follow one another where the planes are not told.
         rate = None
     return FileMetadata(
         frame_rate_hz=_positive(rate / average) if rate else None,

@@ -97,15 +97,39 @@ def n_slices(header: Mapping[str, str]) -> int:
     if enabled is False and not fast:
         return 1
     names = ("hStackManager.actualNumSlices", "hStackManager.numSlices", "stackNumSlices", "state.acq.numberOfZSlices")
-    return _whole(header, *names) or 1
+    stated = _whole(header, *names)
+    return stated if stated > 1 else max(_listed_planes(header), 1)
+
+
+def _listed_planes(header: Mapping[str, str]) -> int:
+    """Return the planes of a volume whose depths a user listed, 0 where those are not what a volume was written of."""
+    listed = len(re.findall(r"[-+.\deE]+", header.get("hFastZ.userZs", header.get("hStackManager.arbitraryZs", ""))))
+    return listed if is_fast_stack(header) and _written(header) in (listed, listed + _discarded(header)) else 0
+
+
+def volumes_unclear(header: Header) -> bool:
+    """Tell whether volumes are said to hold several frames, but not of which planes."""
+    frames = _frames_per_slice(header)
+    alone = (0, 1, frames, frames + _discarded(header))
+    return n_slices(header) == 1 and is_fast_stack(header) and _written(header) not in alone
+
+
+def _written(header: Mapping[str, str]) -> int:
+    """Return the frames written in each volume, those of the way back included, 0 if it is not said."""
+    return _whole(header, "hStackManager.numFramesPerVolumeWithFlyback", "hFastZ.numFramesPerVolume")
+
+
+def _discarded(header: Mapping[str, str]) -> int:
+    """Return how many frames are taken on the way back."""
+    return _whole(header, "hFastZ.numDiscardFlybackFrames", "fastZNumDiscardFrames")
 
 
 def _volume(header: Header, slices: int) -> tuple[int, int, str]:
     """Return the frames of each plane in a volume, how many are written on the way back, and what is unclear."""
-    back = _whole(header, "hFastZ.numDiscardFlybackFrames", "fastZNumDiscardFrames")
+    back = _discarded(header)
     discards = switch(header, "hFastZ.discardFlybackFrames", "fastZDiscardFlybackFrames")
     shown = _whole(header, "hStackManager.numFramesPerVolume")
-    written = _whole(header, "hStackManager.numFramesPerVolumeWithFlyback", "hFastZ.numFramesPerVolume")
+    written = _written(header)
     if shown >= slices and written >= shown and shown % slices == 0:
         return shown // slices, written - shown, ""
     if written < slices:
@@ -114,12 +138,16 @@ def _volume(header: Header, slices: int) -> tuple[int, int, str]:
     for frames in (1, int(repeats) if math.isfinite(repeats) else 1):
         if written - slices * frames in (back, 0):
             return frames, written - slices * frames, ""
-    unclear = (
+    return 1, 0, _contradiction(slices, back, written)
+
+
+def _contradiction(slices: int, back: int, written: int) -> str:
+    return (
         f"ScanImage's header states {slices} slices and {back} flyback frames, but {written} frames per volume. State "
         f"how many images a volume has in the sheet's `axes` column, like TZ{written}YX (with two channels "
-        f"TZ{written}C2YX), and which are planes in the `planes` column, like 1-{slices}."
+        f"TZ{written}C2YX; TC1YX if there are no volumes), and which are planes in the `planes` column, like "
+        f"1-{max(slices, written - back)}."
     )
-    return 1, 0, unclear
 
 
 def _frames_per_slice(header: Header) -> float:
@@ -139,6 +167,8 @@ def scanimage_says(table: PageTable, header: Header) -> Says:
     back, unclear = 0, ""
     if slices > 1 and is_fast_stack(header):
         frames, back, unclear = _volume(header, slices)
+    elif volumes_unclear(header):
+        unclear = _contradiction(slices, _discarded(header), _written(header))
     elif slices > 1 and not math.isfinite(frames):
         unclear = (
             f"ScanImage's header states {slices} slices and no number of frames in each. State how many images a slice "

@@ -7,6 +7,9 @@ import struct
 import numpy as np
 import tifffile
 
+from caiman_pipeline.io.readers import open_movie_files
+from caiman_pipeline.types import Reading
+
 HEADER = """SI.LINE_FORMAT_VERSION = 1
 SI.VERSION_MAJOR = '2018b'
 SI.hChannels.channelSave = {channels}
@@ -87,3 +90,33 @@ def ome_xml(blocks, *, own="", order="XYCZT", size=(1, 1, 1), height=5, width=7,
         f'<?xml version="1.0" encoding="UTF-8"?><OME xmlns="{schema}"{own}><Image ID="Image:0"><Pixels ID="Pixels:0" '
         f'DimensionOrder="{order}" Type="int16" {stated}>{called}{blocks}</Pixels></Image></OME>'
     )
+
+
+def opened(*paths, **reading):
+    """Return the frames of files read as one movie, in one piece and in many, and what is told of them."""
+    movie = open_movie_files(list(paths), Reading(**reading))
+    frames = movie.read(0, movie.n_frames)
+    assert frames.shape == (movie.n_frames, *movie.dims)
+    assert sum(reader.n_frames for reader in movie.readers) == movie.n_frames
+    for start in range(0, movie.n_frames, 3):
+        piece = movie.read(start, min(start + 3, movie.n_frames))
+        np.testing.assert_array_equal(piece, frames[start : start + 3])
+    return frames, movie.notes
+
+
+def write_set(folder, pages, places, *, size, full=True, names=()):
+    """Write one file an image, each with the whole XML, or with where it is."""
+    ids = [f"00000000-0000-0000-0000-{i:012d}" for i in range(len(pages))]
+    paths = [folder / f"m_t{t:03d}_z{z}_c{c}.ome.tif" for t, z, c in places]
+    blocks = "".join(
+        f'<TiffData FirstT="{t}" FirstZ="{z}" FirstC="{c}" IFD="0" PlaneCount="1">'
+        f'<UUID FileName="{path.name}">urn:uuid:{own}</UUID></TiffData>'
+        for (t, z, c), path, own in zip(places, paths, ids, strict=True)
+    )
+    for i, (path, page, own) in enumerate(zip(paths, pages, ids, strict=True)):
+        xml = ome_xml(blocks, own=own, size=size, names=names)
+        if not full and i:
+            binary_only = f'<BinaryOnly MetadataFile="{paths[0].name}" UUID="urn:uuid:{ids[0]}"/>'
+            xml = f'<?xml version="1.0"?><OME UUID="urn:uuid:{own}">{binary_only}</OME>'
+        tifffile.imwrite(path, page, description=xml, metadata=None)
+    return paths

@@ -5,23 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tifffile
-from tiff_makers import header, images, ome_xml, write_described, write_equidistant, write_scanimage
+from tiff_makers import (
+    header,
+    images,
+    ome_xml,
+    opened,
+    write_described,
+    write_equidistant,
+    write_scanimage,
+    write_set,
+)
 
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.metadata import read_metadata
 from caiman_pipeline.io.readers import open_file, open_movie_files
 from caiman_pipeline.types import Reading
-
-
-def opened(*paths, **reading):
-    movie = open_movie_files(list(paths), Reading(**reading))
-    frames = movie.read(0, movie.n_frames)
-    assert frames.shape == (movie.n_frames, *movie.dims)
-    assert sum(reader.n_frames for reader in movie.readers) == movie.n_frames
-    for start in range(0, movie.n_frames, 3):
-        piece = movie.read(start, min(start + 3, movie.n_frames))
-        np.testing.assert_array_equal(piece, frames[start : start + 3])
-    return frames, movie.notes
 
 
 def split(tmp_path, pages, text, *cuts, **options):
@@ -378,24 +376,6 @@ def test_ome_images_may_be_listed_one_by_one(tmp_path):
     write_described(tmp_path / "m.ome.tif", pages, ome_xml(blocks, size=(6, 1, 2)))
     expected = pages[[places.index((t, 1)) for t in range(6)]]
     np.testing.assert_array_equal(opened(tmp_path / "m.ome.tif", channel="2")[0], expected)
-
-
-def write_set(folder, pages, places, *, size, full=True, names=()):
-    """Write one file an image, each with the whole XML, or with where it is."""
-    ids = [f"00000000-0000-0000-0000-{i:012d}" for i in range(len(pages))]
-    paths = [folder / f"m_t{t:03d}_z{z}_c{c}.ome.tif" for t, z, c in places]
-    blocks = "".join(
-        f'<TiffData FirstT="{t}" FirstZ="{z}" FirstC="{c}" IFD="0" PlaneCount="1">'
-        f'<UUID FileName="{path.name}">urn:uuid:{own}</UUID></TiffData>'
-        for (t, z, c), path, own in zip(places, paths, ids, strict=True)
-    )
-    for i, (path, page, own) in enumerate(zip(paths, pages, ids, strict=True)):
-        xml = ome_xml(blocks, own=own, size=size, names=names)
-        if not full and i:
-            binary_only = f'<BinaryOnly MetadataFile="{paths[0].name}" UUID="urn:uuid:{ids[0]}"/>'
-            xml = f'<?xml version="1.0"?><OME UUID="urn:uuid:{own}">{binary_only}</OME>'
-        tifffile.imwrite(path, page, description=xml, metadata=None)
-    return paths
 
 
 @pytest.mark.parametrize("full", [True, False])

@@ -1,0 +1,39 @@
+"""TIFF movies whose writers say too little of their images, or of which images are missing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tiff_makers import header, images, opened, write_scanimage
+
+from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.io.metadata import read_metadata
+from caiman_pipeline.io.readers import open_file
+
+DEPTHS = "SI.hFastZ.userZs = [0 25 -50.5]\n"
+
+
+@pytest.mark.parametrize("back", [0, 1])
+def test_planes_whose_depths_a_user_listed_are_told_apart(tmp_path, back):
+    pages = images(5 * (3 + back))
+    text = header(fast="true", slices=1, per_volume=3 + back, back=back, volumes=5, frames=1)
+    write_scanimage(tmp_path / "m.tif", pages, DEPTHS + text)
+    np.testing.assert_array_equal(opened(tmp_path / "m.tif")[0], pages.reshape(5, -1, 5, 7)[:, :3])
+    assert read_metadata(tmp_path / "m.tif").frame_rate_hz == 6
+
+
+def test_volumes_of_planes_that_are_not_told_are_asked_about(tmp_path):
+    path, pages = tmp_path / "m.tif", images(20)
+    write_scanimage(path, pages, header(fast="true", slices=1, per_volume=4, back=1, volumes=5, frames=1))
+    with pytest.raises(PipelineError, match=r"4 frames per volume.*TZ4YX.*TC1YX.*`planes`.*1-3"):
+        open_file(path)
+    assert read_metadata(path).frame_rate_hz is None
+    np.testing.assert_array_equal(opened(path, axes="TZ4YX", planes="1-3")[0], pages.reshape(5, 4, 5, 7)[:, :3])
+    np.testing.assert_array_equal(opened(path, axes="TC1YX")[0], pages)
+
+
+def test_one_plane_that_a_drive_holds_is_a_plain_movie(tmp_path):
+    for stated in ({"per_volume": 1}, {"per_volume": 20, "frames": 20}, {"per_volume": 21, "frames": 20, "back": 1}):
+        write_scanimage(tmp_path / "m.tif", images(20), header(fast="true", slices=1, **stated))
+        np.testing.assert_array_equal(opened(tmp_path / "m.tif")[0], images(20))
+        assert read_metadata(tmp_path / "m.tif").frame_rate_hz == 30
