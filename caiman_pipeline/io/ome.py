@@ -183,7 +183,7 @@ def ome_says(table: PageTable, head: str, n_pages: int, sets: OmeSets) -> Says:
         if "BinaryOnly" not in head:
             _, (times, planes, _), channels = described(head)
             if planes * len(channels) == 1:
-                return _plain_movie(table, times, n_pages, channels)
+                return _plain_movie(table, head, times, n_pages, channels)
         known, key = sets.find(table, head)
     except ValueError as error:
         raise PipelineError(f"{table.path}: its OME-XML holds no numbers where they belong ({error}).") from error
@@ -192,15 +192,29 @@ def ome_says(table: PageTable, head: str, n_pages: int, sets: OmeSets) -> Says:
     return _placed(table, known, key, n_pages)
 
 
-def _plain_movie(table: PageTable, times: int, n_pages: int, channels: tuple[Channel, ...]) -> Says:
+def _plain_movie(table: PageTable, head: str, times: int, n_pages: int, channels: tuple[Channel, ...]) -> Says:
     """Return what is said of one plane and channel; the list of places, which grows with the set, is not read."""
     if n_pages == 1:
-        return Says((), channels=channels, source="OME-XML")
+        start = len(head.encode())
+        return _one_of_many(_first_file(table.text(DESCRIPTION, start, start + PIECE)), times, channels)
     text = table.text(DESCRIPTION)
     movies = len(re.findall(r"<(?:\w+:)?Pixels\b", text))
     notes = _several(table, movies)
     announced = 0 if "FileName=" in text else times * movies
     return Says((("T", 0),), channels=channels, announced=announced, source="OME-XML", notes=notes)
+
+
+def _one_of_many(first_file: str, times: int, channels: tuple[Channel, ...]) -> Says:
+    """Return what is said of a file of one image, of a set whose first file has an identifier."""
+    known = bool(first_file) and times > 1
+    start = f"set of {first_file}" if known else ""
+    return Says((), channels=channels, announced=times * known, of_all=known, source="OME-XML", start=start)
+
+
+def _first_file(text: str) -> str:
+    """Return the identifier of the first file that a list of places names, "" if it names none."""
+    found = re.search(r"<(?:\w+:)?UUID\b[^>]*>([^<]*)<", text)
+    return found[1].strip().removeprefix("urn:uuid:") if found else ""
 
 
 def _several(table: PageTable, movies: int) -> tuple[str, ...]:
@@ -209,6 +223,8 @@ def _several(table: PageTable, movies: int) -> tuple[str, ...]:
 
 
 def _placed(table: PageTable, known: OmeSet, key: str, n_pages: int) -> Says:
+    if prod(known.sizes[1:]) == 1 and n_pages == 1:
+        return _one_of_many(next(iter(known.blocks), ""), known.sizes[0] * known.n_movies, known.channels)
     if prod(known.sizes[1:]) == 1:
         return Says((("T", 0),) if n_pages > 1 else (), channels=known.channels, source="OME-XML")
     blocks = known.blocks or {"": [(0, 0, (0, 0, 0))]}

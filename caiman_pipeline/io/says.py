@@ -19,6 +19,7 @@ class Says:
     channels : the channels as the software calls them; none: not named
     back : images of each channel that follow a volume's planes, taken on the way back to the first
     announced : images that the file is said to hold, 0 if it does not say
+    of_all : what is announced are the images of all files of one ``start``
     source : who says so
     start : the same for files of one acquisition
     places : for each image its time, plane and channel, where they are listed; int64 (n, 3)
@@ -30,6 +31,7 @@ class Says:
     channels: tuple[Channel, ...] = ()
     back: int = 0
     announced: int = 0
+    of_all: bool = False
     source: str = "the file"
     start: str = ""
     places: FloatArray | None = None

@@ -185,7 +185,7 @@ def scanimage_says(table: PageTable, header: Header) -> Says:
     announced = (slices * frames + back) * max(volumes, 1.0) * len(channels)
     return Says(
         tuple(axes), channels=channels, back=back, announced=int(announced) if math.isfinite(announced) else 0,
-        source="ScanImage's header", start=_start(table), unclear=unclear,
+        of_all=True, source="ScanImage's header", start=_start(table), unclear=unclear,
     )  # fmt: skip
 
 

@@ -194,10 +194,12 @@ def _by_file(movie: TiffMovie, notes: tuple[str, ...]) -> list[TiffReader]:
 def _count_notes(runs: list[_Run]) -> list[str]:
     """Return where another number of images is announced than there is; the images that are there count."""
     notes = []
-    for _, grouped in groupby(runs, lambda r: r.says.start if "ScanImage" in r.says.source else r.first):
+    for _, grouped in groupby(runs, lambda r: r.says.start if r.says.of_all else r.first):
         members = list(grouped)
         held, says = sum(r.count for r in members), members[0].says
-        if says.announced not in (0, held):
+        # A file of an OME set may list itself first, and then tells no set; positions may make more than one movie.
+        silent = "OME" in says.source and says.of_all and (len(members) == 1 or held > says.announced)
+        if says.announced not in (0, held) and not silent:
             named = members[0].path.name
             notes.append(f"{named}: {says.announced} images are announced by {says.source}, {held} are there")
     more = f" (and {len(notes) - 1} more files are like that)" if len(notes) > 1 else ""

@@ -288,5 +288,8 @@ def frames_of_places(path: str, turn: Turn, places: FloatArray, reading: Reading
         raise PipelineError(
             f"{path}: the image of time {times[t]}, plane {plane} is not in the files listed. Are all files there?"
         )
-    note = f"the last {len(times) - last} volume(s) are unfinished and left out" if last < len(times) else ""
-    return numbers[:last], note
+    notes = [f"the last {len(times) - last} volume(s) are unfinished and left out"] if last < len(times) else []
+    if gaps := int(times[last - 1] - times[0]) + 1 - last:
+        after = int(times[np.argmax(np.diff(times[:last]) > 1)])
+        notes.append(f"images of {gaps} times are not in the files listed, the first after time {after}")
+    return numbers[:last], "; ".join(notes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tiff_makers import header, images, opened, write_scanimage
+from tiff_makers import header, images, opened, write_scanimage, write_set
 
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.metadata import read_metadata
@@ -37,3 +37,24 @@ def test_one_plane_that_a_drive_holds_is_a_plain_movie(tmp_path):
         write_scanimage(tmp_path / "m.tif", images(20), header(fast="true", slices=1, **stated))
         np.testing.assert_array_equal(opened(tmp_path / "m.tif")[0], images(20))
         assert read_metadata(tmp_path / "m.tif").frame_rate_hz == 30
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_an_ome_set_of_which_a_frame_is_missing_is_told(tmp_path, full):
+    paths = write_set(tmp_path, images(6), [(t, 0, 0) for t in range(6)], size=(6, 1, 1), full=full)
+    frames, notes = opened(*paths)
+    np.testing.assert_array_equal(frames, images(6))
+    assert notes == ()
+    frames, notes = opened(*paths[:3], *paths[4:])
+    np.testing.assert_array_equal(frames, images(6)[[0, 1, 2, 4, 5]])
+    assert notes == (f"{paths[0].name}: 6 images are announced by OME-XML, 5 are there, and those are read",)
+
+
+def test_times_of_which_no_image_is_there_are_told(tmp_path):
+    places = [(t, 0, c) for t in range(6) for c in range(2)]
+    pages = images(12)
+    paths = write_set(tmp_path, pages, places, size=(6, 1, 2), names=("Ch1", "Ch2"))
+    assert opened(*paths, channel="Ch2")[1] == ()
+    frames, notes = opened(*(p for p, (t, _, _) in zip(paths, places, strict=True) if t not in (2, 3)), channel="Ch2")
+    np.testing.assert_array_equal(frames, pages[1::2][[0, 1, 4, 5]])
+    assert "images of 2 times are not in the files listed, the first after time 1" in notes[0]
