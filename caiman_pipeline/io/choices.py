@@ -8,6 +8,9 @@ from itertools import pairwise
 
 from caiman_pipeline.errors import PipelineError
 
+# Names in a message.
+MOST_LISTED = 12
+
 
 @dataclass(frozen=True)
 class Channel:
@@ -20,8 +23,10 @@ class Channel:
         return f"{self.number} ({self.name})" if self.name else str(self.number)
 
 
-def choose_channel(path: str, channels: Sequence[Channel], wanted: str | None) -> int:
+def choose_channel(path: str, channels: Sequence[Channel], wanted: str | None, *, timeless: bool = False) -> int:
     """Return the position of the wanted channel: by its name, else by its number, or the only one.
+
+    ``timeless``: there is no axis but that of channels, which may be meant as time.
 
     Raises
     ------
@@ -30,11 +35,12 @@ def choose_channel(path: str, channels: Sequence[Channel], wanted: str | None) -
     """
     if wanted is None and len(channels) == 1:
         return 0
-    listed = ", ".join(map(str, channels))
+    listed = ", ".join(map(str, channels[:MOST_LISTED])) + (", ..." if len(channels) > MOST_LISTED else "")
     if wanted is None:
+        frames = " If these are frames and no channels, write TC1YX into its `axes` column instead." if timeless else ""
         raise PipelineError(
             f"{path}: holds {len(channels)} channels: {listed}. Choose one by its number or name in the sheet's "
-            "`channel` column (or `recording.channel` in the config)."
+            f"`channel` column (or `recording.channel` in the config).{frames}"
         )
     named = [i for i, c in enumerate(channels) if c.name.casefold() == wanted.strip().casefold()]
     found = named or [i for i, c in enumerate(channels) if str(c.number) == wanted.strip()]

@@ -107,7 +107,7 @@ def _listed_planes(header: Mapping[str, str]) -> int:
     return listed if is_fast_stack(header) and _written(header) in (listed, listed + _discarded(header)) else 0
 
 
-def volumes_unclear(header: Header) -> bool:
+def volumes_unclear(header: Mapping[str, str]) -> bool:
     """Tell whether volumes are said to hold several frames, but not of which planes."""
     frames = _frames_per_slice(header)
     alone = (0, 1, frames, frames + _discarded(header))
@@ -150,7 +150,7 @@ def _contradiction(slices: int, back: int, written: int) -> str:
     )
 
 
-def _frames_per_slice(header: Header) -> float:
+def _frames_per_slice(header: Mapping[str, str]) -> float:
     """Return the frames written for each plane, infinite where a user stops the acquisition."""
     frames = number(header, "hStackManager.framesPerSlice", "acqNumFrames", "state.acq.numberOfFrames")
     average = number(header, "hScan2D.logAverageFactor", "acqNumAveragedFrames") or 1.0

@@ -219,7 +219,8 @@ def _closed(path: str, axes: list[tuple[str, int]], count: int, says: Says) -> A
 
 
 def _wanted(path: str, turn: Turn, reading: Reading) -> tuple[int, list[int]]:
-    channel = choose_channel(path, turn.channels, reading.channel)
+    timeless = [letter for letter, _ in turn.axes] == ["C"]
+    channel = choose_channel(path, turn.channels, reading.channel, timeless=timeless)
     planes = choose_planes(path, turn.length("Z"), reading.planes)
     return channel, list(range(turn.length("Z")))[planes]
 

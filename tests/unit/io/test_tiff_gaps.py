@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tifffile
 from tiff_makers import header, images, opened, write_scanimage, write_set
 
 from caiman_pipeline.errors import PipelineError
@@ -58,3 +59,14 @@ def test_times_of_which_no_image_is_there_are_told(tmp_path):
     frames, notes = opened(*(p for p, (t, _, _) in zip(paths, places, strict=True) if t not in (2, 3)), channel="Ch2")
     np.testing.assert_array_equal(frames, pages[1::2][[0, 1, 4, 5]])
     assert "images of 2 times are not in the files listed, the first after time 1" in notes[0]
+
+
+def test_frames_that_a_writer_called_channels_are_read_as_the_message_says(tmp_path):
+    path = tmp_path / "m.tif"
+    tifffile.imwrite(path, images(40), imagej=True)  # axes that are not named are channels there
+    with pytest.raises(
+        PipelineError, match=r"40 channels: 1, 2, .*12, \.\.\.\..*`channel` column.*TC1YX.*`axes` column"
+    ) as found:
+        open_file(path)
+    assert "13" not in str(found.value)
+    np.testing.assert_array_equal(opened(path, axes="TC1YX")[0], images(40))
