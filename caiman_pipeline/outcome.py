@@ -107,7 +107,7 @@ def load_outcome(files: OutcomeFiles) -> Outcome:
         components=components_from_result(results["components"]),
         traces=traces_from_result(results["traces"]),
         quality=quality_from_result(results["quality"]),
-        selection=Selection(**{**selection.arrays, "accepted": np.asarray(selection["accepted"], bool)}),
+        selection=Selection(**{**selection.exactly(Selection), "accepted": np.asarray(selection["accepted"], bool)}),
         motion={name: value for name, value in motion.arrays.items() if name not in shift_arrays},
         stages=reduce(joined_stages, (result.stages for result in results.values()), {}),
     )

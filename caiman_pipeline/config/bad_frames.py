@@ -17,6 +17,15 @@ def is_well_formed(item: str) -> bool:
     return found is not None and int(found["last"] or found["first"]) >= int(found["first"])
 
 
+def items_of(text: str) -> list[str]:
+    """Return the items of a text like ``17, 100-120``, as the cell of a sheet holds them.
+
+    Names of files may hold commas: what is not a list of items is one item.
+    """
+    items = [item.strip() for item in text.split(",")]
+    return items if all(map(is_well_formed, items)) else [text]
+
+
 def frames_listed(items: Sequence[str], files: Sequence[tuple[str, int]]) -> tuple[int, ...]:
     """Return the frames that are named, in order, counted from 0 over all files of the recording.
 

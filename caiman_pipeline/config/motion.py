@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import field_validator
 
-from caiman_pipeline.config.bad_frames import is_well_formed
+from caiman_pipeline.config.bad_frames import is_well_formed, items_of
 from caiman_pipeline.config.base import Length, Section, key
 
 
@@ -111,7 +111,7 @@ class MotionSettings(Section):
     @field_validator("bad_frames", mode="before")
     @classmethod
     def _as_text(cls, value: object) -> object:
-        listed = [value] if isinstance(value, int | str) else value
+        listed = items_of(value) if isinstance(value, str) else [value] if isinstance(value, int) else value
         return tuple(str(v) for v in listed) if isinstance(listed, list | tuple) else value
 
     @field_validator("bad_frames")

@@ -92,7 +92,11 @@ class TraceSettings(Section):
         "mean", "", "How power is averaged over these frequencies (logmexp: exponential of the mean logarithm)."
     )
     event_height: float = key(
-        3.0, "noise SD", "Rise of the denoised trace from a minimum to the next maximum that counts as an event.", gt=0
+        3.0,
+        "noise SD",
+        "A maximum of the denoised trace counts as an event where it is this far above its lowest value since the event "
+        "before.",
+        gt=0,
     )
     dff_kind: Literal["dff", "detrended", "dff_over_noise"] = key(
         "dff", "", "DF/F, F - F0 where there is no meaningful F0 (one-photon), or (F - F0) / noise."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -143,9 +143,7 @@ def traces_from_result(result: Result) -> Traces:
     PipelineError
         If it was written by a version whose traces held something else.
     """
-    if set(result.arrays) != {f.name for f in fields(Traces)}:
-        raise PipelineError("traces.h5 was written by another version. Delete it and run the workflow again.")
-    return Traces(**result.arrays)
+    return Traces(**result.exactly(Traces))
 
 
 def quality_to_arrays(quality: Quality) -> dict[str, Any]:
@@ -154,5 +152,11 @@ def quality_to_arrays(quality: Quality) -> dict[str, Any]:
 
 
 def quality_from_result(result: Result) -> Quality:
-    """Rebuild quality measures from a loaded result."""
-    return Quality(**result.arrays)
+    """Rebuild quality measures from a loaded result.
+
+    Raises
+    ------
+    PipelineError
+        If it was written by a version that measured something else.
+    """
+    return Quality(**result.exactly(Quality))

@@ -6,9 +6,9 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import h5py
 import numpy as np
@@ -21,6 +21,37 @@ from caiman_pipeline.io.rows import StackedRows, StoredRows, row_blocks, stored_
 from caiman_pipeline.provenance import describe, note_result
 
 SCHEMA = 1
+
+
+class Arrays(dict[str, Any]):
+    """Arrays of a result file by name; one that is not there was not known to the version that wrote the file."""
+
+    def __init__(self, arrays: Mapping[str, Any], *, path: Path | str, version: str) -> None:
+        super().__init__(arrays)
+        self._path, self._version = path, version
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise self._other_version(f"lacks `{name}`")
+
+    def exactly(self, names: Collection[str]) -> Arrays:
+        """Return the arrays if they have these names and no others.
+
+        Raises
+        ------
+        PipelineError
+            If not: the file was written by a version whose results held something else.
+        """
+        for name in sorted(set(names) - set(self)):
+            self[name]
+        if unknown := sorted(set(self) - set(names)):
+            raise self._other_version(f"holds `{unknown[0]}`, which this version does not know")
+        return self
+
+    def _other_version(self, what: str) -> PipelineError:
+        return PipelineError(
+            f"{self._path}: {what}: it was written by another version of caiman_pipeline ({self._version}). "
+            "Delete it and run the workflow again."
+        )
 
 
 @dataclass(frozen=True)
@@ -38,6 +69,12 @@ class Result:
 
     def __getitem__(self, name: str) -> Any:
         return self.arrays[name]
+
+    def exactly(self, record: Any) -> dict[str, Any]:
+        """Return the arrays, which must be the fields of a record: no more and no fewer."""
+        known = isinstance(self.arrays, Arrays)
+        arrays = self.arrays if known else Arrays(self.arrays, path=self.kind, version="unknown")
+        return arrays.exactly([field.name for field in fields(record)])
 
     def __contains__(self, name: str) -> bool:
         return name in self.arrays
@@ -161,13 +198,15 @@ def load_result(path: Path | str, kind: str, *, skip: Collection[str] = (), stor
                     f"{path}: expected a {kind!r} result of schema {SCHEMA}, found {found[0]!r} of schema {found[1]}. "
                     "Delete it and run the workflow again."
                 )
-            arrays = {
+            found_arrays = {
                 name: stored_rows(path, item) if name in stored else _read(item)
                 for name, item in file.items() if name not in skip
             }  # fmt: skip
             provenance = json.loads(file.attrs.get("provenance", "{}"))
+            written_by = f"{file.attrs.get('version', 'unknown')} {provenance.get('commit', '')}".strip()
             note_result(Path(path), file.attrs.get("digest", ""), provenance)
             settings, source = json.loads(file.attrs["settings"]), json.loads(file.attrs["source"])
+            arrays = Arrays(found_arrays, path=path, version=written_by)
             return Result(kind, arrays, settings, source, provenance.get("stages", {}))
     except OSError as error:
         raise PipelineError(f"{path}: not a readable result file ({error}). Delete it and run again.") from error

@@ -79,7 +79,8 @@ def read_run(path: Path) -> Run:
         raise PipelineError(f"{path}: not a readable NWB file ({error}).") from error
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise PipelineError(
-            f"{path}: `{RECORD}` does not say how its results were made. Only files that this pipeline wrote do."
+            f"{path}: `{RECORD}` does not say how its results were made, as files of this version do. If an older one "
+            "wrote it, run the workflow again."
         ) from error
 
 

@@ -38,8 +38,8 @@ COLUMN_TEXT = {
     "noise": "standard deviation per frame of the noise of the series Demixed (and of F, to which its level adds none)",
     "neighbours_light": "light of other ROIs at rest under the footprint, which the series Background is without",
     "own_decay_s": "1/e decay of the trace's autocovariance, seconds; NaN for traces without events",
-    "events_per_min": "how often per minute the series Denoised rises, from a minimum to the next maximum, by at least "
-    "so many of the column noise as the setting traces.event_height says",
+    "events_per_min": "how often per minute the series Denoised has a maximum that is above its lowest value since the "
+    "event before by at least so many of the column noise as the setting traces.event_height says",
     "flags": "what is the matter with the trace, if anything",
 }
 

@@ -268,7 +268,7 @@ def _solve(
 
 @njit(cache=True, nogil=True)
 def _rises(calcium: FloatArray, smallest: float, heights: FloatArray) -> int:
-    """Write the rises from a minimum to the next maximum that are at least ``smallest``; return their number."""
+    """Write the heights of maxima over the lowest value since the one before, if at least ``smallest``; count them."""
     n, low, high = 0, np.inf, -np.inf
     for t in range(len(calcium)):
         value = float(calcium[t])
@@ -297,7 +297,8 @@ def events_of(
     ----------
     denoised : float32 (K, T), calcium; missing frames do not count
     noise : (K,), standard deviation per frame
-    height : an event is a rise of the calcium from a minimum to the next maximum by at least this many of the noise
+    height : an event is a maximum of the calcium by at least this many of the noise above the lowest value since the
+        event before
 
     Notes
     -----

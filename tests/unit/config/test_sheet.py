@@ -235,3 +235,19 @@ def test_a_number_in_the_config_names_a_channel_or_plane():
 @pytest.mark.parametrize(("column", "text"), [("planes", "0-2"), ("planes", "first"), ("axes", "T4"), ("axes", "4YX")])
 def test_planes_and_axes_that_say_nothing_are_refused(tmp_path, column, text):
     assert f"`recording.{column}`" in _failure(tmp_path, f"{HEADER}\t{column}", f"a\ta.tif\t{FACTS}\t{text}")
+
+
+def test_bad_frames_are_written_in_a_cell_as_they_are_explained(tmp_path):
+    """``17, 100-120`` with and without names of files, as a list too; a name may hold a comma of its own."""
+    cells = {
+        "17, 100-120": ("17", "100-120"),
+        "17,b.tif:5, 30": ("17", "b.tif:5", "30"),
+        "[17, 100-120]": ("17", "100-120"),
+        "42": ("42",),
+        "left, right.tif:3-4": ("left, right.tif:3-4",),
+    }
+    rows = [f"m{k}\ta.tif\t{FACTS}\t{cell}" for k, cell in enumerate(cells)]
+    recordings = load_sheet(_sheet(tmp_path, f"{HEADER}\tmotion.bad_frames", *rows), Config())
+    assert [r.config.motion.bad_frames for r in recordings.values()] == list(cells.values())
+    message = _failure(tmp_path, f"{HEADER}\tmotion.bad_frames", f"m\ta.tif\t{FACTS}\t17, 30-20")
+    assert "expected frames like 17, 100-120 or b.tif:17, got '17, 30-20'" in message

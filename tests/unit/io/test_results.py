@@ -153,3 +153,28 @@ def test_damaged_result_is_named(tmp_path):
     for name in ("cut.h5", "text.h5", "none.h5"):
         with pytest.raises(PipelineError, match=rf"{name}: not a readable result"):
             load_result(tmp_path / name, "k")
+
+
+def test_a_result_of_a_version_that_wrote_other_arrays_is_named_with_that_version(tmp_path):
+    """What a stage asks for and does not find, and what it finds and does not know, is foreseen."""
+    path = tmp_path / "t.h5"
+    loaded = round_trip(path, {"rigid": np.zeros((5, 2))}, kind="motion")
+    for ask in (lambda r: r["gain"], lambda r: r.arrays["gain"]):
+        with pytest.raises(PipelineError, match=r"t\.h5: lacks `gain`: it was written by another version") as raised:
+            ask(loaded)
+        assert f"({__version__}" in str(raised.value)
+    assert "gain" not in loaded
+    assert loaded.arrays.get("gain") is None
+
+
+@pytest.mark.parametrize("kind", ["quality", "traces"])
+def test_measures_and_traces_of_another_version_are_not_taken(make_outcome, tmp_path, kind):
+    """Of a table with a column fewer, and one more, the file is named."""
+    to_arrays = {"quality": quality_to_arrays, "traces": traces_to_arrays}[kind]
+    rebuilt = {"quality": quality_from_result, "traces": traces_from_result}[kind]
+    arrays = to_arrays(getattr(make_outcome((19, 31), 4, 60), kind))
+    fewer = {name: values for name, values in arrays.items() if name not in ("snr", "f0")}
+    with pytest.raises(PipelineError, match=r"fewer\.h5: lacks `(snr|f0)`: it was written by another version"):
+        rebuilt(round_trip(tmp_path / "fewer.h5", fewer))
+    with pytest.raises(PipelineError, match=r"more\.h5: holds `novelty`, which this version does not know"):
+        rebuilt(round_trip(tmp_path / "more.h5", {**arrays, "novelty": arrays["ids"]}))

@@ -234,6 +234,14 @@ def test_events_are_rises_of_at_least_so_many_times_the_noise():
     assert np.isnan(unknown).all()
 
 
+def test_an_event_is_a_maximum_that_high_above_the_lowest_value_since_the_event_before():
+    """Small dips on the way up do not part a rise in two, and the way down starts anew."""
+    calcium = np.array([[0, 2, 1.5, 3.5, 3, 5, 1, 3.5, 0, 4, 4, 2, 4.9]], np.float32)
+    rates, heights = events_of(calcium, np.ones(1, np.float32), height=3.0, frame_rate_hz=13.0)
+    assert rates[0] == 2.0  # 0 to 3.5 across a dip, 0 to 4; 3 to 5, 1 to 3.5 and 2 to 4.9 are too small
+    assert heights[0] == pytest.approx(3.75)
+
+
 ORDERS = pytest.mark.parametrize("order", [0, 1, 2])
 
 
