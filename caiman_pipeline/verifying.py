@@ -60,6 +60,7 @@ def verify_recording(folder: Path, *, checksums: bool) -> Verified:
     found += _raw_files(folder, records, checksums=checksums)
     if checksums:
         found += list(_parts(folder / "movie" / "movie.json"))
+        found += list(_exports(folder))
     versions = tuple(sorted({f"{r['version']} {r['commit']}".strip() for _, r in records.values()}))
     return Verified(folder.name, len(records), versions, tuple(found))
 
@@ -147,6 +148,20 @@ def _find_raw(name: str, folder: Path) -> Path | None:
     """Return where a raw file is: relative names count from the folder of the run, one of those above the results."""
     places = (Path(name), *(parent / name for parent in folder.absolute().parents))
     return next((place for place in places if place.exists()), None)
+
+
+def _exports(folder: Path) -> Iterator[Finding]:
+    """Find NWB files, and tables beside them, that do not follow from themselves and from the results."""
+    from caiman_pipeline.nwb.recompute import recompute
+
+    for path in sorted(folder.glob("export_nwb/*.nwb")):
+        try:
+            wrong = [finding.what for finding in recompute(path) if not finding.holds]
+        except PipelineError as error:
+            yield Finding(path, str(error).removeprefix(f"{path}: "))
+        else:
+            if wrong:
+                yield Finding(path, f"does not hold: {'; '.join(wrong)}. Delete it and run the workflow again.")
 
 
 def _parts(index: Path) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument("results", type=Path, nargs="?", help="results folder (default: the config's `paths.results`)")
     parser.add_argument("--recordings", nargs="*", metavar="ID", help="only these (default: all that are there)")
-    parser.add_argument("--checksums", action="store_true", help="read the movie's parts and the raw files too (slow)")
+    parser.add_argument("--checksums", action="store_true", help="read movie, raw files and NWB files too (slow)")
 
 
 def run(args: argparse.Namespace) -> None:

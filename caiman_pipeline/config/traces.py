@@ -94,8 +94,7 @@ class TraceSettings(Section):
     event_height: float = key(
         3.0,
         "noise SD",
-        "A maximum of the denoised trace counts as an event where it is this far above its lowest value since the event "
-        "before.",
+        "A maximum of the denoised trace that is this far above its lowest value since the event before is an event.",
         gt=0,
     )
     dff_kind: Literal["dff", "detrended", "dff_over_noise"] = key(

@@ -72,8 +72,8 @@ class Result:
 
     def exactly(self, record: Any) -> dict[str, Any]:
         """Return the arrays, which must be the fields of a record: no more and no fewer."""
-        known = isinstance(self.arrays, Arrays)
-        arrays = self.arrays if known else Arrays(self.arrays, path=self.kind, version="unknown")
+        found = self.arrays
+        arrays = found if isinstance(found, Arrays) else Arrays(found, path=self.kind, version="unknown")
         return arrays.exactly([field.name for field in fields(record)])
 
     def __contains__(self, name: str) -> bool:

@@ -65,8 +65,10 @@ def recompute(path: Path) -> list[Finding]:
             beside = (_table_agrees(ophys[TABLE], path), _results_agree(ophys, path, settings))
             for what, apart in (found for part in (*parts, *beside) for found in part):
                 worst[what] = max(worst.get(what, 0.0), apart)
-    except (KeyError, OSError) as error:
-        raise PipelineError(f"{path}: lacks what this version's files hold ({error}).") from error
+    except (KeyError, OSError, RuntimeError) as error:
+        raise PipelineError(
+            f"{path}: lacks what this version's files hold ({error}). Delete it and run the workflow again."
+        ) from error
     return [Finding(what, apart) for what, apart in worst.items()]
 
 
@@ -152,14 +154,17 @@ def _table_agrees(table: h5py.Group, path: Path) -> Iterator[tuple[str, float]]:
     beside = path.with_name(f"{path.stem}_components.csv")
     if not beside.exists():
         return
-    with beside.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
     what = f"{beside.name} holds the same"
-    yield what, distance([int(row["id"]) for row in rows], table["id"][()])
-    yield what, distance([row["accepted"] == "true" for row in rows], table["Accepted"][()])
-    for name in rows[0] if rows else ():
-        if name in table and name != "id":
-            yield what, _column_distance([row[name] for row in rows], table[name])
+    try:
+        with beside.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        yield what, distance([int(row["id"]) for row in rows], table["id"][()])
+        yield what, distance([row["accepted"] == "true" for row in rows], table["Accepted"][()])
+        for name in rows[0] if rows else ():
+            if name in table and name != "id":
+                yield what, _column_distance([row[name] for row in rows], table[name])
+    except (KeyError, ValueError, TypeError, csv.Error):
+        yield what, float("inf")  # cut or filled with something else: not the table of this file
 
 
 def _column_distance(texts: list[str], column: h5py.Dataset) -> float:

@@ -19,6 +19,7 @@ from caiman_pipeline.nwb.write import write_nwb
 from caiman_pipeline.outcome import component_table, keep_accepted
 from caiman_pipeline.traces.activity import timing_from
 from caiman_pipeline.traces.extract import extract_traces
+from caiman_pipeline.verifying import verify_recording
 
 OPHYS = "processing/ophys"
 
@@ -148,3 +149,34 @@ def test_the_file_alone_is_enough_and_the_verb_says_what_does_not_hold(written, 
         del file[f"{OPHYS}/Fluorescence/Demixed"]
     with pytest.raises(PipelineError, match=r"sent\.nwb: lacks"):
         recompute(alone)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda t: t[: len(t) // 2], lambda t: t.replace("true", "1.5x"), lambda t: "a,b\n1,2\n", lambda t: t + "7\n"],
+    ids=["cut", "other words", "another table", "half a row more"],
+)
+def test_a_table_beside_that_is_no_table_does_not_hold(written, damage):
+    path = written()
+    beside = path.with_name("mouse1_components.csv")
+    beside.write_text(damage(beside.read_text(encoding="utf-8")), encoding="utf-8")
+    assert [f.what for f in recompute(path) if not f.holds] == ["mouse1_components.csv holds the same"]
+
+
+def test_a_folder_is_verified_with_the_nwb_file_that_was_made_of_it(written):
+    """A file that was changed, or left from before, is told of by ``verify --checksums``."""
+    path = written()
+
+    def problems():
+        return [f.problem for f in verify_recording(path.parents[1], checksums=True).findings if f.path == path]
+
+    assert problems() == []
+    with h5py.File(path, "r+") as file:
+        scale("Fluorescence/Denoised/data")(file[OPHYS])
+    (problem,) = problems()
+    assert problem.startswith("does not hold: series and masks are those of traces.h5")
+    with h5py.File(path, "r+") as file:
+        del file["general/data_collection"]
+    (problem,) = problems()
+    assert problem.startswith("`general/data_collection` does not say how its results were made, as files of this")
+    assert problem.endswith("run the workflow again.")
