@@ -135,7 +135,8 @@ def _shaped(images: FileImages, text: str) -> list[tuple[int, Says]]:
             # Pages that nothing is said of go on with what was said before.
             text, following = "", pages
         here = following - at
-        runs.append((here * per_page, Says(lead if here > 1 else (), announced=announced * per_page)))
+        says = Says(lead if here > 1 else (), announced=announced * per_page, across=_across(shape, axes))
+        runs.append((here * per_page, says))
         at = following
     return runs
 
@@ -146,6 +147,12 @@ def _shape(text: str) -> tuple[list[int], str]:
         return [int(n) for n in stated["shape"]], str(stated.get("axes", ""))
     except (ValueError, KeyError, TypeError):
         return [], ""
+
+
+def _across(shape: list[int], axes: str) -> str:
+    """Return the axes as they are named where the last two are others than rows and columns, else ""."""
+    named = len(axes) == len(shape) and set(axes) <= set("TZCYX") and len(set(axes)) == len(axes)
+    return axes if named and {"Y", "X"} <= set(axes) and not axes.endswith("YX") else ""
 
 
 def _lead_of(shape: list[int], axes: str, images: FileImages) -> tuple[tuple[str, int], ...]:

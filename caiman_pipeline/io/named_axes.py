@@ -74,7 +74,7 @@ def _text(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Multiscale:
-    """An image of an OME-NGFF group at its full resolution.
+    """An image of an OME-NGFF group at one of its resolutions.
 
     Attributes
     ----------
@@ -82,6 +82,7 @@ class Multiscale:
     axes : names, None where the version of the format does not say them
     scale : size of a step along each axis; ``units`` : its unit, "" where unknown
     channels : names of the channels, as far as given
+    full : this is the full resolution
     """
 
     dataset: str
@@ -89,23 +90,23 @@ class Multiscale:
     scale: tuple[float, ...]
     units: tuple[str, ...]
     channels: tuple[str, ...]
+    full: bool = True
 
 
 def multiscales(groups: Iterable[tuple[str, Mapping[str, Any]]]) -> list[Multiscale]:
-    """Return the images that groups (path, attributes) announce, by OME-NGFF 0.1 to 0.5."""
+    """Return the images that groups (path, attributes) announce, each resolution, by OME-NGFF 0.1 to 0.5."""
     found = []
     for place, attributes in groups:
         said = attributes.get("ome", attributes)  # from 0.5 on
         channels = said.get("omero", attributes.get("omero", {})).get("channels", ())
         names = tuple(str(c.get("label", "")) for c in channels)
         for image in said.get("multiscales", ()):
-            if image.get("datasets"):
-                found.append(_image(place, image, names))
+            found += [_image(place, image, level, names) for level in range(len(image.get("datasets", ())))]
     return found
 
 
-def _image(place: str, image: Mapping[str, Any], channels: tuple[str, ...]) -> Multiscale:
-    level = image["datasets"][0]  # the first is the largest
+def _image(place: str, image: Mapping[str, Any], number: int, channels: tuple[str, ...]) -> Multiscale:
+    level = image["datasets"][number]  # the first is the largest
     axes = image.get("axes")
     if axes is None and str(image.get("version", "0.1")) in ("0.1", "0.2"):
         axes = list("tczyx")  # these versions allow no other
@@ -117,4 +118,4 @@ def _image(place: str, image: Mapping[str, Any], channels: tuple[str, ...]) -> M
     units = tuple(str(a.get("unit", "")) for a in named)
     names = tuple(str(a["name"]) for a in named) or None
     path = "/".join(p for p in (place.strip("/"), str(level["path"]).strip("/")) if p)
-    return Multiscale(path, names, tuple(scale), units, channels)
+    return Multiscale(path, names, tuple(scale), units, channels, number == 0)

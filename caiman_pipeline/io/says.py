@@ -24,6 +24,7 @@ class Says:
     start : the same for files of one acquisition
     places : for each image its time, plane and channel, where they are listed; int64 (n, 3)
     notes : what the user should know
+    across : all axes in their order, where those of a page are not rows and columns
     unclear : why the axes must be stated, if what is said contradicts itself
     """
 
@@ -36,4 +37,5 @@ class Says:
     start: str = ""
     places: FloatArray | None = None
     notes: tuple[str, ...] = ()
+    across: str = ""
     unclear: str = ""

@@ -98,6 +98,7 @@ def open_tiffs(paths: Sequence[Path], reading: Reading) -> list[Any]:
     for one in files:
         _check_alike(one, files[0])
     said = [file_says(images, sets) for images in files]
+    reading = replace(reading, axes=reading.axes or said[0][0][1].across or None)
     reading = _colours_before_rows(reading, files[0].layout.samples)
     letters = [letter for letter, _ in parse_axes(reading.axes or "")]
     if letters and set(letters[-2:]) != {"Y", "X"}:

@@ -67,9 +67,10 @@ def _groups(node: zarr.Group) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _find_image(path: Path, images: list[Multiscale], dataset: str | None) -> Multiscale | None:
-    """Return the image that is wanted: the only one, or the one in the group (or of the array) that is named."""
+    """Return the image that is wanted: the only one or that of the group named, at full resolution, or by its array."""
     wanted = (dataset or "").strip("/")
-    fitting = [i for i in images if not wanted or wanted in (i.dataset, i.dataset.rpartition("/")[0])]
+    fitting = [i for i in images if i.full and (not wanted or wanted in (i.dataset, i.dataset.rpartition("/")[0]))]
+    fitting = fitting or [i for i in images if i.dataset == wanted]
     if len(fitting) > 1:
         listed = ", ".join(sorted(i.dataset for i in fitting))
         raise PipelineError(f"{path}: name the image to read in the sheet's `dataset` column. Images there: {listed}.")

@@ -70,3 +70,14 @@ def test_frames_that_a_writer_called_channels_are_read_as_the_message_says(tmp_p
         open_file(path)
     assert "13" not in str(found.value)
     np.testing.assert_array_equal(opened(path, axes="TC1YX")[0], images(40))
+
+
+@pytest.mark.parametrize("axes", ["YXT", "XYT", "TXY", "YTX", "TZXY"])
+def test_axes_that_a_writer_names_in_another_order_are_used(tmp_path, axes):
+    movie = images(48, 5, 7).reshape(12, 4, 5, 7)[:, : 4 if "Z" in axes else 1]
+    movie = movie if "Z" in axes else movie[:, 0]
+    own = "TZYX" if "Z" in axes else "TYX"
+    stored = movie.transpose([own.index(letter) for letter in axes])
+    tifffile.imwrite(tmp_path / "m.tif", stored, photometric="minisblack", metadata={"axes": axes})
+    np.testing.assert_array_equal(opened(tmp_path / "m.tif")[0], movie)
+    np.testing.assert_array_equal(opened(tmp_path / "m.tif", axes=axes)[0], movie)
