@@ -135,6 +135,8 @@ def beyond_border(depths: FloatArray, border: Bounds) -> FloatArray:
 def border_warnings(info: MovieInfo, depths: FloatArray) -> list[str]:
     """Say what is left out of a movie because it was filled in, and which frames are filled in beyond that."""
     warnings = []
+    # Where a depth that many frames share was taken for chance, single frames are no better.
+    depths = np.where(usual_border(depths) > np.array(info.border_px), 0, depths)
     if depths.any() and any(map(any, info.border_px)):
         sides = [f"{name} {width}" for name, width in zip(SIDES, _widths(info.border_px), strict=True) if width]
         share = 1 - prod(n - sum(b) for n, b in zip(info.dims, info.border_px, strict=True)) / prod(info.dims)

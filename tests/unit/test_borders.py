@@ -141,6 +141,15 @@ def test_inspect_leaves_the_edge_out_and_says_so(tmp_path, monkeypatch):
     assert "top 4, bottom 2, left 3 px" in told
 
 
+def test_lines_that_are_empty_by_chance_are_not_told_of(tmp_path):
+    rows, columns = np.mgrid[:H, :W]
+    light = 2 * np.exp(-(((rows - H / 2) / 9) ** 2) - ((columns - W / 2) / 11) ** 2)
+    info, stats = look(tmp_path, np.random.default_rng(3).poisson(light, (400, H, W)).astype(np.uint8))
+    assert beyond_border(stats.depths, ((0, 0), (0, 0))).size > 20
+    assert info.border_px == ((0, 0), (0, 0))
+    assert info.warnings == ()
+
+
 def test_frames_of_which_nothing_is_left_are_refused(tmp_path):
     movie = SCENE[:, :H, :W].copy()
     movie[::2, :20] = 0
