@@ -138,7 +138,8 @@ def check_recording(recording: Recording) -> RecordingCheck:
         problems = [
             *filter(None, [wrong_subject(facts.subject_id)]),
             *_contradictions(files, facts),
-            *(lengths or _tiles(recording, size)),
+            *([] if lengths or _too_short(recording, size.n_frames) else _tiles(recording, size)),
+            *lengths,
             *_bad_frames(recording, [(path, r.n_frames) for path, r in zip(files, movie.readers, strict=True)]),
             *_solver(recording),
             *_classifier(recording),
@@ -147,15 +148,24 @@ def check_recording(recording: Recording) -> RecordingCheck:
         ]
     except PipelineError as error:
         return RecordingCheck(recording.id, "cannot be opened", (str(error),))
-    fewest = recording.config.inspect.min_frames
-    if size.n_frames < fewest:
-        problems.append(f"{size.n_frames} frames, at least {fewest} are needed (`inspect.min_frames`).")
+    problems += _too_short(recording, size.n_frames)
     disk = sum(disk_mb(size).values())
     shape = " x ".join(map(str, size.dims))
     found = f"{len(files)} file(s), {size.n_frames} frames of {shape}, {facts.frame_rate_hz:g} Hz; {disk / 1e3:.1f} GB"
     unlikely = () if problems else doubts(facts, size.dims)
     remarks = (*movie.notes, *unlikely, *([] if lengths else _caps(recording, size)))
     return RecordingCheck(recording.id, found, tuple(problems), disk, remarks)
+
+
+def _too_short(recording: Recording, n_frames: int) -> list[str]:
+    """Return that a movie has too few frames, if so: then its length says nothing of rate and decay time."""
+    fewest = recording.config.inspect.min_frames
+    if n_frames >= fewest:
+        return []
+    return [
+        f"{n_frames} frames, at least {fewest} are needed (`inspect.min_frames`). Is it a movie, and are all its files "
+        "listed?"
+    ]
 
 
 def _contradictions(files: list[str], facts: RecordingSettings) -> list[str]:

@@ -17,7 +17,7 @@ from caiman_pipeline.config.recording import REQUIRED
 from caiman_pipeline.config.sheet import COMMENT, MAY_STAY_OPEN, PLACEHOLDER
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.atomic import write_text
-from caiman_pipeline.io.foreign import movie_advice
+from caiman_pipeline.io.foreign import OBJECTS_LEFT_OUT, is_pickle, movie_advice
 from caiman_pipeline.io.metadata import as_text, read_metadata
 from caiman_pipeline.io.readers import FORMATS, natural_key, open_file
 from caiman_pipeline.io.results import is_result
@@ -96,6 +96,8 @@ def _why_no_movie(path: Path) -> str:
         return movie_advice(path) or "not a format of movies"
     if is_result(path):
         return "results of this pipeline"
+    if path.suffix.lower() == ".npy" and is_pickle(path):
+        return OBJECTS_LEFT_OUT
     return "empty (0 bytes)" if path.is_file() and path.stat().st_size == 0 else ""
 
 

@@ -37,10 +37,10 @@ def choose_channel(path: str, channels: Sequence[Channel], wanted: str | None, *
         return 0
     listed = ", ".join(map(str, channels[:MOST_LISTED])) + (", ..." if len(channels) > MOST_LISTED else "")
     if wanted is None:
-        frames = " If these are frames and no channels, write TC1YX into its `axes` column instead." if timeless else ""
+        instead = "If they are frames and no channels, leave it empty, and write TC1YX under `axes`."
         raise PipelineError(
             f"{path}: holds {len(channels)} channels: {listed}. Choose one by its number or name in the sheet's "
-            f"`channel` column (or `recording.channel` in the config).{frames}"
+            f"`channel` column (or `recording.channel` in the config).{' ' + instead if timeless else ''}"
         )
     named = [i for i, c in enumerate(channels) if c.name.casefold() == wanted.strip().casefold()]
     found = named or [i for i, c in enumerate(channels) if str(c.number) == wanted.strip()]

@@ -40,6 +40,7 @@ MOVIES = {
     ".jpg": "a single picture. Save a movie as a TIFF stack",
     ".gif": VIDEO,
 }  # fmt: skip
+OBJECTS_LEFT_OUT = "Python objects, which are never loaded, such as masks of Cellpose and suite2p"
 LABELS = "Save it as a label image in TIFF (Fiji: File > Save As > Tiff), one number for each cell and 0 outside"
 MASKS = {
     ".png": f"a picture. {LABELS}",
@@ -69,8 +70,13 @@ def masks_advice(path: Path) -> str | None:
     return MASKS.get(path.suffix.lower())
 
 
+def is_pickle(path: Path) -> bool:
+    """Tell whether a ``.npy`` file is a pickle, or an array of pickled objects, by its first bytes alone."""
+    with path.open("rb") as file:
+        head = file.read(256)
+    return head[:1] == b"\x80" or (head.startswith(b"\x93NUMPY") and b"'descr': '|O'" in head)
+
+
 def holds_objects(path: Path, error: Exception) -> bool:
     """Tell whether numpy refused a file because it holds pickled objects: it says so of any file it does not know."""
-    with path.open("rb") as file:
-        is_pickle = file.read(1) == b"\x80"
-    return is_pickle or "Object arrays" in str(error) or "Python objects" in str(error)
+    return is_pickle(path) or "Object arrays" in str(error) or "Python objects" in str(error)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tifffile
 
 from caiman_pipeline.errors import PipelineError
@@ -229,7 +230,8 @@ def _hdf5(path: Path, dataset: str | None) -> FileMetadata:
             stated = file[find_dataset(path, file, dataset)].attrs.get("element_size_um")
     except OSError as error:
         raise PipelineError(f"{path}: not a whole HDF5 file ({error}). Copy it again from its source.") from error
-    sizes = [_positive(float(s)) for s in stated] if isinstance(stated, Sequence) or hasattr(stated, "tolist") else []
+    listed = isinstance(stated, Sequence | np.ndarray) and not isinstance(stated, str | bytes) and np.ndim(stated) == 1
+    sizes = [_positive(s.item() if isinstance(s, np.generic) else s) for s in stated] if listed else []
     if len(sizes) not in (2, 3):
         return FileMetadata()
     return FileMetadata(None, _pixels(sizes[-2], sizes[-1]), sizes[0] if len(sizes) == 3 else None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -60,12 +60,19 @@ def hdf5_axes(path: str, dataset: h5py.Dataset, *, needed: bool) -> str | None:
     tags = dataset.attrs.get("axistags")
     sayings: list[Sequence[str | None]] = [
         [dim.label for dim in dataset.dims],
-        [_text(name) for name in dataset.attrs.get("_ARRAY_DIMENSIONS", ())],
+        _names(dataset.attrs.get("_ARRAY_DIMENSIONS", ())),
         scales,
-        [axis.get("key") for axis in json.loads(_text(tags)).get("axes", ())] if tags is not None else [],
+        re.findall(r'"key"\s*:\s*"(\w+)"', _text(tags)) if tags is not None else [],
     ]
     found = (letters_of(path, names, dataset.shape, needed=needed) for names in sayings if any(names))
     return next((letters for letters in found if letters), None)
+
+
+def _names(value: Any) -> list[str]:
+    """Return names that are stored one by one, or in one text such as a JSON list."""
+    if isinstance(value, str | bytes):
+        return re.findall(r"\w+", _text(value))
+    return [_text(name) for name in value] if hasattr(value, "__iter__") else []
 
 
 def _text(value: Any) -> str:
@@ -97,11 +104,11 @@ def multiscales(groups: Iterable[tuple[str, Mapping[str, Any]]]) -> list[Multisc
     """Return the images that groups (path, attributes) announce, each resolution, by OME-NGFF 0.1 to 0.5."""
     found = []
     for place, attributes in groups:
-        said = attributes.get("ome", attributes)  # from 0.5 on
-        channels = said.get("omero", attributes.get("omero", {})).get("channels", ())
+        said = attributes.get("ome") or attributes  # from 0.5 on
+        channels = (said.get("omero") or attributes.get("omero") or {}).get("channels") or ()
         names = tuple(str(c.get("label", "")) for c in channels)
-        for image in said.get("multiscales", ()):
-            found += [_image(place, image, level, names) for level in range(len(image.get("datasets", ())))]
+        for image in said.get("multiscales") or ():
+            found += [_image(place, image, level, names) for level in range(len(image.get("datasets") or ()))]
     return found
 
 
@@ -112,10 +119,10 @@ def _image(place: str, image: Mapping[str, Any], number: int, channels: tuple[st
         axes = list("tczyx")  # these versions allow no other
     named = [a if isinstance(a, Mapping) else {"name": a} for a in axes or ()]
     scale = [1.0] * len(named)
-    for transform in (*level.get("coordinateTransformations", ()), *image.get("coordinateTransformations", ())):
+    for transform in (t for said in (level, image) for t in said.get("coordinateTransformations") or ()):
         if transform.get("type") == "scale" and len(transform.get("scale", ())) == len(scale):
             scale = [a * float(b) for a, b in zip(scale, transform["scale"], strict=True)]
-    units = tuple(str(a.get("unit", "")) for a in named)
+    units = tuple(str(a.get("unit") or "") for a in named)
     names = tuple(str(a["name"]) for a in named) or None
     path = "/".join(p for p in (place.strip("/"), str(level["path"]).strip("/")) if p)
     return Multiscale(path, names, tuple(scale), units, channels, number == 0)

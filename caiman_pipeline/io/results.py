@@ -175,11 +175,15 @@ def _read(item: h5py.Group | h5py.Dataset) -> Any:
 
 
 def is_result(path: Path | str) -> bool:
-    """Tell whether a file was written by ``save_result``."""
+    """Tell whether a file was written by ``save_result``; of one that is damaged that is not known."""
     if Path(path).suffix.lower() not in (".h5", ".hdf5") or not h5py.is_hdf5(path):
         return False
-    with h5py.File(path, "r") as file:
-        return {"schema", "kind", "settings", "source"} <= set(file.attrs)
+    try:
+        with h5py.File(path, "r") as file:
+            return {"schema", "kind", "settings", "source"} <= set(file.attrs)
+    except OSError:
+        # Results are written whole or not at all: it is another file, and whoever reads it says what is the matter.
+        return False
 
 
 def load_result(path: Path | str, kind: str, *, skip: Collection[str] = (), stored: Collection[str] = ()) -> Result:

@@ -42,10 +42,12 @@ def test_every_problem_is_found_at_once(folder):
     Path("cut.tif").write_bytes(Path("plane.tif").read_bytes()[:-1000])
     tifffile.imwrite("other.tif", np.zeros((60, 20, 30), np.uint16))
     tifffile.imwrite("short.tif", np.zeros((9, 20, 31), np.uint16))
+    tifffile.imwrite("one.tif", np.zeros((20, 31), np.uint16))
     facts = "10\t0.7\t9 px"
     checked = _check(
         f"good\tplane.tif\t{facts}", f"cut\tcut.tif\t{facts}", f"missing\tnone.tif\t{facts}",
         f"mixed\tplane.tif; other.tif\t{facts}", f"short\tshort.tif\t{facts}", "bad id\tplane.tif\t10\t0.7\t9 px",
+        f"picture\tone.tif\t{facts}",
         config="paths:\n  results: plane.tif/results\n",
     )  # fmt: skip
     problems = {r.name: " ".join(r.problems) for r in checked.recordings}
@@ -54,9 +56,11 @@ def test_every_problem_is_found_at_once(folder):
     assert "not found" in problems["missing"]
     assert "other.tif: frames of (20, 30)" in problems["mixed"]
     assert "9 frames, at least 50" in problems["short"]
+    assert problems["picture"].startswith("1 frames, at least 50")
+    assert "decay_time_s" not in problems["picture"]
     assert "line 7: recording id 'bad id'" in checked.row_problems[0]
     assert "is a file, not a folder" in checked.place_problems[0]
-    assert checked.n_problems == 6
+    assert checked.n_problems == 7
 
 
 def test_a_file_that_says_another_frame_rate_is_a_problem(folder):

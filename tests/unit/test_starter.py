@@ -132,6 +132,22 @@ def test_every_file_that_is_left_out_is_named_with_the_reason(tmp_path):
     assert (told["r"], told[".cache"], told[".hidden.tif"]) == ("results of this pipeline", "hidden", "hidden")
 
 
+def test_objects_of_other_tools_are_left_out_and_damaged_files_get_their_row(tmp_path):
+    np.save(tmp_path / "stat.npy", np.array([{"ypix": 1}], dtype=object), allow_pickle=True)
+    np.save(tmp_path / "m_seg.npy", {"masks": 1}, allow_pickle=True)
+    np.save(tmp_path / "movie.npy", np.zeros((60, 5, 7), np.int16))
+    with h5py.File(tmp_path / "cut.h5", "w") as file:
+        file["mov"] = np.zeros((60, 5, 7), np.int16)
+    (tmp_path / "cut.h5").write_bytes((tmp_path / "cut.h5").read_bytes()[:-500])
+    looked = look_through(tmp_path)
+    assert [p.name for p in looked.movies] == ["cut.h5", "movie.npy"]
+    [(reason, paths)] = looked.left_out.items()
+    assert [p.name for p in paths] == ["m_seg.npy", "stat.npy"]
+    assert "never loaded" in reason
+    [cut, _] = draft_rows(group_files(list(looked.movies)), tmp_path, {})
+    assert "not a whole HDF5 file" in cut.problem
+
+
 def test_where_there_is_no_movie_it_says_what_there_is(tmp_path):
     (tmp_path / "msCam1.avi").touch()
     with pytest.raises(PipelineError, match=r"no movies found.*msCam1\.avi: a video"):

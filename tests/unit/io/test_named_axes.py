@@ -175,3 +175,23 @@ def test_an_image_whose_array_is_gone_is_named(tmp_path):
     path = ngff(tmp_path / "m.zarr", {"axes": AXES, "datasets": [{"path": "full"}]})
     with pytest.raises(PipelineError, match=r"m\.zarr: its multiscales name an array 'full'"):
         open_file(path)
+
+
+@pytest.mark.parametrize("names", ['["t", "y", "x"]', "frame height width", np.bytes_(b"time,y,x")])
+def test_names_in_one_text_are_names_too(tmp_path, names):
+    movie = MOVIE[:, 0, 0]
+    hdf5(tmp_path / "m.h5", movie, _ARRAY_DIMENSIONS=names)
+    np.testing.assert_array_equal(open_file(tmp_path / "m.h5").read(0, 12), movie)
+
+
+def test_attributes_that_say_nothing_of_axes_and_sizes_are_passed_over(tmp_path):
+    movie = MOVIE[:, 0, 0]
+    for size in (0.5, "half a micrometre", [1.0, 2.0, 3.0, 4.0]):
+        hdf5(tmp_path / "m.h5", movie, axistags="none", _ARRAY_DIMENSIONS=3, element_size_um=size)
+        assert open_file(tmp_path / "m.h5", "TYX").n_frames == 12
+        assert read_metadata(tmp_path / "m.h5") == FileMetadata()
+    axes = [{"name": n, "unit": None} for n in "tczyx"]
+    levels = [{"path": "0", "coordinateTransformations": None}]
+    path = ngff(tmp_path / "m.zarr", {"axes": axes, "datasets": levels}, omero=None)
+    np.testing.assert_array_equal(open_file(path, channel="1").read(0, 2), MOVIE[:2, 0])
+    assert read_metadata(path) == FileMetadata()
