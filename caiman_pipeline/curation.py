@@ -201,11 +201,24 @@ def threshold_footprints(curated: Curated, *, fraction: float) -> Curated:
     return replace(curated, present=present, history=(*curated.history, f"threshold {fraction:g}"))
 
 
+def _check_numbers(name: str, values: list[float]) -> None:
+    """Refuse numbers by which nothing, or everything, would be taken out."""
+    ascending = name != "size" or 0 <= values[0] <= values[-1]
+    shares = name == "size" or all(0 <= value <= 1 for value in values)
+    if not (ascending and shares):
+        asked = {
+            "size": "the smallest and the largest number of pixels, in this order",
+            "duplicates": "two numbers from 0 to 1: cosine of footprints, correlation of traces",
+        }.get(name, "a share of the peak from 0 to 1")
+        raise PipelineError(f"`--{name}` takes {asked}; found {' '.join(f'{value:g}' for value in values)}.")
+
+
 def apply_step(curated: Curated, name: str, values: list[float]) -> Curated:
     """Apply one edit by its name: select, remove, restore, merge (ids), size, duplicates, threshold (numbers)."""
     by_ids = {"select": select, "remove": remove, "restore": restore, "merge": merge}
     if name in by_ids:
         return by_ids[name](curated, [int(v) for v in values])
+    _check_numbers(name, values)
     if name == "size":
         return remove_by_size(curated, min_px=values[0], max_px=values[1])
     if name == "duplicates":

@@ -30,20 +30,30 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.cnmf.gaps import with_gaps, without_gaps
         from caiman_pipeline.cnmf.hals import HalsSettings, hals
         from caiman_pipeline.cnmf.refine import prepare_field
+        from caiman_pipeline.errors import PipelineError
         from caiman_pipeline.io.curated import load_curated, save_curated
         from caiman_pipeline.io.results import load_result
         from caiman_pipeline.io.store import open_movie
         from caiman_pipeline.refit import check_movie
 
+        for name in ("rounds", "footprint_iterations", "trace_iterations"):
+            if getattr(args, name) < (fewest := 1 if name == "rounds" else 0):
+                option = f"--{name.replace('_', '-')}"
+                raise PipelineError(f"`{option}` is {getattr(args, name)}: give a number from {fewest} on.")
         movie, images = open_movie(args.movie), load_result(args.images, "images")
         result, curated = load_curated(args.components)
         check_movie(args.components, curated.present.dims, curated.present.denoised.shape[1], movie, bin_frames=None)
+        if images["mean"].shape != movie.dims:
+            raise PipelineError(
+                f"{args.images}: images of {images['mean'].shape}, but the movie's frames are {movie.dims}. "
+                "Give the summary images of the same recording."
+            )
         # The file's own background is updated: the field needs none.
         none = BackgroundRules("static", (), 0, False)
         field = prepare_field(movie, mean=images["mean"], noise=images["noise"], background=none, threads=threads)
         settings = HalsSettings(
-            rounds=max(args.rounds, 1), footprint_iterations=max(args.footprint_iterations, 0),
-            trace_iterations=max(args.trace_iterations, 0), nonnegative=args.nonnegative,
+            rounds=args.rounds, footprint_iterations=args.footprint_iterations,
+            trace_iterations=args.trace_iterations, nonnegative=args.nonnegative,
             update_background=not args.keep_background,
         )  # fmt: skip
         present = without_gaps(curated.present, movie.kept)

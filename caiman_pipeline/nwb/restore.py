@@ -24,6 +24,8 @@ from caiman_pipeline.nwb.run import SCHEMA
 from caiman_pipeline.provenance import environment
 
 RECORD = "general/data_collection"
+# What ends a line or a cell of the sheet; `str.splitlines` knows more of them than line feeds.
+LINE_ENDS = "\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 
 
 @dataclass(frozen=True)
@@ -112,18 +114,46 @@ def restore(runs: Sequence[Run], folder: Path, *, sheet: str) -> Restored:
         raise PipelineError(f"recording {min(repeated)!r} is in several of the files. Give one of them.")
     keys = [dict(flat(run.settings)) for run in runs]
     shared = {k: v for k, v in keys[0].items() if all(k in other and other[k] == v for other in keys)}
+    texts = _texts_for_config(runs)
     rows = [
-        {"recording": run.recording, "files": _files_cell(run, folder), **_own_cells(run, own, shared)}
+        {"recording": run.recording, "files": _files_cell(run, folder), **_own_cells(run, own, {**shared, **texts})}
         for run, own in zip(runs, keys, strict=True)
     ]
-    config = _nested({"paths.recordings": sheet, **shared})
+    config = _nested(
+        {"paths.recordings": sheet, **{f"recording.{name}": text for name, text in texts.items()}, **shared}
+    )
     validate(Config, config, f"{runs[0].path}, made by caiman_pipeline {runs[0].software['caiman_pipeline']}")
     remarks = [*_absent(runs, folder), *_inputs(runs, keys), *_other_software(runs)]
     return Restored(_config_text(runs, config), _sheet_text(rows), tuple(dict.fromkeys(remarks)))
 
 
+def _texts_for_config(runs: Sequence[Run]) -> dict[str, str]:
+    """Return the facts that no cell of a sheet can hold, by name: those with line breaks, tabs, or blanks around them.
+
+    Raises
+    ------
+    PipelineError
+        If one is not the same for all recordings, so that the config cannot hold it either.
+    """
+    unfit = {
+        name: text
+        for run in runs
+        for name, text in run.facts.items()
+        if isinstance(text, str) and (text != text.strip() or set(text) & set(LINE_ENDS))
+    }
+    for name in unfit:
+        if len({run.facts.get(name) for run in runs}) > 1:
+            raise PipelineError(
+                f"`{name}` differs between the files and holds a line break, a tab or blanks at an end, which no cell "
+                "of a sheet can hold. Give the files one by one, each with --config and --sheet of its own."
+            )
+    return unfit
+
+
 def _own_cells(run: Run, own: Mapping[str, Any], shared: Mapping[str, Any]) -> dict[str, str]:
-    facts = {k: v if isinstance(v, str) else plain(v) for k, v in run.facts.items() if v is not None}
+    facts = {
+        k: v if isinstance(v, str) else plain(v) for k, v in run.facts.items() if v is not None and k not in shared
+    }
     return facts | {k: plain(v) for k, v in own.items() if k not in shared}
 
 

@@ -9,6 +9,7 @@ from scipy.sparse import csc_matrix
 
 from caiman_pipeline.cli.main import main
 from caiman_pipeline.curation import (
+    apply_step,
     merge,
     merges,
     remove,
@@ -164,3 +165,25 @@ def test_traces_of_the_set_before_an_edit_are_refused(
     names = ("movie_info", "motion", "images", "components", "traces", "quality", "selection")
     with pytest.raises(PipelineError, match="ids and those of the traces differ"):
         load_outcome(OutcomeFiles(**{name: paths[name] for name in names}))
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "asked"),
+    [
+        ("threshold", [2.0], "a share of the peak"),
+        ("threshold", [-0.1], "a share of the peak"),
+        ("threshold", [float("nan")], "a share of the peak"),
+        ("size", [10.0, 5.0], "in this order"),
+        ("size", [float("nan"), 5.0], "in this order"),
+        ("size", [-3.0, 5.0], "in this order"),
+        ("duplicates", [0.8, 80.0], "two numbers from 0 to 1"),
+        ("duplicates", [-1.0, 0.5], "two numbers from 0 to 1"),
+    ],
+)
+def test_numbers_by_which_everything_or_nothing_would_go_are_refused(
+    name: str, values: list[float], asked: str
+) -> None:
+    with pytest.raises(PipelineError, match=rf"`--{name}` takes .*{asked}.*found {values[0]:g}"):
+        apply_step(uncurated(components()), name, values)
+    within = {"threshold": [1.0], "size": [2.0, float("inf")], "duplicates": [1.0, 0.0]}[name]
+    assert len(apply_step(uncurated(components()), name, within).history) == 1

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from planted import Planted, plant, store
 
-from caiman_pipeline.cli.main import main
+from caiman_pipeline.cli.main import main, run_verb
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.results import load_result
 from caiman_pipeline.io.store import open_movie
@@ -88,3 +88,16 @@ def test_components_of_another_movie_are_refused(folder: Path, tmp_path: Path) -
         load_start(folder / "merged.h5", shorter)
     with pytest.raises(PipelineError, match="not a readable result"):
         load_start(tmp_path / "missing.h5", other)
+
+
+def test_hals_refuses_images_of_another_movie_and_numbers_that_do_nothing(folder: Path, tmp_path: Path) -> None:
+    other = store(tmp_path, np.zeros((40, 50, 100), np.float32) + np.arange(100, dtype=np.float32) % 7)
+    assert other.dims == (40, 50)
+    stage("summary-images", {}, "--movie", str(tmp_path / "movie.json"), "--images", str(tmp_path / "images.h5"))
+    given = [str(folder / "components.h5"), "--movie", str(folder / "movie.json"), "--output", str(tmp_path / "h.h5")]
+    with pytest.raises(PipelineError, match=r"images\.h5: images of \(40, 50\).*\(40, 52\)"):
+        run_verb("hals", [*given, "--images", str(tmp_path / "images.h5")])
+    for option, value in (("--rounds", 0), ("--footprint-iterations", -1), ("--trace-iterations", -2)):
+        with pytest.raises(PipelineError, match=f"`{option}` is {value}: give a number from"):
+            run_verb("hals", [*given, "--images", str(folder / "images.h5"), option, str(value)])
+    assert not (tmp_path / "h.h5").exists()

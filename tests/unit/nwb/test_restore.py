@@ -78,6 +78,7 @@ CONFIGS = {
     "facts": {"recording": {"session_start": "2024-05-17T09:30:00+02:00", "species": "Danio rerio", "emission_nm": 1e-5,
                             "pixel_size_um": "2.5 x 1.0", "axes": "TYX", "experimenter": "Roe, Rick; Doe, \"J\""}},
     "none": {"select": {"max_nesting": None, "max_size": None}, "patch_cnmf": {"footprints": {"connected": False}}},
+    "lines": {"recording": {"session_description": "day 1:\n\tdark, \"quiet\" #2\u2028end", "lab": " Roe"}},
     "texts": {"motion": {"bad_frames": ["17", "40-42"]}, "summary_images": {"noise_band": [0.1, 0.4]}},
 }  # fmt: skip
 
@@ -108,6 +109,17 @@ def test_what_recordings_have_in_common_is_in_the_config_and_the_rest_in_the_she
     assert "max_nesting:" not in restored.config
     with pytest.raises(PipelineError, match="'a' is in several"):
         restore([runs[0], runs[0]], tmp_path, sheet="s.tsv")
+
+
+def test_texts_that_no_cell_can_hold_and_that_differ_are_refused(make_outcome, tmp_path):
+    one, two = (config_with(recording={"session_description": f"day {n}\nlight off"}) for n in "12")
+    runs = [read_run(export(make_outcome, tmp_path / f"{n}.nwb", c, n)) for n, c in (("a", one), ("b", two))]
+    with pytest.raises(PipelineError, match="`session_description` differs between the files and holds a line break"):
+        restore(runs, tmp_path, sheet="s.tsv")
+    again = [read_run(export(make_outcome, tmp_path / f"{n}.nwb", one, n)) for n in "ab"]
+    restored = restore(again, tmp_path, sheet="s.tsv")
+    assert "session_description" not in restored.sheet
+    assert "session_description" in restored.config
 
 
 def test_nothing_says_whose_machine_it_was(make_outcome, tmp_path):
