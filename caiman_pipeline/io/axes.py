@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -140,6 +141,14 @@ def order_axes(
         picked = (*picked, (at, planes.start))
     some = (at, planes) if at in keep and n_planes < shape[at] else None
     return AxisOrder(labels.index("T") if "T" in labels else None, tuple(keep), picked, some, turns)
+
+
+def overruled(path: Path, reading: Reading, stored: str | None) -> tuple[str, ...]:
+    """Return that the sheet's axes are others than those that the file states, if so."""
+    stated = (reading.axes or "").upper()
+    if stored is None or not stated.isalpha() or stated == stored:
+        return ()
+    return (f"{path.name}: the sheet's `axes` {stated} are used, but the file calls its axes {stored}",)
 
 
 def _turns(path: str, shape: Dims, stated: list[tuple[str, int | None]]) -> Dims:

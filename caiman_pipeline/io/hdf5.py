@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 
 from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.io.axes import order_axes
+from caiman_pipeline.io.axes import order_axes, overruled
 from caiman_pipeline.io.named_axes import hdf5_axes
 from caiman_pipeline.types import FloatArray, Reading
 
@@ -26,6 +26,7 @@ class Hdf5Reader:
             raise PipelineError(f"{path}: not a whole HDF5 file ({error}). Copy it again from its source.") from error
         self._axes = order_axes(f"{path}:{self._name}", shape, reading, stored)
         self.n_frames, self.dims = self._axes.frames(shape), self._axes.dims(shape)
+        self.notes = overruled(path, reading, stored)
 
     def read(self, start: int, stop: int) -> FloatArray:
         """Return frames ``start`` to ``stop`` as (t, [D,] H, W)."""

@@ -10,7 +10,7 @@ from typing import Any
 import zarr
 
 from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.io.axes import order_axes
+from caiman_pipeline.io.axes import order_axes, overruled
 from caiman_pipeline.io.choices import Channel
 from caiman_pipeline.io.hdf5 import choose_dataset
 from caiman_pipeline.io.named_axes import Multiscale, letters_of, multiscales
@@ -92,6 +92,7 @@ class ZarrReader:
         shape = tuple(self._array.shape)
         self._axes = order_axes(str(path), shape, reading, found.axes, channels=_channels(found, shape))
         self.n_frames, self.dims = self._axes.frames(shape), self._axes.dims(shape)
+        self.notes = overruled(path, reading, found.axes)
         self.dtype = self._array.dtype.newbyteorder("=")
 
     def read(self, start: int, stop: int) -> FloatArray:

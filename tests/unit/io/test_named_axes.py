@@ -11,7 +11,8 @@ import zarr
 
 from caiman_pipeline.errors import PipelineError
 from caiman_pipeline.io.metadata import FileMetadata, read_metadata
-from caiman_pipeline.io.readers import open_file
+from caiman_pipeline.io.readers import open_file, open_movie_files
+from caiman_pipeline.types import Reading
 
 RNG = np.random.default_rng(3)
 ROWS_COLUMNS_TIME = RNG.integers(0, 900, (9, 13, 30), dtype=np.uint16)
@@ -195,3 +196,12 @@ def test_attributes_that_say_nothing_of_axes_and_sizes_are_passed_over(tmp_path)
     path = ngff(tmp_path / "m.zarr", {"axes": axes, "datasets": levels}, omero=None)
     np.testing.assert_array_equal(open_file(path, channel="1").read(0, 2), MOVIE[:2, 0])
     assert read_metadata(path) == FileMetadata()
+
+
+def test_axes_of_the_sheet_that_overrule_the_file_s_are_told(tmp_path):
+    hdf5(tmp_path / "m.h5", MOVIE[:, 0, 0], _ARRAY_DIMENSIONS=["t", "y", "x"])
+    zarr.create_array(tmp_path / "m.zarr", data=MOVIE[:, 0, 0], dimension_names=["t", "y", "x"])
+    for path in (tmp_path / "m.h5", tmp_path / "m.zarr"):
+        assert open_movie_files([path], Reading("tyx")).notes == open_movie_files([path], Reading()).notes == ()
+        [told] = open_movie_files([path], Reading("YXT")).notes
+        assert told == f"{path.name}: the sheet's `axes` YXT are used, but the file calls its axes TYX"
