@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import numpy as np
-from numba import njit
 
 from caiman_pipeline.cnmf.noise import noise_power
 from caiman_pipeline.io.store import MovieStore
+from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.parallel import map_ordered, row_slabs, spread
 from caiman_pipeline.types import Dims, FloatArray
 
@@ -121,7 +121,7 @@ def _sum_part(
     )  # fmt: skip
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+@compiled(fastmath={"contract", "reassoc"})
 def _add_frames(
     start: int, stop: int, pixels: FloatArray, reference: FloatArray, width: int, binned: FloatArray, totals: FloatArray
 ) -> None:
@@ -154,7 +154,7 @@ def _add_frames(
         totals[p, 3], totals[p, 4], totals[p, 5], totals[p, 6] = short, short_squares, short_highest, count
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _add_numbers(row: FloatArray, base: float) -> tuple[float, float, float, float]:
     """Return sum, sum of squares, maximum and count of the values that are numbers."""
     total, squares, highest, count = np.float32(0.0), np.float32(0.0), np.float32(-np.inf), 0.0
@@ -189,7 +189,7 @@ def _neighbour_products(binned: FloatArray, dims: Dims, offset: tuple[int, ...],
     return out.reshape(dims)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+@compiled(fastmath={"contract", "reassoc"})
 def _pair_products(
     start: int, stop: int, binned: FloatArray, first: FloatArray, second: FloatArray, out: FloatArray
 ) -> None:

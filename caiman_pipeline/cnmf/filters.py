@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import ceil
 
 import numpy as np
-from numba import njit
 
+from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.types import Dims, FloatArray
 
 
@@ -18,7 +18,7 @@ def gaussian_kernel(sigma: float) -> FloatArray:
     return (kernel / kernel.sum()).astype(np.float32)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+@compiled(fastmath={"contract", "reassoc"})
 def _convolve_middle(movie: FloatArray, kernel: FloatArray, out: FloatArray) -> None:
     """Convolve (N, L, M) along L with a symmetric odd kernel, zero outside."""
     n, length, m = movie.shape

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
-from numba import njit
 from scipy import ndimage as ndi
 
 from caiman_pipeline.cnmf.filters import convolve_space, kernel_norm, matched_kernels
+from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.parallel import row_slabs, value_slabs
 from caiman_pipeline.types import Dims, FloatArray
 
@@ -54,7 +54,7 @@ class _Search:
     reach: tuple[int, ...]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+@compiled(fastmath={"contract", "reassoc"})
 def _sum_above(filtered: FloatArray, threshold: float, out: FloatArray) -> None:
     """Sum the squares above ``threshold`` over time; (N, T) -> (N,)."""
     for i in range(filtered.shape[0]):

@@ -15,12 +15,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numba import njit
 from scipy.sparse import csc_matrix, csr_matrix, diags, hstack
 
 from caiman_pipeline.cnmf.products import add_regression_sums, sparse_dense
 from caiman_pipeline.cnmf.refine import Field
 from caiman_pipeline.cnmf.spatial import normalise
+from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.parallel import map_ordered, row_slabs, spread
 from caiman_pipeline.types import Background, Components, FloatArray
 
@@ -66,7 +66,7 @@ def hals_footprints(
     return csr_matrix((data.astype(np.float32), footprints.indices, footprints.indptr), shape=footprints.shape)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _sweep_pixels(
     start: int, stop: int, indptr: FloatArray, indices: FloatArray, products: FloatArray, gram: FloatArray,
     frozen: FloatArray, iterations: int, data: FloatArray,
@@ -109,7 +109,7 @@ def hals_traces(
     return fresh
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _sweep_frames(
     start: int, stop: int, indptr: FloatArray, indices: FloatArray, weights: FloatArray, target: FloatArray,
     frozen: FloatArray, nonnegative: FloatArray, iterations: int, traces: FloatArray,

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
-from numba import njit
 
 from caiman_pipeline.cnmf.filters import convolve_space, gaussian_kernel, kernel_norm
 from caiman_pipeline.cnmf.greedy import Found, main_body, robust_spread
 from caiman_pipeline.cnmf.initialise import Evidence, with_evidence
 from caiman_pipeline.cnmf.windows import Box, box_around, filtered_footprint, widened, within
+from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.types import Dims, FloatArray
 
 
@@ -111,7 +111,7 @@ def neighbour_correlation(filtered: FloatArray, noise_sd: float) -> FloatArray:
     return out
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+@compiled(fastmath={"contract", "reassoc"})
 def _mean_product(unit: FloatArray, out: FloatArray) -> None:
     """Average the products of each unit row (H, W, T) with those of its neighbours that exist."""
     height, width, n = unit.shape

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
-from numba import njit
 
 from caiman_pipeline.cnmf.filters import convolve_space, gaussian_kernel, kernel_norm
 from caiman_pipeline.cnmf.greedy import Found
 from caiman_pipeline.cnmf.initialise import Evidence, with_evidence
 from caiman_pipeline.cnmf.windows import Box, box_around, filtered_footprint
+from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.types import Dims, FloatArray
 
 
@@ -114,7 +114,7 @@ def window_energy(filtered: FloatArray, window: int) -> FloatArray:
     return out.reshape(filtered.shape[:-1])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _best_window(filtered: FloatArray, window: int, out: FloatArray) -> None:
     for i in range(len(filtered)):
         row = filtered[i]

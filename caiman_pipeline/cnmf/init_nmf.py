@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numba import njit
 from scipy.linalg import qr, solve
 from scipy.ndimage import gaussian_filter1d
 from scipy.sparse import coo_matrix, csr_matrix
@@ -24,6 +23,7 @@ from caiman_pipeline.cnmf.filters import convolve_space, gaussian_kernel
 from caiman_pipeline.cnmf.greedy import Found
 from caiman_pipeline.cnmf.initialise import Evidence, with_evidence
 from caiman_pipeline.cnmf.low_rank import LowRank, leading_part, signal_rank
+from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.parallel import row_slabs
 from caiman_pipeline.types import Dims, FloatArray
 
@@ -219,7 +219,7 @@ def _unit_rows(traces: FloatArray) -> FloatArray:
     return np.divide(traces, norms, out=np.zeros_like(traces), where=norms > 0)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+@compiled(fastmath={"contract", "reassoc"})
 def _descend(
     products: FloatArray, gram: FloatArray, sparsity: float, weight: float,
     link_data: FloatArray, link_indices: FloatArray, link_indptr: FloatArray, rows: FloatArray,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from scipy.sparse import csr_matrix
 
+from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.parallel import map_ordered, spread, value_slabs
 from caiman_pipeline.types import FloatArray
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+@compiled(fastmath={"contract", "reassoc"})
 def _rows_times_dense(
     start: int, stop: int, data: FloatArray, indices: FloatArray, indptr: FloatArray, dense: FloatArray,
     level: FloatArray, out: FloatArray,
@@ -52,7 +52,7 @@ def bin_columns(frames: FloatArray, edges: FloatArray, *, level: FloatArray, thr
     return out
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+@compiled(fastmath={"contract", "reassoc"})
 def add_regression_sums(
     start: int, stop: int, binned: FloatArray, weights: FloatArray, traces: FloatArray, signals: FloatArray,
     mix_data: FloatArray, mix_indices: FloatArray, mix_indptr: FloatArray,

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from scipy import ndimage as ndi
 from scipy.sparse import csc_matrix, csr_matrix
 
 from caiman_pipeline.cnmf.greedy import main_body
+from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.parallel import spread
 from caiman_pipeline.types import Dims, FloatArray
 
@@ -123,7 +123,7 @@ def solve_pixels(
     return SpatialModel(columns.astype(np.float32), static.astype(np.float32), gain.astype(np.float32))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _solve(
     start: int, stop: int, indptr: FloatArray, indices: FloatArray,
     with_y: FloatArray, with_g: FloatArray, gram: FloatArray,
@@ -150,7 +150,7 @@ def _solve(
             out[first + i] = a[i]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _solve_few(
     start: int, stop: int, indptr: FloatArray, indices: FloatArray,
     with_y: FloatArray, with_g: FloatArray, gram: FloatArray,
@@ -184,7 +184,7 @@ def _solve_few(
             out[first + i] = a[i]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _descend(gram: FloatArray, target: FloatArray, keep: FloatArray, noise: float) -> FloatArray:
     """Minimise 0.5 a'Ga - a'y over a >= 0, the entries not kept at zero, by cyclic coordinate descent."""
     a = np.zeros(len(target))

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from scipy.sparse import csc_matrix, csr_matrix, diags
 
 from caiman_pipeline.cnmf.background import NodeGrid
+from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.parallel import map_ordered, row_slabs
 from caiman_pipeline.types import FloatArray
 
@@ -87,7 +87,7 @@ def solve_traces(projection: Projection, target: FloatArray, *, rounds: int, thr
     return traces
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _sweep(
     start: int, stop: int, indptr: FloatArray, indices: FloatArray, weights: FloatArray,
     target: FloatArray, traces: FloatArray, rounds: int,
@@ -102,7 +102,7 @@ def _sweep(
                     traces[k, start + t] += rest[t] / own
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"}, forceinline=True)
+@compiled(fastmath={"contract", "reassoc"}, forceinline=True)
 def _unexplained(
     k: int, start: int, stop: int, indptr: FloatArray, indices: FloatArray, weights: FloatArray,
     target: FloatArray, traces: FloatArray, rest: FloatArray,

@@ -8,9 +8,9 @@ memory, without gathering; displacements along the line are taken eight at a tim
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from caiman_pipeline.motion.surfaces import CellTemplate, cell_bounds, widest
+from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.parallel import spread
 from caiman_pipeline.types import FloatArray
 
@@ -18,7 +18,7 @@ U = np.uint64
 LANES, STEP = 8, 16
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"}, forceinline=True)
+@compiled(fastmath={"reassoc", "contract", "nsz"}, forceinline=True)
 def _eight(a: FloatArray, at: int, b: FloatArray, start: int, count: int, out: FloatArray) -> None:
     """Add to ``out`` (8,) the products of ``count`` values of ``a`` with those of ``b`` that lie 0 to 7 further on."""
     s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = np.float32(0.0)
@@ -42,7 +42,7 @@ def _eight(a: FloatArray, at: int, b: FloatArray, start: int, count: int, out: F
     out[7] += s7
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"}, forceinline=True)
+@compiled(fastmath={"reassoc", "contract", "nsz"}, forceinline=True)
 def _four(a: FloatArray, at: int, b: FloatArray, start: int, count: int, out: FloatArray) -> None:
     """As ``_eight``, for the first four."""
     s0 = s1 = s2 = s3 = np.float32(0.0)
@@ -58,7 +58,7 @@ def _four(a: FloatArray, at: int, b: FloatArray, start: int, count: int, out: Fl
     out[3] += s3
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"}, forceinline=True)
+@compiled(fastmath={"reassoc", "contract", "nsz"}, forceinline=True)
 def _three(a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray, count: int) -> tuple[float, float, float]:
     """Return the products of ``a`` with three others."""
     s0 = s1 = s2 = np.float32(0.0)
@@ -70,7 +70,7 @@ def _three(a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray, count: in
     return s0, s1, s2  # type: ignore[return-value]  # numba's float32
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _surroundings(image: FloatArray, low: FloatArray, high: FloatArray, reach: FloatArray, out: FloatArray) -> None:
     """Copy a cell of the template and ``reach`` pixels around it, line after line, edges repeated."""
     depth, height, width = image.shape
@@ -83,7 +83,7 @@ def _surroundings(image: FloatArray, low: FloatArray, high: FloatArray, reach: F
                 at += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _lines(image: FloatArray, low: FloatArray, high: FloatArray, shape: FloatArray, out: FloatArray) -> None:
     """Write one cell of an image into lines as long as those of its surroundings, zero beyond the cell."""
     out[:] = np.float32(0.0)
@@ -94,7 +94,7 @@ def _lines(image: FloatArray, low: FloatArray, high: FloatArray, shape: FloatArr
                 out[at + x - low[2]] = image[z, y, x]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _residual(
     frames: FloatArray, t: int, offset: FloatArray, low: FloatArray, high: FloatArray, shape: FloatArray,
     still: FloatArray, weight: FloatArray, out: FloatArray,
@@ -123,7 +123,7 @@ def _residual(
                     out[target + x] = weight[target + x] * (value - still[target + x])
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled(forceinline=True)
 def _all_lags(
     residual: FloatArray, around: FloatArray, shape: FloatArray, reach: FloatArray, few: FloatArray, out: FloatArray
 ) -> None:
@@ -146,7 +146,7 @@ def _all_lags(
             row += lx
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"}, forceinline=True)
+@compiled(fastmath={"reassoc", "contract", "nsz"}, forceinline=True)
 def _project(slow: tuple[float, float, float], along: FloatArray, own: FloatArray, out: FloatArray) -> None:
     """Take away what offset and slopes explain, and add the template's own agreement."""
     s0, s1, s2 = slow
@@ -154,7 +154,7 @@ def _project(slow: tuple[float, float, float], along: FloatArray, own: FloatArra
         out[d] += own[d] - (s0 * along[U(0), d] + s1 * along[U(1), d] + s2 * along[U(2), d])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _agreement(
     begin: int, end: int, frames: FloatArray, offsets: FloatArray, image: FloatArray, weight: FloatArray,
     basis: FloatArray, ez: FloatArray, ey: FloatArray, ex: FloatArray, reach: FloatArray, projection: FloatArray,

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
-from numba import njit
 
 from caiman_pipeline.motion.agreement import cell_agreement
 from caiman_pipeline.motion.filters import band_pass
@@ -16,6 +15,7 @@ from caiman_pipeline.motion.peaks import cell_gain, frame_gain, linearise, patch
 from caiman_pipeline.motion.plan import MotionPlan
 from caiman_pipeline.motion.rigid import CoarseTemplate, bin_frames, choose_bins, coarse_shifts, prepare_coarse
 from caiman_pipeline.motion.surfaces import CellTemplate, prepare_cells
+from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.parallel import spread
 from caiman_pipeline.types import FloatArray, Shifts
 
@@ -178,7 +178,7 @@ def estimate_seen(seen: FloatArray, registration: Registration) -> Estimate:
     return Estimate(whole[:, 3 - ndim :].astype(np.int64), values, at_limit)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _times_rows(begin: int, end: int, left: FloatArray, right: FloatArray, out: FloatArray) -> None:
     for block in range(begin, end):
         start, stop = block * ROWS_TOGETHER, min((block + 1) * ROWS_TOGETHER, len(right))

@@ -7,9 +7,9 @@ A frame shows at ``x`` what the template has at ``x - d(x)``; the corrected fram
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from caiman_pipeline.motion.surfaces import as_volume
+from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.parallel import spread
 from caiman_pipeline.types import FloatArray, Shifts
 
@@ -34,13 +34,13 @@ def extend_field(field: FloatArray) -> FloatArray:
     return np.ascontiguousarray(full)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _cubic(f: float, weights: FloatArray) -> None:
     weights[0], weights[1] = ((-0.5 * f + 1) * f - 0.5) * f, (1.5 * f - 2.5) * f * f + 1
     weights[2], weights[3] = ((-1.5 * f + 2) * f + 0.5) * f, (0.5 * f - 0.5) * f * f
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _evaluate(
     extended: FloatArray, first: FloatArray, step: FloatArray, point: FloatArray, weights: FloatArray, out: FloatArray
 ) -> None:
@@ -60,7 +60,7 @@ def _evaluate(
                         out[a] += w * extended[base[0] + i, base[1] + j, base[2] + k, a]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _displacement(
     begin: int,
     end: int,

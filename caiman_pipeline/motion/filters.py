@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.fft as fft
-from numba import njit
 
 from caiman_pipeline.motion.measures import SURROUND, TRUNCATE
 from caiman_pipeline.motion.surfaces import as_volume
+from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.parallel import spread
 from caiman_pipeline.types import FloatArray
 
@@ -39,7 +39,7 @@ def _half_gaussian(sigma: float) -> FloatArray:
     return (taps / (2 * taps.sum() - taps[0])).astype(np.float32)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, forceinline=True)
+@compiled(fastmath={"contract", "nsz"}, forceinline=True)
 def _add_row(frame: FloatArray, y: int, weight: float, out: FloatArray) -> None:
     """Add ``weight`` x one row of a plane, point-symmetric beyond its first and last."""
     last = len(frame) - 1
@@ -54,7 +54,7 @@ def _add_row(frame: FloatArray, y: int, weight: float, out: FloatArray) -> None:
             out[x] += weight * (2 * edge[x] - mirrored[x])
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, forceinline=True)
+@compiled(fastmath={"contract", "nsz"}, forceinline=True)
 def _blur(frame: FloatArray, along_y: FloatArray, along_x: FloatArray, out: FloatArray) -> None:
     """Convolve a plane (H, W) with two symmetric kernels, given from their centre outwards.
 
@@ -80,7 +80,7 @@ def _blur(frame: FloatArray, along_y: FloatArray, along_x: FloatArray, out: Floa
                 target[x] += w * (left[x] + right[x])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _difference(
     begin: int, end: int, frames: FloatArray, inner_y: FloatArray, inner_x: FloatArray, outer_y: FloatArray,
     outer_x: FloatArray, out: FloatArray,

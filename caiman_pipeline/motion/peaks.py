@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from caiman_pipeline.motion.surfaces import CellTemplate
+from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.parallel import spread
 from caiman_pipeline.types import FloatArray
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _vertex(low: float, middle: float, high: float) -> float:
     """Return where a parabola through three points, one apart, has its maximum, within half a step of the middle."""
     curvature = low - 2 * middle + high
@@ -19,7 +19,7 @@ def _vertex(low: float, middle: float, high: float) -> float:
     return min(max(0.5 * (low - high) / curvature, -0.5), 0.5)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _peak(surface: FloatArray, sizes: FloatArray, out: FloatArray) -> None:
     """Write the sub-pixel position of the maximum of ``surface`` (flat, ``sizes`` per axis) relative to its centre."""
     top = np.argmax(surface)
@@ -32,7 +32,7 @@ def _peak(surface: FloatArray, sizes: FloatArray, out: FloatArray) -> None:
         stride *= sizes[axis]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _patch_peaks(
     begin: int,
     end: int,
@@ -77,7 +77,7 @@ def frame_gain(agreement: FloatArray, cells: CellTemplate) -> FloatArray:
     return np.clip(gain, 0.5, 2.0).astype(np.float32)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _taps(position: float, reach: int, weights: FloatArray, slopes: FloatArray) -> int:
     """Fill cubic weights and their derivative for a displacement; return the index of the first of the four samples."""
     if reach == 0:
@@ -94,7 +94,7 @@ def _taps(position: float, reach: int, weights: FloatArray, slopes: FloatArray) 
     return base + reach - 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _at_cell(
     agreement: FloatArray, energy: FloatArray, gain: float, sizes: FloatArray, first: FloatArray, weights: FloatArray,
     slopes: FloatArray, out: FloatArray,
@@ -121,7 +121,7 @@ def _at_cell(
             out[3] += wa * weights[1, b] * slope
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _between_planes(
     energy: FloatArray, across: FloatArray, gain: float, sizes: FloatArray, first: int, weights: FloatArray,
     slopes: FloatArray, out: FloatArray,
@@ -144,7 +144,7 @@ def _between_planes(
     out[1] -= 0.5 * gain * gain * slope
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _linearise(
     begin: int,
     end: int,
@@ -187,7 +187,7 @@ def linearise(agreement: FloatArray, cells: CellTemplate, at: FloatArray, gain: 
     return out
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _gain_at(
     begin: int, end: int, agreement: FloatArray, energy: FloatArray, across: FloatArray, sizes: FloatArray,
     at: FloatArray, out: FloatArray,

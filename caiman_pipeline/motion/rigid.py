@@ -7,9 +7,9 @@ from math import prod
 
 import numpy as np
 import scipy.fft as fft
-from numba import njit
 
 from caiman_pipeline.motion.surfaces import as_volume
+from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.parallel import spread
 from caiman_pipeline.types import Dims, FloatArray
 
@@ -63,7 +63,7 @@ def prepare_coarse(
     return CoarseTemplate(spectrum, inner, 0.5 * energy[0], shape, back, radius)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _running_mean(line: FloatArray, radius: int, out: FloatArray) -> None:
     """Write the mean of each pixel's neighbours up to ``radius`` away, fewer at the ends."""
     n = len(line)
@@ -81,7 +81,7 @@ def _running_mean(line: FloatArray, radius: int, out: FloatArray) -> None:
         out[x] = total / count
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _flatten(begin: int, end: int, frames: FloatArray, reach_y: int, reach_x: int, out: FloatArray) -> None:
     _, depth, rows, columns = frames.shape
     for item in range(begin, end):
@@ -134,7 +134,7 @@ def _inner(shape: Dims, limits: tuple[int, ...]) -> FloatArray:
     return weights
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _bin_pairs(begin: int, end: int, frames: FloatArray, out: FloatArray) -> None:
     _, depth, rows, columns = out.shape
     for item in range(begin, end):
@@ -162,7 +162,7 @@ def bin_frames(frames: FloatArray, bins: tuple[int, ...]) -> FloatArray:
     return cut.reshape(*volume.shape[:2], rows, bins[-2], columns, bins[-1]).mean((3, 5), dtype=np.float32)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _correlate(
     begin: int, end: int, spectra: FloatArray, template: FloatArray, bz: FloatArray, by: FloatArray, bx: FloatArray,
     out: FloatArray,

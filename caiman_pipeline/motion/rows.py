@@ -8,8 +8,8 @@ same everywhere, rows are weighed and added first, and then the pixels along the
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.types import FloatArray
 
 OUTSIDE_TOLERANCE_PX = 0.5
@@ -17,7 +17,7 @@ U = np.uint64
 MARGIN_PX, TAPS = 4, 4
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, forceinline=True)
+@compiled(fastmath={"contract", "nsz"}, forceinline=True)
 def _add_four(
     across: FloatArray, z: int, y: int, axis: int, weight: float, taps: FloatArray, target: int, out: FloatArray
 ) -> None:
@@ -28,7 +28,7 @@ def _add_four(
         out[target, x] += value + c * across[z, y + U(2), axis, x] + d * across[z, y + U(3), axis, x]
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled(forceinline=True)
 def _row_displacement(
     across: FloatArray, z: int, along_z: FloatArray, y: int, along_y: FloatArray, out: FloatArray
 ) -> None:
@@ -41,7 +41,7 @@ def _row_displacement(
                 _add_four(across, U(z + i), U(y), U(axis), along_z[i], along_y, U(lead + axis), out)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, forceinline=True)
+@compiled(fastmath={"contract", "nsz"}, forceinline=True)
 def _split(displacement: FloatArray, whole: FloatArray, weights: FloatArray) -> None:
     """Split displacements (W,) into whole pixels and the four weights (4, W) of the rest."""
     for x in range(len(displacement)):
@@ -54,13 +54,13 @@ def _split(displacement: FloatArray, whole: FloatArray, weights: FloatArray) -> 
         weights[3, x] = (np.float32(0.5) * f - np.float32(0.5)) * f * f
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, inline="always")
+@compiled(fastmath={"contract", "nsz"}, inline="always")
 def _tap(plane, row, first, x, p, q, r, s):  # type: ignore[no-untyped-def]  # inlined: numba infers
     at = first + x
     return p * plane[row, at] + q * plane[row, at + U(1)] + r * plane[row, at + U(2)] + s * plane[row, at + U(3)]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, forceinline=True)
+@compiled(fastmath={"contract", "nsz"}, forceinline=True)
 def _span(
     plane: FloatArray, rows: tuple[int, int, int, int], first: int, start: int, count: int, wx: FloatArray,
     wy: FloatArray, wz: FloatArray, out: FloatArray,
@@ -80,7 +80,7 @@ def _span(
         out[at] += wz[at] * value
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _four_rows(y: int, top: int, bottom: int) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
     """Return four neighbouring rows, kept between ``top`` and ``bottom``."""
     return (
@@ -89,7 +89,7 @@ def _four_rows(y: int, top: int, bottom: int) -> tuple[np.uint64, np.uint64, np.
     )  # fmt: skip
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _mark_changes(whole: FloatArray, out: FloatArray) -> int:
     """Mark the pixels of a row whose whole displacement is not that of the pixel before, and count them."""
     total = 0
@@ -101,7 +101,7 @@ def _mark_changes(whole: FloatArray, out: FloatArray) -> int:
     return total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _next_change(changes: FloatArray, start: int) -> int:
     """Return the first marked pixel from ``start`` on, or the row's length."""
     for x in range(start, U(len(changes))):
@@ -110,7 +110,7 @@ def _next_change(changes: FloatArray, start: int) -> int:
     return len(changes)
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled(forceinline=True)
 def _row(
     frame: FloatArray, z: int, y: int, box: FloatArray, padding: int, whole: FloatArray, changes: FloatArray,
     wz: FloatArray, wy: FloatArray, wx: FloatArray, out: FloatArray,
@@ -130,7 +130,7 @@ def _row(
         start = stop
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, forceinline=True)
+@compiled(fastmath={"contract", "nsz"}, forceinline=True)
 def _add_rows(
     plane: FloatArray, rows: tuple[int, int, int, int], column: int, weights: FloatArray, scale: float, start: int,
     count: int, out: FloatArray,
@@ -144,14 +144,14 @@ def _add_rows(
         out[start + x] += a * plane[r0, at] + b * plane[r1, at] + c * plane[r2, at] + d * plane[r3, at]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, forceinline=True)
+@compiled(fastmath={"contract", "nsz"}, forceinline=True)
 def _along_line(line: FloatArray, weights: FloatArray, out: FloatArray) -> None:
     a, b, c, d = weights[0, 0], weights[1, 0], weights[2, 0], weights[3, 0]
     for x in range(U(len(out))):
         out[x] = a * line[x] + b * line[x + U(1)] + c * line[x + U(2)] + d * line[x + U(3)]
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled(forceinline=True)
 def _uniform_row(
     frame: FloatArray, z: int, y: int, box: FloatArray, whole: FloatArray, weights: FloatArray, line: FloatArray,
     out: FloatArray,
@@ -171,7 +171,7 @@ def _uniform_row(
     _along_line(line, weights[2], out)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _mark_outside(
     displacement: FloatArray, reach: FloatArray, z: int, y: int, low: FloatArray, high: FloatArray, fill: float,
     replace: bool, counts: int, out: FloatArray, outside: FloatArray,
@@ -193,13 +193,13 @@ def _mark_outside(
                 out[x] = fill
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _limit(values: FloatArray, most: float) -> None:
     for x in range(len(values)):
         values[x] = min(max(values[x], -most), most)
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled(forceinline=True)
 def corrected_row(
     frame: FloatArray, padding: int, across: FloatArray, reach: FloatArray, z: int, base_z: int, taps_z: FloatArray,
     y: int, base_y: int, taps_y: FloatArray, box: FloatArray, fill: float, replace: bool, counts: int,
@@ -228,7 +228,7 @@ def corrected_row(
     _mark_outside(displacement, reach, z, y, low, high, fill, replace, counts, out, outside)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def row_work(width: int, box: FloatArray) -> tuple[FloatArray, ...]:
     """Return memory for one row, and what is inside.
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.parallel import spread
 from caiman_pipeline.types import FloatArray
 
@@ -15,7 +15,7 @@ FLAT = 1e-4
 CLIP_SD, FEWEST_PAIRS = 2.0, 8
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "nsz", "reassoc"}, forceinline=True)
+@compiled(fastmath={"contract", "nsz", "reassoc"}, forceinline=True)
 def _row_moments(row: FloatArray, image: FloatArray, mask: FloatArray, level: float, out: FloatArray) -> None:
     first, second, product = np.float32(0.0), np.float32(0.0), np.float32(0.0)
     for x in range(len(row)):
@@ -28,13 +28,13 @@ def _row_moments(row: FloatArray, image: FloatArray, mask: FloatArray, level: fl
     out[2] += product
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _add_rounded(row: FloatArray, scale: float, out: FloatArray) -> None:
     for x in range(len(row)):
         out[x] += np.int64(np.rint(row[x] * scale))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _time_first(
     begin: int, end: int, frames: FloatArray, good: FloatArray, image: FloatArray, mask: FloatArray, level: float,
     scale: float, total: FloatArray, moments: FloatArray,
@@ -47,7 +47,7 @@ def _time_first(
                 _add_rounded(frames[t, y], scale, total[y])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _pixel_sum(series: FloatArray, good: FloatArray, scale: float) -> int:
     """Sum the good frames; a value that is not a number counts for nothing."""
     total = np.int64(0)
@@ -58,7 +58,7 @@ def _pixel_sum(series: FloatArray, good: FloatArray, scale: float) -> int:
     return total  # type: ignore[return-value]  # numba's integers
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _time_last(
     begin: int, end: int, part: FloatArray, good: FloatArray, image: FloatArray, mask: FloatArray, level: float,
     scale: float, total: FloatArray, moments: FloatArray,
@@ -79,7 +79,7 @@ def _time_last(
         moments[y, :, 0], moments[y, :, 1], moments[y, :, 2] = first, second, product
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _time_last_holes(
     begin: int, end: int, part: FloatArray, good: FloatArray, image: FloatArray, mask: FloatArray, level: float,
     scale: float, total: FloatArray, moments: FloatArray,
@@ -105,7 +105,7 @@ def _time_last_holes(
         moments[y] = sums.T
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "nsz", "reassoc"}, forceinline=True)
+@compiled(fastmath={"contract", "nsz", "reassoc"}, forceinline=True)
 def _reach(series: FloatArray, pair: FloatArray) -> float:
     """Return how far a pixel may lie from the image before it is cut, by its noise from frame to frame."""
     total, pairs = np.float32(0.0), np.float32(0.0)
@@ -119,7 +119,7 @@ def _reach(series: FloatArray, pair: FloatArray) -> float:
     return np.float32(CLIP_SD * 0.5 * np.sqrt(np.pi)) * total / pairs  # type: ignore[return-value]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _time_last_cut(
     begin: int, end: int, part: FloatArray, pair: FloatArray, image: FloatArray, mask: FloatArray, level: float,
     moments: FloatArray,

@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from caiman_pipeline.motion.grid import Grid
+from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.parallel import spread
 from caiman_pipeline.types import Dims, FloatArray
 
@@ -108,7 +108,7 @@ def _slopes(image: FloatArray) -> FloatArray:
     return slopes
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _gather_template(
     image: FloatArray, low: FloatArray, high: FloatArray, lz: int, ly: int, lx: int, out: FloatArray
 ) -> None:
@@ -134,14 +134,14 @@ def _gather_template(
                 row += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _copy(image: FloatArray, z: int, y: int, first: int, size: int, row: int, column: int, out: FloatArray) -> None:
     """Copy part of a line; unsigned numbers spare the check for indices from the end."""
     for x in range(size):
         out[row, column + x] = image[z, y, first + x]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def cell_bounds(cell: int, ez: FloatArray, ey: FloatArray, ex: FloatArray, low: FloatArray, high: FloatArray) -> int:
     """Write where a cell begins and ends along each axis, and return its pixels."""
     ny, nx = len(ey) - 1, len(ex) - 1
@@ -151,7 +151,7 @@ def cell_bounds(cell: int, ez: FloatArray, ey: FloatArray, ex: FloatArray, low: 
     return (high[0] - low[0]) * (high[1] - low[1]) * (high[2] - low[2])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def widest(edges: FloatArray) -> int:
     """Return the size of the largest cell along an axis."""
     most = 0
@@ -160,7 +160,7 @@ def widest(edges: FloatArray) -> int:
     return most
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def cut(image: FloatArray, low: FloatArray, high: FloatArray, out: FloatArray) -> None:
     """Write the pixels of one cell of an image (D, H, W) in C order."""
     column = 0
@@ -171,7 +171,7 @@ def cut(image: FloatArray, low: FloatArray, high: FloatArray, out: FloatArray) -
                 column += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _paste(values: FloatArray, low: FloatArray, high: FloatArray, image: FloatArray) -> None:
     """Write pixels in C order into one cell of an image (D, H, W)."""
     column = 0
@@ -182,7 +182,7 @@ def _paste(values: FloatArray, low: FloatArray, high: FloatArray, image: FloatAr
                 column += 1
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"}, forceinline=True)
+@compiled(fastmath={"reassoc", "contract", "nsz"}, forceinline=True)
 def _inner(a: FloatArray, weight: FloatArray, b: FloatArray) -> float:
     total = 0.0
     for p in range(len(weight)):
@@ -190,7 +190,7 @@ def _inner(a: FloatArray, weight: FloatArray, b: FloatArray) -> float:
     return total
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled(forceinline=True)
 def _nuisance(weight: FloatArray, low: FloatArray, high: FloatArray, out: FloatArray) -> None:
     """Fill ``out`` (3, pixels) with an offset and two slopes made orthonormal under the weight (Gram-Schmidt)."""
     rows, columns, pixels = high[1] - low[1], high[2] - low[2], len(weight)
@@ -211,7 +211,7 @@ def _nuisance(weight: FloatArray, low: FloatArray, high: FloatArray, out: FloatA
             out[k, p] *= scale
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled(forceinline=True)
 def _across_planes(lagged: FloatArray, weight: FloatArray, along: FloatArray, reach: int, out: FloatArray) -> None:
     """Write the products of one cell's template at all pairs of displacements across planes alone."""
     per_plane = len(lagged) // (2 * reach + 1)
@@ -223,7 +223,7 @@ def _across_planes(lagged: FloatArray, weight: FloatArray, along: FloatArray, re
                 out[j, k] -= along[m, a] * along[m, b]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _prepare(
     begin: int, end: int, image: FloatArray, slopes: FloatArray, weight: FloatArray, ez: FloatArray, ey: FloatArray,
     ex: FloatArray, lz: int, ly: int, lx: int, basis: FloatArray, projection: FloatArray, own: FloatArray,

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numba import njit
 from scipy import ndimage as ndi
 from scipy.ndimage import gaussian_filter1d
 
@@ -31,6 +30,7 @@ from caiman_pipeline.motion.rigid import bin_frames
 from caiman_pipeline.motion.source import LONGEST_CHUNK, Source, read_ahead
 from caiman_pipeline.motion.surfaces import as_volume
 from caiman_pipeline.motion.warp import Scratch, plan_warp, warp_sum
+from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.parallel import spread
 from caiman_pipeline.types import FloatArray, Shifts
 
@@ -104,7 +104,7 @@ def start_image(source: Source, stretches: Ranges, *, high_pass: tuple[float, ..
     return source.read_frames(members).mean(0, dtype=np.float64).astype(np.float32)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _residual_power(
     begin: int, end: int, frames: FloatArray, whole: FloatArray, good: FloatArray, image: FloatArray, total: FloatArray
 ) -> None:

@@ -7,12 +7,12 @@ from math import prod
 from typing import Literal
 
 import numpy as np
-from numba import njit
 
 from caiman_pipeline.motion.field import extend_field
 from caiman_pipeline.motion.grid import cubic_weights, interpolation_weights
 from caiman_pipeline.motion.rows import MARGIN_PX, corrected_row, row_work
 from caiman_pipeline.motion.surfaces import as_volume
+from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.parallel import spread
 from caiman_pipeline.types import Bounds, Dims, FloatArray, Shifts
 
@@ -85,7 +85,7 @@ def _taps_along(size: int, nodes: FloatArray) -> tuple[FloatArray, FloatArray]:
     return base, np.ascontiguousarray(cubic_weights(position - base).T, np.float32)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _pad(begin: int, end: int, frames: FloatArray, low: int, high: int, padding: int, out: FloatArray) -> None:
     """Copy frames into the middle of wider ones, columns before ``low`` and from ``high`` on repeating the nearest."""
     _, depth, height, _ = frames.shape
@@ -98,7 +98,7 @@ def _pad(begin: int, end: int, frames: FloatArray, low: int, high: int, padding:
             target[padding + high :] = row[high - 1]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _transpose(rows: FloatArray, position: int, out: FloatArray) -> None:
     """Write ``rows`` (T, W) into ``out`` (W, part), a few pixels at a time so that both stay in the cache."""
     width, count = len(out), len(rows)
@@ -108,7 +108,7 @@ def _transpose(rows: FloatArray, position: int, out: FloatArray) -> None:
                 out[x, position + t] = rows[t, x]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _warp(
     begin: int, end: int, frames: FloatArray, padding: int, across: FloatArray, reach: FloatArray, base_z: FloatArray,
     base_y: FloatArray, taps_z: FloatArray, taps_y: FloatArray, box: FloatArray, fill: float, replace: bool,
@@ -126,7 +126,7 @@ def _warp(
         _transpose(result, position, out[z, y])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _warp_sum(
     begin: int, end: int, frames: FloatArray, padding: int, across: FloatArray, reach: FloatArray, base_z: FloatArray,
     base_y: FloatArray, taps_z: FloatArray, taps_y: FloatArray, box: FloatArray, fill: float, replace: bool,

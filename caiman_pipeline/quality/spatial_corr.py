@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from scipy.sparse import csc_matrix, csr_matrix
 
 from caiman_pipeline.cnmf.spatial import dilate_supports
 from caiman_pipeline.io.long_tables import frame_blocks
 from caiman_pipeline.io.store import MovieStore
+from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.parallel import spread
 from caiman_pipeline.quality.snr import noise_below
 from caiman_pipeline.types import Components, FloatArray
@@ -60,7 +60,7 @@ def _largest_transients(trace: FloatArray, count: int, length: int) -> FloatArra
     return active
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+@compiled(fastmath={"contract", "reassoc"})
 def _add_products(
     start: int, stop: int, frames: FloatArray, weights: FloatArray, indices: FloatArray, indptr: FloatArray,
     out: FloatArray,
@@ -173,7 +173,7 @@ def _explained_by_others(components: Components, contrast: Contrast, around: csr
     return out
 
 
-@njit(cache=True)
+@compiled
 def _add_model(
     indices: FloatArray, indptr: FloatArray, data: FloatArray, sources: FloatArray, pointers: FloatArray,
     levels: FloatArray, out: FloatArray,

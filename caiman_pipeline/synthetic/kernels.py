@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.types import FloatArray
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def add_light(
     layers: FloatArray,
     layer_light: FloatArray,
@@ -29,7 +29,7 @@ def add_light(
             scene[indices[i]] += cell_light[k] * data[i]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _cubic_weights(f: np.float32) -> tuple[np.float32, np.float32, np.float32, np.float32]:
     half, one, g = np.float32(0.5), np.float32(1.0), np.float32(1.0) - f
     last, first = half * g * f * f, half * f * g * g
@@ -37,7 +37,7 @@ def _cubic_weights(f: np.float32) -> tuple[np.float32, np.float32, np.float32, n
     return -first, middle, one - middle + first + last, -last
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def warp(scene: FloatArray, shift: FloatArray, margin: tuple[int, int, int], step: int, frame: FloatArray) -> None:
     """Fill ``frame`` (D, H, W) with what is seen of ``scene`` displaced by ``shift`` (3, D, H, W) pixels, all float32.
 

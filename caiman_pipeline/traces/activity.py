@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields, replace
 from functools import partial
 
 import numpy as np
-from numba import njit
 
 from caiman_pipeline.config.traces import TraceSettings
 from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.traces.ar_model import ar_coefficients, noise_level, nominal_coefficients
 from caiman_pipeline.traces.baseline import running_baseline
 from caiman_pipeline.traces.convex import deconvolve_convex
@@ -266,7 +266,7 @@ def _solve(
     return deconvolve(traces, method, noise=noise, ar=ar, baseline=level, gain=gain, threads=threads)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _rises(calcium: FloatArray, smallest: float, heights: FloatArray) -> int:
     """Write the heights of maxima over the lowest value since the one before, if at least ``smallest``; count them."""
     n, low, high = 0, np.inf, -np.inf

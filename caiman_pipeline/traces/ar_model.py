@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from scipy.fft import rfft, rfftfreq
 from scipy.special import digamma
 
+from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.types import FloatArray
 
 SEGMENT = 256
@@ -112,7 +112,7 @@ def _welch_power(traces: FloatArray, band: tuple[float, float], average: str, th
     return power.mean(1)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _centre(trace: FloatArray, finite: FloatArray, centred: FloatArray) -> int:
     """Write the trace without its mean, zero where it is not finite; return the number of finite frames."""
     total, count = 0.0, 0
@@ -126,7 +126,7 @@ def _centre(trace: FloatArray, finite: FloatArray, centred: FloatArray) -> int:
     return count
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc"}, forceinline=True)
+@compiled(fastmath={"reassoc"}, forceinline=True)
 def _lagged_product(centred: FloatArray, lag: int) -> float:
     product = 0.0
     for t in range(lag, len(centred)):
@@ -134,7 +134,7 @@ def _lagged_product(centred: FloatArray, lag: int) -> float:
     return product
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def autocovariance(traces: FloatArray, finite: FloatArray, lags: int) -> FloatArray:
     """Return float64 (K, lags + 1), the autocovariance of each trace, missing frames left out."""
     n_traces, n_frames = traces.shape
@@ -152,7 +152,7 @@ def autocovariance(traces: FloatArray, finite: FloatArray, lags: int) -> FloatAr
     return cov
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def fit_ar1(cov: FloatArray, noise: float, lags: int) -> float:
     """Return the least-squares AR(1) coefficient of one autocovariance whose lag 0 holds noise."""
     top, bottom = 0.0, 0.0
@@ -163,7 +163,7 @@ def fit_ar1(cov: FloatArray, noise: float, lags: int) -> float:
     return top / bottom if bottom > 0.0 else 0.0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def fit_ar2(cov: FloatArray, noise: float, lags: int) -> tuple[float, float]:
     """Return the least-squares AR(2) coefficients of one autocovariance whose lag 0 holds noise."""
     a11, a12, a22, b1, b2 = 0.0, 0.0, 0.0, 0.0, 0.0
@@ -181,7 +181,7 @@ def fit_ar2(cov: FloatArray, noise: float, lags: int) -> tuple[float, float]:
     return (b1 * a22 - b2 * a12) / determinant, (a11 * b2 - a12 * b1) / determinant
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def ar_roots(g1: float, g2: float) -> tuple[float, float]:
     """Return the two decay factors (slow, fast) of AR(2) coefficients, or (0, 0) if they are not real."""
     square = g1 * g1 + 4.0 * g2
@@ -231,7 +231,7 @@ def ar_coefficients(
     return coefficients, fallback
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _scaled_roots(cov: FloatArray, noise: float, order: int, lags: int, fudge_factor: float) -> tuple[float, float]:
     if order == 1:
         return fudge_factor * fit_ar1(cov, noise, lags + 1), 0.0

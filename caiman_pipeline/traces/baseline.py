@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.parallel import map_ordered
 from caiman_pipeline.types import FloatArray
 
@@ -58,7 +58,7 @@ def _exact_quantile(values: FloatArray, half: int, fraction: float, out: FloatAr
     running_quantile_row(values, order, int(np.isfinite(values).sum()), half, fraction, out)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _step(present: FloatArray, buckets: FloatArray, rank: int, direction: int) -> int:
     """Return the next present rank in a direction; there must be one."""
     rank += direction
@@ -71,7 +71,7 @@ def _step(present: FloatArray, buckets: FloatArray, rank: int, direction: int) -
     return rank
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _enter(present: FloatArray, buckets: FloatArray, rank: int, state: FloatArray) -> None:
     """Mark a rank as in the window; ``state`` is (ranks present, pointer or -1, ranks below the pointer)."""
     present[rank] = 1
@@ -83,7 +83,7 @@ def _enter(present: FloatArray, buckets: FloatArray, rank: int, state: FloatArra
         state[2] += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _leave(present: FloatArray, buckets: FloatArray, rank: int, state: FloatArray) -> None:
     """Take a rank out of the window; a pointer at it moves to a neighbour."""
     state[0] -= 1
@@ -101,7 +101,7 @@ def _leave(present: FloatArray, buckets: FloatArray, rank: int, state: FloatArra
     buckets[rank // BUCKET] -= 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _read_quantile(
     present: FloatArray, buckets: FloatArray, values: FloatArray, order: FloatArray, state: FloatArray, fraction: float
 ) -> float:
@@ -122,7 +122,7 @@ def _read_quantile(
     return value
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def running_quantile_row(
     values: FloatArray, order: FloatArray, n_finite: int, half: int, fraction: float, out: FloatArray
 ) -> None:
@@ -189,7 +189,7 @@ def trend_slopes(traces: FloatArray, fractions: FloatArray) -> FloatArray:
     return np.nan_to_num(sorted_quantile(slopes, 0.5))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def mode_fraction(ascending: FloatArray, n: int) -> float:
     """Return the share of the first ``n`` sorted values below the mode of their smoothed histogram; NaN if too few."""
     if n < 8 or ascending[0] == ascending[n - 1]:

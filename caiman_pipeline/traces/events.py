@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.traces.oasis_ar1 import (
     data_moments,
     decay_powers,
@@ -19,7 +19,7 @@ BISECTIONS = 20
 LEVEL_ROUNDS = 3
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _squared_residual(
     y: FloatArray, w: FloatArray, b: float, first: FloatArray, sums: FloatArray, count: int, powers: FloatArray
 ) -> float:
@@ -28,7 +28,7 @@ def _squared_residual(
     return square + sum_yy - 2.0 * b * sum_y + b * b * total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def largest_threshold(
     y: FloatArray, w: FloatArray, powers: FloatArray, b: float, target: float, first: FloatArray, sums: FloatArray
 ) -> float:
@@ -54,7 +54,7 @@ def largest_threshold(
     return low
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def threshold_pools(
     y: FloatArray,
     w: FloatArray,
@@ -86,7 +86,7 @@ def threshold_pools(
     return count, b
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _drop_small(spike: FloatArray, h: FloatArray, b: float, s_min: float) -> int:
     """Clear the spikes below ``s_min`` that are the smallest of their near neighbours; return how many were cleared."""
     cleared, smallest, at, last = 0, np.inf, -1, -9
@@ -111,7 +111,7 @@ def _drop_small(spike: FloatArray, h: FloatArray, b: float, s_min: float) -> int
     return cleared
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _prune(
     bands: FloatArray,
     spike: FloatArray,
@@ -132,7 +132,7 @@ def _prune(
             return b, alpha - 2.0 * b * beta + b * b * gamma
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def threshold_pivots(
     bands: FloatArray,
     spike: FloatArray,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.traces.ar_model import ar_roots, fill_gaps
 from caiman_pipeline.types import FloatArray
 
@@ -19,7 +19,7 @@ LEAD_FRAMES = 5
 MINOR = 0.15
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _find_rises(calcium: FloatArray, onsets: FloatArray, heights: FloatArray) -> int:
     """Write the first frame and the height of each rise from a minimum to the next maximum; return their number."""
     count, t, n = 0, 1, len(calcium)
@@ -34,7 +34,7 @@ def _find_rises(calcium: FloatArray, onsets: FloatArray, heights: FloatArray) ->
     return count
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def find_isolated(calcium: FloatArray, finite: FloatArray, span: int, starts: FloatArray) -> int:
     """Write the first frames of the largest rises of calcium that have ``span`` frames either way to themselves.
 
@@ -60,7 +60,7 @@ def find_isolated(calcium: FloatArray, finite: FloatArray, span: int, starts: Fl
     return found
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def event_misfit(y: FloatArray, b: float, starts: FloatArray, span: int, decay: float, rise: float) -> float:
     """Return the squared residual of the events, each of its own size and on the remainder of what came before."""
     total = 0.0
@@ -88,7 +88,7 @@ def event_misfit(y: FloatArray, b: float, starts: FloatArray, span: int, decay: 
     return total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _search(
     y: FloatArray, b: float, starts: FloatArray, span: int, decay: float, rise: float, centre: float, of_rise: bool
 ) -> float:

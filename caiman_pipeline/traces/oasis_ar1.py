@@ -12,15 +12,15 @@ Friedrich, Zhou & Paninski (2017), PLoS Comput Biol, 10.1371/journal.pcbi.100542
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.types import FloatArray
 
 MAX_STEPS = 100
 TINY_POWER = 1e-60
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def decay_powers(g: float, n_frames: int) -> FloatArray:
     """Return g**0 ... g**T, zero once negligible (denormal numbers are slow)."""
     powers = np.zeros(n_frames + 1)
@@ -33,7 +33,7 @@ def decay_powers(g: float, n_frames: int) -> FloatArray:
     return powers
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def single_frames(y: FloatArray, w: FloatArray, first: FloatArray, sums: FloatArray) -> int:
     """Start with one pool for each frame; ``sums`` rows are sum g^k w y, sum g^k w, sum g^2k w and the value."""
     for t in range(len(y)):
@@ -44,7 +44,7 @@ def single_frames(y: FloatArray, w: FloatArray, first: FloatArray, sums: FloatAr
     return len(y)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def merge_pools(
     first: FloatArray, sums: FloatArray, count: int, powers: FloatArray, lam: float, b: float, s_min: float
 ) -> int:
@@ -82,7 +82,7 @@ def merge_pools(
     return n
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def pool_moments(
     first: FloatArray, sums: FloatArray, count: int, powers: FloatArray, b: float
 ) -> tuple[float, float, float, float, float]:
@@ -106,7 +106,7 @@ def pool_moments(
     return residual, square, response, cross, absorbed
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def data_moments(y: FloatArray, w: FloatArray) -> tuple[float, float, float]:
     """Return sum w, sum w y and sum w y^2."""
     total, first, second = 0.0, 0.0, 0.0
@@ -117,7 +117,7 @@ def data_moments(y: FloatArray, w: FloatArray) -> tuple[float, float, float]:
     return total, first, second
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def largest_penalty(y: FloatArray, w: FloatArray, g: float, b: float) -> float:
     """Return the smallest penalty for which no calcium at all is optimal."""
     gradient, best = 0.0, 0.0
@@ -127,7 +127,7 @@ def largest_penalty(y: FloatArray, w: FloatArray, g: float, b: float) -> float:
     return best
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def fit_pools(
     y: FloatArray,
     w: FloatArray,
@@ -187,7 +187,7 @@ def fit_pools(
     return count, lam, b, reached
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def write_pools(
     first: FloatArray, sums: FloatArray, count: int, powers: FloatArray, c: FloatArray, s: FloatArray
 ) -> None:

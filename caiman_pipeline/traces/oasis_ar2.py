@@ -15,8 +15,8 @@ Portugal, Judice & Vicente (1994), Math Comput, 10.1090/S0025-5718-1994-1250776-
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.types import FloatArray
 
 MAX_PIVOTS = 1000
@@ -26,7 +26,7 @@ FIRST_REACH = 3
 GAP_WEIGHT = 1e-4
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def gram_bands(w: FloatArray, g1: float, g2: float, d: float, bands: FloatArray) -> None:
     """Write the three lower diagonals of M = G W^-1 G^T, one row per frame."""
     for t in range(len(w)):
@@ -40,7 +40,7 @@ def gram_bands(w: FloatArray, g1: float, g2: float, d: float, bands: FloatArray)
         bands[t, 2] = -a2 * v2
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def solve_quiet(bands: FloatArray, spike: FloatArray, data: FloatArray, work: FloatArray, h: FloatArray) -> None:
     """Solve M_AA h_A = (-data[:, 0], -data[:, 1], M_AF 1)_A for the frames A that hold no spike, F the others.
 
@@ -82,7 +82,7 @@ def solve_quiet(bands: FloatArray, spike: FloatArray, data: FloatArray, work: Fl
     _substitute_back(spike, work, h)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _substitute_back(spike: FloatArray, work: FloatArray, h: FloatArray) -> None:
     after, after2 = -1, -1
     for t in range(len(h) - 1, -1, -1):
@@ -101,7 +101,7 @@ def _substitute_back(spike: FloatArray, work: FloatArray, h: FloatArray) -> None
         after2, after = after, t
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def spike_rows(bands: FloatArray, spike: FloatArray, t: int, h: FloatArray) -> tuple[float, float, float]:
     """Return row ``t`` (a spike's) of M (h0, h1, h2 - 1_F), h taken as zero on frames with a spike."""
     n = len(bands)
@@ -120,7 +120,7 @@ def spike_rows(bands: FloatArray, spike: FloatArray, t: int, h: FloatArray) -> t
     return p0, p1, p2
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def moments(
     bands: FloatArray, spike: FloatArray, data: FloatArray, h: FloatArray
 ) -> tuple[float, float, float, float, float]:
@@ -145,7 +145,7 @@ def moments(
     return alpha, beta, gamma, epsilon, q
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def choose_level(
     alpha: float,
     beta: float,
@@ -177,7 +177,7 @@ def choose_level(
     return lam, new_b, reached
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _excess(spike: FloatArray, h: FloatArray, t: int, lam: float, b: float) -> float:
     """Return by how much frame ``t`` violates its condition, spike or multiplier not negative; negative if it holds."""
     if spike[t]:
@@ -185,7 +185,7 @@ def _excess(spike: FloatArray, h: FloatArray, t: int, lam: float, b: float) -> f
     return -(h[t, 0] - b * h[t, 1] + lam * (h[t, 2] + 1.0)) - 1e-10 * lam
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def exchange_all(spike: FloatArray, h: FloatArray, lam: float, b: float) -> int:
     """Swap all frames whose condition is violated; return their number."""
     violated = 0
@@ -196,7 +196,7 @@ def exchange_all(spike: FloatArray, h: FloatArray, lam: float, b: float) -> int:
     return violated
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def exchange_worst(spike: FloatArray, h: FloatArray, lam: float, b: float, reach: int) -> int:
     """Swap the worst violated frame of each group no more than ``reach`` frames apart; return how many are violated.
 
@@ -226,7 +226,7 @@ def exchange_worst(spike: FloatArray, h: FloatArray, lam: float, b: float, reach
     return violated
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def prepare(y: FloatArray, g1: float, g2: float, d: float, data: FloatArray) -> None:
     """Write G y and G 1 as the two columns of ``data``."""
     for t in range(len(y)):
@@ -236,7 +236,7 @@ def prepare(y: FloatArray, g1: float, g2: float, d: float, data: FloatArray) -> 
         data[t, 1] = 1.0 - a1 - a2
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def fit_pivots(
     bands: FloatArray,
     spike: FloatArray,
@@ -275,7 +275,7 @@ def fit_pivots(
     return lam, b, reached, step + 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def write_calcium(
     spike: FloatArray, h: FloatArray, lam: float, b: float, g1: float, g2: float, d: float, c: FloatArray, s: FloatArray
 ) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from scipy.ndimage import gaussian_filter
 from scipy.sparse import csc_matrix
 
 from caiman_pipeline.io.rows import row_blocks
+from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.types import Components, Dims, FloatArray
 
 OUTLINE_LEVEL = 0.2
@@ -76,7 +76,7 @@ def _radius_px(footprints: csc_matrix, peaks: FloatArray, dims: Dims) -> float:
     return float(np.sqrt(np.median(areas) / np.pi)) if len(areas) else 1.0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _solve_nonnegative(
     data: FloatArray, indices: FloatArray, indptr: FloatArray, target: FloatArray, x: FloatArray
 ) -> None:

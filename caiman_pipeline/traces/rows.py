@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numba import njit
 
+from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.traces.ar_model import ar_roots
 from caiman_pipeline.traces.oasis_ar1 import decay_powers, fit_pools, write_pools
 from caiman_pipeline.traces.oasis_ar2 import GAP_WEIGHT, MAX_PIVOTS, fit_pivots, gram_bands, prepare, write_calcium
@@ -146,7 +146,7 @@ def _silencing_penalty(samples: Samples, silent: float, problem: Problem) -> flo
     return max(0.0, _largest_gain(residual, first, second))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _largest_gain(residual: FloatArray, first: float, second: float) -> float:
     """Return the most that an event in any frame would gain: the residual run backwards through the autoregression."""
     largest, after, later = -np.inf, 0.0, 0.0

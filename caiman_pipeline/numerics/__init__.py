@@ -1,0 +1,1 @@
+"""Numerical pieces that several stages use: written once."""
