@@ -9,8 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.io.records import (
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.components import Components
+from caiman_pipeline.model.errors import PipelineError
+from caiman_pipeline.model.motion import Shifts
+from caiman_pipeline.model.movie import MovieInfo
+from caiman_pipeline.model.quality import Quality
+from caiman_pipeline.model.traces import Traces
+from caiman_pipeline.quality.accept import Selection
+from caiman_pipeline.results.files import load_result
+from caiman_pipeline.results.provenance import joined_stages
+from caiman_pipeline.results.records import (
     BACKGROUND_SIGNALS,
     LONG_TABLES,
     components_from_result,
@@ -19,10 +28,6 @@ from caiman_pipeline.io.records import (
     shifts_from_result,
     traces_from_result,
 )
-from caiman_pipeline.io.results import load_result
-from caiman_pipeline.provenance import joined_stages
-from caiman_pipeline.quality.accept import Selection
-from caiman_pipeline.types import Components, FloatArray, MovieInfo, Quality, Shifts, Traces
 
 MOST_NAMED = 10
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from caiman_pipeline.cnmf.noise import noise_power
-from caiman_pipeline.io.store import MovieStore
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.movie import Dims
+from caiman_pipeline.movies.store.parts import MovieStore
 from caiman_pipeline.numerics.kernels import compiled
-from caiman_pipeline.parallel import map_ordered, row_slabs, spread
-from caiman_pipeline.types import Dims, FloatArray
+from caiman_pipeline.numerics.noise import noise_power
+from caiman_pipeline.numerics.threads import map_ordered, row_slabs, spread
 
 NOISE_FRAMES = 1024
 

@@ -23,12 +23,12 @@ def run(args: argparse.Namespace) -> None:
     with stage_job("apply_shifts", args) as threads:
         from caiman_pipeline import __version__
         from caiman_pipeline.config.motion import MotionSettings
-        from caiman_pipeline.config.validate import load_stage
-        from caiman_pipeline.io.atomic import whole_folder
-        from caiman_pipeline.io.records import load_movie_info
-        from caiman_pipeline.io.store import write_index
         from caiman_pipeline.motion.given import apply_shifts
         from caiman_pipeline.motion.join import find_parts
+        from caiman_pipeline.movies.store.parts import write_index
+        from caiman_pipeline.results.atomic import whole_folder
+        from caiman_pipeline.results.job_settings import load_stage
+        from caiman_pipeline.results.records import load_movie_info
 
         settings, _ = load_stage(MotionSettings, args.settings)
         info = load_movie_info(args.movie_info)

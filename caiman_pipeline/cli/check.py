@@ -20,9 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Check everything and print one line for each recording and each problem."""
-    from caiman_pipeline.checking import check_run
-    from caiman_pipeline.errors import PipelineError
-    from caiman_pipeline.running import run_command
+    from caiman_pipeline.batch.preflight import check_run
+    from caiman_pipeline.batch.running import run_command
+    from caiman_pipeline.model.errors import PipelineError
 
     checked = check_run(args.config, args.sheet, files=args.files, dandi=args.dandi)
     width = max((len(r.name) for r in checked.recordings), default=0)

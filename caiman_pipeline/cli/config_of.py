@@ -22,9 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write both files and say what is left to do."""
-    from caiman_pipeline.errors import PipelineError
-    from caiman_pipeline.io.atomic import write_text
+    from caiman_pipeline.model.errors import PipelineError
     from caiman_pipeline.nwb.restore import read_run, restore
+    from caiman_pipeline.results.atomic import write_text
 
     if there := [path for path in (args.config, args.sheet) if path.exists()]:
         raise PipelineError(f"{there[0]}: there already, and never overwritten. Give others with --config and --sheet.")

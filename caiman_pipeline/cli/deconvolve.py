@@ -27,8 +27,8 @@ def run(args: argparse.Namespace) -> None:
     with stage_job("deconvolve", args) as threads:
         from caiman_pipeline.config.plausible import wrong_timing
         from caiman_pipeline.config.traces import TraceSettings
-        from caiman_pipeline.config.validate import load_stage
-        from caiman_pipeline.errors import PipelineError
+        from caiman_pipeline.model.errors import PipelineError
+        from caiman_pipeline.results.job_settings import load_stage
         from caiman_pipeline.traces.activity import infer_activity, timing_from
         from caiman_pipeline.traces.decays import decay_warning, own_decays
         from caiman_pipeline.traces.tables import check_output, rate_and_decay, read_table, write_table

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print what was found, advice below it."""
-    from caiman_pipeline.doctor import examine
+    from caiman_pipeline.batch.doctor import examine
 
     for finding in examine(args.results):
         print(f"{finding.name:<24} {finding.value}")

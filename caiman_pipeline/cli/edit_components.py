@@ -44,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Edit one file."""
     with stage_job("edit-components", args):
-        from caiman_pipeline.curation import apply_step
-        from caiman_pipeline.io.curated import load_curated, save_curated
+        from caiman_pipeline.quality.editing import apply_step
+        from caiman_pipeline.results.curated import load_curated, save_curated
 
         result, curated = load_curated(args.components)
         for name, values in getattr(args, "steps", None) or []:

@@ -23,22 +23,22 @@ def run(args: argparse.Namespace) -> None:
     with stage_job("evaluate", args) as threads:
         from math import ceil
 
-        from caiman_pipeline.cnmf.gaps import without_gaps
         from caiman_pipeline.config.evaluate import EvaluateSettings
-        from caiman_pipeline.config.validate import load_stage
-        from caiman_pipeline.io.long_tables import working_tables
-        from caiman_pipeline.io.records import (
+        from caiman_pipeline.extraction.gaps import without_gaps
+        from caiman_pipeline.extraction.tiles.in_pixels import needed_facts
+        from caiman_pipeline.movies.store.parts import open_movie
+        from caiman_pipeline.quality.classifier import load_network
+        from caiman_pipeline.quality.evaluate import evaluate
+        from caiman_pipeline.quality.movement import Movement
+        from caiman_pipeline.results.files import load_result, save_result
+        from caiman_pipeline.results.job_settings import load_stage
+        from caiman_pipeline.results.long_tables import working_tables
+        from caiman_pipeline.results.records import (
             LONG_TABLES,
             components_from_result,
             load_movie_info,
             quality_to_arrays,
         )
-        from caiman_pipeline.io.results import load_result, save_result
-        from caiman_pipeline.io.store import open_movie
-        from caiman_pipeline.patches.plan import needed_facts
-        from caiman_pipeline.quality.classifier import load_network
-        from caiman_pipeline.quality.evaluate import evaluate
-        from caiman_pipeline.quality.movement import Movement
 
         settings, recording = load_stage(EvaluateSettings, args.settings)
         movie = open_movie(args.movie)

@@ -35,11 +35,11 @@ def run(args: argparse.Namespace) -> None:
     """Export one recording."""
     with stage_job("export_nwb", args):
         from caiman_pipeline.config.export import ExportSettings
-        from caiman_pipeline.config.validate import load_stage
         from caiman_pipeline.nwb.table import write_table
         from caiman_pipeline.nwb.write import write_nwb
         from caiman_pipeline.outcome import OutcomeFiles, component_table, keep_accepted, load_outcome
-        from caiman_pipeline.provenance import noted_stages
+        from caiman_pipeline.results.job_settings import load_stage
+        from caiman_pipeline.results.provenance import noted_stages
 
         settings, facts = load_stage(ExportSettings, args.settings)
         names = ("movie_info", "motion", "images", "components", "traces", "quality", "selection")

@@ -32,10 +32,10 @@ def run(args: argparse.Namespace) -> None:
     """Extract masks from one structural channel."""
     with stage_job("extract-masks", args):
         from caiman_pipeline.config.base import Length
-        from caiman_pipeline.io.masks import check_masks_name, write_masks
-        from caiman_pipeline.io.readers import open_movie_files
-        from caiman_pipeline.structural import extract_binary_masks, mean_image
-        from caiman_pipeline.types import Reading
+        from caiman_pipeline.extraction.masks.read import check_masks_name, write_masks
+        from caiman_pipeline.extraction.masks.structural import extract_binary_masks, mean_image
+        from caiman_pipeline.model.movie import Reading
+        from caiman_pipeline.movies.readers.open import open_movie_files
 
         check_masks_name(args.output)
         movie = open_movie_files([str(f) for f in args.files], Reading.of(args))

@@ -26,15 +26,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Update one file."""
     with stage_job("hals", args) as threads:
-        from caiman_pipeline.cnmf.background import BackgroundRules
-        from caiman_pipeline.cnmf.gaps import with_gaps, without_gaps
-        from caiman_pipeline.cnmf.hals import HalsSettings, hals
-        from caiman_pipeline.cnmf.refine import prepare_field
-        from caiman_pipeline.errors import PipelineError
-        from caiman_pipeline.io.curated import load_curated, save_curated
-        from caiman_pipeline.io.results import load_result
-        from caiman_pipeline.io.store import open_movie
-        from caiman_pipeline.refit import check_movie
+        from caiman_pipeline.extraction.background.nodes import BackgroundRules
+        from caiman_pipeline.extraction.gaps import with_gaps, without_gaps
+        from caiman_pipeline.extraction.hals import HalsSettings, hals
+        from caiman_pipeline.extraction.refine import prepare_field
+        from caiman_pipeline.extraction.refit import check_movie
+        from caiman_pipeline.model.errors import PipelineError
+        from caiman_pipeline.movies.store.parts import open_movie
+        from caiman_pipeline.results.curated import load_curated, save_curated
+        from caiman_pipeline.results.files import load_result
 
         for name in ("rounds", "footprint_iterations", "trace_iterations"):
             if getattr(args, name) < (fewest := 1 if name == "rounds" else 0):

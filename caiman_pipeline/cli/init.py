@@ -31,9 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the starter files and say what was found."""
+    from caiman_pipeline.batch.running import run_command
+    from caiman_pipeline.batch.starter import look_through, write_starter
     from caiman_pipeline.config.sheet import MAY_STAY_OPEN, PLACEHOLDER
-    from caiman_pipeline.running import run_command
-    from caiman_pipeline.starter import look_through, write_starter
 
     given = {name: value for name in FACTS if (value := getattr(args, name)) is not None}
     for reason, paths in look_through(args.folder).left_out.items():

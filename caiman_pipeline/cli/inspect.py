@@ -24,11 +24,11 @@ def run(args: argparse.Namespace) -> None:
     """Inspect one recording."""
     with stage_job("inspect", args) as threads:
         from caiman_pipeline.config.inspect import InspectSettings
-        from caiman_pipeline.config.validate import load_stage
-        from caiman_pipeline.inspection import inspect_recording
-        from caiman_pipeline.io.records import save_movie_info
-        from caiman_pipeline.io.results import save_result
-        from caiman_pipeline.types import Reading
+        from caiman_pipeline.model.movie import Reading
+        from caiman_pipeline.movies.inspect import inspect_recording
+        from caiman_pipeline.results.files import save_result
+        from caiman_pipeline.results.job_settings import load_stage
+        from caiman_pipeline.results.records import save_movie_info
 
         settings, recording = load_stage(InspectSettings, args.settings)
         log.info("files, in this order: %s", ", ".join(args.files))

@@ -12,8 +12,8 @@ import sys
 from typing import NoReturn
 
 from caiman_pipeline import __version__
-from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.parallel import keep_blas_on_one_thread
+from caiman_pipeline.model.errors import PipelineError
+from caiman_pipeline.numerics.threads import keep_blas_on_one_thread
 
 OBJECTS_BEFORE_COLLECTION = 100_000
 INTERRUPTED_STATUS = 130

@@ -23,14 +23,14 @@ def run(args: argparse.Namespace) -> None:
     with stage_job("memmap_join", args):
         from caiman_pipeline import __version__
         from caiman_pipeline.config.motion import MotionSettings
-        from caiman_pipeline.config.validate import load_stage
-        from caiman_pipeline.io.readers import natural_key
-        from caiman_pipeline.io.records import LONG_TABLES, load_movie_info
-        from caiman_pipeline.io.results import load_result, save_result
-        from caiman_pipeline.io.store import write_index
+        from caiman_pipeline.model.names import natural_key
+        from caiman_pipeline.motion.in_pixels import make_plan
         from caiman_pipeline.motion.join import find_parts, join_recording
-        from caiman_pipeline.motion.plan import make_plan
-        from caiman_pipeline.motion.results import block_from_result, template_from_result
+        from caiman_pipeline.motion.records import block_from_result, template_from_result
+        from caiman_pipeline.movies.store.parts import write_index
+        from caiman_pipeline.results.files import load_result, save_result
+        from caiman_pipeline.results.job_settings import load_stage
+        from caiman_pipeline.results.records import LONG_TABLES, load_movie_info
 
         settings, _ = load_stage(MotionSettings, args.settings)
         info = load_movie_info(args.movie_info)

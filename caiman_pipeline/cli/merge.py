@@ -19,12 +19,12 @@ def run(args: argparse.Namespace) -> None:
     """Merge one recording's components."""
     with stage_job("merge", args):
         from caiman_pipeline.config.merge import MergeSettings
-        from caiman_pipeline.config.validate import load_stage
-        from caiman_pipeline.io.records import candidates_from_result
-        from caiman_pipeline.io.results import load_result, save_result
-        from caiman_pipeline.merging import merge_candidates
-        from caiman_pipeline.patches.geometry import min_pixels
-        from caiman_pipeline.patches.stitch import stitch
+        from caiman_pipeline.extraction.footprints import min_pixels
+        from caiman_pipeline.extraction.merge import merge_candidates
+        from caiman_pipeline.extraction.tiles.stitch import stitch
+        from caiman_pipeline.results.files import load_result, save_result
+        from caiman_pipeline.results.job_settings import load_stage
+        from caiman_pipeline.results.records import candidates_from_result
 
         settings, recording = load_stage(MergeSettings, args.settings)
         batches = [load_result(path, "candidates") for path in args.batches]

@@ -22,15 +22,15 @@ def run(args: argparse.Namespace) -> None:
     """Correct one block of frames."""
     with stage_job("motion_correct", args) as threads:
         from caiman_pipeline.config.motion import MotionSettings
-        from caiman_pipeline.config.validate import load_stage
-        from caiman_pipeline.io.atomic import whole_folder
-        from caiman_pipeline.io.records import load_movie_info
-        from caiman_pipeline.io.results import load_result, save_result
-        from caiman_pipeline.io.store import block_parts, keep_elsewhere
         from caiman_pipeline.motion.correct import correct_block
-        from caiman_pipeline.motion.plan import make_plan
-        from caiman_pipeline.motion.results import block_to_arrays, template_from_result
+        from caiman_pipeline.motion.in_pixels import make_plan
+        from caiman_pipeline.motion.records import block_to_arrays, template_from_result
         from caiman_pipeline.motion.saved import make_correction, open_source
+        from caiman_pipeline.movies.store.parts import block_parts, keep_elsewhere
+        from caiman_pipeline.results.atomic import whole_folder
+        from caiman_pipeline.results.files import load_result, save_result
+        from caiman_pipeline.results.job_settings import load_stage
+        from caiman_pipeline.results.records import load_movie_info
 
         block, blocks = parse_share(args.block)
         settings, _ = load_stage(MotionSettings, args.settings)

@@ -19,12 +19,12 @@ def run(args: argparse.Namespace) -> None:
     """Build one recording's template."""
     with stage_job("motion_template", args) as threads:
         from caiman_pipeline.config.motion import MotionSettings
-        from caiman_pipeline.config.validate import load_stage
-        from caiman_pipeline.io.records import load_movie_info
-        from caiman_pipeline.io.results import save_result
+        from caiman_pipeline.motion.in_pixels import make_plan
         from caiman_pipeline.motion.make import build
-        from caiman_pipeline.motion.plan import make_plan
-        from caiman_pipeline.motion.results import template_to_arrays
+        from caiman_pipeline.motion.records import template_to_arrays
+        from caiman_pipeline.results.files import save_result
+        from caiman_pipeline.results.job_settings import load_stage
+        from caiman_pipeline.results.records import load_movie_info
 
         settings, _ = load_stage(MotionSettings, args.settings)
         info = load_movie_info(args.movie_info)

@@ -22,14 +22,14 @@ def run(args: argparse.Namespace) -> None:
     with stage_job("patch_cnmf", args) as threads:
         from caiman_pipeline.config.patch_cnmf import PatchSettings
         from caiman_pipeline.config.plausible import doubts
-        from caiman_pipeline.config.validate import load_stage
-        from caiman_pipeline.io.records import candidates_to_arrays
-        from caiman_pipeline.io.results import load_result, save_result
-        from caiman_pipeline.io.store import open_movie
-        from caiman_pipeline.patches.cell_size import cell_size_warning
-        from caiman_pipeline.patches.plan import plan_search
-        from caiman_pipeline.patches.run import search_tiles
-        from caiman_pipeline.patches.seeds import assign_seeds, find_seeds
+        from caiman_pipeline.extraction.masks.seeds import assign_seeds, find_seeds
+        from caiman_pipeline.extraction.tiles.cell_size import cell_size_warning
+        from caiman_pipeline.extraction.tiles.in_pixels import plan_search
+        from caiman_pipeline.extraction.tiles.run import search_tiles
+        from caiman_pipeline.movies.store.parts import open_movie
+        from caiman_pipeline.results.files import load_result, save_result
+        from caiman_pipeline.results.job_settings import load_stage
+        from caiman_pipeline.results.records import candidates_to_arrays
 
         settings, recording = load_stage(PatchSettings, args.settings)
         movie = open_movie(args.movie)

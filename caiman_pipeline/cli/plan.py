@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from caiman_pipeline.planning import StagePlan
+    from caiman_pipeline.batch.planning import StagePlan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,11 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Plan every recording and print the sum of all, and what is the matter with those that cannot be planned."""
-    from caiman_pipeline.checking import check_results, load_run, recordings_to_do
+    from caiman_pipeline.batch.planning import plan_recordings, too_large
+    from caiman_pipeline.batch.preflight import check_results, load_run, recordings_to_do
     from caiman_pipeline.config.sheet import read_sheet
-    from caiman_pipeline.errors import PipelineError
-    from caiman_pipeline.parallel import available_cores, machine_memory_mb
-    from caiman_pipeline.planning import plan_recordings, too_large
+    from caiman_pipeline.model.errors import PipelineError
+    from caiman_pipeline.numerics.threads import available_cores, machine_memory_mb
 
     config, sheet = load_run(args.config, args.sheet)
     cores = args.cores if args.cores > 0 else available_cores()
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
 
 def print_sum(plans: dict[str, list[StagePlan]], cores: int) -> None:
     """Print what each stage takes over all recordings."""
-    from caiman_pipeline.planning import add_up
+    from caiman_pipeline.batch.planning import add_up
 
     total = add_up(list(plans.values()))
     print(f"{len(plans)} recording(s) on {cores} cores; memory is that of the largest job, the rest adds up\n")

@@ -23,19 +23,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Refine one recording's components."""
     with stage_job("refine", args) as threads, ExitStack() as kept:
-        from caiman_pipeline.cnmf.denoise import make_denoiser
-        from caiman_pipeline.cnmf.refine import prepare_field, refine
         from caiman_pipeline.config.refine import RefineSettings
         from caiman_pipeline.config.traces import TraceSettings
-        from caiman_pipeline.config.validate import load_other, load_stage
-        from caiman_pipeline.io.long_tables import on_disk
-        from caiman_pipeline.io.records import components_to_arrays
-        from caiman_pipeline.io.results import add_arrays, load_result, result_file
-        from caiman_pipeline.io.scratch import near
-        from caiman_pipeline.io.store import open_movie
-        from caiman_pipeline.patches.plan import plan_refine
-        from caiman_pipeline.provenance import of_another_run
-        from caiman_pipeline.refit import load_start
+        from caiman_pipeline.extraction.denoise import make_denoiser
+        from caiman_pipeline.extraction.refine import prepare_field, refine
+        from caiman_pipeline.extraction.refit import load_start
+        from caiman_pipeline.extraction.tiles.in_pixels import plan_refine
+        from caiman_pipeline.movies.store.parts import open_movie
+        from caiman_pipeline.movies.store.scratch import near
+        from caiman_pipeline.results.files import add_arrays, load_result, result_file
+        from caiman_pipeline.results.job_settings import load_other, load_stage
+        from caiman_pipeline.results.long_tables import on_disk
+        from caiman_pipeline.results.provenance import of_another_run
+        from caiman_pipeline.results.records import components_to_arrays
         from caiman_pipeline.traces.activity import timing_from
 
         settings, recording = load_stage(RefineSettings, args.settings)

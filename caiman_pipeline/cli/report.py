@@ -25,12 +25,12 @@ def run(args: argparse.Namespace) -> None:
         import json
 
         from caiman_pipeline.config.report import ReportSettings
-        from caiman_pipeline.config.validate import load_stage
-        from caiman_pipeline.io.atomic import whole_file, write_text
-        from caiman_pipeline.io.results import load_result
         from caiman_pipeline.outcome import OutcomeFiles, load_outcome, missing_dff
         from caiman_pipeline.report.canvas import jpeg_bytes
         from caiman_pipeline.report.page import build_page
+        from caiman_pipeline.results.atomic import whole_file, write_text
+        from caiman_pipeline.results.files import load_result
+        from caiman_pipeline.results.job_settings import load_stage
 
         settings, facts = load_stage(ReportSettings, args.settings)
         names = ("movie_info", "motion", "images", "components", "traces", "quality", "selection")

@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Become Snakemake: its output, signals and exit status are this command's."""
-    from caiman_pipeline.running import environment_for_jobs, snakemake_command
+    from caiman_pipeline.batch.running import environment_for_jobs, snakemake_command
 
     command = snakemake_command(args.arguments)
     os.execve(command[0], command, environment_for_jobs())

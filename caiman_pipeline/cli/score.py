@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from caiman_pipeline.cli.stage import add_stage_arguments, stage_job
 
 if TYPE_CHECKING:
-    from caiman_pipeline.scoring import Score
+    from caiman_pipeline.simulation.scoring import Score
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Score one result."""
     with stage_job("score", args):
-        from caiman_pipeline.io.results import load_result
-        from caiman_pipeline.scoring import Rule, read_found, score_result
+        from caiman_pipeline.results.files import load_result
+        from caiman_pipeline.simulation.scoring import Rule, read_found, score_result
 
         found = read_found(args.result)
         rule = Rule(args.level, args.true_level, args.min_iou, args.smooth_s)

@@ -26,12 +26,12 @@ def run(args: argparse.Namespace) -> None:
     """Select one recording's components."""
     with stage_job("select", args):
         from caiman_pipeline.config.select import SelectSettings
-        from caiman_pipeline.config.validate import load_stage
-        from caiman_pipeline.io.records import load_movie_info, quality_from_result
-        from caiman_pipeline.io.results import load_result, save_result
         from caiman_pipeline.quality.accept import UNDECIDED, accept_masks, select
         from caiman_pipeline.quality.by_hand import apply_decisions, read_decisions
-        from caiman_pipeline.quality.plan import make_thresholds
+        from caiman_pipeline.quality.in_pixels import make_thresholds
+        from caiman_pipeline.results.files import load_result, save_result
+        from caiman_pipeline.results.job_settings import load_stage
+        from caiman_pipeline.results.records import load_movie_info, quality_from_result
 
         settings, recording = load_stage(SelectSettings, args.settings)
         thresholds = make_thresholds(settings, recording, load_movie_info(args.movie_info).dims)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from caiman_pipeline.cli.stage import add_stage_arguments, log, progress, stage_job
 
 if TYPE_CHECKING:
-    from caiman_pipeline.synthetic.settings import SimulationSettings
+    from caiman_pipeline.simulation.settings import SimulationSettings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments: one for each setting, with its default."""
-    from caiman_pipeline.synthetic.settings import SimulationSettings
+    from caiman_pipeline.simulation.settings import SimulationSettings
 
     parser.add_argument("movie", type=Path, help="movie to write: .tif, .npy, .h5 or .zarr")
     parser.add_argument("--truth", type=Path, help="truth to write (default: truth.h5 beside the movie)")
@@ -45,10 +45,10 @@ def _dims(text: str) -> tuple[int, ...]:
 def run(args: argparse.Namespace) -> None:
     """Simulate one recording."""
     with stage_job("simulate", args) as threads:
-        from caiman_pipeline.errors import PipelineError
-        from caiman_pipeline.synthetic.planted import load_footprints
-        from caiman_pipeline.synthetic.recording import simulate
-        from caiman_pipeline.synthetic.settings import SimulationSettings
+        from caiman_pipeline.model.errors import PipelineError
+        from caiman_pipeline.simulation.planted import load_footprints
+        from caiman_pipeline.simulation.recording import simulate
+        from caiman_pipeline.simulation.settings import SimulationSettings
 
         names = [one.name for one in fields(SimulationSettings)]
         given: dict[str, Any] = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
@@ -71,7 +71,7 @@ def write_sheet(folder: Path, movie: Path, settings: SimulationSettings) -> None
     """Write a recordings sheet and a config with which the workflow runs on a simulated movie."""
     import yaml
 
-    from caiman_pipeline.io.atomic import write_text
+    from caiman_pipeline.results.atomic import write_text
 
     diameter = settings.cell_shape if settings.ndim == 3 else settings.cell_shape[-1:]
     row = {

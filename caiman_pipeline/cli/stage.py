@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from caiman_pipeline import __version__
-from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.io.traffic import TRAFFIC
-from caiman_pipeline.joblogs import scheduler_record
-from caiman_pipeline.parallel import available_cores, limit_library_threads
-from caiman_pipeline.provenance import kept_ledger, note_warning
-from caiman_pipeline.watch import StoppedError, peak_memory_mb, watched
+from caiman_pipeline.batch.job_logs import scheduler_record
+from caiman_pipeline.batch.watch import StoppedError, peak_memory_mb, watched
+from caiman_pipeline.model.errors import PipelineError
+from caiman_pipeline.movies.store.traffic import TRAFFIC
+from caiman_pipeline.numerics.threads import available_cores, limit_library_threads
+from caiman_pipeline.results.provenance import kept_ledger, note_warning
 
 log = logging.getLogger("caiman_pipeline")
 STOPPED_STATUS = 143

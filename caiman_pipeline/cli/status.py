@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from caiman_pipeline.status import BatchStatus
+    from caiman_pipeline.batch.progress import BatchStatus
 
 SHOWN = 20
 
@@ -21,9 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print where the sheet's recordings stand."""
-    from caiman_pipeline.checking import load_run
+    from caiman_pipeline.batch.preflight import load_run
+    from caiman_pipeline.batch.progress import batch_status
     from caiman_pipeline.config.sheet import load_sheet
-    from caiman_pipeline.status import batch_status
 
     config, sheet = load_run(args.config, args.sheet)
     status = batch_status(args.results or Path(config.paths.results), load_sheet(sheet, config))
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _what_is_left(status: BatchStatus) -> str:
-    from caiman_pipeline.status import in_words
+    from caiman_pipeline.batch.progress import in_words
 
     if status.remaining_s == 0:
         return "Nothing left" + (" but what failed" if status.failed else "")

@@ -18,12 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write summary.tsv, timings.tsv and batch.html, and say what failed."""
-    from caiman_pipeline.batch import age_old_results, collect_states, count_states, write_summary, write_timings
-    from caiman_pipeline.io.atomic import write_text
+    from caiman_pipeline.batch.states import age_old_results, collect_states, count_states, write_summary, write_timings
     from caiman_pipeline.report.batch_page import build_batch_page
+    from caiman_pipeline.results.atomic import write_text
 
     if args.store:
-        from caiman_pipeline.fetching import fetch_traces
+        from caiman_pipeline.batch.fetching import fetch_traces
 
         fetch_traces(args.store, args.results, args.recordings)
     if args.ended:

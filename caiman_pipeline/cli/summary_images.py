@@ -19,9 +19,9 @@ def run(args: argparse.Namespace) -> None:
     """Summarise one movie."""
     with stage_job("summary_images", args) as threads:
         from caiman_pipeline.config.summary_images import ImageSettings
-        from caiman_pipeline.config.validate import load_stage
-        from caiman_pipeline.io.results import save_result
-        from caiman_pipeline.io.store import open_movie
+        from caiman_pipeline.movies.store.parts import open_movie
+        from caiman_pipeline.results.files import save_result
+        from caiman_pipeline.results.job_settings import load_stage
         from caiman_pipeline.summary_images import summarise
 
         settings, recording = load_stage(ImageSettings, args.settings)

@@ -19,9 +19,9 @@ def run(args: argparse.Namespace) -> None:
     """Compute one recording's traces."""
     with stage_job("traces", args) as threads:
         from caiman_pipeline.config.traces import TraceSettings
-        from caiman_pipeline.config.validate import load_stage
-        from caiman_pipeline.io.records import LONG_TABLES, components_from_result, traces_to_arrays
-        from caiman_pipeline.io.results import add_arrays, load_result, result_file
+        from caiman_pipeline.results.files import add_arrays, load_result, result_file
+        from caiman_pipeline.results.job_settings import load_stage
+        from caiman_pipeline.results.records import LONG_TABLES, components_from_result, traces_to_arrays
         from caiman_pipeline.traces.activity import timing_from
         from caiman_pipeline.traces.decays import decay_warning
         from caiman_pipeline.traces.extract import extract_traces

@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> None:
 
         from caiman_pipeline.quality.training import TrainingSettings, judge, save_network, train
         from caiman_pipeline.quality.training_set import collect, draw_recipe, make_recordings, run_workflow
-        from caiman_pipeline.synthetic.planted import load_footprints
+        from caiman_pipeline.simulation.planted import load_footprints
 
         planted = [load_footprints(path, args.footprints_name) for path in args.footprints]
         parts = {}

@@ -15,9 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Verify recordings and print one line for each, and each problem."""
-    from caiman_pipeline.checking import load_run
-    from caiman_pipeline.errors import PipelineError
-    from caiman_pipeline.verifying import verify_recording
+    from caiman_pipeline.batch.preflight import load_run
+    from caiman_pipeline.batch.verify import verify_recording
+    from caiman_pipeline.model.errors import PipelineError
 
     results = args.results or Path(load_run(None, None)[0].paths.results)
     there = sorted(p.name for p in results.glob("*") if (p / "logs").is_dir()) if results.is_dir() else []

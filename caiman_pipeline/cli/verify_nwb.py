@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print one line for each file and comparison; the status is 2 where one does not hold."""
-    from caiman_pipeline.errors import PipelineError
+    from caiman_pipeline.model.errors import PipelineError
     from caiman_pipeline.nwb.recompute import recompute
 
     problems = 0

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import PurePath
 
-from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.model.errors import PipelineError
 
 FORM = r"(?:(?P<file>.+):)?(?P<first>\d+)(?:-(?P<last>\d+))?"
 

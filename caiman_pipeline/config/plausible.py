@@ -9,7 +9,7 @@ from caiman_pipeline.config.indicators import unlike_table
 
 if TYPE_CHECKING:
     from caiman_pipeline.config.recording import RecordingSettings
-    from caiman_pipeline.types import Dims
+    from caiman_pipeline.model.movie import Dims
 
 # Frames in a decay time: with fewer than the first nothing of a transient is left in the next frame, and the rate is
 # in another unit; with fewer than the second a transient is a single frame.

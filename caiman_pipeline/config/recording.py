@@ -11,7 +11,7 @@ from pydantic import field_validator, model_validator
 
 from caiman_pipeline.config.base import Length, Section, key
 from caiman_pipeline.config.pixels import PixelSize
-from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.model.errors import PipelineError
 
 AGE = r"P(?=[\dT])(\d+Y)?(\d+M)?(\d+W)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+S)?)?"
 AXES = r"([A-Z]\d{0,6}){2,6}"

@@ -24,7 +24,7 @@ from caiman_pipeline.config.select import SelectSettings
 from caiman_pipeline.config.summary_images import ImageSettings
 from caiman_pipeline.config.traces import TraceSettings
 from caiman_pipeline.config.validate import validate
-from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.model.errors import PipelineError
 
 
 class PathSettings(Section):

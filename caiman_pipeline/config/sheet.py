@@ -18,7 +18,8 @@ from caiman_pipeline.config.plausible import wrong_timing
 from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.config.root import STAGES, Config, check_required, resolve_stage
 from caiman_pipeline.config.validate import known_keys, validate
-from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.model.errors import PipelineError
+from caiman_pipeline.model.names import natural_key
 
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
 OWN_COLUMNS = ("recording", "files")
@@ -53,8 +54,6 @@ class Recording:
 
         Relative paths start from ``folder``; a URL names one object on a store.
         """
-        from caiman_pipeline.io.readers import natural_key
-
         found: list[str] = []
         for pattern in self.patterns:
             if "://" in pattern:

@@ -1,18 +1,15 @@
-"""Sections from plain values, with every problem said at once; a job reads its own section and loads no other."""
+"""Sections from plain values, with every problem said at once."""
 
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from caiman_pipeline.config.base import Section
-from caiman_pipeline.config.recording import RecordingSettings
-from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.provenance import note_settings
+from caiman_pipeline.model.errors import PipelineError
 
 # Keys that are no more, and what there is in their place.
 GONE = {"use_residuals": "both are always written: `dff` is measured, `dff_denoised` of the model without noise"}
@@ -62,37 +59,3 @@ def known_keys(model: type[Section], prefix: str = "") -> list[str]:
         if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
             names += known_keys(field.annotation, f"{prefix}{name}.")
     return names
-
-
-def load_stage(model: type[SectionType], text: str) -> tuple[SectionType, RecordingSettings]:
-    """Rebuild a stage's settings and the recording's facts from the JSON that a rule passes; they are noted.
-
-    Raises
-    ------
-    PipelineError
-        If the text is not JSON or does not fit the section.
-    """
-    values = _parse(text)
-    facts = values.pop("recording", {})
-    own = {name: value for name, value in values.items() if name not in model.others}
-    settings = validate(model, own, "--settings")
-    recording = validate(RecordingSettings, facts, "--settings.recording")
-    used = settings.model_dump(mode="json", exclude=settings.unused())
-    told = recording.model_dump(mode="json", include=set(model.recording_keys))
-    note_settings(model.stage, {**used, "recording": told})
-    return settings, recording
-
-
-def load_other(model: type[SectionType], name: str, text: str) -> SectionType:
-    """Rebuild what a stage reads of another section from the JSON that a rule passes; the rest has its defaults."""
-    return validate(model, _parse(text).get(name, {}), f"--settings.{name}")
-
-
-def _parse(text: str) -> dict[str, Any]:
-    try:
-        values = json.loads(text)
-    except ValueError as error:
-        raise PipelineError(f"--settings: not a JSON object ({error}).") from error
-    if not isinstance(values, dict):
-        raise PipelineError(f"--settings: not a JSON object (found {type(values).__name__}).")
-    return values

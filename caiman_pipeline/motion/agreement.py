@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.motion.surfaces import CellTemplate, cell_bounds, widest
 from caiman_pipeline.numerics.kernels import compiled
-from caiman_pipeline.parallel import spread
-from caiman_pipeline.types import FloatArray
+from caiman_pipeline.numerics.threads import spread
 
 U = np.uint64
 LANES, STEP = 8, 16

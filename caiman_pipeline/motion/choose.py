@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.motion.agreement import cell_agreement
 from caiman_pipeline.motion.estimate import Registration, estimate_seen, modes_at_cells, prepare_registration, shifts_of
 from caiman_pipeline.motion.filters import band_pass
 from caiman_pipeline.motion.modes import learn
 from caiman_pipeline.motion.peaks import linearise
 from caiman_pipeline.motion.source import Source
-from caiman_pipeline.types import FloatArray
 
 METHODS = ("none", "rigid", "piecewise")
 CLEARLY = 2.0

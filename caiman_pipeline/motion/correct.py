@@ -9,15 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from caiman_pipeline.io.store import PartWriter
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.motion import Shifts
+from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.motion.estimate import Estimate, Registration, estimate, shifts_of, smooth_values
 from caiman_pipeline.motion.filters import fourier_shift
 from caiman_pipeline.motion.flow import residual_motion
-from caiman_pipeline.motion.results import BlockResult, ShiftTable, less_rigid, slice_shifts
+from caiman_pipeline.motion.records import BlockResult, ShiftTable, less_rigid, slice_shifts
 from caiman_pipeline.motion.source import Source, chunk_length, read_ahead
 from caiman_pipeline.motion.sums import Likeness
 from caiman_pipeline.motion.warp import Scratch, WarpPlan, warp
-from caiman_pipeline.types import Dims, FloatArray, Shifts
+from caiman_pipeline.movies.store.parts import PartWriter
 
 Parts = list[tuple[int, int, int]]
 

@@ -7,17 +7,18 @@ from functools import reduce
 
 import numpy as np
 
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.motion import Shifts
 from caiman_pipeline.motion.agreement import cell_agreement
 from caiman_pipeline.motion.filters import band_pass
-from caiman_pipeline.motion.grid import Grid, interpolation_weights, make_grid, mean_of_nodes, middle_nodes
+from caiman_pipeline.motion.in_pixels import MotionPlan
 from caiman_pipeline.motion.modes import Modes, make_modes
+from caiman_pipeline.motion.nodes import Grid, interpolation_weights, make_grid, mean_of_nodes, middle_nodes
 from caiman_pipeline.motion.peaks import cell_gain, frame_gain, linearise, patch_peaks
-from caiman_pipeline.motion.plan import MotionPlan
 from caiman_pipeline.motion.rigid import CoarseTemplate, bin_frames, choose_bins, coarse_shifts, prepare_coarse
 from caiman_pipeline.motion.surfaces import CellTemplate, prepare_cells
 from caiman_pipeline.numerics.kernels import compiled
-from caiman_pipeline.parallel import spread
-from caiman_pipeline.types import FloatArray, Shifts
+from caiman_pipeline.numerics.threads import spread
 
 ROUNDS, ROUNDS_ACROSS, STEP_ACROSS = 3, 6, 0.6
 FINE_REACH_PX = 3

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.motion import Shifts
 from caiman_pipeline.motion.surfaces import as_volume
 from caiman_pipeline.numerics.kernels import compiled
-from caiman_pipeline.parallel import spread
-from caiman_pipeline.types import FloatArray, Shifts
+from caiman_pipeline.numerics.threads import spread
 
 FIXED_POINT_ROUNDS = 6
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import scipy.fft as fft
 
+from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.motion.measures import SURROUND, TRUNCATE
 from caiman_pipeline.motion.surfaces import as_volume
 from caiman_pipeline.numerics.kernels import compiled
-from caiman_pipeline.parallel import spread
-from caiman_pipeline.types import FloatArray
+from caiman_pipeline.numerics.threads import spread
 
 FOURIER_PAD_PX = 16
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.motion.estimate import Registration, window_shifts
 from caiman_pipeline.motion.filters import band_pass
-from caiman_pipeline.types import FloatArray
 
 
 def residual_motion(images: FloatArray, registration: Registration) -> FloatArray:

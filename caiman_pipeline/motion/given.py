@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from caiman_pipeline.io.results import load_result
-from caiman_pipeline.io.store import block_parts
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.movie import MovieInfo
 from caiman_pipeline.motion.correct import correct_block
+from caiman_pipeline.motion.in_pixels import make_plan
 from caiman_pipeline.motion.make import make_given
-from caiman_pipeline.motion.plan import make_plan
 from caiman_pipeline.motion.saved import make_correction, open_source
-from caiman_pipeline.types import FloatArray, MovieInfo
+from caiman_pipeline.movies.store.parts import block_parts
+from caiman_pipeline.results.files import load_result
 
 if TYPE_CHECKING:
     from caiman_pipeline.config.motion import MotionSettings

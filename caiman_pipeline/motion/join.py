@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from caiman_pipeline.config.bad_frames import frames_listed
-from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.io.left_out import REASONS, record_left_out
-from caiman_pipeline.io.records import shifts_to_arrays
-from caiman_pipeline.io.store import Part, find_stored, part_bounds, part_name
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.errors import PipelineError
+from caiman_pipeline.model.movie import Dims, MovieInfo
+from caiman_pipeline.motion.in_pixels import capped_lengths, make_plan
 from caiman_pipeline.motion.measures import border_widths, crispness, damaged_frames, frames_beyond, structures
-from caiman_pipeline.motion.plan import capped_lengths, make_plan
-from caiman_pipeline.motion.results import BlockResult, TemplateResult, join_shifts, sum_scale
-from caiman_pipeline.types import Dims, FloatArray, MovieInfo
+from caiman_pipeline.motion.records import BlockResult, TemplateResult, join_shifts, sum_scale
+from caiman_pipeline.movies.left_out import REASONS, record_left_out
+from caiman_pipeline.movies.store.parts import Part, find_stored, part_bounds, part_name
+from caiman_pipeline.results.records import shifts_to_arrays
 
 if TYPE_CHECKING:
     from caiman_pipeline.config.motion import MotionSettings
-    from caiman_pipeline.io.zarr_parts import ZarrPart
+    from caiman_pipeline.movies.store.zarr_parts import ZarrPart
 
 LISTED, BEYOND_PX = 10, 3
 

@@ -9,21 +9,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.io.readers import open_file
-from caiman_pipeline.io.records import shifts_from_result
-from caiman_pipeline.io.results import load_result
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.errors import PipelineError
+from caiman_pipeline.model.motion import Shifts
+from caiman_pipeline.model.movie import MovieInfo
 from caiman_pipeline.motion.choose import METHODS, judge
-from caiman_pipeline.motion.grid import middle_nodes
-from caiman_pipeline.motion.plan import MotionPlan
-from caiman_pipeline.motion.results import TemplateResult, slice_shifts
+from caiman_pipeline.motion.in_pixels import MotionPlan
+from caiman_pipeline.motion.nodes import middle_nodes
+from caiman_pipeline.motion.records import TemplateResult, slice_shifts
 from caiman_pipeline.motion.saved import check_template, modes_to_arrays, open_source
 from caiman_pipeline.motion.scan import find_scan_offset
 from caiman_pipeline.motion.source import Source, read_ahead
 from caiman_pipeline.motion.template import OUTSIDE_SHARE, choose_stretches, refine_template, start_image, weight_of
 from caiman_pipeline.motion.warp import Scratch, plan_warp, warp_sum
-from caiman_pipeline.provenance import of_another_run
-from caiman_pipeline.types import FloatArray, MovieInfo, Shifts
+from caiman_pipeline.movies.readers.open import open_file
+from caiman_pipeline.results.files import load_result
+from caiman_pipeline.results.provenance import of_another_run
+from caiman_pipeline.results.records import shifts_from_result
 
 if TYPE_CHECKING:
     from caiman_pipeline.config.motion import MotionSettings

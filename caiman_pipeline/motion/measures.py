@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from caiman_pipeline.types import FloatArray
+from caiman_pipeline.model.arrays import FloatArray
 
 # Of the outer Gaussian to the inner one, and where both are cut off, in standard deviations.
 SURROUND, TRUNCATE = 3.0, 3.0

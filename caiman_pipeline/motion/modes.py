@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.linalg import eigh, toeplitz
 
-from caiman_pipeline.motion.grid import Grid, nodes_to_cells, roughness
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.motion.nodes import Grid, nodes_to_cells, roughness
 from caiman_pipeline.motion.surfaces import CellTemplate
-from caiman_pipeline.types import FloatArray
 
 WEAKEST = 1e-3
 TIME_CONSTANTS = np.geomspace(0.5, 128.0, 17)

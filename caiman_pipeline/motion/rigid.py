@@ -8,10 +8,11 @@ from math import prod
 import numpy as np
 import scipy.fft as fft
 
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.motion.surfaces import as_volume
 from caiman_pipeline.numerics.kernels import compiled
-from caiman_pipeline.parallel import spread
-from caiman_pipeline.types import Dims, FloatArray
+from caiman_pipeline.numerics.threads import spread
 
 BIN_FROM_PX = 64
 

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from caiman_pipeline.config.bad_frames import frames_listed
-from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.io.readers import open_inspected
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.errors import PipelineError
+from caiman_pipeline.model.movie import MovieInfo
 from caiman_pipeline.motion.correct import Correction
 from caiman_pipeline.motion.estimate import Registration, prepare_registration
-from caiman_pipeline.motion.grid import middle_nodes
+from caiman_pipeline.motion.in_pixels import MotionPlan
 from caiman_pipeline.motion.modes import Modes
-from caiman_pipeline.motion.plan import MotionPlan
-from caiman_pipeline.motion.results import TemplateResult, sum_scale
+from caiman_pipeline.motion.nodes import middle_nodes
+from caiman_pipeline.motion.records import TemplateResult, sum_scale
 from caiman_pipeline.motion.source import Source, usable_bounds
 from caiman_pipeline.motion.sums import Likeness
 from caiman_pipeline.motion.warp import plan_warp
-from caiman_pipeline.types import FloatArray, MovieInfo
+from caiman_pipeline.movies.readers.open import open_inspected
 
 if TYPE_CHECKING:
     from caiman_pipeline.config.motion import MotionSettings

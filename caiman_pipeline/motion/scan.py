@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import scipy.fft as fft
 
-from caiman_pipeline.motion.grid import cubic_weights
-from caiman_pipeline.types import FloatArray
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.motion.nodes import cubic_weights
 
 
 def find_scan_offset(frames: FloatArray, *, max_offset_px: int) -> float:

@@ -9,10 +9,11 @@ from math import log2, prod
 
 import numpy as np
 
-from caiman_pipeline.io.readers import RawMovie
-from caiman_pipeline.io.store import part_length
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.movie import Bounds, Dims
 from caiman_pipeline.motion.scan import shift_odd_rows
-from caiman_pipeline.types import Bounds, Dims, FloatArray
+from caiman_pipeline.movies.readers.open import RawMovie
+from caiman_pipeline.movies.store.parts import part_length
 
 LONGEST_CHUNK, CHUNK_BYTES = 32, 16 * 2**20
 

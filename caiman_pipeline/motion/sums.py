@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.numerics.kernels import compiled
-from caiman_pipeline.parallel import spread
-from caiman_pipeline.types import FloatArray
+from caiman_pipeline.numerics.threads import spread
 
 # Share of a frame's power that float32 sums may make up.
 FLAT = 1e-4

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from caiman_pipeline.motion.grid import Grid
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.movie import Dims
+from caiman_pipeline.motion.nodes import Grid
 from caiman_pipeline.numerics.kernels import compiled
-from caiman_pipeline.parallel import spread
-from caiman_pipeline.types import Dims, FloatArray
+from caiman_pipeline.numerics.threads import spread
 
 U = np.uint64
 

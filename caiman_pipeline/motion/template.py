@@ -14,6 +14,8 @@ import numpy as np
 from scipy import ndimage as ndi
 from scipy.ndimage import gaussian_filter1d
 
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.motion import Shifts
 from caiman_pipeline.motion.estimate import (
     Estimate,
     Registration,
@@ -23,16 +25,15 @@ from caiman_pipeline.motion.estimate import (
     smooth_values,
 )
 from caiman_pipeline.motion.filters import band_pass, smooth_image
+from caiman_pipeline.motion.in_pixels import MotionPlan
 from caiman_pipeline.motion.modes import Modes, learn, prune
-from caiman_pipeline.motion.plan import MotionPlan
-from caiman_pipeline.motion.results import less_rigid
+from caiman_pipeline.motion.records import less_rigid
 from caiman_pipeline.motion.rigid import bin_frames
 from caiman_pipeline.motion.source import LONGEST_CHUNK, Source, read_ahead
 from caiman_pipeline.motion.surfaces import as_volume
 from caiman_pipeline.motion.warp import Scratch, plan_warp, warp_sum
 from caiman_pipeline.numerics.kernels import compiled
-from caiman_pipeline.parallel import spread
-from caiman_pipeline.types import FloatArray, Shifts
+from caiman_pipeline.numerics.threads import spread
 
 START_FRAMES, GROUP = 128, 24
 START_SIZE_PX = 128

@@ -8,13 +8,15 @@ from typing import Literal
 
 import numpy as np
 
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.motion import Shifts
+from caiman_pipeline.model.movie import Bounds, Dims
 from caiman_pipeline.motion.field import extend_field
-from caiman_pipeline.motion.grid import cubic_weights, interpolation_weights
-from caiman_pipeline.motion.rows import MARGIN_PX, corrected_row, row_work
+from caiman_pipeline.motion.nodes import cubic_weights, interpolation_weights
+from caiman_pipeline.motion.resampling import MARGIN_PX, corrected_row, row_work
 from caiman_pipeline.motion.surfaces import as_volume
 from caiman_pipeline.numerics.kernels import compiled
-from caiman_pipeline.parallel import spread
-from caiman_pipeline.types import Bounds, Dims, FloatArray, Shifts
+from caiman_pipeline.numerics.threads import spread
 
 Border = Literal["nearest", "min", "nan"]
 LANES, OVERSHOOT = 16, 1.25

@@ -6,7 +6,7 @@ import numpy as np
 from pynwb import NWBFile
 from pynwb.epoch import TimeIntervals
 
-from caiman_pipeline.io.left_out import REASONS, runs
+from caiman_pipeline.movies.left_out import REASONS, runs
 from caiman_pipeline.outcome import Outcome
 
 TEXT = {

@@ -18,10 +18,10 @@ from caiman_pipeline.config.portable import file_keys, flat
 from caiman_pipeline.config.root import Config
 from caiman_pipeline.config.sheet import NAMING_KEYS
 from caiman_pipeline.config.validate import validate
-from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.io.identity import holds
+from caiman_pipeline.model.errors import PipelineError
+from caiman_pipeline.movies.identity import holds
 from caiman_pipeline.nwb.run import SCHEMA
-from caiman_pipeline.provenance import environment
+from caiman_pipeline.results.provenance import environment
 
 RECORD = "general/data_collection"
 # What ends a line or a cell of the sheet; `str.splitlines` knows more of them than line feeds.

@@ -6,7 +6,7 @@ from typing import Any
 
 from caiman_pipeline.config.portable import portable, short_names
 from caiman_pipeline.outcome import Outcome
-from caiman_pipeline.provenance import commit, environment
+from caiman_pipeline.results.provenance import commit, environment
 
 SCHEMA = 1
 

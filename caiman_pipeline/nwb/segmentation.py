@@ -10,9 +10,10 @@ from hdmf.common import VectorData
 from pynwb.image import GrayscaleImage
 from pynwb.ophys import ImagingPlane, PlaneSegmentation
 
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.components import Components
 from caiman_pipeline.nwb.series import reserve
 from caiman_pipeline.outcome import Outcome
-from caiman_pipeline.types import Components, FloatArray
 
 MASK_CHUNK = 64
 SHOWN_IMAGES = ("mean", "correlation")

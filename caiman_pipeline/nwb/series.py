@@ -12,8 +12,8 @@ from hdmf.common import DynamicTableRegion
 from pynwb import ProcessingModule, TimeSeries
 from pynwb.ophys import DfOverF, Fluorescence, PlaneSegmentation, RoiResponseSeries
 
+from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.outcome import Outcome
-from caiman_pipeline.types import FloatArray
 
 SERIES_CHUNK = (4096, 64)
 LEVEL_TEXT = "running median in a window of {window}, a straight trend taken off before and put back after"

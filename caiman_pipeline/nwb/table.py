@@ -6,8 +6,8 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
-from caiman_pipeline.io.atomic import whole_file
-from caiman_pipeline.types import FloatArray
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.results.atomic import whole_file
 
 
 def write_table(path: Path | str, table: Mapping[str, FloatArray]) -> None:

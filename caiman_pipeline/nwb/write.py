@@ -20,16 +20,16 @@ from pynwb.ophys import ImageSegmentation, ImagingPlane
 
 from caiman_pipeline import __version__
 from caiman_pipeline.config.recording import RecordingSettings
-from caiman_pipeline.io.atomic import whole_file
-from caiman_pipeline.io.records import LONG_TABLES
-from caiman_pipeline.io.rows import row_blocks
+from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.nwb.left_out import add_invalid_times
 from caiman_pipeline.nwb.run import run_record
 from caiman_pipeline.nwb.segmentation import fill_masks, segment, summary_images
 from caiman_pipeline.nwb.series import add_series, fill_series, motion_series
 from caiman_pipeline.nwb.session import add_imaging_plane, describe_session
 from caiman_pipeline.outcome import Outcome
-from caiman_pipeline.types import FloatArray
+from caiman_pipeline.results.atomic import whole_file
+from caiman_pipeline.results.records import LONG_TABLES
+from caiman_pipeline.results.stored_rows import row_blocks
 
 # Every series keeps its cache while the file is open, and each chunk is written once: no more than two of them.
 CHUNK_CACHE_BYTES = 2**21

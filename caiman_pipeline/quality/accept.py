@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from caiman_pipeline.types import FloatArray, Quality
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.quality import Quality
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.quality.accept import KEPT, LEFT_OUT, Selection
 
 WORDS = {

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.types import FloatArray
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.errors import PipelineError
 
 MODELS = Path(__file__).parent / "models"
 DEFAULT_MODEL = MODELS / "soma_2p.npz"

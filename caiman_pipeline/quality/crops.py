@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 from scipy.sparse import csc_matrix
 
-from caiman_pipeline.types import Dims, FloatArray
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.movie import Dims
 
 SIDE_PX = 50
 SIDE_CELLS = 2.5

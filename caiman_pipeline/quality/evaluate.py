@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from caiman_pipeline.io.rows import row_blocks
-from caiman_pipeline.io.store import MovieStore
-from caiman_pipeline.parallel import value_slabs
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.components import Components
+from caiman_pipeline.model.quality import Quality
+from caiman_pipeline.movies.store.parts import MovieStore
+from caiman_pipeline.numerics.threads import value_slabs
 from caiman_pipeline.quality.classifier import Network, classify
 from caiman_pipeline.quality.crops import crop_footprints, main_planes
 from caiman_pipeline.quality.movement import Movement, displacement_basis, explained_share
 from caiman_pipeline.quality.shape import border_share, elongation, likeness, nesting, saturated_share
 from caiman_pipeline.quality.snr import trace_snr
 from caiman_pipeline.quality.spatial_corr import Contrast, activity_weights, compare_with_movie
-from caiman_pipeline.types import Components, FloatArray, Quality
+from caiman_pipeline.results.stored_rows import row_blocks
 
 
 def evaluate(

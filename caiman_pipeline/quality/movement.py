@@ -8,8 +8,8 @@ from itertools import combinations_with_replacement
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
-from caiman_pipeline.cnmf.binning import bin_traces
-from caiman_pipeline.types import FloatArray
+from caiman_pipeline.extraction.binning import bin_traces
+from caiman_pipeline.model.arrays import FloatArray
 
 
 @dataclass(frozen=True)

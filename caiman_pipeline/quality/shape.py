@@ -8,9 +8,10 @@ import numpy as np
 from scipy.ndimage import binary_erosion
 from scipy.sparse import csc_matrix
 
-from caiman_pipeline.merging import similar_pairs, trace_correlations
-from caiman_pipeline.scoring import binarise
-from caiman_pipeline.types import Dims, FloatArray
+from caiman_pipeline.extraction.merge import similar_pairs, trace_correlations
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.movie import Dims
+from caiman_pipeline.simulation.scoring import binarise
 
 LEAST_ALIKE = 0.1
 PIXEL_VARIANCE = 1 / 12

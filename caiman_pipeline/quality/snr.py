@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import log_ndtr, ndtri
 
-from caiman_pipeline.types import FloatArray
+from caiman_pipeline.model.arrays import FloatArray
 
 
 def noise_below(traces: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csc_matrix, csr_matrix
 
-from caiman_pipeline.cnmf.spatial import dilate_supports
-from caiman_pipeline.io.long_tables import frame_blocks
-from caiman_pipeline.io.store import MovieStore
+from caiman_pipeline.extraction.spatial import dilate_supports
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.components import Components
+from caiman_pipeline.movies.store.parts import MovieStore
 from caiman_pipeline.numerics.kernels import compiled
-from caiman_pipeline.parallel import spread
+from caiman_pipeline.numerics.threads import spread
 from caiman_pipeline.quality.snr import noise_below
-from caiman_pipeline.types import Components, FloatArray
+from caiman_pipeline.results.long_tables import frame_blocks
 
 
 def activity_weights(traces: FloatArray, *, transients: int, transient_frames: int) -> FloatArray:

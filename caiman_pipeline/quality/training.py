@@ -13,11 +13,11 @@ import numpy as np
 from scipy.optimize import minimize
 
 from caiman_pipeline import __version__
-from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.io.atomic import whole_file, write_text
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.quality.classifier import Network, classify
 from caiman_pipeline.quality.crops import SIDE_PX
-from caiman_pipeline.types import FloatArray
+from caiman_pipeline.results.atomic import whole_file, write_text
 
 
 @dataclass(frozen=True)

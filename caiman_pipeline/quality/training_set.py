@@ -13,15 +13,16 @@ from typing import Any
 import numpy as np
 import yaml
 
-from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.io.results import load_result
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.errors import PipelineError
+from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.quality.crops import crop_footprints
 from caiman_pipeline.quality.training import Labelled
-from caiman_pipeline.scoring import binarise
-from caiman_pipeline.synthetic.planted import PlantedFootprints
-from caiman_pipeline.synthetic.recording import simulate
-from caiman_pipeline.synthetic.settings import SimulationSettings
-from caiman_pipeline.types import Dims, FloatArray
+from caiman_pipeline.results.files import load_result
+from caiman_pipeline.simulation.planted import PlantedFootprints
+from caiman_pipeline.simulation.recording import simulate
+from caiman_pipeline.simulation.scoring import binarise
+from caiman_pipeline.simulation.settings import SimulationSettings
 
 SOMA_IOU, OTHER_IOU = 0.4, 0.2
 FOUND_LEVEL, TRUE_LEVEL = 0.3, 0.15

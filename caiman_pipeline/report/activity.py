@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.outcome import Outcome
 from caiman_pipeline.report.canvas import jpeg_uri
 from caiman_pipeline.report.charts import envelope, nice_number, polyline
-from caiman_pipeline.types import FloatArray
 
 VIEWER_BYTES = 640_000
 RASTER_COLUMNS = 1100

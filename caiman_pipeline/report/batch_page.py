@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from caiman_pipeline import __version__
-from caiman_pipeline.batch import RecordingState, count_states
+from caiman_pipeline.batch.states import RecordingState, count_states
 from caiman_pipeline.report.template import duration, fill
 
 STATE_NAMES = {"ok": "ok", "ok_empty": "no cells", "failed": "failed", "waiting": "not finished"}

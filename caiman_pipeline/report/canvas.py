@@ -10,7 +10,8 @@ from math import ceil, sqrt
 import cv2
 import numpy as np
 
-from caiman_pipeline.types import Dims, FloatArray
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.movie import Dims
 
 MAX_SLABS = 12
 MAX_SIDE_PX = 1024

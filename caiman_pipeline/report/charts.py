@@ -8,7 +8,7 @@ from math import floor, log10
 
 import numpy as np
 
-from caiman_pipeline.types import FloatArray
+from caiman_pipeline.model.arrays import FloatArray
 
 MARGIN = {"left": 52, "right": 12, "top": 10, "bottom": 34}
 

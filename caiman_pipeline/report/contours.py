@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 from skimage.measure import find_contours
 
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.components import Components
 from caiman_pipeline.report.canvas import Canvas
-from caiman_pipeline.types import Components, FloatArray
 
 SUBPIXEL = 10
 

@@ -10,13 +10,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from caiman_pipeline.io.left_out import describe_left_out
-from caiman_pipeline.io.rows import row_blocks
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.movies.left_out import describe_left_out
 from caiman_pipeline.outcome import Outcome
 from caiman_pipeline.report.canvas import Canvas, flatten, jpeg_uri, lay_out, shrink, to_grey
 from caiman_pipeline.report.charts import Axis, Series, line_chart, nice_number, scatter_chart
 from caiman_pipeline.report.contours import SUBPIXEL, Outline, trace_outlines
-from caiman_pipeline.types import FloatArray
+from caiman_pipeline.results.stored_rows import row_blocks
 
 IMAGES = {  # name: (title, brightness exponent)
     "correlation": ("Local correlation", 1.0),

@@ -7,12 +7,12 @@ from math import sqrt
 
 import numpy as np
 
+from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.outcome import Outcome
 from caiman_pipeline.report.activity import relative_traces, trace_peak
 from caiman_pipeline.report.charts import envelope, polyline
 from caiman_pipeline.report.contours import SUBPIXEL
 from caiman_pipeline.report.figures import FieldOfView
-from caiman_pipeline.types import FloatArray
 
 TRACE_WIDTH, TRACE_HEIGHT = 320, 72
 TRACE_BINS = 80

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 
 from caiman_pipeline import __version__
+from caiman_pipeline.batch.job_logs import in_order
 from caiman_pipeline.config.portable import flat, portable, short_names
 from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.config.report import ReportSettings
-from caiman_pipeline.joblogs import in_order
+from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.outcome import Outcome, centroids, missing_dff
 from caiman_pipeline.report import activity, figures, galleries
 from caiman_pipeline.report.charts import bar_rows
 from caiman_pipeline.report.template import duration, embed_json, fill
-from caiman_pipeline.types import FloatArray
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from functools import partial
 import numpy as np
 
 from caiman_pipeline.config.traces import TraceSettings
-from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.traces.ar_model import ar_coefficients, noise_level, nominal_coefficients
 from caiman_pipeline.traces.baseline import running_baseline
@@ -23,7 +24,6 @@ from caiman_pipeline.traces.indicator import (
     linearise,
 )
 from caiman_pipeline.traces.isolated import optimise_on_events
-from caiman_pipeline.types import FloatArray
 
 BLOCK_VALUES, BLOCK_ROWS = 2**17, 4
 # After the second round, the gain hardly changes any more.

@@ -6,8 +6,8 @@ import numpy as np
 from scipy.fft import rfft, rfftfreq
 from scipy.special import digamma
 
+from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.numerics.kernels import compiled
-from caiman_pipeline.types import FloatArray
 
 SEGMENT = 256
 BLOCK_VALUES = 2**22

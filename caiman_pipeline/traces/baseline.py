@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.numerics.kernels import compiled
-from caiman_pipeline.parallel import map_ordered
-from caiman_pipeline.types import FloatArray
+from caiman_pipeline.numerics.threads import map_ordered
 
 FAST_HOPS = 4
 FAST_SAMPLES = 256

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_matrix, lil_matrix
 
-from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.traces.ar_model import ar_roots
 from caiman_pipeline.traces.foopsi import Deconvolution
 from caiman_pipeline.traces.solvers import require_cvxpy
-from caiman_pipeline.types import FloatArray
 
 
 def difference_matrix(ar: FloatArray, n_frames: int) -> csr_matrix:

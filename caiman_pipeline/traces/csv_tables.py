@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.types import FloatArray
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.errors import PipelineError
 
 SECONDS = ("time", "time_s", "time_sec", "time_seconds", "t", "t_s", "s", "sec", "seconds", "timestamp", "timestamps")
 MILLISECONDS = ("time_ms", "time_msec", "time_milliseconds", "t_ms", "ms", "msec", "milliseconds", "timestamp_ms")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.traces.activity import Timing, events_of
 from caiman_pipeline.traces.foopsi import Deconvolution
-from caiman_pipeline.types import FloatArray
 
 # Bursts stretch the autocovariance: over recordings in mouse cortex with the right time stated, traces decay in 0.9 to
 # 1.9 times that at the median, and 0.5 to 5 times each.

@@ -8,9 +8,10 @@ from typing import Literal
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from caiman_pipeline.parallel import row_slabs
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.background import Background
+from caiman_pipeline.numerics.threads import row_slabs
 from caiman_pipeline.traces.baseline import baseline_quantile, running_baseline
-from caiman_pipeline.types import Background, FloatArray
 
 DffKind = Literal["dff", "detrended", "dff_over_noise"]
 FRAMES_AT_ONCE = 2**17

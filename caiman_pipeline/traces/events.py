@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.traces.oasis_ar1 import (
     data_moments,
@@ -13,7 +14,6 @@ from caiman_pipeline.traces.oasis_ar1 import (
     single_frames,
 )
 from caiman_pipeline.traces.oasis_ar2 import choose_level, moments, solve_quiet
-from caiman_pipeline.types import FloatArray
 
 BISECTIONS = 20
 LEVEL_ROUNDS = 3

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from caiman_pipeline.config.traces import TraceSettings
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.components import Components
+from caiman_pipeline.model.traces import Traces
 from caiman_pipeline.traces.activity import Timing, events_of, infer_block, rows_per_block
 from caiman_pipeline.traces.decays import far_decays, own_decays
 from caiman_pipeline.traces.dff import DffMethod, Relative, background_under, relative_fluorescence
 from caiman_pipeline.traces.foopsi import Deconvolution
 from caiman_pipeline.traces.resting import neighbours_light
-from caiman_pipeline.types import Components, FloatArray, Traces
 
 # Tables with a value for each component and frame.
 TABLES = ("denoised", "deconvolved", "fluorescence", "background", "f0", "dff", "dff_denoised")

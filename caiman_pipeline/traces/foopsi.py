@@ -7,10 +7,10 @@ from typing import Literal
 
 import numpy as np
 
-from caiman_pipeline.parallel import map_ordered, row_slabs
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.numerics.threads import map_ordered, row_slabs
 from caiman_pipeline.traces.ar_model import ar_coefficients, fill_gaps, noise_level
-from caiman_pipeline.traces.rows import AR_FALLBACK, FLAG_NAMES, Problem, solve_row
-from caiman_pipeline.types import FloatArray
+from caiman_pipeline.traces.one_trace import AR_FALLBACK, FLAG_NAMES, Problem, solve_row
 
 SLAB_ROWS = 2
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.traces.ar_model import autocovariance, fill_gaps, fit_ar1, nominal_coefficients
-from caiman_pipeline.types import FloatArray
 
 SEARCH_RANGE = 8.0
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.traces.ar_model import ar_roots, fill_gaps
-from caiman_pipeline.types import FloatArray
 
 GOLDEN = 0.6180339887498949
 SEARCH_STEPS = 24

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.numerics.kernels import compiled
-from caiman_pipeline.types import FloatArray
 
 MAX_STEPS = 100
 TINY_POWER = 1e-60

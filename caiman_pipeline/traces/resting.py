@@ -6,9 +6,11 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.sparse import csc_matrix
 
-from caiman_pipeline.io.rows import row_blocks
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.components import Components
+from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.numerics.kernels import compiled
-from caiman_pipeline.types import Components, Dims, FloatArray
+from caiman_pipeline.results.stored_rows import row_blocks
 
 OUTLINE_LEVEL = 0.2
 FREE_LEVEL = 0.05

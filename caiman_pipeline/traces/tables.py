@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.io.atomic import whole_file
-from caiman_pipeline.io.results import save_result
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.errors import PipelineError
+from caiman_pipeline.results.atomic import whole_file
+from caiman_pipeline.results.files import save_result
 from caiman_pipeline.traces.csv_tables import ascends_evenly, never_falls, rate_of, read_columns
 from caiman_pipeline.traces.foopsi import Deconvolution
-from caiman_pipeline.types import FloatArray
 
 # Of a stated frame rate, and of the times in the file (which may be milliseconds).
 RATE_TOLERANCE = 0.05

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from caiman_pipeline.io.results import Result, load_result
+from caiman_pipeline.results.files import Result, load_result
 
 N_TRACES = 12
 SECONDS = 40.0

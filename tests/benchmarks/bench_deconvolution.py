@@ -18,7 +18,7 @@ import warnings
 
 import numpy as np
 
-from caiman_pipeline.parallel import available_cores
+from caiman_pipeline.numerics.threads import available_cores
 from caiman_pipeline.traces.foopsi import DeconvolutionMethod, deconvolve
 
 AR = {1: (0.95,), 2: (1.7, -0.712)}

@@ -17,8 +17,8 @@ import numpy as np
 from bench_workflow import Run, run_workflow, simulate
 from scipy.sparse import csc_matrix
 
-from caiman_pipeline.io.results import load_result
-from caiman_pipeline.scoring import Rule, Score, read_found, score_result
+from caiman_pipeline.results.files import load_result
+from caiman_pipeline.simulation.scoring import Rule, Score, read_found, score_result
 
 EXTRACTION = ("patch_cnmf", "merge", "refine")
 FACTS = "30 0.45 11 px"

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from caiman_pipeline.io.records import components_from_result, traces_from_result
-from caiman_pipeline.io.results import load_result
-from caiman_pipeline.scoring import binarise, match_masks
+from caiman_pipeline.results.files import load_result
+from caiman_pipeline.results.records import components_from_result, traces_from_result
+from caiman_pipeline.simulation.scoring import binarise, match_masks
 
 SNAKEFILE = Path(__file__).parents[2] / "Snakefile"
 

@@ -21,12 +21,12 @@ from pathlib import Path
 
 import numpy as np
 
-from caiman_pipeline.io.results import load_result
-from caiman_pipeline.io.store import open_movie
+from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.motion.field import displacement_at
-from caiman_pipeline.motion.results import load_shifts
-from caiman_pipeline.synthetic.motion import spline_matrix
-from caiman_pipeline.types import FloatArray
+from caiman_pipeline.motion.records import load_shifts
+from caiman_pipeline.movies.store.parts import open_movie
+from caiman_pipeline.results.files import load_result
+from caiman_pipeline.simulation.motion import spline_matrix
 
 VERB = [sys.executable, "-m", "caiman_pipeline.cli.main"]
 MB = 2**20

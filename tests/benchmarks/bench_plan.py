@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
+from caiman_pipeline.batch.costs import COSTS, MovieSize, held_mb, layout_of
+from caiman_pipeline.batch.job_logs import read_log
+from caiman_pipeline.batch.planning import disk_mb
 from caiman_pipeline.config.root import Config
-from caiman_pipeline.costs import COSTS, MovieSize, held_mb, layout_of
-from caiman_pipeline.io.records import load_movie_info
-from caiman_pipeline.joblogs import read_log
-from caiman_pipeline.planning import disk_mb
+from caiman_pipeline.results.records import load_movie_info
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent

@@ -16,7 +16,7 @@ import numpy as np
 from bench_extraction import read_truth
 from bench_workflow import run_workflow, simulate
 
-from caiman_pipeline.scoring import Rule, Score, read_found, score_result
+from caiman_pipeline.simulation.scoring import Rule, Score, read_found, score_result
 
 CELL_UM, RATE_HZ, DECAY_S = 12.0, 6.0, 0.9
 

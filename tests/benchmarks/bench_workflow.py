@@ -15,10 +15,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from caiman_pipeline.costs import MovieSize
-from caiman_pipeline.joblogs import read_log
-from caiman_pipeline.planning import plan_recording, size_of_files
-from caiman_pipeline.types import Reading
+from caiman_pipeline.batch.costs import MovieSize
+from caiman_pipeline.batch.job_logs import read_log
+from caiman_pipeline.batch.planning import plan_recording, size_of_files
+from caiman_pipeline.model.movie import Reading
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent

@@ -8,19 +8,24 @@ import numpy as np
 import pytest
 from scipy.sparse import csc_matrix
 
-from caiman_pipeline.io.records import (
+from caiman_pipeline.model.background import Background
+from caiman_pipeline.model.components import Components
+from caiman_pipeline.model.motion import Shifts
+from caiman_pipeline.model.movie import MovieInfo, SourceFile
+from caiman_pipeline.model.quality import Quality
+from caiman_pipeline.model.traces import Traces
+from caiman_pipeline.outcome import Outcome
+from caiman_pipeline.quality.accept import Selection
+from caiman_pipeline.results.files import save_result
+from caiman_pipeline.results.provenance import kept_ledger
+from caiman_pipeline.results.records import (
     components_to_arrays,
     quality_to_arrays,
     save_movie_info,
     shifts_to_arrays,
     traces_to_arrays,
 )
-from caiman_pipeline.io.results import save_result
-from caiman_pipeline.outcome import Outcome
-from caiman_pipeline.provenance import kept_ledger
-from caiman_pipeline.quality.accept import Selection
 from caiman_pipeline.traces.dff import relate
-from caiman_pipeline.types import Background, Components, MovieInfo, Quality, Shifts, SourceFile, Traces
 
 SELECTION = {"min_snr": 4.0, "snr_lowest": 0.5, "min_r_value": 0.98, "r_value_lowest": 0.3}
 

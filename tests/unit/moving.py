@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates, spline_filter
 
-from caiman_pipeline.types import FloatArray
+from caiman_pipeline.model.arrays import FloatArray
 
 DIMS = (72, 104)
 PAD = 24

@@ -7,22 +7,30 @@ from pathlib import Path
 
 import numpy as np
 
-from caiman_pipeline.cnmf.background import BackgroundRules
-from caiman_pipeline.cnmf.denoise import make_denoiser
-from caiman_pipeline.cnmf.initialise import Budget, Evidence, EvidenceSearch
-from caiman_pipeline.cnmf.refine import RefineSettings, prepare_field, refine
-from caiman_pipeline.cnmf.supports import FootprintRules
-from caiman_pipeline.cnmf.tile import TileSettings
 from caiman_pipeline.config.traces import TraceSettings
-from caiman_pipeline.io.long_tables import Tables, in_memory
-from caiman_pipeline.io.store import MovieStore, Part, PartWriter, open_movie, part_bounds, part_name, write_index
-from caiman_pipeline.merging import Merged, merge_candidates
-from caiman_pipeline.patches.run import make_grid, search_tiles
-from caiman_pipeline.patches.seeds import assign_seeds
-from caiman_pipeline.patches.stitch import stitch
-from caiman_pipeline.seeding import Seeds, no_seeds
+from caiman_pipeline.extraction.background.nodes import BackgroundRules
+from caiman_pipeline.extraction.denoise import make_denoiser
+from caiman_pipeline.extraction.masks.seeds import assign_seeds
+from caiman_pipeline.extraction.masks.usable import Seeds, no_seeds
+from caiman_pipeline.extraction.merge import Merged, merge_candidates
+from caiman_pipeline.extraction.refine import RefineSettings, prepare_field, refine
+from caiman_pipeline.extraction.search.initialise import Budget, Evidence, EvidenceSearch
+from caiman_pipeline.extraction.supports import FootprintRules
+from caiman_pipeline.extraction.tile import TileSettings
+from caiman_pipeline.extraction.tiles.run import make_grid, search_tiles
+from caiman_pipeline.extraction.tiles.stitch import stitch
+from caiman_pipeline.model.components import Candidates, Components
+from caiman_pipeline.movies.store.parts import (
+    MovieStore,
+    Part,
+    PartWriter,
+    open_movie,
+    part_bounds,
+    part_name,
+    write_index,
+)
+from caiman_pipeline.results.long_tables import Tables, in_memory
 from caiman_pipeline.traces.activity import timing_from
-from caiman_pipeline.types import Candidates, Components
 
 RATE_HZ, DECAY_S, CELL_PX = 10.0, 0.6, 8.0
 

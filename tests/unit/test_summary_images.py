@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from planted import plant, store
 
-from caiman_pipeline.cnmf.noise import noise_power
-from caiman_pipeline.io import store as store_module
-from caiman_pipeline.io.store import MovieStore
+from caiman_pipeline.movies.store import parts as store_module
+from caiman_pipeline.movies.store.parts import MovieStore
+from caiman_pipeline.numerics.noise import noise_power
 from caiman_pipeline.summary_images import SummaryImages, summarise
 
 DIMS = (20, 33)

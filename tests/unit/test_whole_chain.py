@@ -12,13 +12,13 @@ import pytest
 import tifffile
 from planted import DECAY_S, RATE_HZ, plant
 
-from caiman_pipeline.checking import check_recording
+from caiman_pipeline.batch.preflight import check_recording
+from caiman_pipeline.batch.starter import write_starter
 from caiman_pipeline.cli.main import run_verb
 from caiman_pipeline.config.root import Config, load_config, resolve_stage
 from caiman_pipeline.config.sheet import load_sheet
-from caiman_pipeline.io.results import load_result
-from caiman_pipeline.io.store import open_movie
-from caiman_pipeline.starter import write_starter
+from caiman_pipeline.movies.store.parts import open_movie
+from caiman_pipeline.results.files import load_result
 
 FACTS = {"frame_rate_hz": 20, "decay_time_s": 0.7, "cell_diameter": "8 px", "axes": "TYX"}
 CONFIG = load_config({"recording": FACTS})

@@ -7,8 +7,8 @@ import struct
 import numpy as np
 import tifffile
 
-from caiman_pipeline.io.readers import open_movie_files
-from caiman_pipeline.types import Reading
+from caiman_pipeline.model.movie import Reading
+from caiman_pipeline.movies.readers.open import open_movie_files
 
 HEADER = """SI.LINE_FORMAT_VERSION = 1
 SI.VERSION_MAJOR = '2018b'

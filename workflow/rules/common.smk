@@ -8,11 +8,11 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from caiman_pipeline.checking import unwritable
+from caiman_pipeline.batch.preflight import unwritable
 from caiman_pipeline.config.root import load_config
 from caiman_pipeline.config.sheet import MOTION_FILE, load_sheet
-from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.live import RunWatch
+from caiman_pipeline.model.errors import PipelineError
+from caiman_pipeline.batch.live import RunWatch
 from snakemake.common import overwrite_function_params
 from snakemake.jobs import GroupJob
 from snakemake.logging import logger
@@ -224,7 +224,7 @@ def threads_beside_others(most):
     """A scattered rule's `threads`: on this machine, fewer where its jobs fill it by themselves."""
 
     def choose(wildcards):
-        from caiman_pipeline.planning import job_threads
+        from caiman_pipeline.batch.planning import job_threads
 
         if workflow.non_local_exec or not workflow.is_main_process:
             return most
@@ -237,7 +237,7 @@ def threads_beside_others(most):
 @cache
 def layout(recording):
     """What a recording's settings cut it into, for predictions."""
-    from caiman_pipeline.costs import layout_of
+    from caiman_pipeline.batch.costs import layout_of
 
     return layout_of(RECORDINGS[recording].config)
 
@@ -247,7 +247,7 @@ def memory_mb(stage):
 
     @looked_up
     def predict(wildcards, threads, attempt):
-        from caiman_pipeline.planning import (
+        from caiman_pipeline.batch.planning import (
             SNAKEMAKE_MB,
             batch_memory_mb,
             predict_memory_mb,
@@ -268,7 +268,7 @@ def minutes(stage):
 
     @looked_up
     def predict(wildcards, threads, attempt):
-        from caiman_pipeline.planning import predict_minutes
+        from caiman_pipeline.batch.planning import predict_minutes
 
         info = MOVIE_INFO.format(recording=wildcards.recording)
         item = wildcards.get("scatteritem", "1-of-1")
@@ -308,7 +308,7 @@ def with_message(log_error):
 def clear_the_way():
     """Before the first job: end what an earlier run, killed, has left running on the cluster."""
     if workflow.is_main_process and workflow.executor_plugin.name == "slurm":
-        from caiman_pipeline.orphans import cancel_orphans
+        from caiman_pipeline.batch.orphans import cancel_orphans
 
         try:
             orphans = cancel_orphans(Path.cwd())

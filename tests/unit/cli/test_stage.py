@@ -11,8 +11,8 @@ import sys
 import pytest
 
 from caiman_pipeline.cli.stage import add_stage_arguments, failure_record, parse_share, peak_memory_mb, stage_job
-from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.parallel import available_cores
+from caiman_pipeline.model.errors import PipelineError
+from caiman_pipeline.numerics.threads import available_cores
 
 
 def _args(tmp_path, *given: str) -> argparse.Namespace:
@@ -127,7 +127,8 @@ def test_a_share_is_read_as_snakemake_writes_it():
 
 def test_jobs_do_not_wait_for_libraries_that_they_do_not_use():
     """scipy.stats and scipy.signal take half a second to import: a third of what a small recording's job takes."""
-    code = "import sys, caiman_pipeline.cnmf.denoise, caiman_pipeline.cnmf.refine, caiman_pipeline.patches.run\n"
+    code = "import sys, caiman_pipeline.extraction.refine, caiman_pipeline.extraction.tiles.run\n"
+    code += "import caiman_pipeline.extraction.denoise\n"
     code += "print(sorted({'scipy.signal', 'scipy.stats', 'scipy.interpolate'} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")

@@ -6,7 +6,7 @@ import pytest
 
 from caiman_pipeline.config.base import Length, Section, key
 from caiman_pipeline.config.validate import validate
-from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.model.errors import PipelineError
 
 
 class Example(Section):

@@ -4,7 +4,7 @@ import pytest
 
 from caiman_pipeline.config.base import Count
 from caiman_pipeline.config.root import load_config, resolve_stage
-from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.model.errors import PipelineError
 
 
 @pytest.mark.parametrize("text", ["evidence", "30 per tile", "0.2 per cell", "400 per mm2", "20000 per mm3"])

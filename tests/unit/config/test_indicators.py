@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from caiman_pipeline.batch.starter import NOTES
 from caiman_pipeline.config.indicators import (
     INDICATORS,
     find_indicators,
@@ -13,7 +14,6 @@ from caiman_pipeline.config.indicators import (
     plain_name,
     unlike_table,
 )
-from caiman_pipeline.starter import NOTES
 
 
 def test_every_row_has_a_source_and_a_decay_time():

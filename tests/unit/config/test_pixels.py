@@ -6,7 +6,7 @@ from caiman_pipeline.config.pixels import PixelSize
 from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.config.root import Config, resolve_stage
 from caiman_pipeline.config.validate import validate
-from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.model.errors import PipelineError
 
 TALL = {"pixel_size_um": "2.5 x 1.0", "cell_diameter": "12 um", "frame_rate_hz": 30, "decay_time_s": 0.5}
 

@@ -9,8 +9,9 @@ from caiman_pipeline.config.base import Length
 from caiman_pipeline.config.inspect import InspectSettings
 from caiman_pipeline.config.motion import MotionSettings
 from caiman_pipeline.config.root import STAGES, Config, check_required, load_config, resolve_stage
-from caiman_pipeline.config.validate import known_keys, load_stage
-from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.config.validate import known_keys
+from caiman_pipeline.model.errors import PipelineError
+from caiman_pipeline.results.job_settings import load_stage
 
 
 def _failure(source) -> str:

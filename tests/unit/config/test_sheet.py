@@ -7,7 +7,7 @@ import pytest
 from caiman_pipeline.config.base import Length
 from caiman_pipeline.config.root import Config, load_config
 from caiman_pipeline.config.sheet import load_sheet, read_sheet
-from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.model.errors import PipelineError
 
 HEADER = "recording\tfiles\tframe_rate_hz\tdecay_time_s\tcell_diameter"
 FACTS = "30\t0.7\t9 px"

@@ -11,21 +11,23 @@ import numpy as np
 import pytest
 
 from caiman_pipeline.config.motion import MotionSettings
-from caiman_pipeline.inspection import inspect_recording
-from caiman_pipeline.io.results import load_result, save_result
-from caiman_pipeline.io.store import block_parts
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.motion import Shifts
+from caiman_pipeline.model.movie import MovieInfo, Reading
 from caiman_pipeline.motion.correct import correct_block
+from caiman_pipeline.motion.in_pixels import make_plan
 from caiman_pipeline.motion.join import Joined, join_recording
 from caiman_pipeline.motion.make import build
-from caiman_pipeline.motion.plan import make_plan
-from caiman_pipeline.motion.results import (
+from caiman_pipeline.motion.records import (
     block_from_result,
     block_to_arrays,
     template_from_result,
     template_to_arrays,
 )
 from caiman_pipeline.motion.saved import make_correction, open_source
-from caiman_pipeline.types import FloatArray, MovieInfo, Reading, Shifts
+from caiman_pipeline.movies.inspect import inspect_recording
+from caiman_pipeline.movies.store.parts import block_parts
+from caiman_pipeline.results.files import load_result, save_result
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from caiman_pipeline.config.motion import MotionSettings
 from caiman_pipeline.motion.choose import judge
 from caiman_pipeline.motion.estimate import prepare_registration
 from caiman_pipeline.motion.filters import band_pass
-from caiman_pipeline.motion.plan import make_plan
+from caiman_pipeline.motion.in_pixels import make_plan
 from caiman_pipeline.motion.saved import open_source
 
 SCENE, T = make_scene(), 60

@@ -10,8 +10,10 @@ from caiman_pipeline.config.bad_frames import frames_listed
 from caiman_pipeline.config.motion import MotionSettings
 from caiman_pipeline.config.root import Config, resolve_stage
 from caiman_pipeline.config.validate import validate
-from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.model.errors import PipelineError
+from caiman_pipeline.model.motion import Shifts
 from caiman_pipeline.motion.filters import band_pass
+from caiman_pipeline.motion.in_pixels import capped_lengths, make_plan
 from caiman_pipeline.motion.measures import (
     border_widths,
     crispness,
@@ -20,12 +22,10 @@ from caiman_pipeline.motion.measures import (
     structures,
     unlike_frames,
 )
-from caiman_pipeline.motion.plan import capped_lengths, make_plan
-from caiman_pipeline.motion.results import ShiftTable, join_shifts, sum_scale
+from caiman_pipeline.motion.records import ShiftTable, join_shifts, sum_scale
 from caiman_pipeline.motion.scan import find_scan_offset, shift_odd_rows
 from caiman_pipeline.motion.sums import Likeness
-from caiman_pipeline.parallel import spread
-from caiman_pipeline.types import Shifts
+from caiman_pipeline.numerics.threads import spread
 
 RNG = np.random.default_rng(31)
 

@@ -8,8 +8,8 @@ from moving import PAD, make_scene
 from scipy.ndimage import gaussian_filter1d
 
 from caiman_pipeline.motion.estimate import mode_values, modes_at_cells, smooth_values
-from caiman_pipeline.motion.grid import make_grid, nodes_to_cells
 from caiman_pipeline.motion.modes import decreasing_fit, learn, make_modes, prune
+from caiman_pipeline.motion.nodes import make_grid, nodes_to_cells
 from caiman_pipeline.motion.surfaces import prepare_cells
 
 RNG = np.random.default_rng(21)

@@ -7,7 +7,7 @@ import pytest
 from moving import PAD, film, make_scene
 
 from caiman_pipeline.motion.agreement import cell_agreement
-from caiman_pipeline.motion.grid import make_grid
+from caiman_pipeline.motion.nodes import make_grid
 from caiman_pipeline.motion.peaks import cell_gain, frame_gain, linearise, patch_peaks
 from caiman_pipeline.motion.rigid import bin_frames, choose_bins, coarse_shifts, flatten, prepare_coarse
 from caiman_pipeline.motion.surfaces import prepare_cells

@@ -10,11 +10,11 @@ from moving import DIMS, film, make_scene, wander
 
 from caiman_pipeline.cli.main import run_verb
 from caiman_pipeline.config.motion import MotionSettings
-from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.io.records import save_movie_info
-from caiman_pipeline.io.results import load_result
-from caiman_pipeline.io.store import open_movie
-from caiman_pipeline.motion.results import load_shifts
+from caiman_pipeline.model.errors import PipelineError
+from caiman_pipeline.motion.records import load_shifts
+from caiman_pipeline.movies.store.parts import open_movie
+from caiman_pipeline.results.files import load_result
+from caiman_pipeline.results.records import save_movie_info
 
 T = 60
 TRUE = wander(T, size=4.0)
@@ -196,9 +196,9 @@ def test_every_key_changes_the_result(key, record, run_motion, tmp_path, local_m
         np.save(value, local_movie[7])
     info = record(movie)
     if key == "shifts_from":
-        from caiman_pipeline.io.records import shifts_to_arrays
-        from caiman_pipeline.io.results import save_result
-        from caiman_pipeline.types import Shifts
+        from caiman_pipeline.model.motion import Shifts
+        from caiman_pipeline.results.files import save_result
+        from caiman_pipeline.results.records import shifts_to_arrays
 
         value = str(tmp_path / "given.h5")
         shifts = Shifts(np.ones((T, 2), np.float32))

@@ -9,17 +9,17 @@ import h5py
 import numpy as np
 import pytest
 
+from caiman_pipeline.batch.verify import verify_recording
 from caiman_pipeline.cli.main import run_verb
 from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.config.traces import TraceSettings
-from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.nwb.recompute import recompute
 from caiman_pipeline.nwb.table import write_table
 from caiman_pipeline.nwb.write import write_nwb
 from caiman_pipeline.outcome import component_table, keep_accepted
 from caiman_pipeline.traces.activity import timing_from
 from caiman_pipeline.traces.extract import extract_traces
-from caiman_pipeline.verifying import verify_recording
 
 OPHYS = "processing/ophys"
 

@@ -13,12 +13,12 @@ from caiman_pipeline.config.portable import file_keys, flat, portable, portable_
 from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.config.root import STAGES, Config, load_config, resolve_stage
 from caiman_pipeline.config.sheet import load_sheet
-from caiman_pipeline.config.validate import load_stage
-from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.nwb.restore import read_run, restore
 from caiman_pipeline.nwb.write import write_nwb
 from caiman_pipeline.outcome import component_table
-from caiman_pipeline.provenance import kept_ledger, noted_stages
+from caiman_pipeline.results.job_settings import load_stage
+from caiman_pipeline.results.provenance import kept_ledger, noted_stages
 
 FACTS = {"frame_rate_hz": 30, "decay_time_s": 0.7, "cell_diameter": "12 um", "pixel_size_um": 1.3}
 WAYS = ("evidence", "greedy_roi", "corr_pnr", "sparse_nmf", "graph_nmf", "pca_ica", "seeded")

@@ -16,7 +16,7 @@ from caiman_pipeline.cli.main import run_verb
 from caiman_pipeline.config.export import ExportSettings
 from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.config.traces import TraceSettings
-from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.nwb.table import write_table
 from caiman_pipeline.nwb.write import write_nwb
 from caiman_pipeline.outcome import centroids, component_table, keep_accepted, load_outcome

@@ -6,8 +6,8 @@ from itertools import product
 import numpy as np
 import pytest
 
+from caiman_pipeline.model.quality import Quality
 from caiman_pipeline.quality.accept import Thresholds, select
-from caiman_pipeline.types import Quality
 
 LIMITS = Thresholds(
     min_snr=3.0, snr_lowest=1.0, min_r_value=0.8, r_value_lowest=0.2, min_soma_score=0.9, soma_score_lowest=0.1,

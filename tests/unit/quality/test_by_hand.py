@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from caiman_pipeline.cli.main import run_verb
-from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.io.records import save_movie_info
-from caiman_pipeline.io.results import load_result
+from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.outcome import Outcome
 from caiman_pipeline.quality.accept import Selection
 from caiman_pipeline.quality.by_hand import Decision, apply_decisions, read_decisions
+from caiman_pipeline.results.files import load_result
+from caiman_pipeline.results.records import save_movie_info
 
 
 def selection() -> Selection:

@@ -8,7 +8,7 @@ import pytest
 from planted import disc
 from scipy.sparse import csc_matrix
 
-from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.quality.classifier import DEFAULT_MODEL, Network, classify, load_network
 from caiman_pipeline.quality.crops import SIDE_PX, crop_footprints
 from caiman_pipeline.quality.training import (

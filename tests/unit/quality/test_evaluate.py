@@ -9,13 +9,14 @@ from caiman_pipeline.config.evaluate import EvaluateSettings
 from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.config.select import SelectSettings
 from caiman_pipeline.config.validate import validate
-from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.model.background import Background
+from caiman_pipeline.model.components import Components
+from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.quality.classifier import Network, load_network
 from caiman_pipeline.quality.crops import main_planes
 from caiman_pipeline.quality.evaluate import footprint_sizes, soma_scores, wholeness
-from caiman_pipeline.quality.plan import make_thresholds
+from caiman_pipeline.quality.in_pixels import make_thresholds
 from caiman_pipeline.quality.shape import nesting
-from caiman_pipeline.types import Background, Components
 
 DIMS = (37, 53)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from caiman_pipeline.cli.main import run_verb
-from caiman_pipeline.io.results import load_result
+from caiman_pipeline.results.files import load_result
 from tests.unit.conftest import save_outcome
 
 

@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 from planted import DECAY_S, RATE_HZ, merged, plant, refined, search, store
 
-from caiman_pipeline.io import long_tables
-from caiman_pipeline.io import store as store_module
-from caiman_pipeline.io.long_tables import in_memory, working_tables
-from caiman_pipeline.io.records import LONG_TABLES, components_from_result, components_to_arrays
-from caiman_pipeline.io.results import load_result, save_result
-from caiman_pipeline.io.store import MovieStore
+from caiman_pipeline.model.background import Background
+from caiman_pipeline.model.components import Components
+from caiman_pipeline.model.quality import Quality
+from caiman_pipeline.movies.store import parts as store_module
+from caiman_pipeline.movies.store.parts import MovieStore
 from caiman_pipeline.quality.evaluate import evaluate
 from caiman_pipeline.quality.movement import Movement
-from caiman_pipeline.types import Background, Components, Quality
+from caiman_pipeline.results import long_tables
+from caiman_pipeline.results.files import load_result, save_result
+from caiman_pipeline.results.long_tables import in_memory, working_tables
+from caiman_pipeline.results.records import LONG_TABLES, components_from_result, components_to_arrays
 
 DIMS = (40, 52)
 
@@ -110,7 +112,7 @@ def test_a_constant_trace_has_no_measures_and_is_rejected(case: tuple[MovieStore
 
 
 def test_no_components_are_measured(case: tuple[MovieStore, Components]) -> None:
-    from caiman_pipeline.curation import take
+    from caiman_pipeline.quality.editing import take
 
     movie, components = case
     quality = measure(movie, take(components, np.zeros(0, np.int64)))

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from caiman_pipeline.batch.job_logs import read_logs
 from caiman_pipeline.cli import report as report_verb
 from caiman_pipeline.cli.main import run_verb
 from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.config.report import ReportSettings
-from caiman_pipeline.joblogs import read_logs
 from caiman_pipeline.report import figures
 from caiman_pipeline.report.page import build_page, collect_warnings, why_empty
 

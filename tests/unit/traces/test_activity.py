@@ -9,7 +9,7 @@ from scipy.signal import lfilter
 from spike_trains import simulate, smooth_correlation
 
 from caiman_pipeline.config.traces import TraceSettings
-from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.traces.activity import events_of, infer_activity, infer_block, points_down, timing_from
 
 TIMING = timing_from(30.0, 0.6)

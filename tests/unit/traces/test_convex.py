@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from spike_trains import known, method, simulate
 
-from caiman_pipeline.errors import PipelineError
+from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.traces import solvers
 from caiman_pipeline.traces.foopsi import deconvolve
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy.sparse import csc_matrix, csr_matrix
 
-from caiman_pipeline.io.results import load_result, save_result
-from caiman_pipeline.io.rows import StoredRows
+from caiman_pipeline.model.background import Background
+from caiman_pipeline.results.files import load_result, save_result
+from caiman_pipeline.results.stored_rows import StoredRows
 from caiman_pipeline.traces import dff
 from caiman_pipeline.traces.dff import DffMethod, background_under, relative_fluorescence, slow_level
-from caiman_pipeline.types import Background
 
 PLAIN = DffMethod(kind="dff", window_frames=600, quantile=None, fast=False)
 

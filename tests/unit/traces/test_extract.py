@@ -14,12 +14,13 @@ from spike_trains import simulate, smooth_correlation
 
 from caiman_pipeline.cli.traces import add_arguments, run
 from caiman_pipeline.config.traces import TraceSettings
-from caiman_pipeline.io.records import components_to_arrays, traces_from_result
-from caiman_pipeline.io.results import load_result, save_result
+from caiman_pipeline.model.background import Background
+from caiman_pipeline.model.components import Components
+from caiman_pipeline.results.files import load_result, save_result
+from caiman_pipeline.results.records import components_to_arrays, traces_from_result
 from caiman_pipeline.traces.activity import timing_from
 from caiman_pipeline.traces.dff import slow_level
 from caiman_pipeline.traces.extract import dff_method, extract_traces
-from caiman_pipeline.types import Background, Components
 
 DIMS = (17, 29)
 LEVEL = 80.0

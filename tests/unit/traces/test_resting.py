@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from scipy.sparse import csc_matrix
 
+from caiman_pipeline.model.background import Background
+from caiman_pipeline.model.components import Components
 from caiman_pipeline.traces import resting
-from caiman_pipeline.types import Background, Components
 
 DIMS = (41, 57)
 level_between = resting.level_between

@@ -11,8 +11,8 @@ import pytest
 from spike_trains import simulate, smooth_correlation
 
 from caiman_pipeline.cli.deconvolve import add_arguments, run
-from caiman_pipeline.errors import PipelineError
-from caiman_pipeline.io.results import load_result
+from caiman_pipeline.model.errors import PipelineError
+from caiman_pipeline.results.files import load_result
 from caiman_pipeline.traces.tables import TraceTable, rate_and_decay, read_table
 
 

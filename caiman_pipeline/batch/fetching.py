@@ -1,0 +1,82 @@
+"""Bring home from an object store what says how recordings went: logs, times, reports; never a movie or an NWB file."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from obstore.exceptions import BaseError
+from obstore.store import ObjectStore, from_url
+
+from caiman_pipeline.batch.job_logs import ON_STORE
+from caiman_pipeline.model.errors import PipelineError
+from caiman_pipeline.results.atomic import write_text
+
+WANTED = re.compile(r"(logs/[^/]+|benchmarks/[^/]+\.tsv|inspect/movie_info\.json|report/[^/]+)")
+ADVICE = "Check the URL, and the credentials and endpoint in the environment (AWS_ENDPOINT_URL and so on)."
+STAMP = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) ", re.MULTILINE)
+
+
+def fetch_traces(url: str, results: Path, recordings: Iterable[str]) -> int:
+    """Copy logs, benchmarks, reports and ``movie_info.json`` of recordings from a store; return how many files.
+
+    Parameters
+    ----------
+    url : of the results on the store, like ``s3://bucket/results``
+
+    Raises
+    ------
+    PipelineError
+        If the store cannot be read.
+    """
+    try:
+        store = from_url(url.rstrip("/"), client_options={"allow_http": True})
+        return sum(_fetch(store, recording, results / recording) for recording in recordings)
+    except (BaseError, OSError, ValueError) as error:
+        raise PipelineError(f"{url}: cannot be read ({_first_line(error)}). {ADVICE}") from error
+
+
+def object_size(url: str) -> int:
+    """Return the bytes of an object on a store, without reading it.
+
+    Raises
+    ------
+    PipelineError
+        If it is not there or the store cannot be reached.
+    """
+    place, _, name = url.rpartition("/")
+    try:
+        return int(from_url(place, client_options={"allow_http": True}).head(name)["size"])
+    except (BaseError, OSError, ValueError) as error:
+        raise PipelineError(f"{url}: cannot be found ({_first_line(error)}). {ADVICE}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _fetch(store: ObjectStore, recording: str, folder: Path) -> int:
+    head = f"{recording}/"
+    listed = (entry["path"] for batch in store.list(prefix=head) for entry in batch)
+    paths = sorted(path.removeprefix(head) for path in listed)
+    wanted = [path for path in paths if WANTED.fullmatch(path)]
+    for path in wanted:
+        content = bytes(store.get(head + path).bytes())
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+        _date(target, content)
+    if paths:
+        write_text(folder / ON_STORE, "\n".join(paths) + "\n")
+    return len(wanted)
+
+
+def _date(log: Path, content: bytes) -> None:
+    """Give a log the time of its last line: the order of the stages is told by it, not by when it was fetched."""
+    stamps = STAMP.findall(content.decode(errors="replace")) if log.suffix == ".log" else []
+    if stamps:
+        when = time.mktime(time.strptime(stamps[-1], "%Y-%m-%d %H:%M:%S"))
+        os.utime(log, (when, when))

@@ -1,0 +1,133 @@
+"""Where a batch stands while it runs: recordings done, running, failed, waiting, and when it will be done.
+
+All is read from what jobs leave in the results folder, so it works from any machine that sees it, on a cluster too.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from caiman_pipeline.batch.costs import COSTS, MovieSize
+from caiman_pipeline.batch.job_logs import STAGE_ORDER, JobLog, read_logs
+from caiman_pipeline.batch.states import recording_state
+
+STANDINGS = ("done", "running", "failed", "waiting")
+
+
+@dataclass(frozen=True)
+class RunningJob:
+    """A job at work: its recording, its name (stage and item), where, and the memory that it has reached, MB."""
+
+    recording: str
+    job: str
+    host: str
+    memory_mb: float
+
+
+@dataclass(frozen=True)
+class BatchStatus:
+    """A batch at one moment.
+
+    Attributes
+    ----------
+    standings : recordings by done, running, failed, waiting
+    failed : recording and reason
+    remaining_s : seconds of all jobs that are still to be done, one after another; None if no recording's size is known
+    eta_s : seconds until all is done with as many jobs at once as now; None if none is running, or none's size is known
+    """
+
+    standings: dict[str, int]
+    running: tuple[RunningJob, ...]
+    failed: tuple[tuple[str, str], ...]
+    remaining_s: float | None
+    eta_s: float | None
+
+
+def batch_status(results: Path, recordings: Iterable[str]) -> BatchStatus:
+    """Find out where each recording stands.
+
+    Notes
+    -----
+    What is left is predicted as `plan` predicts it, times how much longer (or shorter) than predicted the finished jobs
+    of this batch took. A recording that was not inspected yet is taken to be like the others.
+    """
+    standings: Counter[str] = Counter()
+    running: list[RunningJob] = []
+    failed: list[tuple[str, str]] = []
+    work: list[_Work] = []
+    for name in recordings:
+        logs = read_logs(results / name / "logs")
+        at_work = [RunningJob(name, log.job, log.host, log.memory_mb) for log in logs if log.is_running()]
+        state = recording_state(results / name, name)
+        standing = "running" if at_work else {"ok": "done", "ok_empty": "done"}.get(state.state, state.state)
+        standings[standing] += 1
+        running += at_work
+        failed += [(name, f"{state.stage}: {state.reason}")] if standing == "failed" else []
+        work.append(_tally(logs, results / name, to_do=standing in ("running", "waiting")))
+    remaining = _remaining_s(work)
+    counts = {standing: standings[standing] for standing in STANDINGS}
+    eta = remaining / len(running) if running and remaining is not None else None
+    return BatchStatus(counts, tuple(running), tuple(failed), remaining, eta)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Seconds of a recording's finished stages, measured and predicted, and of all stages (None: size unknown)."""
+
+    taken: float
+    done: float
+    all: float | None
+    to_do: bool
+
+
+def _remaining_s(work: list[_Work]) -> float | None:
+    """Return the seconds that are left to do, or None where nothing is known of any recording."""
+    waiting = [w for w in work if w.to_do]
+    known = [w.all for w in work if w.all is not None]
+    if not waiting:
+        return 0.0
+    if not known:
+        return None
+    usual = sum(known) / len(known)
+    taken, predicted = sum(w.taken for w in work), sum(w.done for w in work)
+    left = sum((usual if w.all is None else w.all) - w.done for w in waiting)
+    return left * (taken / predicted if predicted else 1.0)
+
+
+def _stage_seconds(movie_info: Path) -> dict[str, float]:
+    """Return what each stage should take on one core, from the recording's size, s; nothing before it is known."""
+    from caiman_pipeline.results.records import load_movie_info
+
+    if not movie_info.exists():
+        return {}
+    info = load_movie_info(movie_info)
+    size = MovieSize(info.n_frames, info.dims, 4)
+    return {stage: cost.start_s + cost.core_seconds(size) for stage, cost in COSTS.items()}
+
+
+def _tally(logs: list[JobLog], folder: Path, *, to_do: bool) -> _Work:
+    """Add up what the stages of one recording took and should take."""
+    costs = _stage_seconds(folder / "inspect" / "movie_info.json")
+    if not costs:
+        return _Work(0.0, 0.0, None, to_do)
+    done = {stage for stage in STAGE_ORDER if _is_done([log for log in logs if log.stage == stage])}
+    taken = sum(log.seconds for log in logs if log.stage in done)
+    return _Work(taken, sum(costs[stage] for stage in done), sum(costs.values()), to_do)
+
+
+def _is_done(logs: list[JobLog]) -> bool:
+    """Tell whether a stage's jobs have all ended well, of as many as it was cut into."""
+    wanted = max((int(log.job.rsplit("-of-", 1)[1]) for log in logs if "-of-" in log.job), default=1)
+    return sum(log.finished for log in logs) >= wanted
+
+
+def in_words(seconds: float) -> str:
+    """Return a duration like ``2 h 05 min``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min" if minutes >= 10 else f"{minutes} min {rest:02d} s"

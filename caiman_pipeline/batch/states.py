@@ -1,0 +1,240 @@
+"""The state of every recording in a results folder, from what the jobs left behind.
+
+Standard library only: it runs after every run of the workflow, for a thousand recordings.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from caiman_pipeline.batch.job_logs import (
+    ON_STORE,
+    STAGE_ORDER,
+    JobLog,
+    SchedulerWord,
+    StageCost,
+    failure_logs,
+    in_order,
+    read_failure,
+    read_logs,
+    scheduler_words,
+    stage_costs,
+)
+from caiman_pipeline.results.atomic import whole_file
+
+STATES = ("ok", "ok_empty", "failed", "waiting")
+SILENT = "the job was ended without a word"
+NOT_STARTED = "the job ended before it wrote to its log, or never started"
+# A job that had come so close to the memory that it was granted was most likely killed for it; the last step is unseen.
+CLOSE = 0.5
+END_STAGES = ("export_nwb", "report")
+NOT_NEEDED_BY = {"evaluate": ("traces",), "select": ("traces",)}
+
+
+@dataclass(frozen=True)
+class RecordingState:
+    """One line of the summary.
+
+    Attributes
+    ----------
+    state : ok, ok_empty (no accepted cell), failed or waiting (not run to the end)
+    stage, reason, log : where and why it failed, or what it waits for; empty if ok
+    seconds : of all jobs together
+    costs : what each stage took, for `timings.tsv`
+    """
+
+    recording: str
+    state: str
+    stage: str = ""
+    reason: str = ""
+    log: str = ""
+    frames: int | None = None
+    cells_accepted: int | None = None
+    cells_found: int | None = None
+    seconds: float = 0.0
+    warnings: int = 0
+    costs: tuple[StageCost, ...] = ()
+
+
+def collect_states(results: Path, recordings: Iterable[str], *, ended: bool = False) -> list[RecordingState]:
+    """Return the state of each recording, in the order given; once a run has ``ended``, no job is running."""
+    return [recording_state(results / name, name, ended=ended) for name in recordings]
+
+
+def recording_state(folder: Path, recording: str, *, ended: bool = False) -> RecordingState:
+    """Find out how far a recording has come: a failure first, then a job that died, then whether all is there."""
+    logs = read_logs(folder / "logs")
+    told = scheduler_words(folder / "logs")
+    running = [log.path for log in logs if not ended and log.is_running() and log.path not in told]
+    costs = tuple(stage_costs(folder / "benchmarks", logs))
+    known = RecordingState(
+        recording=recording,
+        state="waiting",
+        frames=_count_frames(folder / "inspect" / "movie_info.json"),
+        seconds=round(sum(cost.seconds for cost in costs), 2),
+        costs=costs,
+        warnings=len({text for log in logs for text in log.warnings}),
+    )
+    failure = _first_failure(folder / "logs", [log for log in logs if log.path not in running], told)
+    if failure is not None:
+        stage, reason, log = failure
+        return replace(known, state="failed", stage=stage, reason=reason, log=log)
+    if running:
+        return replace(known, stage=running[-1].name.split(".", 1)[0], reason="is running")
+    waiting = _what_is_missing(folder, recording, logs)
+    if waiting is not None:
+        return replace(known, stage=waiting[0], reason=waiting[1])
+    overview = _read_json(folder / "report" / "overview.json")
+    return replace(
+        known,
+        state="ok" if overview.get("accepted") else "ok_empty",
+        reason=str(overview.get("reason", "")),
+        cells_accepted=overview.get("accepted"),
+        cells_found=overview.get("found"),
+    )
+
+
+def _first_failure(folder: Path, logs: list[JobLog], told: dict[Path, SchedulerWord]) -> tuple[str, str, str] | None:
+    """Return stage, reason and log of the earliest failure that no later success has overtaken.
+
+    ``told`` is what the scheduler says of jobs, as ``scheduler_words`` returns it.
+    """
+    recorded = failure_logs(folder)
+    silent = {log.path: log for log in logs if not log.finished and log.path not in recorded}
+    places = {path.name: path for path in (*recorded, *told, *silent)}
+    for name in in_order(places):
+        path, stage = places[name], name.split(".", 1)[0]
+        source, word = recorded.get(path, path), told.get(path)
+        times = [word.time_ns] if word else []
+        times += [source.stat().st_mtime_ns] if source.exists() else []
+        if not _overtaken(stage, max(times), logs):
+            own = read_failure(source).get("reason", SILENT) if path in recorded else _last_words(silent.get(path))
+            elsewhere = word is not None and word.started and not own
+            return stage, _reason(own, word), word.log if word and elsewhere else str(path)
+    return None
+
+
+def _last_words(log: JobLog | None) -> str:
+    """Return what a log without a record of its failure says of how its job ended; nothing where none was written."""
+    if log is None or log.path.stat().st_size == 0:
+        return ""
+    return log.error or _why_silent(log)
+
+
+def _reason(own: str, word: SchedulerWord | None) -> str:
+    """Put together what a job says of its end (nothing, where it did not start) and what the scheduler says of it."""
+    if word is None:
+        return own or f"{NOT_STARTED}. Look for the reason in Snakemake's output (.snakemake/log)"
+    if not word.started:
+        return word.says  # of a refused job; what it had said is of an earlier attempt
+    if not own:
+        return f"{NOT_STARTED} ({word.says})"
+    return own if word.says.endswith("FAILED") else f"{own} ({word.says})"
+
+
+def _why_silent(log: JobLog) -> str:
+    """Say what a job had whose log breaks off, and what it needs if that was memory."""
+    if not log.granted_mb or log.memory_mb < CLOSE * log.granted_mb:
+        reached = f", at {log.memory_mb:.0f} MB" if log.memory_mb else ""
+        return f"{SILENT}{reached}: by hand, by the machine, for memory, or it crashed; which is not known"
+    return (
+        f"{SILENT}, probably out of memory: it was granted {log.granted_mb:.0f} MB and had reached "
+        f"{log.memory_mb:.0f} MB. Give it {2 * log.granted_mb:.0f} MB: run again with `--set-resources "
+        f"{log.stage}:mem_mb={2 * log.granted_mb:.0f}`, or with `--retries 2`, which does so by itself"
+    )
+
+
+def _overtaken(stage: str, since_ns: int, logs: list[JobLog]) -> bool:
+    """Say whether a stage that needs this one has finished since: then the trace is of an earlier run."""
+    if stage not in STAGE_ORDER:
+        return False
+    later = set(STAGE_ORDER[STAGE_ORDER.index(stage) + 1 :]) - set(NOT_NEEDED_BY.get(stage, ()))
+    return any(log.stage in later and log.finished and log.path.stat().st_mtime_ns > since_ns for log in logs)
+
+
+def _what_is_missing(folder: Path, recording: str, logs: list[JobLog]) -> tuple[str, str] | None:
+    """Return the stage that has not run and why, or None where all results are there."""
+    expected = (
+        folder / "report" / f"{recording}.html",
+        folder / "report" / "overview.json",
+        folder / "export_nwb" / f"{recording}.nwb",
+    )
+    elsewhere = _on_store(folder)
+    gone = [path for path in expected if not path.exists() and str(path.relative_to(folder)) not in elsewhere]
+    finished = {log.stage for log in logs if log.finished}
+    todo = [stage for stage in STAGE_ORDER if stage not in finished]
+    if gone:
+        return (todo[0], "not run yet") if todo else (gone[0].parent.name, f"{gone[0]} was removed")
+    times = {log.stage: log.path.stat().st_mtime for log in logs}
+    ends = [times.pop(stage) for stage in END_STAGES if stage in times]
+    newer = [stage for stage, time in times.items() if ends and time > min(ends) + 1]
+    return (newer[-1], "ran again, but what needs it has not yet") if newer else None
+
+
+def _on_store(folder: Path) -> set[str]:
+    """Return what an object store is known to have of a recording, see ``fetching.py``."""
+    listing = folder / ON_STORE
+    return set(listing.read_text(encoding="utf-8").splitlines()) if listing.exists() else set()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _count_frames(path: Path) -> int | None:
+    files = _read_json(path).get("files")
+    return sum(f["n_frames"] for f in files) if files else None
+
+
+def age_old_results(results: Path, recordings: Iterable[str]) -> list[Path]:
+    """Give results that Snakemake put back after their stage had failed a time before all others; return them.
+
+    Put back, they look new, and the next run would take them for made from what they could not be made from.
+    """
+    aged = []
+    for folder in (results / name for name in recordings):
+        for record in failure_logs(folder / "logs").values():
+            stage = record.name.split(".", 1)[0]
+            for path in (folder / stage).glob("*.h5"):
+                os.utime(path, (1, 1))
+                aged.append(path)
+    return aged
+
+
+def count_states(states: Iterable[RecordingState]) -> dict[str, int]:
+    """Count recordings by state, in a fixed order, states without a recording left out."""
+    counts = Counter(s.state for s in states)
+    return {state: counts[state] for state in STATES if counts[state]}
+
+
+def write_summary(path: Path, states: Iterable[RecordingState]) -> None:
+    """Write one line per recording, tab-separated with a header."""
+    with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, escapechar="\\")
+        columns = [f.name for f in fields(RecordingState) if f.name != "costs"]
+        writer.writerow(columns)
+        for state in states:
+            cells = (getattr(state, column) for column in columns)
+            writer.writerow(" ".join(str(v).split()) if v is not None else "" for v in cells)
+
+
+def write_timings(path: Path, states: Iterable[RecordingState]) -> None:
+    """Write what each stage of each recording took, one line each, tab-separated with a header."""
+    with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerow(("recording", *(f.name for f in fields(StageCost))))
+        for state in states:
+            writer.writerows(
+                (state.recording, c.stage, c.jobs, f"{c.seconds:.2f}", f"{c.memory_mb:.0f}") for c in state.costs
+            )

@@ -1,0 +1,1 @@
+"""Source extraction: constrained non-negative matrix factorisation in tiles, merged, refined over the full field."""

@@ -1,0 +1,1 @@
+"""Background models: fluorescence that belongs to no component."""

@@ -1,0 +1,60 @@
+"""Background as a few components that may cover every pixel: ``static + maps @ signals``, maps non-negative.
+
+The background of Pnevmatikakis et al. 2016 (10.1016/j.neuron.2015.11.037), of a tile in the search and of the whole
+field in the refinement. Its components take part in the updates like seeds whose masks are the whole field.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import csc_matrix
+
+from caiman_pipeline.extraction.search.greedy import robust_spread
+from caiman_pipeline.extraction.search.nmf import Smoothing, factorise, pure_traces, smoothed
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.movie import Dims
+from caiman_pipeline.numerics.low_rank import leading_part
+
+ITERATIONS, TOLERANCE = 100, 1e-3
+LOWEST = Smoothing(0.0, 0.0, 1.0)
+
+
+def shared_maps(signals: FloatArray, *, count: int) -> FloatArray:
+    """Return how much of each of ``count`` signals that many have in common is in each of signals (N, T), >= 0.
+
+    Notes
+    -----
+    Non-negative factors of the signals above their lowest percentile; (N, count), fewer where there are fewer signals.
+    """
+    part = leading_part(signals.astype(np.float32), rank=count)
+    left, right = smoothed(part, len(part.values), (len(signals),), LOWEST)
+    traces = pure_traces(left, right, len(part.values))
+    return factorise(
+        left, right, traces, graph=None, weight=0.0, sparsity=0.0, iterations=ITERATIONS, tolerance=TOLERANCE
+    )
+
+
+def tile_maps(
+    movie: FloatArray, dims: Dims, *, noise: FloatArray, cell_px: tuple[float, ...], clip: float, count: int
+) -> csc_matrix:
+    """Return maps (P, count) to start a tile's background from, before components are known.
+
+    Parameters
+    ----------
+    movie : float32 (P, T), binned; noise : (P,), infinite where a pixel does not count
+    cell_px : diameter of a cell; the movie is smoothed by half of it
+    clip : what is this many standard deviations above a pixel's quiet level (activity) is cut to it
+    """
+    from scipy.ndimage import gaussian_filter
+
+    scaled = movie / noise[:, None]
+    level, spread = robust_spread(scaled)
+    scaled = np.minimum(scaled, level + clip * spread).reshape(*dims, -1)
+    scaled = gaussian_filter(scaled, [*(0.5 * d if n > 1 else 0.0 for d, n in zip(cell_px, dims, strict=True)), 0.0])
+    maps = shared_maps(scaled.reshape(movie.shape), count=count)
+    return csc_matrix(maps * np.where(np.isfinite(noise), noise, 0)[:, None]).astype(np.float32)
+
+
+def whole_field(usable: FloatArray, count: int) -> csc_matrix:
+    """Return ``count`` masks of all usable pixels, (P, count)."""
+    return csc_matrix(np.repeat(usable.astype(np.float32)[:, None], count, axis=1))

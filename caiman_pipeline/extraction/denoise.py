@@ -1,0 +1,29 @@
+"""The model's traces inside the updates: raw traces without noise, by the model of the ``traces`` stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from caiman_pipeline.config.traces import TraceSettings
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.movies.left_out import spread_over
+from caiman_pipeline.traces.activity import Timing, infer_block
+
+
+def make_denoiser(
+    settings: TraceSettings, timing: Timing, *, kept: FloatArray, threads: int
+) -> Callable[[FloatArray], FloatArray]:
+    """Return a function from raw traces (K, T) to the fluorescence of their model, float32 (K, T), with slow drifts.
+
+    Parameters
+    ----------
+    settings : those that ``TraceSettings.model_keys`` names are the recording's, the others have their defaults: which
+        events count is a matter of the ``traces`` stage, here neighbours are to be freed from each other
+    kept : bool (frames of the recording,), the T frames that take part; calcium decays through the others, too
+    """
+
+    def denoise(raw: FloatArray) -> FloatArray:
+        model = infer_block(spread_over(raw, kept), settings, timing, threads=threads).fluorescence
+        return model if kept.all() else model[:, kept]
+
+    return denoise

@@ -1,0 +1,92 @@
+"""Components over the frames that take part, and over the whole recording with gaps in the places of the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.components import Components
+from caiman_pipeline.movies.left_out import spread_over
+from caiman_pipeline.traces.ar_model import fill_gaps
+
+
+def with_gaps(components: Components, kept: FloatArray) -> Components:
+    """Return components of a movie's frames that take part as those of the whole recording.
+
+    Parameters
+    ----------
+    kept : bool (T,), which frames of the recording take part
+
+    Returns
+    -------
+    Traces and the background's signals are NaN in the frames that are left out.
+    """
+    background = components.background
+    return replace(
+        components,
+        denoised=spread_over(components.denoised, kept),
+        residual=spread_over(components.residual, kept),
+        background=replace(background, temporal=spread_over(background.temporal, kept)),
+    )
+
+
+def without_gaps(components: Components, kept: FloatArray) -> Components:
+    """Return components of a whole recording as those of the frames that take part.
+
+    Notes
+    -----
+    Tables that stay in their files do so. Frames that take part now but were left out when the traces were made are
+    bridged by straight lines.
+    """
+    background = components.background
+    return replace(
+        components,
+        denoised=_kept(components.denoised, kept),
+        residual=_kept(components.residual, kept),
+        background=replace(background, temporal=_kept(background.temporal, kept)),
+    )
+
+
+@dataclass(frozen=True)
+class KeptRows:
+    """A table with a column for each frame that takes part, of which some rows are read at a time.
+
+    Attributes
+    ----------
+    table : (N, T), any table that gives some of its rows; kept : bool (T,)
+    """
+
+    table: Any
+    kept: FloatArray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows, and frames that take part."""
+        return self.table.shape[0], int(np.count_nonzero(self.kept))
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the values."""
+        return np.dtype(self.table.dtype)
+
+    def __len__(self) -> int:
+        return int(self.table.shape[0])
+
+    def __getitem__(self, rows: Any) -> FloatArray:
+        return take_kept(self.table[rows], self.kept)
+
+
+def _kept(table: Any, kept: FloatArray) -> Any:
+    if kept.all() or table.shape[1] != len(kept):
+        return table
+    return take_kept(table, kept) if isinstance(table, np.ndarray) else KeptRows(table, kept)
+
+
+def take_kept(rows: FloatArray, kept: FloatArray) -> FloatArray:
+    """Return the columns of rows (N, T) that take part, gaps bridged; rows of another length (bins) as they are."""
+    if rows.shape[1] != len(kept):
+        return rows
+    return rows if kept.all() else fill_gaps(rows)[0][:, kept]

@@ -1,0 +1,221 @@
+"""Overlap and correlation between components -> groups that are one cell -> one component each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.sparse import coo_matrix, csc_matrix, hstack
+from scipy.sparse.csgraph import connected_components
+
+from caiman_pipeline.extraction.spatial import dilate_supports
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.components import Candidates
+from caiman_pipeline.model.movie import Dims
+from caiman_pipeline.numerics.threads import value_slabs
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Components after merging: float32 footprints (P, K) of unit norm, traces (K, T), and where they came from.
+
+    Attributes
+    ----------
+    parents : one tuple per component, the candidates' numbers that it was made from
+    dropped : candidates left out as the same cell seen from a neighbouring tile, or as a seed's, with the candidate
+        kept instead
+    n_seeds : so many components at the front are seeds
+    ids : int64 (K,), the numbers of the seeds' masks, then those that follow
+    """
+
+    footprints: csc_matrix
+    traces: FloatArray
+    parents: tuple[tuple[int, ...], ...]
+    dropped: tuple[tuple[int, int], ...]
+    n_seeds: int
+    ids: FloatArray
+
+
+def merge_candidates(
+    candidates: Candidates,
+    *,
+    merge: bool,
+    min_correlation: float,
+    min_overlap: float,
+    duplicate_overlap: float,
+    max_pixels: int,
+    n_masks: int,
+) -> Merged:
+    """Remove cells found twice at tile borders, then merge what overlaps and fires together.
+
+    Parameters
+    ----------
+    merge : False only removes cells found twice
+    min_correlation : of traces, from which overlapping components are one
+    min_overlap : share of the smaller footprint within a pixel of the other from which they count as overlapping
+    duplicate_overlap : cosine from which components of different tiles with correlated traces are the same one
+    max_pixels : largest merged footprint; groups that would pass it are left apart
+    n_masks : masks that seeds were chosen from; other components are numbered after them
+
+    Notes
+    -----
+    Numbering follows the candidates', so the result does not depend on how tiles were batched. Seeds come first, in the
+    order of their masks, and are neither merged nor dropped; what else was found and fires with a seed that it touches
+    is left out.
+    """
+    keep, dropped = drop_duplicates(candidates, min_overlap=duplicate_overlap, min_correlation=min_correlation)
+    footprints, traces = candidates.footprints[:, keep], candidates.traces[keep]
+    is_seed = candidates.seeds[keep] >= 0
+    first, second = touching_pairs(footprints, candidates.dims, min_overlap=min_overlap)
+    joined = trace_correlations(traces, first, second) >= min_correlation
+    first, second = first[joined], second[joined]
+    taken = _taken_by_seeds(first, second, is_seed)
+    dropped = tuple(sorted([*dropped, *((int(keep[a]), int(keep[b])) for a, b in taken.items())]))
+    free = ~is_seed[first] & ~is_seed[second] & ~np.isin(first, list(taken)) & ~np.isin(second, list(taken)) & merge
+    groups = merge_groups(footprints, first[free], second[free], max_pixels=max_pixels)
+    groups = [g for g in groups if g[0] not in taken]
+    seeds = candidates.seeds[keep]
+    groups.sort(key=lambda g: (seeds[g[0]] < 0, seeds[g[0]], g))
+    parts = [merge_group(footprints, traces, group) for group in groups]
+    empty = csc_matrix((footprints.shape[0], 0), dtype=np.float32)
+    return Merged(
+        hstack([empty, *(a for a, _ in parts)]).tocsc().astype(np.float32),
+        np.stack([c for _, c in parts]).astype(np.float32) if parts else traces,
+        tuple(tuple(int(keep[k]) for k in group) for group in groups),
+        dropped,
+        int(np.count_nonzero(is_seed)),
+        number_components(np.array([seeds[g[0]] for g in groups], np.int64), n_masks=n_masks),
+    )
+
+
+def _taken_by_seeds(first: FloatArray, second: FloatArray, is_seed: FloatArray) -> dict[int, int]:
+    """Return the components that are not seeds but joined to one, and that seed."""
+    taken: dict[int, int] = {}
+    for a, b in zip(first, second, strict=True):
+        if is_seed[a] != is_seed[b]:
+            seed, other = (a, b) if is_seed[a] else (b, a)
+            taken.setdefault(int(other), int(seed))
+    return taken
+
+
+def number_components(seeds: FloatArray, *, n_masks: int) -> FloatArray:
+    """Return ids (K,): the seeds' own numbers, and for the others (-1) those that follow all masks'."""
+    others = seeds < 0
+    ids = seeds.astype(np.int64)
+    ids[others] = n_masks + np.arange(np.count_nonzero(others))
+    return ids
+
+
+def touching_pairs(footprints: csc_matrix, dims: Dims, *, min_overlap: float) -> tuple[FloatArray, FloatArray]:
+    """Return pairs (first, second), first < second, of which enough of the smaller lies within a pixel of the other."""
+    everywhere = np.ones(footprints.shape[0], bool)
+    grown = dilate_supports(footprints, dims, radius_px=(1.5,) * len(dims), allowed=everywhere)
+    own = footprints.copy()
+    own.data = np.ones_like(own.data)
+    sizes = np.maximum(np.diff(own.indptr), 1)
+    contact = (grown.T @ own).tocoo()
+    share = contact.data / np.minimum(sizes[contact.row], sizes[contact.col])
+    return _upper_pairs(contact.row, contact.col, share >= min_overlap)
+
+
+def similar_pairs(footprints: csc_matrix, *, min_cosine: float) -> tuple[FloatArray, FloatArray]:
+    """Return pairs (first, second), first < second, of unit-norm footprints with at least that cosine."""
+    product = (footprints.T @ footprints).tocoo()
+    return _upper_pairs(product.row, product.col, product.data >= min_cosine)
+
+
+def _upper_pairs(rows: FloatArray, columns: FloatArray, chosen: FloatArray) -> tuple[FloatArray, FloatArray]:
+    first, second = np.minimum(rows, columns)[chosen], np.maximum(rows, columns)[chosen]
+    pairs = np.unique(np.stack([first, second], axis=1)[first != second], axis=0)
+    return pairs[:, 0], pairs[:, 1]
+
+
+def trace_correlations(traces: Any, first: FloatArray, second: FloatArray) -> FloatArray:
+    """Return the correlation of pairs of traces; 0 where a trace is constant.
+
+    ``traces`` is any table (K, T) that gives some of its rows: a few are read at a time.
+    """
+    n_rows, n_frames = traces.shape
+    norms, products = np.empty(n_rows), np.empty(len(first))
+    for start, stop in value_slabs(n_rows, n_frames):
+        centred = _centred(traces[start:stop])
+        norms[start:stop] = np.sqrt(np.einsum("kt,kt->k", centred, centred, dtype=np.float64))
+    for start, stop in value_slabs(len(first), n_frames):
+        rows, places = np.unique(np.stack([first[start:stop], second[start:stop]]), return_inverse=True)
+        one, other = places.reshape(2, -1)
+        centred = _centred(traces[rows])
+        products[start:stop] = np.einsum("kt,kt->k", centred[one], centred[other], dtype=np.float64)
+    scale = norms[first] * norms[second]
+    return np.divide(products, scale, out=np.zeros(len(products)), where=scale > 0)
+
+
+def _centred(traces: FloatArray) -> FloatArray:
+    return traces - traces.mean(1, keepdims=True)
+
+
+def drop_duplicates(
+    candidates: Candidates, *, min_overlap: float, min_correlation: float
+) -> tuple[FloatArray, tuple[tuple[int, int], ...]]:
+    """Return the candidates to keep, and pairs (dropped, kept): of two tiles' views the deeper stays."""
+    first, second = similar_pairs(candidates.footprints, min_cosine=min_overlap)
+    across = candidates.tiles[first] != candidates.tiles[second]
+    across &= (candidates.seeds[first] < 0) & (candidates.seeds[second] < 0)
+    first, second = first[across], second[across]
+    same = trace_correlations(candidates.traces, first, second) >= 0.75 * min_correlation
+    gone: dict[int, int] = {}
+    for a, b in zip(first[same], second[same], strict=True):
+        if a in gone or b in gone:
+            continue
+        loser, winner = (a, b) if candidates.depth[a] < candidates.depth[b] else (b, a)
+        gone[int(loser)] = int(winner)
+    keep = np.array([k for k in range(len(candidates.traces)) if k not in gone], dtype=np.int64)
+    return keep, tuple(sorted(gone.items()))
+
+
+def merge_groups(
+    footprints: csc_matrix, first: FloatArray, second: FloatArray, *, max_pixels: int
+) -> list[tuple[int, ...]]:
+    """Group components that the given pairs join, in the order of their first members; large groups fall apart."""
+    n = footprints.shape[1]
+    graph = coo_matrix((np.ones(len(first)), (first, second)), shape=(n, n))
+    _, labels = connected_components(graph, directed=False)
+    groups: dict[int, list[int]] = {}
+    for k, label in enumerate(labels):
+        groups.setdefault(int(label), []).append(k)
+    result: list[tuple[int, ...]] = []
+    for members in groups.values():
+        too_large = len(members) > 1 and _union_size(footprints, members) > max_pixels
+        result += [(k,) for k in members] if too_large else [tuple(members)]
+    return sorted(result)
+
+
+def _union_size(footprints: csc_matrix, members: list[int]) -> int:
+    return int(np.count_nonzero(np.asarray(footprints[:, members].sum(1))))
+
+
+def merge_group(footprints: csc_matrix, traces: FloatArray, group: tuple[int, ...]) -> tuple[csc_matrix, FloatArray]:
+    """Return the best rank-one footprint (P, 1) of unit norm, and its trace (T,), for the sum of a group."""
+    members = list(group)
+    part, own = footprints[:, members], traces[members].astype(np.float64)
+    if len(members) == 1:
+        return part, traces[members[0]]
+    readout, weights = rank_one((part.T @ part).toarray(), own)
+    footprint = csc_matrix(part @ weights.reshape(-1, 1)).astype(np.float32)
+    norm = np.sqrt(float(footprint.multiply(footprint).sum())) or 1.0
+    return footprint / norm, (readout @ own * norm).astype(np.float32)
+
+
+def rank_one(gram: FloatArray, traces: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the best one component for a sum of several, whose footprints have the products ``gram`` (K, K).
+
+    Returns
+    -------
+    readout : (K,), its trace is ``readout @ traces``; weights : (K,), its footprint is ``footprints @ weights``
+    """
+    weights = np.linalg.norm(traces, axis=1)
+    for _ in range(10):
+        readout = weights @ gram / max(weights @ gram @ weights, 1e-30)
+        trace = readout @ traces
+        weights = np.maximum(traces @ trace / max(trace @ trace, 1e-30), 0)
+    return readout, weights

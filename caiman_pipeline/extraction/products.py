@@ -1,0 +1,96 @@
+"""Products of sparse matrices with pieces of a movie, and the fused pass of the spatial update, on all threads."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.numerics.kernels import compiled
+from caiman_pipeline.numerics.threads import map_ordered, spread, value_slabs
+
+
+@compiled(fastmath={"contract", "reassoc"})
+def _rows_times_dense(
+    start: int, stop: int, data: FloatArray, indices: FloatArray, indptr: FloatArray, dense: FloatArray,
+    level: FloatArray, out: FloatArray,
+) -> None:  # fmt: skip
+    for row in range(start, stop):
+        total = out[row]
+        total[:] = 0.0
+        for e in range(indptr[row], indptr[row + 1]):
+            weight, source, base = data[e], dense[indices[e]], level[indices[e]]
+            for t in range(dense.shape[1]):
+                total[t] += weight * (source[t] - base)
+
+
+def sparse_dense(matrix: csr_matrix, dense: FloatArray, *, level: FloatArray, threads: int) -> FloatArray:
+    """Return ``matrix @ (dense - level)`` for a float32 csr (N, P), a contiguous float32 (P, T) and a level (P,).
+
+    A movie's level is taken off before summing, so that a large offset costs no precision.
+    """
+    out = np.empty((matrix.shape[0], dense.shape[1]), np.float32)
+    spread(
+        _rows_times_dense, matrix.shape[0], matrix.data, matrix.indices, matrix.indptr, dense, level, out,
+        threads=threads,
+    )  # fmt: skip
+    return out
+
+
+def bin_columns(frames: FloatArray, edges: FloatArray, *, level: FloatArray, threads: int) -> FloatArray:
+    """Average the columns of float32 (P, t), less a level (P,), between ``edges`` (n + 1,); returns (P, n)."""
+    out = np.empty((len(frames), len(edges) - 1), np.float32)
+    used, at = slice(edges[0], edges[-1]), np.arange(edges[0], edges[-1])[:, None]
+    inside = (at >= edges[:-1]) & (at < edges[1:])
+    share = (inside / np.diff(edges)).astype(np.float32)
+
+    def average(rows: tuple[int, int]) -> None:
+        here = slice(*rows)
+        np.matmul(frames[here, used] - level[here, None], share, out=out[here])
+
+    map_ordered(average, value_slabs(*frames.shape), threads)
+    return out
+
+
+@compiled(fastmath={"contract", "reassoc"})
+def add_regression_sums(
+    start: int, stop: int, binned: FloatArray, weights: FloatArray, traces: FloatArray, signals: FloatArray,
+    mix_data: FloatArray, mix_indices: FloatArray, mix_indptr: FloatArray,
+    support_indices: FloatArray, support_indptr: FloatArray,
+    pixel_sums: FloatArray, movie_traces: FloatArray, local_traces: FloatArray,
+) -> None:  # fmt: skip
+    """Add one piece of the movie to the regression sums of pixels ``start`` to ``stop``, in place.
+
+    For pixel p with movie y, local background signal g = mix[p] @ signals and the traces c_k of its support, adds the
+    weighted sums over the piece's bins: y, g, g g, y g to ``pixel_sums`` (P, 4); y c_k to ``movie_traces`` and g c_k to
+    ``local_traces``, both on the support's csr entries.
+    """
+    n_bins = binned.shape[1]
+    local = np.empty(n_bins, np.float32)
+    for p in range(start, stop):
+        local[:] = 0.0
+        for e in range(mix_indptr[p], mix_indptr[p + 1]):
+            share, source = mix_data[e], signals[mix_indices[e]]
+            for b in range(n_bins):
+                local[b] += share * source[b]
+        sum_y, sum_g, sum_gg, sum_yg = 0.0, 0.0, 0.0, 0.0
+        row = binned[p]
+        for b in range(n_bins):
+            w = weights[b]
+            sum_y += w * row[b]
+            sum_g += w * local[b]
+            sum_gg += w * local[b] * local[b]
+            sum_yg += w * row[b] * local[b]
+        pixel_sums[p, 0] += sum_y
+        pixel_sums[p, 1] += sum_g
+        pixel_sums[p, 2] += sum_gg
+        pixel_sums[p, 3] += sum_yg
+        for e in range(support_indptr[p], support_indptr[p + 1]):
+            trace = traces[support_indices[e]]
+            sum_yc, sum_gc = 0.0, 0.0
+            for b in range(n_bins):
+                wc = weights[b] * trace[b]
+                sum_yc += wc * row[b]
+                sum_gc += wc * local[b]
+            movie_traces[e] += sum_yc
+            local_traces[e] += sum_gc

@@ -1,0 +1,1 @@
+"""Ways of finding components in a tile."""

@@ -1,0 +1,268 @@
+"""Spatial update: each pixel's movie as a non-negative mixture of the traces that may reach it.
+
+The problem of Pnevmatikakis et al. 2016 (10.1016/j.neuron.2015.11.037), non-negative regression within dilated
+supports, solved on Gram matrices: the movie enters only through its products with the traces, which one pass collects.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage as ndi
+from scipy.sparse import csc_matrix, csr_matrix
+
+from caiman_pipeline.extraction.search.greedy import main_body
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.movie import Dims
+from caiman_pipeline.numerics.kernels import compiled
+from caiman_pipeline.numerics.threads import spread
+
+# Of the largest section's pixels: sections of a soma are discs, single pixels are noise or a process that passes.
+LEAST_SECTION = 0.2
+SPIKE = 2.0
+
+
+def dilate_supports(
+    footprints: csc_matrix, dims: Dims, *, radius_px: tuple[float, ...], allowed: FloatArray
+) -> csc_matrix:
+    """Return the pixels (P, K) where each footprint may be: its own, dilated by an ellipsoid, if ``allowed`` (P,)."""
+    reach = [int(np.ceil(r)) for r in radius_px]
+    grids = np.ogrid[tuple(slice(-r, r + 1) for r in reach)]
+    ball = sum(((g / max(r, 0.5)) ** 2 for g, r in zip(grids, radius_px, strict=True)), np.zeros(1)) <= 1.0
+    indptr, indices = [0], []
+    for k in range(footprints.shape[1]):
+        rows = footprints.indices[footprints.indptr[k] : footprints.indptr[k + 1]]
+        grown = _dilate(rows, dims, reach, ball)
+        grown = grown[allowed[grown]]
+        indices.append(grown)
+        indptr.append(indptr[-1] + len(grown))
+    joined = np.concatenate(indices) if indices else np.zeros(0, np.int64)
+    ones = np.ones(len(joined), np.float32)
+    return csc_matrix((ones, joined.astype(np.int32), np.array(indptr)), shape=footprints.shape)
+
+
+def _dilate(rows: FloatArray, dims: Dims, reach: list[int], ball: FloatArray) -> FloatArray:
+    if len(rows) == 0:
+        return rows
+    points = np.stack(np.unravel_index(rows, dims))
+    low = np.maximum(points.min(1) - reach, 0)
+    high = np.minimum(points.max(1) + np.array(reach) + 1, dims)
+    box = np.zeros(high - low, bool)
+    box[tuple(points - low[:, None])] = True
+    grown = np.stack(np.nonzero(ndi.binary_dilation(box, ball)))
+    return np.sort(np.ravel_multi_index(tuple(grown + low[:, None]), dims))
+
+
+@dataclass(frozen=True)
+class RegressionSums:
+    """Everything the spatial update needs to know of the movie: weighted sums over time.
+
+    Attributes
+    ----------
+    weight : sum of the weights
+    pixels : float64 (P, 4), sums of y, g, g g and y g (y the movie, g a pixel's local background signal)
+    supports : csr (P, K), where footprints may be
+    movie_traces, local_traces : float64, sums of y c_k and g c_k on the supports' entries
+    trace_sums : float64 (K,), sums of c_k; trace_products : float64 (K, K), sums of c_k c_l
+    """
+
+    weight: float
+    pixels: FloatArray
+    supports: csr_matrix
+    movie_traces: FloatArray
+    local_traces: FloatArray
+    trace_sums: FloatArray
+    trace_products: FloatArray
+
+
+@dataclass(frozen=True)
+class SpatialModel:
+    """Footprints csc (P, K), not normalised; static and gain of the background, float32 (P,)."""
+
+    footprints: csc_matrix
+    static: FloatArray
+    gain: FloatArray
+
+
+def solve_pixels(
+    sums: RegressionSums, *, noise: FloatArray, significance: float, regression: str, threads: int
+) -> SpatialModel:
+    """Solve every pixel's regression on its traces (a >= 0), its background signal (>= 0) and a constant.
+
+    Parameters
+    ----------
+    noise : float32 (P,), standard deviation of a sample of weight one
+    significance : entries of footprints below this many standard errors become zero
+    regression : ``nonnegative``, or ``nnls_l0``: traces enter one by one while each explains more than that
+    threads : to solve on
+    """
+    structure = sums.supports
+    rows = np.repeat(np.arange(structure.shape[0]), np.diff(structure.indptr))
+    y, g, gg, yg = sums.pixels.T
+    means = sums.trace_sums / sums.weight
+    local_power = np.maximum(gg - g * g / sums.weight, 0)
+    with_y = sums.movie_traces - y[rows] * means[structure.indices]
+    with_g = sums.local_traces - g[rows] * means[structure.indices]
+    gram = sums.trace_products - np.outer(sums.trace_sums, means)
+    y_g = yg - y * g / sums.weight
+    data = np.zeros(len(structure.indices), np.float32)
+    deviation = noise.astype(np.float64)
+    kernel = _solve if regression == "nonnegative" else _solve_few
+    spread(
+        kernel, structure.shape[0], structure.indptr, structure.indices, with_y, with_g, gram, y_g, local_power,
+        deviation, significance, data, threads=threads,
+    )  # fmt: skip
+    footprints = csr_matrix((data, structure.indices, structure.indptr), shape=structure.shape)
+    explained = np.bincount(rows, data * with_g, minlength=len(y))
+    gain = np.divide(y_g - explained, local_power, out=np.zeros_like(y_g), where=local_power > 0)
+    gain = np.maximum(gain, 0)
+    static = (y - gain * g) / sums.weight - footprints @ means
+    columns = footprints.tocsc()
+    columns.eliminate_zeros()
+    columns.sort_indices()
+    return SpatialModel(columns.astype(np.float32), static.astype(np.float32), gain.astype(np.float32))
+
+
+@compiled
+def _solve(
+    start: int, stop: int, indptr: FloatArray, indices: FloatArray,
+    with_y: FloatArray, with_g: FloatArray, gram: FloatArray,
+    y_g: FloatArray, local_power: FloatArray, noise: FloatArray, significance: float, out: FloatArray,
+) -> None:  # fmt: skip
+    """Solve pixels; the background signal is projected out of movie and traces, then coordinates descend."""
+    for p in range(start, stop):
+        first, n = indptr[p], indptr[p + 1] - indptr[p]
+        if n == 0:
+            continue
+        own = np.empty((n, n))
+        target = np.empty(n)
+        for i in range(n):
+            share = with_g[first + i] / local_power[p] if local_power[p] > 0 else 0.0
+            target[i] = with_y[first + i] - share * y_g[p]
+            for j in range(n):
+                own[i, j] = gram[indices[first + i], indices[first + j]] - share * with_g[first + j]
+        keep = np.ones(n, np.bool_)
+        a = _descend(own, target, keep, noise[p])
+        for i in range(n):
+            keep[i] = a[i] * np.sqrt(max(own[i, i], 0.0)) >= significance * noise[p]
+        a = _descend(own, target, keep, noise[p])
+        for i in range(n):
+            out[first + i] = a[i]
+
+
+@compiled
+def _solve_few(
+    start: int, stop: int, indptr: FloatArray, indices: FloatArray,
+    with_y: FloatArray, with_g: FloatArray, gram: FloatArray,
+    y_g: FloatArray, local_power: FloatArray, noise: FloatArray, significance: float, out: FloatArray,
+) -> None:  # fmt: skip
+    """Solve pixels with an L0 penalty: the trace that explains most enters next, all that entered are solved again."""
+    for p in range(start, stop):
+        first, n = indptr[p], indptr[p + 1] - indptr[p]
+        own = np.empty((n, n))
+        target = np.empty(n)
+        for i in range(n):
+            share = with_g[first + i] / local_power[p] if local_power[p] > 0 else 0.0
+            target[i] = with_y[first + i] - share * y_g[p]
+            for j in range(n):
+                own[i, j] = gram[indices[first + i], indices[first + j]] - share * with_g[first + j]
+        keep = np.zeros(n, np.bool_)
+        a = np.zeros(n)
+        for _ in range(n):
+            best, gain = -1, (significance * noise[p]) ** 2
+            for i in range(n):
+                slope = target[i]
+                for j in range(n):
+                    slope -= own[i, j] * a[j]
+                if not keep[i] and slope > 0 and own[i, i] > 0 and slope * slope / own[i, i] > gain:
+                    best, gain = i, slope * slope / own[i, i]
+            if best < 0:
+                break
+            keep[best] = True
+            a = _descend(own, target, keep, noise[p])
+        for i in range(n):
+            out[first + i] = a[i]
+
+
+@compiled
+def _descend(gram: FloatArray, target: FloatArray, keep: FloatArray, noise: float) -> FloatArray:
+    """Minimise 0.5 a'Ga - a'y over a >= 0, the entries not kept at zero, by cyclic coordinate descent."""
+    a = np.zeros(len(target))
+    for _ in range(50):
+        change = 0.0
+        for i in range(len(target)):
+            if not keep[i] or gram[i, i] <= 0:
+                continue
+            slope = target[i]
+            for j in range(len(target)):
+                slope -= gram[i, j] * a[j]
+            value = max(a[i] + slope / gram[i, i], 0.0)
+            change = max(change, abs(value - a[i]) * np.sqrt(gram[i, i]))
+            a[i] = value
+        if change < 1e-3 * noise:
+            break
+    return a
+
+
+def clean_footprints(footprints: csc_matrix, dims: Dims, *, min_pixels: int) -> csc_matrix:
+    """Keep each footprint's main connected part; footprints with fewer pixels become empty."""
+    data, indices, indptr = [], [], [0]
+    for k in range(footprints.shape[1]):
+        cut = slice(footprints.indptr[k], footprints.indptr[k + 1])
+        rows, values = footprints.indices[cut], footprints.data[cut]
+        if len(rows) >= min_pixels:
+            rows, values = _main_part(rows, values, dims)
+        if len(rows) < min_pixels:
+            rows, values = rows[:0], values[:0]
+        indices.append(rows)
+        data.append(values)
+        indptr.append(indptr[-1] + len(rows))
+    joined = (np.concatenate(x) if x else np.zeros(0) for x in (data, indices))
+    values, rows = joined
+    return csc_matrix((values.astype(np.float32), rows.astype(np.int32), np.array(indptr)), shape=footprints.shape)
+
+
+def _main_part(rows: FloatArray, values: FloatArray, dims: Dims) -> tuple[FloatArray, FloatArray]:
+    points = np.stack(np.unravel_index(rows, dims))
+    low = points.min(1)
+    box = np.zeros(points.max(1) - low + 1, np.float32)
+    place = tuple(points - low[:, None])
+    box[place] = values
+    smooth = ndi.gaussian_filter(box, 1.0)
+    body = main_body(box, tuple(int(i) for i in np.unravel_index(np.argmax(smooth), box.shape)))
+    kept = np.flatnonzero(body[place] > 0)
+    kept = kept[main_sections(points[:, kept], values[kept])]
+    return rows[kept], values[kept] if len(dims) == 2 else without_spikes(values[kept])
+
+
+def without_spikes(values: FloatArray) -> FloatArray:
+    """Cut a volume's footprint (N,) at ``SPIKE`` times its upper quartile, which a soma's section does not pass.
+
+    A process that runs along the axis of view shows all of its light in a pixel or two.
+    """
+    return np.minimum(values, SPIKE * np.percentile(values, 75)).astype(values.dtype) if len(values) else values
+
+
+def main_sections(points: FloatArray, values: FloatArray) -> FloatArray:
+    """Return which pixels of a volume's footprint lie in the run of planes around the one of most weight, bool (N,).
+
+    Parameters
+    ----------
+    points : (ndim, N), places of its pixels; of a plane's footprint all are kept
+    values : (N,)
+    """
+    if len(points) == 2 or points.shape[1] == 0:
+        return np.ones(points.shape[1], bool)
+    counts, weights = np.bincount(points[0]), np.bincount(points[0], values)
+    runs, _ = ndi.label(counts >= LEAST_SECTION * counts.max())
+    return (runs == runs[np.argmax(np.where(runs > 0, weights, 0))])[points[0]]
+
+
+def normalise(footprints: csc_matrix) -> tuple[csc_matrix, FloatArray]:
+    """Scale each footprint to unit Euclidean norm; returns the norms (K,), 1 where a footprint is empty."""
+    norms = np.sqrt(np.asarray(footprints.multiply(footprints).sum(0)).ravel())
+    norms = np.where(norms > 0, norms, 1.0).astype(np.float32)
+    scaled = footprints.copy()
+    scaled.data = (scaled.data / np.repeat(norms, np.diff(scaled.indptr))).astype(np.float32)
+    return scaled, norms

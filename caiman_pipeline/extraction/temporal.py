@@ -1,0 +1,141 @@
+"""Temporal update: demixed traces from the movie's products with the footprints.
+
+Everything the movie has to say about the traces is in A^T W Y (footprints) and the averages at the background's nodes,
+so traces and background signals are solved together in that reduced space, whatever the size of the movie.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csc_matrix, csr_matrix, diags
+
+from caiman_pipeline.extraction.background.nodes import NodeGrid
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.numerics.kernels import compiled
+from caiman_pipeline.numerics.threads import map_ordered, row_slabs
+
+FRAMES_AT_ONCE = 512
+
+
+@dataclass(frozen=True)
+class Projection:
+    """What turns a movie into demixed traces, given footprints and background.
+
+    Attributes
+    ----------
+    readout : sparse float32 (P, K), weighted footprints A / noise^2: ``readout.T @ movie`` is A^T W Y
+    overlap : sparse float64 (K, K), A^T W A minus what the background signals take of the components
+    leak : sparse float64 (B, K), how much of each trace the background's nodes see
+    coupling : sparse float64 (K, B), how much of each node's signal the footprints see
+    static : float64 (K,), the static background seen through the footprints
+    """
+
+    readout: csc_matrix
+    overlap: csc_matrix
+    leak: csc_matrix
+    coupling: csc_matrix
+    static: FloatArray
+
+
+def make_projection(
+    footprints: csc_matrix, background_map: csc_matrix, static: FloatArray, grid: NodeGrid, *, noise: FloatArray
+) -> Projection:
+    """Prepare the temporal update.
+
+    Parameters
+    ----------
+    footprints : (P, K); background_map : (P, B), from nodes to pixels; static : (P,)
+    noise : (P,), standard deviations; pixels count by the inverse of their variance
+    """
+    weights = diags(1.0 / np.maximum(noise.astype(np.float64), 1e-12) ** 2)
+    readout = (weights @ footprints).tocsc()
+    leak = (grid.averaging @ footprints).tocsc()
+    coupling = (readout.T @ background_map).tocsc()
+    overlap = (readout.T @ footprints - coupling @ leak).tocsc()
+    return Projection(
+        readout.astype(np.float32), overlap, leak, coupling, readout.T @ static.astype(np.float64),
+    )  # fmt: skip
+
+
+def demix(projection: Projection, seen: FloatArray, nodes: FloatArray, *, rounds: int, threads: int = 1) -> FloatArray:
+    """Solve for the traces of all components together, unconstrained, by block coordinate descent.
+
+    Parameters
+    ----------
+    seen : (K, T), A^T W Y
+    nodes : (B, T), averages of the movie at the background's nodes
+    rounds : sweeps over the components
+
+    Returns
+    -------
+    float32 (K, T); traces of empty footprints are zero.
+    """
+    return solve_traces(projection, target_traces(projection, seen, nodes), rounds=rounds, threads=threads)
+
+
+def solve_traces(projection: Projection, target: FloatArray, *, rounds: int, threads: int) -> FloatArray:
+    """Return ``demix``'s traces from the equations' right-hand side (K, T); each frame depends on itself alone."""
+    traces = np.zeros_like(target)
+    rows = csr_matrix(projection.overlap)
+
+    def solve(frames: tuple[int, int]) -> None:
+        _sweep(*frames, rows.indptr, rows.indices, rows.data, target, traces, rounds)
+
+    map_ordered(solve, row_slabs(target.shape[1], FRAMES_AT_ONCE), threads)
+    return traces
+
+
+@compiled
+def _sweep(
+    start: int, stop: int, indptr: FloatArray, indices: FloatArray, weights: FloatArray,
+    target: FloatArray, traces: FloatArray, rounds: int,
+) -> None:  # fmt: skip
+    """Update each trace given the others, in order, ``rounds`` times over; frames ``start`` to ``stop``, in place."""
+    rest = np.empty(stop - start)
+    for _ in range(rounds):
+        for k in range(len(traces)):
+            own = _unexplained(k, start, stop, indptr, indices, weights, target, traces, rest)
+            if own > 0:
+                for t in range(stop - start):
+                    traces[k, start + t] += rest[t] / own
+
+
+@compiled(fastmath={"contract", "reassoc"}, forceinline=True)
+def _unexplained(
+    k: int, start: int, stop: int, indptr: FloatArray, indices: FloatArray, weights: FloatArray,
+    target: FloatArray, traces: FloatArray, rest: FloatArray,
+) -> float:  # fmt: skip
+    """Write what the model leaves of row ``k``'s target to ``rest``; returns the row's diagonal."""
+    own = 0.0
+    for t in range(stop - start):
+        rest[t] = target[k, start + t]
+    for e in range(indptr[k], indptr[k + 1]):
+        if indices[e] == k:
+            own = weights[e]
+        source = traces[indices[e]]
+        for t in range(stop - start):
+            rest[t] -= weights[e] * source[start + t]
+    return own
+
+
+def target_traces(projection: Projection, seen: FloatArray, nodes: FloatArray) -> FloatArray:
+    """Return the right-hand side of ``overlap @ traces = target``, float32 (K, T)."""
+    target = seen - projection.static[:, None] - projection.coupling @ nodes
+    return target.astype(np.float32)
+
+
+def unexplained(projection: Projection, target: FloatArray, traces: FloatArray) -> FloatArray:
+    """Return what each footprint sees that the traces of all components do not explain, float32 (K, T).
+
+    ``target`` is the equations' right-hand side, see ``target_traces``.
+    """
+    rest = (target - projection.overlap @ traces).astype(np.float32)
+    own = projection.overlap.diagonal()
+    return np.divide(rest, own[:, None], out=np.zeros_like(rest), where=own[:, None] > 0)
+
+
+def node_signals(projection: Projection, nodes: FloatArray, traces: FloatArray) -> FloatArray:
+    """Return the background's signals (B, T) once the components are known."""
+    return (nodes - projection.leak @ traces).astype(np.float32)

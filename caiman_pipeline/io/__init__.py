@@ -1,1 +1,0 @@
-"""Movie readers, the movie store and result files."""

@@ -1,0 +1,1 @@
+"""Frozen, validated records that travel between stages, by noun; and the exception for foreseen failures."""

@@ -1,0 +1,5 @@
+"""Kinds of arrays, for annotations."""
+
+import numpy as np
+
+FloatArray = np.ndarray

@@ -1,0 +1,165 @@
+"""Where displacement may change and where it is measured: the nodes and cells of a field of view, over any axes.
+
+The displacement field is given by its values at the nodes of a regular grid and interpolated between them. It is
+measured in cells about half as large as the distance between nodes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.movie import Dims
+
+MAX_NODES = 400
+SMALLEST_CELL_PX, LARGEST_CELL_PX, FEWEST_CELLS = 4.0, 32.0, 4
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Nodes and cells.
+
+    Attributes
+    ----------
+    dims : (H, W) or (D, H, W)
+    nodes : one float32 array per axis, pixel coordinates of the nodes
+    edges : one int64 array per axis, borders of the cells, from 0 to the axis length
+    """
+
+    dims: Dims
+    nodes: tuple[FloatArray, ...]
+    edges: tuple[FloatArray, ...]
+
+    @property
+    def node_shape(self) -> Dims:
+        """Number of nodes along each axis."""
+        return tuple(len(n) for n in self.nodes)
+
+    @property
+    def cell_shape(self) -> Dims:
+        """Number of cells along each axis."""
+        return tuple(len(e) - 1 for e in self.edges)
+
+    @property
+    def cell_centres(self) -> tuple[FloatArray, ...]:
+        """Pixel coordinates of the cells' centres along each axis."""
+        return tuple((e[1:] + e[:-1] - 1) / 2 for e in self.edges)
+
+    def binned(self, bins: tuple[int, ...]) -> Grid:
+        """Return the same cells in frames binned by ``bins`` pixels along each axis, what fills no bin left out."""
+        dims = tuple(n // b for n, b in zip(self.dims, bins, strict=True))
+        return Grid(dims, self.nodes, tuple(e // b for e, b in zip(self.edges, bins, strict=True)))
+
+
+def make_grid(dims: Dims, *, spacing: tuple[float, ...], local: bool, bins: tuple[int, ...]) -> Grid:
+    """Lay out nodes about ``spacing`` pixels apart along each axis, or a single one where the axis is short.
+
+    Parameters
+    ----------
+    local : whether the field may vary; otherwise there is a single node
+    bins : cells begin at multiples of so many pixels along each axis
+    """
+    factor = 1.0 if local else np.inf
+    while np.prod(counts := _node_counts(dims, spacing, factor)) > MAX_NODES:
+        factor *= 1.05
+    sizes = [np.clip(min(s * factor / 2, n / FEWEST_CELLS), SMALLEST_CELL_PX, LARGEST_CELL_PX)
+             for s, n in zip(spacing, dims, strict=True)]  # fmt: skip
+    return Grid(
+        dims=tuple(dims),
+        nodes=tuple(_line_of_nodes(n, k if local else 1) for n, k in zip(dims, counts, strict=True)),
+        edges=tuple(_line_of_edges(n, s, b) for n, s, b in zip(dims, sizes, bins, strict=True)),
+    )
+
+
+def _line_of_nodes(size: int, count: int) -> FloatArray:
+    if count == 1:
+        return np.array([(size - 1) / 2], np.float32)
+    return np.linspace(0, size - 1, count, dtype=np.float32)
+
+
+def middle_nodes(dims: Dims) -> tuple[FloatArray, ...]:
+    """Return the nodes of a field that is the same everywhere: one, in the middle."""
+    return tuple(_line_of_nodes(n, 1) for n in dims)
+
+
+def _line_of_edges(size: int, cell: float, multiple: int) -> FloatArray:
+    edges = np.linspace(0, size / multiple, max(1, round(size / cell)) + 1).round() * multiple
+    edges[-1] = size
+    return edges.astype(np.int64)
+
+
+def _node_counts(dims: Dims, spacing: tuple[float, ...], factor: float) -> list[int]:
+    steps = [s * factor for s in spacing]
+    return [round((n - 1) / s) + 1 if n >= 1.5 * s else 1 for n, s in zip(dims, steps, strict=True)]
+
+
+def interpolation_weights(points: FloatArray, nodes: FloatArray) -> FloatArray:
+    """Return float64 (len(points), len(nodes)): Catmull-Rom interpolation, going on linearly beyond the last nodes."""
+    count = len(nodes)
+    if count == 1:
+        return np.ones((len(points), 1))
+    position = (np.asarray(points, np.float64) - nodes[0]) / (nodes[-1] - nodes[0]) * (count - 1)
+    base = np.clip(np.floor(position), 0, count - 2).astype(int)
+    taps = cubic_weights(position - base)
+    extended = np.zeros((len(points), count + 2))
+    for tap in range(4):
+        extended[np.arange(len(points)), base + tap] = taps[tap]
+    weights = extended[:, 1:-1].copy()
+    weights[:, 0] += 2 * extended[:, 0]
+    weights[:, 1] -= extended[:, 0]
+    weights[:, -1] += 2 * extended[:, -1]
+    weights[:, -2] -= extended[:, -1]
+    return weights
+
+
+def cubic_weights(f: FloatArray) -> FloatArray:
+    """Return the weights (4, ...) of the samples at -1, 0, 1 and 2 for an interpolation at ``f``.
+
+    References
+    ----------
+    Keys 1981, Cubic convolution interpolation for digital image processing. doi:10.1109/TASSP.1981.1163711
+    """
+    return np.stack([
+        ((-0.5 * f + 1) * f - 0.5) * f, (1.5 * f - 2.5) * f * f + 1,
+        ((-1.5 * f + 2) * f + 0.5) * f, (0.5 * f - 0.5) * f * f,
+    ])  # fmt: skip
+
+
+def nodes_to_cells(grid: Grid) -> FloatArray:
+    """Return float64 (cells, nodes), the field at the cells' centres from its values at the nodes, both in C order."""
+    weights = [interpolation_weights(c, n) for c, n in zip(grid.cell_centres, grid.nodes, strict=True)]
+    return reduce(np.kron, weights)
+
+
+def mean_of_nodes(grid: Grid) -> FloatArray:
+    """Return float64 (nodes,), weights that give the field's mean over all pixels."""
+    weights = [interpolation_weights(np.arange(n), k).mean(0) for n, k in zip(grid.dims, grid.nodes, strict=True)]
+    return reduce(np.kron, weights)
+
+
+def roughness(grid: Grid) -> FloatArray:
+    """Return float64 (nodes, nodes), the quadratic form of a field's bending, zero for a constant alone.
+
+    A little of the slope's energy is added, so that a constant costs nothing and a slope next to nothing.
+    """
+    slope, bend = zip(*(_differences(k) for k in grid.node_shape), strict=True)
+    identity = [np.eye(k) for k in grid.node_shape]
+    total = np.zeros((np.prod(grid.node_shape),) * 2)
+    for i in range(len(grid.nodes)):
+        total += _place(identity, {i: bend[i]}) + 1e-3 * _place(identity, {i: slope[i]})
+        for j in range(i):
+            total += 2 * _place(identity, {i: slope[i], j: slope[j]})
+    return total
+
+
+def _differences(count: int) -> tuple[FloatArray, FloatArray]:
+    first = np.diff(np.eye(count), axis=0)
+    second = np.diff(np.eye(count), 2, axis=0) if count > 2 else np.zeros((0, count))
+    return first.T @ first, second.T @ second
+
+
+def _place(identity: list[FloatArray], terms: dict[int, FloatArray]) -> FloatArray:
+    return reduce(np.kron, [terms.get(i, matrix) for i, matrix in enumerate(identity)])

@@ -1,0 +1,1 @@
+"""Movies in: what files hold, on which axes, and the store of the corrected movie."""

@@ -1,0 +1,123 @@
+"""Frames that take part in nothing: which, why, and parts of the movie without them.
+
+One record is made where the movie is joined, once: 0 for a frame that takes part, else the reason why not. It is kept
+in ``movie.json`` as ranges and in ``motion.h5`` per frame. Whoever opens the movie sees the frames that take part, one
+after the other; traces over the whole recording have gaps (NaN) in the places of the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.movie import Bounds
+from caiman_pipeline.numerics.threads import value_slabs
+
+if TYPE_CHECKING:
+    from caiman_pipeline.movies.store.parts import StoredPart
+
+# Codes 1 to 4: listed by the user, without content in the raw movie, damaged as registration sees them, and without
+# shifts in the recording that these are taken from.
+REASONS = ("listed", "empty", "unlike", "no_shifts")
+
+
+def record_left_out(n_frames: int, frames: Mapping[str, FloatArray]) -> FloatArray:
+    """Return why each frame is left out, uint8 (T,), 0 where it is not; of several reasons the first counts.
+
+    Parameters
+    ----------
+    frames : numbers of frames (or bool (T,)) by reason
+    """
+    codes = np.zeros(n_frames, np.uint8)
+    for code, reason in reversed(list(enumerate(REASONS, 1))):
+        codes[np.asarray(frames.get(reason, np.zeros(0, np.int64)))] = code
+    return codes
+
+
+def describe_left_out(left_out: FloatArray) -> str:
+    """Return how many frames are left out, and why, like ``6 of 500 (5 listed, 1 unlike)``."""
+    counts = [(int((left_out == code).sum()), reason) for code, reason in enumerate(REASONS, 1)]
+    why = ", ".join(f"{count} {reason}" for count, reason in counts if count)
+    return f"{np.count_nonzero(left_out)} of {len(left_out)}{f' ({why})' if why else ''}"
+
+
+def runs(mask: FloatArray) -> list[tuple[int, int]]:
+    """Return (start, stop) of every run of true values of bool (T,), in order."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
+
+
+def to_ranges(left_out: FloatArray) -> dict[str, list[list[int]]]:
+    """Return the record as [start, stop] by reason, without reasons that no frame has."""
+    found = {reason: [list(run) for run in runs(left_out == code)] for code, reason in enumerate(REASONS, 1)}
+    return {reason: ranges for reason, ranges in found.items() if ranges}
+
+
+def from_ranges(ranges: Mapping[str, Sequence[Sequence[int]]], n_frames: int) -> FloatArray:
+    """Return the record of ``to_ranges``, uint8 (T,).
+
+    Raises
+    ------
+    ValueError
+        If a reason is not known or a range does not lie within the recording.
+    """
+    codes = np.zeros(n_frames, np.uint8)
+    for reason, listed in ranges.items():
+        for start, stop in listed:
+            if reason not in REASONS or not 0 <= start < stop <= n_frames:
+                raise ValueError(f"frames {start} to {stop}, {reason}, are not of this movie")
+            codes[start:stop] = 1 + REASONS.index(reason)
+    return codes
+
+
+def spread_over(rows: FloatArray, kept: FloatArray) -> FloatArray:
+    """Return rows (N, frames that take part) as float32 (N, T), NaN where ``kept``, bool (T,), is false."""
+    if kept.all():
+        return rows
+    out = np.full((len(rows), len(kept)), np.nan, np.float32)
+    out[:, kept] = rows
+    return out
+
+
+@dataclass(frozen=True)
+class KeptPart:
+    """A part without the frames that are left out; ``start`` and ``stop`` count those that take part."""
+
+    part: StoredPart
+    kept: FloatArray
+    start: int
+    stop: int
+
+    def read(self) -> FloatArray:
+        """Return the frames that take part, float32 (*dims, stop - start)."""
+        return _squeeze(self.part.read(), self.kept)
+
+    def read_box(self, bounds: Bounds) -> FloatArray:
+        """Return a box of the field of view, float32 (*box, stop - start)."""
+        return _squeeze(self.part.read_box(bounds), self.kept)
+
+
+def _squeeze(frames: FloatArray, kept: FloatArray) -> FloatArray:
+    """Move the kept columns of a contiguous array (*dims, t) to its front, in place: a copy would double the memory."""
+    pixels, count = frames.reshape(-1, frames.shape[-1]), int(kept.sum())
+    front = pixels.reshape(-1)[: len(pixels) * count].reshape(-1, count)
+    for a, b in value_slabs(*pixels.shape):
+        front[a:b] = pixels[a:b][:, kept]
+    return front.reshape(*frames.shape[:-1], count)
+
+
+def kept_parts(parts: Sequence[StoredPart], kept: FloatArray) -> tuple[StoredPart, ...]:
+    """Return the parts as they are where every frame takes part, else without the others; empty parts are dropped."""
+    if kept.all():
+        return tuple(parts)
+    found: list[StoredPart] = []
+    for part in parts:
+        here = kept[part.start : part.stop]
+        first = int(kept[: part.start].sum())
+        if here.any():
+            found.append(KeptPart(part, here, first, first + int(here.sum())))
+    return tuple(found)

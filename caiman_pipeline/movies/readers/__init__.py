@@ -1,0 +1,1 @@
+"""Lazy readers, one per format, behind one protocol."""

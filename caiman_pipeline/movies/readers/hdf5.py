@@ -1,0 +1,77 @@
+"""HDF5 movies: one dataset of a file, named when there are several."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.errors import PipelineError
+from caiman_pipeline.model.movie import Reading
+from caiman_pipeline.movies.axes import order_axes, overruled
+from caiman_pipeline.movies.readers.named_axes import hdf5_axes
+
+
+class Hdf5Reader:
+    """A dataset of an HDF5 file; opened for each read, so that readers can be shared between threads."""
+
+    def __init__(self, path: Path, reading: Reading) -> None:
+        self._path = path
+        try:
+            with h5py.File(path, "r") as file:
+                self._name = find_dataset(path, file, reading.dataset)
+                shape, self.dtype = file[self._name].shape, file[self._name].dtype.newbyteorder("=")
+                stored = hdf5_axes(f"{path}:{self._name}", file[self._name], needed=reading.axes is None)
+        except OSError as error:
+            raise PipelineError(f"{path}: not a whole HDF5 file ({error}). Copy it again from its source.") from error
+        self._axes = order_axes(f"{path}:{self._name}", shape, reading, stored)
+        self.n_frames, self.dims = self._axes.frames(shape), self._axes.dims(shape)
+        self.notes = overruled(path, reading, stored)
+
+    def read(self, start: int, stop: int) -> FloatArray:
+        """Return frames ``start`` to ``stop`` as (t, [D,] H, W)."""
+        try:
+            with h5py.File(self._path, "r") as file:
+                return self._axes.read(file[self._name], start, stop)
+        except OSError as error:
+            raise PipelineError(
+                f"{self._path}: frames {start} to {stop} cannot be read ({error}). Copy the file again from its source."
+            ) from error
+
+
+def find_dataset(path: Path, file: h5py.File, wanted: str | None) -> str:
+    """Return the name of the dataset to read; one that is only linked to is found by its name alone."""
+    if wanted is not None and isinstance(file.get(wanted), h5py.Dataset):
+        return wanted
+    return choose_dataset(str(path), _datasets(file), wanted)
+
+
+def _datasets(file: h5py.File) -> dict[str, tuple[int, ...]]:
+    found: dict[str, tuple[int, ...]] = {}
+
+    def visit(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset) and item.ndim >= 2:
+            found[name] = item.shape
+
+    file.visititems(visit)
+    return found
+
+
+def choose_dataset(path: str, found: dict[str, tuple[int, ...]], wanted: str | None) -> str:
+    """Return the dataset to read: the wanted one, or the only one with three or more axes.
+
+    Raises
+    ------
+    PipelineError
+        If it is not there or cannot be told, with what is there.
+    """
+    listing = ", ".join(f"{name} {shape}" for name, shape in sorted(found.items())) or "none"
+    if wanted is not None:
+        if wanted.strip("/") in found:
+            return wanted.strip("/")
+        raise PipelineError(f"{path}: no dataset {wanted!r}. Datasets there: {listing}.")
+    movies = [name for name, shape in found.items() if len(shape) >= 3]
+    if len(movies) == 1:
+        return movies[0]
+    raise PipelineError(f"{path}: name the dataset to read in the sheet's `dataset` column. Datasets there: {listing}.")

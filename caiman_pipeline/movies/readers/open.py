@@ -1,0 +1,257 @@
+"""Lazy movie readers behind one protocol, and several files read as one recording."""
+
+from __future__ import annotations
+
+import glob
+import os
+import time
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.errors import PipelineError
+from caiman_pipeline.model.movie import Dims, MovieInfo, Reading
+from caiman_pipeline.movies.identity import require_unchanged
+from caiman_pipeline.movies.readers.foreign import movie_advice
+
+
+class FrameReader(Protocol):
+    """One movie file: frames on demand, in the file's own type, as (t, [D,] H, W)."""
+
+    n_frames: int
+    dims: Dims
+    dtype: np.dtype
+
+    def read(self, start: int, stop: int) -> FloatArray:
+        """Return frames ``start`` to ``stop``."""
+        ...
+
+
+def _tiff(path: Path, reading: Reading) -> FrameReader:
+    from caiman_pipeline.movies.readers.tiff.reader import open_tiffs
+
+    return open_tiffs([path], reading)[0]
+
+
+def _hdf5(path: Path, reading: Reading) -> FrameReader:
+    from caiman_pipeline.movies.readers.hdf5 import Hdf5Reader
+
+    return Hdf5Reader(path, reading)
+
+
+def _npy(path: Path, reading: Reading) -> FrameReader:
+    from caiman_pipeline.movies.readers.npy import NpyReader
+
+    return NpyReader(path, reading)
+
+
+def _zarr(path: Path, reading: Reading) -> FrameReader:
+    from caiman_pipeline.movies.readers.zarr import ZarrReader
+
+    return ZarrReader(path, reading)
+
+
+FORMATS: dict[str, Callable[[Path, Reading], FrameReader]] = {
+    ".tif": _tiff, ".tiff": _tiff, ".btf": _tiff, ".h5": _hdf5, ".hdf5": _hdf5, ".npy": _npy, ".zarr": _zarr,
+}  # fmt: skip
+
+
+def require_past(files: list[str]) -> None:
+    """Check that no file is from the future: Snakemake would take what is made from it for older, and throw it away.
+
+    Raises
+    ------
+    PipelineError
+        If one is, as from an acquisition computer whose clock is wrong.
+    """
+    for file in files:
+        if os.path.exists(file) and os.stat(file).st_mtime > time.time() + 1:
+            when = time.strftime("%Y-%m-%d %H:%M", time.localtime(os.stat(file).st_mtime))
+            raise PipelineError(f"{file}: its time stamp is in the future ({when}). Correct it with `touch`.")
+
+
+def open_file(
+    path: Path | str,
+    axes: str | None = None,
+    dataset: str | None = None,
+    *,
+    channel: str | None = None,
+    planes: str | None = None,
+) -> FrameReader:
+    """Open one movie file, read as is said of it: see ``Reading``.
+
+    Raises
+    ------
+    PipelineError
+        If the file is missing, empty, of an unknown format, damaged, or its axes, dataset or channel must be named.
+    """
+    return _open(path, Reading(axes, dataset, channel, planes))
+
+
+def _open(path: Path | str, reading: Reading) -> FrameReader:
+    reader = _opener(path)(Path(path), reading)
+    _check_pixels(path, reader)
+    return reader
+
+
+def _opener(path: Path | str) -> Callable[[Path, Reading], FrameReader]:
+    """Return what opens a file that is there and not empty."""
+    if "://" in str(path):
+        raise PipelineError(
+            f"{path}: not found on the object store, or not fetched. Check the `files` column of the recordings sheet "
+            "and the credentials in the environment."
+        )
+    path = Path(path)
+    if not path.exists():
+        raise PipelineError(_not_found(path))
+    opener = FORMATS.get(path.suffix.lower())
+    if opener is None and path.is_dir():
+        raise PipelineError(f"{path}: a folder, not a movie. Name the files in it, for example {path / '*.tif'}.")
+    if opener is None and (advice := movie_advice(path)):
+        raise PipelineError(f"{path}: {advice}. Movies are read from {', '.join(FORMATS)}.")
+    if opener is None:
+        raise PipelineError(f"{path}: unknown format {path.suffix!r}. Supported: {', '.join(FORMATS)}.")
+    if path.is_file() and path.stat().st_size == 0:
+        raise PipelineError(f"{path}: the file is empty (0 bytes). Copy it again from its source.")
+    return opener
+
+
+def _check_pixels(path: Path | str, reader: FrameReader) -> None:
+    if np.dtype(reader.dtype).kind not in "iuf":
+        raise PipelineError(f"{path}: pixels of type {reader.dtype} are not supported, only integers and floats.")
+    if reader.n_frames == 0 or 0 in reader.dims:
+        raise PipelineError(f"{path}: holds no frames (frames {reader.n_frames}, frame size {reader.dims}).")
+
+
+def _not_found(path: Path) -> str:
+    """Say that a file is not there, and what the name suggests as the reason."""
+    where = "" if path.is_absolute() else f" (relative to {Path.cwd()})"
+    check = "Check the `files` column of the recordings sheet"
+    if glob.has_magic(str(path)):
+        return f"{path}: no file has a name like that{where}. {check}."
+    if "\\" in str(path):
+        return f"{path}: file not found{where}. {check}: folders are separated by /, and drives are mounted folders."
+    if "," in path.name:
+        return f"{path}: file not found{where}. {check}: several files are separated by ';'."
+    return f"{path}: file not found{where}. {check}."
+
+
+@dataclass(frozen=True)
+class RawMovie:
+    """Several files as one movie, in the order given."""
+
+    readers: tuple[FrameReader, ...]
+
+    @property
+    def dims(self) -> Dims:
+        """Frame size."""
+        return self.readers[0].dims
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the files' pixels."""
+        return np.dtype(self.readers[0].dtype)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of how the files are read."""
+        return tuple(note for reader in self.readers for note in getattr(reader, "notes", ()))
+
+    @cached_property
+    def stops(self) -> list[int]:
+        """Frame index after the last frame of each file."""
+        return list(accumulate(r.n_frames for r in self.readers))
+
+    @property
+    def n_frames(self) -> int:
+        """Frames of all files together."""
+        return self.stops[-1]
+
+    def read(self, start: int, stop: int) -> FloatArray:
+        """Return frames ``start`` to ``stop`` as (t, [D,] H, W), across file boundaries, in the files' own type."""
+        stops, pieces = self.stops, []
+        for i in range(bisect_right(stops, start), len(stops)):
+            first = stops[i] - self.readers[i].n_frames
+            if first == stops[i]:
+                continue
+            pieces.append(self.readers[i].read(max(start, first) - first, min(stop, stops[i]) - first))
+            if stop <= stops[i]:
+                break
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+    def read_frames(self, indices: FloatArray) -> FloatArray:
+        """Return chosen frames, ascending ``indices``, as (t, [D,] H, W); neighbours are read together."""
+        runs = np.split(indices, np.flatnonzero(np.diff(indices) != 1) + 1)
+        return np.concatenate([self.read(int(run[0]), int(run[-1]) + 1) for run in runs])
+
+
+def open_movie_files(paths: list[Path] | list[str], reading: Reading | None = None) -> RawMovie:
+    """Open a recording's files as one movie; frames must have one size and one type.
+
+    Raises
+    ------
+    PipelineError
+        As ``open_file``, or if the files do not fit together.
+    """
+    if not paths:
+        raise PipelineError("no files to open. Check the `files` column of the recordings sheet.")
+    openers = [_opener(p) for p in paths]
+    _check_listed_once(paths)
+    if all(opener is _tiff for opener in openers):
+        readers = _open_tiffs(paths, reading or Reading())
+    else:
+        readers = tuple(_open(p, reading or Reading()) for p in paths)
+    for path, reader in zip(paths, readers, strict=True):
+        if reader.dims != readers[0].dims:
+            raise PipelineError(
+                f"{path}: frames of {reader.dims}, but {paths[0]} has {readers[0].dims}. "
+                "Files of one recording must have one frame size."
+            )
+        if reader.dtype != readers[0].dtype:
+            raise PipelineError(
+                f"{path}: pixels of type {reader.dtype}, but {paths[0]} has {readers[0].dtype}. "
+                "Files of one recording must have one pixel type."
+            )
+    return RawMovie(readers)
+
+
+def _open_tiffs(paths: list[Path] | list[str], reading: Reading) -> tuple[FrameReader, ...]:
+    """Open TIFF files together: planes and channels may go on from one to the next, a set's files share their XML."""
+    from caiman_pipeline.movies.readers.tiff.reader import open_tiffs
+
+    readers = tuple(open_tiffs([Path(p) for p in paths], reading))
+    for path, reader in zip(map(Path, paths), readers, strict=True):
+        if reader.n_frames or len(paths) == 1:
+            _check_pixels(path, reader)
+    return readers
+
+
+def _check_listed_once(paths: list[Path] | list[str]) -> None:
+    seen: dict[Path, Path | str] = {}
+    for path in paths:
+        place = Path(path).resolve()
+        if place in seen:
+            raise PipelineError(
+                f"{path}: listed twice in one recording (also as {seen[place]}). "
+                "List each file once in the `files` column; patterns must not overlap."
+            )
+        seen[place] = path
+
+
+def open_inspected(info: MovieInfo) -> RawMovie:
+    """Open the files that ``inspect`` saw.
+
+    Raises
+    ------
+    PipelineError
+        If a file was rewritten since then.
+    """
+    require_unchanged(info.files)
+    return open_movie_files([f.path for f in info.files], Reading.of(info))

@@ -1,1 +1,0 @@
-"""Tile geometry and the stitching of what was found in tiles."""

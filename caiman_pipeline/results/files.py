@@ -1,0 +1,216 @@
+"""Result files: HDF5 with a schema version, the package version, the settings and the input's identity inside."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+import h5py
+import numpy as np
+from scipy.sparse import csc_matrix, issparse
+
+from caiman_pipeline import __version__
+from caiman_pipeline.model.errors import PipelineError
+from caiman_pipeline.results.atomic import whole_file
+from caiman_pipeline.results.provenance import describe, note_result
+from caiman_pipeline.results.stored_rows import StackedRows, StoredRows, row_blocks, stored_rows
+
+SCHEMA = 1
+
+
+class Arrays(dict[str, Any]):
+    """Arrays of a result file by name; one that is not there was not known to the version that wrote the file."""
+
+    def __init__(self, arrays: Mapping[str, Any], *, path: Path | str, version: str) -> None:
+        super().__init__(arrays)
+        self._path, self._version = path, version
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise self._other_version(f"lacks `{name}`")
+
+    def exactly(self, names: Collection[str]) -> Arrays:
+        """Return the arrays if they have these names and no others.
+
+        Raises
+        ------
+        PipelineError
+            If not: the file was written by a version whose results held something else.
+        """
+        for name in sorted(set(names) - set(self)):
+            self[name]
+        if unknown := sorted(set(self) - set(names)):
+            raise self._other_version(f"holds `{unknown[0]}`, which this version does not know")
+        return self
+
+    def _other_version(self, what: str) -> PipelineError:
+        return PipelineError(
+            f"{self._path}: {what}: it was written by another version of caiman_pipeline ({self._version}). "
+            "Delete it and run the workflow again."
+        )
+
+
+@dataclass(frozen=True)
+class Result:
+    """A stage's arrays (sparse matrices as csc) by name, with the settings and source that made them.
+
+    ``stages`` says what it and all before it were made with, see ``provenance.note_settings``.
+    """
+
+    kind: str
+    arrays: dict[str, Any]
+    settings: dict[str, Any]
+    source: dict[str, Any]
+    stages: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.arrays[name]
+
+    def exactly(self, record: Any) -> dict[str, Any]:
+        """Return the arrays, which must be the fields of a record: no more and no fewer."""
+        found = self.arrays
+        arrays = found if isinstance(found, Arrays) else Arrays(found, path=self.kind, version="unknown")
+        return arrays.exactly([field.name for field in fields(record)])
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.arrays
+
+
+def save_result(
+    path: Path | str,
+    *,
+    kind: str,
+    arrays: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    source: Mapping[str, Any],
+) -> None:
+    """Write one result, whole or not at all.
+
+    Parameters
+    ----------
+    path : file to write
+    kind : the stage's noun, checked on loading
+    arrays : numpy arrays, tables that stay in files, csc matrices, tuples of text or numbers, by name
+    settings : the resolved settings of the stage
+    source : what the result was made from (recording, files, sizes)
+    """
+    with result_file(path, kind=kind, settings=settings, source=source) as file:
+        add_arrays(file, arrays)
+
+
+@contextmanager
+def result_file(
+    path: Path | str, *, kind: str, settings: Mapping[str, Any], source: Mapping[str, Any]
+) -> Iterator[h5py.File]:
+    """Open a result to fill table by table (``create_dataset``, ``add_arrays``); it is written whole or not at all."""
+    with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["schema"] = SCHEMA
+        file.attrs["kind"] = kind
+        file.attrs["version"] = __version__
+        file.attrs["settings"] = json.dumps(settings, sort_keys=True)
+        file.attrs["source"] = json.dumps(source, sort_keys=True)
+        yield file
+        file.attrs["provenance"] = json.dumps(describe(Path(path)), sort_keys=True)
+        file.attrs["digest"] = content_digest(file)
+
+
+def add_arrays(file: h5py.File, arrays: Mapping[str, Any]) -> None:
+    """Write the arrays that are not in the result file yet."""
+    for name, value in arrays.items():
+        if not isinstance(value, h5py.Dataset):
+            _write(file, name, value)
+
+
+def content_digest(file: h5py.File) -> str:
+    """Return the digest of a result's content: names, types, shapes and bytes of its arrays, and its settings."""
+    found = hashlib.sha256(f"{file.attrs['kind']} {file.attrs['settings']}".encode())
+
+    def add(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Group):
+            found.update(f"{name} {tuple(item.attrs['shape'])}".encode())
+            return
+        found.update(f"{name} {item.dtype.str} {item.shape}".encode())
+        if h5py.check_string_dtype(item.dtype):
+            found.update(repr(_read(item)).encode())
+        elif item.shape:
+            for rows in row_blocks(item):
+                found.update(np.ascontiguousarray(item[rows]).data)
+        else:
+            found.update(item[()].tobytes())
+
+    file.visititems(add)
+    return found.hexdigest()[:32]
+
+
+def _write(file: h5py.File, name: str, value: Any) -> None:
+    if issparse(value):
+        group = file.create_group(name)
+        group.attrs["shape"] = value.shape
+        matrix = value.tocsc()
+        for part in ("data", "indices", "indptr"):
+            group.create_dataset(part, data=getattr(matrix, part))
+    elif isinstance(value, StoredRows | StackedRows):
+        table = file.create_dataset(name, value.shape, value.dtype)
+        for rows in row_blocks(value):
+            table[rows] = value[rows]
+    elif isinstance(value, str):
+        file.create_dataset(name, data=value, dtype=h5py.string_dtype())
+    elif isinstance(value, tuple) and all(isinstance(v, str) for v in value):
+        file.create_dataset(name, data=np.array(value, dtype=object), dtype=h5py.string_dtype())
+    else:
+        file.create_dataset(name, data=np.asarray(value))
+
+
+def _read(item: h5py.Group | h5py.Dataset) -> Any:
+    if isinstance(item, h5py.Group):
+        parts = (item["data"][()], item["indices"][()], item["indptr"][()])
+        return csc_matrix(parts, shape=tuple(item.attrs["shape"]))
+    if h5py.check_string_dtype(item.dtype):
+        return tuple(item.asstr()[()]) if item.shape else item.asstr()[()]
+    return item[()]
+
+
+def is_result(path: Path | str) -> bool:
+    """Tell whether a file was written by ``save_result``; of one that is damaged that is not known."""
+    if Path(path).suffix.lower() not in (".h5", ".hdf5") or not h5py.is_hdf5(path):
+        return False
+    try:
+        with h5py.File(path, "r") as file:
+            return {"schema", "kind", "settings", "source"} <= set(file.attrs)
+    except OSError:
+        # Results are written whole or not at all: it is another file, and whoever reads it says what is the matter.
+        return False
+
+
+def load_result(path: Path | str, kind: str, *, skip: Collection[str] = (), stored: Collection[str] = ()) -> Result:
+    """Read a result of the given kind, without the arrays named by ``skip``; those in ``stored`` stay in the file.
+
+    Raises
+    ------
+    PipelineError
+        If the file is missing, damaged, of another kind or of another schema.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            found = (file.attrs.get("kind"), file.attrs.get("schema"))
+            if found != (kind, SCHEMA):
+                raise PipelineError(
+                    f"{path}: expected a {kind!r} result of schema {SCHEMA}, found {found[0]!r} of schema {found[1]}. "
+                    "Delete it and run the workflow again."
+                )
+            found_arrays = {
+                name: stored_rows(path, item) if name in stored else _read(item)
+                for name, item in file.items() if name not in skip
+            }  # fmt: skip
+            provenance = json.loads(file.attrs.get("provenance", "{}"))
+            written_by = f"{file.attrs.get('version', 'unknown')} {provenance.get('commit', '')}".strip()
+            note_result(Path(path), file.attrs.get("digest", ""), provenance)
+            settings, source = json.loads(file.attrs["settings"]), json.loads(file.attrs["source"])
+            arrays = Arrays(found_arrays, path=path, version=written_by)
+            return Result(kind, arrays, settings, source, provenance.get("stages", {}))
+    except OSError as error:
+        raise PipelineError(f"{path}: not a readable result file ({error}). Delete it and run again.") from error

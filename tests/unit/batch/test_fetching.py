@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+pytest.importorskip("obstore")
+
+from caiman_pipeline.batch.fetching import fetch_traces, object_size
+from caiman_pipeline.batch.job_logs import STAGE_ORDER
+from caiman_pipeline.batch.states import recording_state
+from caiman_pipeline.model.errors import PipelineError
+
+DONE = "2026-01-01 10:00:{:02d} INFO {}: done in 9.1 s, peak memory 345 MB\n"
+
+
+@pytest.fixture
+def store(tmp_path):
+    folder = tmp_path / "bucket/results/a"
+    for number, stage in enumerate(STAGE_ORDER):
+        (folder / "logs").mkdir(parents=True, exist_ok=True)
+        (folder / f"logs/{stage}.log").write_text(DONE.format(number, stage))
+    for name in ("report/a.html", "report/overview.json", "export_nwb/a.nwb", "motion/motion.h5"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text('{"accepted": 3, "found": 4}')
+    return folder.parent
+
+
+def test_a_finished_recording_on_a_store_is_told_from_what_was_fetched(store, tmp_path):
+    home = tmp_path / "home"
+    assert fetch_traces(f"file://{store}", home, ["a", "never"]) == len(STAGE_ORDER) + 2
+    state = recording_state(home / "a", "a", ended=True)
+    assert (state.state, state.cells_accepted) == ("ok", 3)
+    assert not (home / "a/export_nwb").exists()
+    assert not (home / "a/motion").exists()
+    assert recording_state(home / "never", "never").state == "waiting"
+
+
+def test_logs_keep_the_order_in_which_they_were_written(store, tmp_path):
+    fetch_traces(f"file://{store}", tmp_path / "home", ["a"])
+    times = [(tmp_path / f"home/a/logs/{stage}.log").stat().st_mtime for stage in STAGE_ORDER]
+    assert times == sorted(times)
+    assert times[0] == time.mktime((2026, 1, 1, 10, 0, 0, 0, 0, -1))
+
+
+def test_the_reason_of_a_failure_comes_from_the_log_alone(store, tmp_path):
+    (store / "b/logs").mkdir(parents=True)
+    (store / "b/logs/inspect.log").write_text("2026-01-01 10:00:00 ERROR m.tif: file not found.\n")
+    fetch_traces(f"file://{store}", tmp_path / "home", ["b"])
+    state = recording_state(tmp_path / "home/b", "b", ended=True)
+    assert (state.state, state.stage, state.reason) == ("failed", "inspect", "m.tif: file not found.")
+
+
+def test_an_object_is_found_with_its_size_or_said_to_be_missing(store):
+    assert object_size(f"file://{store}/a/export_nwb/a.nwb") == 27
+    with pytest.raises(PipelineError, match=r"gone\.tif: cannot be found"):
+        object_size(f"file://{store}/gone.tif")

@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from caiman_pipeline.batch.job_logs import STAGE_ORDER, read_benchmark, read_log, read_logs, stage_costs
+from caiman_pipeline.batch.states import SILENT, collect_states, count_states, recording_state
+from caiman_pipeline.cli.main import run_verb
+from caiman_pipeline.cli.stage import failure_record, log, stage_job
+from caiman_pipeline.model.errors import PipelineError
+from caiman_pipeline.results.files import save_result
+
+START = 1_700_000_000
+
+
+def write_log(folder: Path, job: str, *, finished: bool = True, at: int | None = None, text: str = "") -> Path:
+    stage = job.split(".")[0]
+    path = folder / "logs" / f"{job}.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [f"2026-01-01 10:00:00 INFO {stage}: caiman_pipeline 1.2.3, 2 threads", text]
+    lines += [f"2026-01-01 10:00:09 INFO {stage}: done in 9.1 s, peak memory 345 MB"] if finished else []
+    path.write_text("\n".join(lines) + "\n")
+    when = START + (STAGE_ORDER.index(stage) if at is None else at)
+    os.utime(path, (when, when))
+    return path
+
+
+def write_failure(folder: Path, job: str, reason: str, *, at: int | None = None) -> Path:
+    path = write_log(folder, job, finished=False, at=at)
+    record = failure_record(path)
+    record.write_text(json.dumps({"stage": job.split(".")[0], "reason": reason, "log": str(path)}))
+    os.utime(record, ns=(path.stat().st_mtime_ns,) * 2)
+    return path
+
+
+def run_through(folder: Path, *, until: str = "report", accepted: int = 5) -> None:
+    for stage in STAGE_ORDER[: STAGE_ORDER.index(until) + 1]:
+        jobs = [f"{stage}.{i}-of-2" for i in (1, 2)] if stage == "patch_cnmf" else [stage]
+        for job in jobs:
+            write_log(folder, job)
+            benchmark = folder / "benchmarks" / f"{job}.tsv"
+            benchmark.parent.mkdir(exist_ok=True)
+            benchmark.write_text("s\th:m:s\tmax_rss\n2.5\t0:00:02\t100\n")
+    (folder / "inspect").mkdir(exist_ok=True)
+    (folder / "inspect/movie_info.json").write_text(json.dumps({"files": [{"n_frames": 70}, {"n_frames": 30}]}))
+    if until == "report":
+        (folder / "report").mkdir(exist_ok=True)
+        (folder / "export_nwb").mkdir(exist_ok=True)
+        (folder / f"report/{folder.name}.html").write_text("page")
+        (folder / f"export_nwb/{folder.name}.nwb").write_text("nwb")
+        reason = "" if accepted else "no component was found"
+        (folder / "report/overview.json").write_text(json.dumps({"accepted": accepted, "found": 9, "reason": reason}))
+
+
+def test_finished_recording_is_ok_with_its_numbers(tmp_path):
+    run_through(tmp_path / "a")
+    state = recording_state(tmp_path / "a", "a")
+    assert (state.state, state.stage, state.reason) == ("ok", "", "")
+    assert (state.frames, state.cells_accepted, state.cells_found) == (100, 5, 9)
+    assert state.seconds == pytest.approx(2.5 * 14)
+
+
+def test_recording_without_cells_is_ok_empty_with_the_reason(tmp_path):
+    run_through(tmp_path / "a", accepted=0)
+    state = recording_state(tmp_path / "a", "a")
+    assert (state.state, state.reason, state.cells_accepted) == ("ok_empty", "no component was found", 0)
+
+
+def test_failure_is_the_earliest_recorded_one(tmp_path):
+    run_through(tmp_path / "a", until="summary_images")
+    write_failure(tmp_path / "a", "patch_cnmf.2-of-2", "tile 3 broke")
+    path = write_failure(tmp_path / "a", "motion_correct.1-of-2", "frame 7 broke", at=99)
+    state = recording_state(tmp_path / "a", "a")
+    assert (state.state, state.stage, state.reason) == ("failed", "motion_correct", "frame 7 broke")
+    assert state.log == str(path)
+    assert state.frames == 100
+
+
+def test_failure_wins_over_results_of_an_earlier_run(tmp_path):
+    run_through(tmp_path / "a")
+    write_failure(tmp_path / "a", "refine", "disk full", at=500)
+    assert recording_state(tmp_path / "a", "a").reason == "disk full"
+
+
+def test_job_that_died_without_a_word_is_a_failure(tmp_path):
+    run_through(tmp_path / "a", until="summary_images")
+    path = write_log(tmp_path / "a", "patch_cnmf.1-of-2", finished=False)
+    state = recording_state(tmp_path / "a", "a")
+    assert (state.state, state.stage, state.log) == ("failed", "patch_cnmf", str(path))
+    assert state.reason.startswith(f"{SILENT}: ")
+    assert state.reason.endswith("not known")
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_trace_of_an_earlier_run_with_other_scatter_does_not_count(tmp_path, recorded):
+    if recorded:
+        write_failure(tmp_path / "a", "patch_cnmf.3-of-4", "killed", at=-100)
+    else:
+        write_log(tmp_path / "a", "patch_cnmf.3-of-4", finished=False, at=-100)
+    run_through(tmp_path / "a")
+    assert recording_state(tmp_path / "a", "a").state == "ok"
+
+
+def test_evaluation_that_failed_is_not_overtaken_by_traces_beside_it(tmp_path):
+    run_through(tmp_path / "a", until="refine")
+    write_failure(tmp_path / "a", "evaluate", "no frames", at=50)
+    write_log(tmp_path / "a", "traces", at=60)
+    assert recording_state(tmp_path / "a", "a").stage == "evaluate"
+
+
+def test_a_selection_that_failed_anew_stays_and_is_known_to_be_old(tmp_path):
+    """Snakemake puts the last one back with a new time stamp; the next run must make it again."""
+    from caiman_pipeline.batch.verify import verify_recording
+
+    run_through(tmp_path / "a")
+    write_failure(tmp_path / "a", "select", "there is no component 99", at=900)
+    selection = tmp_path / "a/select/selection.h5"
+    selection.parent.mkdir()
+    save_result(selection, kind="selection", arrays={"ids": np.arange(3)}, settings={}, source={})
+    run_verb("summary", ["--results", str(tmp_path), "--recordings", "a", "--ended"])
+    assert selection.stat().st_mtime == 1
+    found = [f.problem for f in verify_recording(tmp_path / "a", checksums=False).findings if f.path == selection]
+    assert found == [
+        "is old: select has failed since (there is no component 99). Mend that and run the workflow again."
+    ]
+
+
+def test_recording_that_was_not_run_to_the_end_waits(tmp_path):
+    run_through(tmp_path / "a", until="merge")
+    states = collect_states(tmp_path, ["a", "never"])
+    assert [(s.state, s.stage) for s in states] == [("waiting", "refine"), ("waiting", "inspect")]
+    assert states[1].frames is None
+
+
+def test_results_older_than_what_they_came_from_are_not_ok(tmp_path):
+    run_through(tmp_path / "a")
+    write_log(tmp_path / "a", "refine", at=400)
+    state = recording_state(tmp_path / "a", "a")
+    assert (state.state, state.stage) == ("waiting", "refine")
+
+
+def test_results_that_were_removed_are_not_ok(tmp_path):
+    run_through(tmp_path / "a")
+    (tmp_path / "a/export_nwb/a.nwb").unlink()
+    state = recording_state(tmp_path / "a", "a")
+    assert (state.state, state.stage) == ("waiting", "export_nwb")
+
+
+def test_five_recordings_one_corrupt_one_missing_one_empty(tmp_path, capsys):
+    for name in ("r1", "r2"):
+        run_through(tmp_path / name)
+    run_through(tmp_path / "noise", accepted=0)
+    write_failure(tmp_path / "corrupt", "inspect", "corrupt.tif: not a readable\tTIFF file.\nCopy it again.")
+    write_failure(tmp_path / "missing", "inspect", "missing.tif: no such file.")
+    names = ["r1", "corrupt", "missing", "noise", "r2"]
+    run_verb("summary", ["--results", str(tmp_path), "--recordings", *names])
+    with open(tmp_path / "summary.tsv", newline="") as file:
+        rows = {row["recording"]: row for row in csv.DictReader(file, delimiter="\t")}
+    assert list(rows) == names
+    assert [rows[n]["state"] for n in names] == ["ok", "failed", "failed", "ok_empty", "ok"]
+    assert rows["corrupt"]["reason"] == "corrupt.tif: not a readable TIFF file. Copy it again."
+    assert rows["corrupt"]["stage"] == "inspect"
+    assert rows["r1"]["cells_accepted"] == "5"
+    assert rows["corrupt"]["cells_accepted"] == ""
+    printed = capsys.readouterr().out
+    assert "failed: missing, inspect: missing.tif: no such file." in printed
+    assert "5 recordings: 2 ok, 1 ok_empty, 2 failed" in printed
+
+
+def test_page_links_what_is_there_and_only_that(tmp_path):
+    run_through(tmp_path / "good")
+    write_failure(tmp_path / "bad", "inspect", "<b>broken</b>")
+    run_verb("summary", ["--results", str(tmp_path), "--recordings", "good", "bad", "later"])
+    page = (tmp_path / "batch.html").read_text()
+    links = re.findall(r'(?:href|src)="([^"]+)"', page)
+    assert set(links) == {
+        "good/report/good.html", "good/report/thumbnail.jpg", "good/export_nwb/good.nwb",
+        "good/export_nwb/good_components.csv", "bad/logs/inspect.log",
+    }  # fmt: skip
+    assert "<b>broken</b>" not in page
+    assert re.findall(r'<tr data-state="(\w+)"', page) == ["ok", "failed", "waiting"]
+
+
+def test_states_are_counted_in_a_fixed_order(tmp_path):
+    run_through(tmp_path / "a")
+    assert count_states(collect_states(tmp_path, ["z", "a"])) == {"ok": 1, "waiting": 1}
+
+
+def test_log_of_a_real_job_is_understood(tmp_path):
+    args = argparse.Namespace(threads=1, log=tmp_path / "select.log", settings='{"min_snr": 2}')
+    try:
+        with stage_job("select", args):
+            log.warning("3 cells look alike")
+        found = read_log(tmp_path / "select.log")
+        assert found.finished
+        assert found.memory_mb > 1
+        assert found.settings == {"min_snr": 2}
+        assert found.warnings == ("3 cells look alike",)
+        with pytest.raises(PipelineError), stage_job("select", args):
+            raise PipelineError("no such key")
+        assert not read_log(tmp_path / "select.log").finished
+        assert failure_record(tmp_path / "select.log").exists()
+    finally:
+        for handler in list(log.handlers):
+            log.removeHandler(handler)
+            handler.close()
+
+
+def test_costs_sum_seconds_and_keep_the_largest_memory(tmp_path):
+    run_through(tmp_path)
+    (tmp_path / "benchmarks/refine.tsv").write_text("s\th:m:s\tmax_rss\n0.4\t0:00:00\tNA\n")
+    (tmp_path / "benchmarks/traces.tsv").write_text("s\th:m:s\tmax_rss\n4\t0:00:04\t900.5\n")
+    costs = {c.stage: c for c in stage_costs(tmp_path / "benchmarks", read_logs(tmp_path / "logs"))}
+    assert list(costs) == list(STAGE_ORDER)
+    assert (costs["patch_cnmf"].jobs, costs["patch_cnmf"].seconds) == (2, 5.0)
+    assert costs["refine"].memory_mb == 345
+    assert costs["traces"].memory_mb == 900.5
+
+
+def test_benchmark_of_an_interrupted_job_counts_as_nothing(tmp_path):
+    (tmp_path / "x.tsv").write_text("")
+    assert read_benchmark(tmp_path / "x.tsv") == (0.0, 0.0)
+
+
+def test_stages_are_in_the_order_of_the_workflow():
+    rules = Path(__file__).parents[3] / "workflow/rules"
+    names = {m for path in rules.glob("*.smk") for m in re.findall(r"^rule (\w+):", path.read_text(), re.M)}
+    assert set(STAGE_ORDER) <= names
+
+
+def test_summary_starts_without_heavy_libraries(tmp_path):
+    run_through(tmp_path / "a")
+    code = (
+        "import sys; from caiman_pipeline.cli.main import run_verb;"
+        f"run_verb('summary', ['--results', {str(tmp_path)!r}, '--recordings', 'a']);"
+        "print([m for m in ('numpy', 'h5py', 'pydantic', 'scipy', 'cv2', 'pynwb') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
