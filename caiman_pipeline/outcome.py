@@ -124,14 +124,16 @@ def keep_accepted(outcome: Outcome) -> Outcome:
     return replace(
         outcome,
         components=replace(
-            outcome.components, ids=outcome.components.ids[rows], footprints=outcome.components.footprints[:, rows],
+            outcome.components,
+            ids=outcome.components.ids[rows],
+            footprints=outcome.components.footprints[:, rows],
             denoised=outcome.components.denoised.take(rows, axis=0),
             residual=outcome.components.residual.take(rows, axis=0),
         ),
         traces=_take(outcome.traces, rows),
         quality=_take(outcome.quality, rows),
         selection=_take(outcome.selection, rows),
-    )  # fmt: skip
+    )
 
 
 def _take(table: Any, rows: FloatArray) -> Any:

@@ -116,10 +116,17 @@ def _sum_part(
     total, squares, highest, binned_total, binned_squares, binned_highest, frames = (x.reshape(dims) for x in totals.T)
     neighbours = [_neighbour_products(binned, dims, o, threads) for o in neighbour_offsets(len(dims))]
     return _Sums(
-        frames=frames, bins=n // width, total=total, squares=squares, highest=highest, binned=binned_total,
-        binned_squares=binned_squares, binned_highest=binned_highest, neighbours=np.stack(neighbours),
+        frames=frames,
+        bins=n // width,
+        total=total,
+        squares=squares,
+        highest=highest,
+        binned=binned_total,
+        binned_squares=binned_squares,
+        binned_highest=binned_highest,
+        neighbours=np.stack(neighbours),
         noise=None if noise is None else noise.reshape(dims),
-    )  # fmt: skip
+    )
 
 
 @compiled(fastmath={"contract", "reassoc"})

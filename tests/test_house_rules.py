@@ -75,12 +75,18 @@ def test_kernels_are_short():
 def _kernels():
     """Return every kernel by module and name: its node, and the kernels that it calls."""
     found = {(path, node.name): node for path, node in _functions() if _is_kernel(node)}
-    places = {(path.relative_to(ROOT).with_suffix("").as_posix().replace("/", "."), name): (path, name)
-              for path, name in found}  # fmt: skip
+    places = {
+        (path.relative_to(ROOT).with_suffix("").as_posix().replace("/", "."), name): (path, name)
+        for path, name in found
+    }
     calls = {}
     for (path, name), node in found.items():
-        imported = {a.asname or a.name: places.get((n.module, a.name))
-                    for n in ast.walk(TREES[path]) if isinstance(n, ast.ImportFrom) for a in n.names}  # fmt: skip
+        imported = {
+            a.asname or a.name: places.get((n.module, a.name))
+            for n in ast.walk(TREES[path])
+            if isinstance(n, ast.ImportFrom)
+            for a in n.names
+        }
         used = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} - {name}
         calls[path, name] = {(path, n) if (path, n) in found else imported.get(n) for n in used} - {None}
     return found, calls

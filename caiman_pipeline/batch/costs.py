@@ -62,11 +62,13 @@ def layout_of(config: Config) -> Layout:
         return length.in_pixels(facts.pixel_um(), facts.cell_diameter)
 
     return Layout(
-        bin_frames=search.bin_decay_times * decay * rate, max_bins=search.max_bins,
-        cell=pixels(cell), tile=pixels(search.tile_size) if search.tile_size else None,
+        bin_frames=search.bin_decay_times * decay * rate,
+        max_bins=search.max_bins,
+        cell=pixels(cell),
+        tile=pixels(search.tile_size) if search.tile_size else None,
         overlap=pixels(search.tile_overlap),
         nodes=pixels(motion.patch_spacing) if motion.method == "piecewise" else None,
-    )  # fmt: skip
+    )
 
 
 @cache
@@ -77,9 +79,13 @@ def usual_layout() -> Layout:
 
     usual, cell = Config(), Length((2 * (PIXELS_PER_CELL * COVERED / pi) ** 0.5,), "px")
     return Layout(
-        1.0, usual.patch_cnmf.max_bins, cell, None, usual.patch_cnmf.tile_overlap.in_pixels(None, cell),
+        1.0,
+        usual.patch_cnmf.max_bins,
+        cell,
+        None,
+        usual.patch_cnmf.tile_overlap.in_pixels(None, cell),
         usual.motion.patch_spacing.in_pixels(None, cell),
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True)
@@ -232,10 +238,16 @@ class StageCost:
 def held_mb(size: MovieSize, threads: int) -> dict[str, float]:
     """Return the size of one of each thing that stages hold, MB, by its name in ``StageCost``."""
     return {
-        "parts": size.part_mb, "images": size.frame_mb, "traces": size.trace_mb, "fields": size.field_mb,
-        "binned": size.binned_mb, "pairs": size.pair_mb, "raw_chunks": min(threads, size.n_chunks) * CHUNK_MB,
-        "tiles": min(threads, size.n_tiles) * size.tile_mb, "boxes": min(threads, size.n_tiles) * size.box_mb,
-    }  # fmt: skip
+        "parts": size.part_mb,
+        "images": size.frame_mb,
+        "traces": size.trace_mb,
+        "fields": size.field_mb,
+        "binned": size.binned_mb,
+        "pairs": size.pair_mb,
+        "raw_chunks": min(threads, size.n_chunks) * CHUNK_MB,
+        "tiles": min(threads, size.n_tiles) * size.tile_mb,
+        "boxes": min(threads, size.n_tiles) * size.box_mb,
+    }
 
 
 COSTS: dict[str, StageCost] = {

@@ -16,9 +16,20 @@ from pathlib import Path
 from typing import Any
 
 STAGE_ORDER = (
-    "inspect", "motion_template", "motion_correct", "memmap_join", "summary_images", "patch_cnmf", "merge", "refine",
-    "evaluate", "traces", "select", "export_nwb", "report",
-)  # fmt: skip
+    "inspect",
+    "motion_template",
+    "motion_correct",
+    "memmap_join",
+    "summary_images",
+    "patch_cnmf",
+    "merge",
+    "refine",
+    "evaluate",
+    "traces",
+    "select",
+    "export_nwb",
+    "report",
+)
 # What an object store has of a recording, one path a line: the files themselves stay there (fetching.py).
 ON_STORE = "on_store.txt"
 LINE = re.compile(r"^\S+ \S+ (?P<level>[A-Z]+) (?P<text>.*)$")
@@ -218,5 +229,5 @@ def stage_costs(benchmarks: Path, logs: Iterable[JobLog]) -> list[StageCost]:
         logged = by_job[job].memory_mb if job in by_job else 0.0
         total[stage] = StageCost(
             stage, so_far.jobs + 1, so_far.seconds + seconds, max(so_far.memory_mb, memory, logged)
-        )  # fmt: skip
+        )
     return list(total.values())

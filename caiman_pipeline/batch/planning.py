@@ -28,9 +28,15 @@ BATCH_LARGEST_MB = {1: 8192, 2: 16384, 4: 30720, 8: 61440, 16: 122880}
 SLOWER, LEAST_MINUTES = 5, 10
 # As the rules declare them; a test keeps the two equal.
 THREADS = {
-    "inspect": 2, "motion_template": 4, "motion_correct": 4, "summary_images": 4, "patch_cnmf": 4,
-    "refine": 4, "evaluate": 2, "traces": 2,
-}  # fmt: skip
+    "inspect": 2,
+    "motion_template": 4,
+    "motion_correct": 4,
+    "summary_images": 4,
+    "patch_cnmf": 4,
+    "refine": 4,
+    "evaluate": 2,
+    "traces": 2,
+}
 SCATTERED = {"motion_correct": "blocks", "patch_cnmf": "tiles"}
 UNKNOWN_SIZE = MovieSize(20_000, (512, 512), 2)
 

@@ -24,9 +24,22 @@ from caiman_pipeline.results.atomic import write_text
 from caiman_pipeline.results.files import is_result
 
 COLUMNS = (
-    "recording", "files", "frame_rate_hz", "decay_time_s", "cell_diameter", "pixel_size_um", "plane_spacing_um",
-    "axes", "dataset", "channel", "planes", "species", "indicator", "subject_id", "session_start",
-)  # fmt: skip
+    "recording",
+    "files",
+    "frame_rate_hz",
+    "decay_time_s",
+    "cell_diameter",
+    "pixel_size_um",
+    "plane_spacing_um",
+    "axes",
+    "dataset",
+    "channel",
+    "planes",
+    "species",
+    "indicator",
+    "subject_id",
+    "session_start",
+)
 READING = ("axes", "dataset", "channel", "planes")
 NOTES = f"""\
 # Written by `caiman-pipeline init`. Replace every {PLACEHOLDER}, then run `caiman-pipeline check`.

@@ -50,9 +50,13 @@ def run(args: argparse.Namespace) -> None:
             if flag:
                 log.info("trace %s: %s", name, flag)
         write_table(
-            args.output, table.names, result, source=str(args.table),
+            args.output,
+            table.names,
+            result,
+            source=str(args.table),
             settings={
-                **settings.model_dump(mode="json"), "frame_rate_hz": timing.frame_rate_hz,
+                **settings.model_dump(mode="json"),
+                "frame_rate_hz": timing.frame_rate_hz,
                 "decay_time_s": timing.decay_time_s,
             },
-        )  # fmt: skip
+        )

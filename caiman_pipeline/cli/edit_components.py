@@ -14,9 +14,12 @@ class _Step(argparse.Action):
     """Append (operation, values) to ``steps``, so that the order of the arguments is kept."""
 
     def __call__(
-        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace,
-        values: str | Sequence[Any] | None, option_string: str | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
         steps = [*(getattr(namespace, "steps", None) or []), (self.dest, values)]
         namespace.steps = steps
 
@@ -26,17 +29,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("components", type=Path, help="a recording's refine/components.h5, or one edited before")
     parser.add_argument("--output", type=Path, required=True, help="file to write; may be the same")
     for name, what in (
-        ("select", "keep only these"), ("remove", "take these out"), ("restore", "put these back"),
+        ("select", "keep only these"),
+        ("remove", "take these out"),
+        ("restore", "put these back"),
         ("merge", "make one of these; the new component gets a new id"),
-    ):  # fmt: skip
+    ):
         parser.add_argument(f"--{name}", type=int, nargs="+", metavar="ID", action=_Step, help=what)
     parser.add_argument(
         "--size", type=float, nargs=2, metavar=("MIN", "MAX"), action=_Step, help="take out others, by pixels"
     )
     parser.add_argument(
-        "--duplicates", type=float, nargs=2, metavar=("COSINE", "CORRELATION"), action=_Step,
+        "--duplicates",
+        type=float,
+        nargs=2,
+        metavar=("COSINE", "CORRELATION"),
+        action=_Step,
         help="of components as alike as this in footprint and trace, take out the weaker",
-    )  # fmt: skip
+    )
     parser.add_argument("--threshold", type=float, metavar="SHARE", action=_Step, help="drop pixels below the peak's")
     add_stage_arguments(parser, settings=False)
 

@@ -48,14 +48,24 @@ def run(args: argparse.Namespace) -> None:
         movement = Movement(motion["rigid"][kept], ~motion["at_limit"][kept], window)
         found = load_result(args.components, "components", stored=LONG_TABLES["components"])
         quality = evaluate(
-            movie, without_gaps(components_from_result(found), kept),
-            transient_frames=ceil(facts.frame_rate_hz * facts.decay_time_s), transients=settings.transients,
+            movie,
+            without_gaps(components_from_result(found), kept),
+            transient_frames=ceil(facts.frame_rate_hz * facts.decay_time_s),
+            transients=settings.transients,
             margin_px=settings.margin.per_axis(len(movie.dims)),
-            network=load_network(settings.model) if settings.classifier else None, cell_px=facts.cell_px,
-            scales=settings.scales, ceiling=load_movie_info(args.movie_info).ceiling,
-            movement=movement, new_table=working_tables(args.quality), threads=threads, progress=progress("frames"),
-        )  # fmt: skip
+            network=load_network(settings.model) if settings.classifier else None,
+            cell_px=facts.cell_px,
+            scales=settings.scales,
+            ceiling=load_movie_info(args.movie_info).ceiling,
+            movement=movement,
+            new_table=working_tables(args.quality),
+            threads=threads,
+            progress=progress("frames"),
+        )
         save_result(
-            args.quality, kind="quality", arrays=quality_to_arrays(quality),
-            settings=settings.model_dump(mode="json"), source={"components": str(args.components)},
-        )  # fmt: skip
+            args.quality,
+            kind="quality",
+            arrays=quality_to_arrays(quality),
+            settings=settings.model_dump(mode="json"),
+            source={"components": str(args.components)},
+        )

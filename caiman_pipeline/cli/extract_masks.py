@@ -41,9 +41,14 @@ def run(args: argparse.Namespace) -> None:
         movie = open_movie_files([str(f) for f in args.files], Reading.of(args))
         cell_px = Length(tuple(args.cell_diameter_px), "px").per_axis(len(movie.dims))
         masks = extract_binary_masks(
-            mean_image(movie, progress=progress("frames")), cell_px=cell_px, contrast=args.contrast,
-            min_area=args.min_area, max_hole=args.max_hole, expand=args.expand, expand_px=args.expand_px,
+            mean_image(movie, progress=progress("frames")),
+            cell_px=cell_px,
+            contrast=args.contrast,
+            min_area=args.min_area,
+            max_hole=args.max_hole,
+            expand=args.expand,
+            expand_px=args.expand_px,
             split=args.split,
-        )  # fmt: skip
+        )
         log.info("%d masks in %s", masks.shape[1], " x ".join(map(str, movie.dims)))
         write_masks(args.output, masks, movie.dims)

@@ -52,10 +52,12 @@ def run(args: argparse.Namespace) -> None:
         none = BackgroundRules("static", (), 0, False)
         field = prepare_field(movie, mean=images["mean"], noise=images["noise"], background=none, threads=threads)
         settings = HalsSettings(
-            rounds=args.rounds, footprint_iterations=args.footprint_iterations,
-            trace_iterations=args.trace_iterations, nonnegative=args.nonnegative,
+            rounds=args.rounds,
+            footprint_iterations=args.footprint_iterations,
+            trace_iterations=args.trace_iterations,
+            nonnegative=args.nonnegative,
             update_background=not args.keep_background,
-        )  # fmt: skip
+        )
         present = without_gaps(curated.present, movie.kept)
         present = with_gaps(hals(field, present, settings=settings, progress=progress("frames")), movie.kept)
         log.info("%d components", present.n_components)

@@ -6,13 +6,17 @@ import argparse
 from pathlib import Path
 
 FACTS = {
-    "frame_rate_hz": "frames per second", "decay_time_s": "decay time of the indicator, s",
+    "frame_rate_hz": "frames per second",
+    "decay_time_s": "decay time of the indicator, s",
     "cell_diameter": "diameter of a typical cell, like '12 um'",
     "pixel_size_um": "size of a pixel, um (rows x columns where it is not square, like '2.5 x 1.0')",
-    "species": "Latin name of the species, like 'Danio rerio'", "indicator": "calcium indicator, like GCaMP6f",
-    "axes": "order of the axes, like TZYX", "dataset": "path of the movie inside HDF5 or Zarr files",
-    "channel": "channel to read where files hold several", "planes": "planes to read of volumes, like 1-3",
-}  # fmt: skip
+    "species": "Latin name of the species, like 'Danio rerio'",
+    "indicator": "calcium indicator, like GCaMP6f",
+    "axes": "order of the axes, like TZYX",
+    "dataset": "path of the movie inside HDF5 or Zarr files",
+    "channel": "channel to read where files hold several",
+    "planes": "planes to read of volumes, like 1-3",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -33,18 +33,26 @@ def run(args: argparse.Namespace) -> None:
         settings, recording = load_stage(InspectSettings, args.settings)
         log.info("files, in this order: %s", ", ".join(args.files))
         info, stats = inspect_recording(
-            args.recording, args.files, reading=Reading.of(recording),
-            frame_rate_hz=recording.known("frame_rate_hz"), min_frames=settings.min_frames,
-            max_bad_fraction=settings.max_bad_fraction, checksums=settings.checksums,
-            threads=threads, progress=progress("frames"),
+            args.recording,
+            args.files,
+            reading=Reading.of(recording),
+            frame_rate_hz=recording.known("frame_rate_hz"),
+            min_frames=settings.min_frames,
+            max_bad_fraction=settings.max_bad_fraction,
+            checksums=settings.checksums,
+            threads=threads,
+            progress=progress("frames"),
             listed=args.bad_frames,
-        )  # fmt: skip
+        )
         for warning in info.warnings:
             log.warning("%s", warning)
         log.info("%d frames of %s, %s", info.n_frames, info.dims, info.dtype)
         arrays = {"mean": stats.mean, "minimum": stats.minimum, "maximum": stats.maximum}
         save_result(
-            args.frames, kind="inspect", arrays=arrays, settings=settings.model_dump(mode="json"),
+            args.frames,
+            kind="inspect",
+            arrays=arrays,
+            settings=settings.model_dump(mode="json"),
             source={"recording": info.recording},
-        )  # fmt: skip
+        )
         save_movie_info(args.movie_info, info)

@@ -48,10 +48,18 @@ def run(args: argparse.Namespace) -> None:
         source: dict[str, object] = {"recording": info.recording, "version": __version__, "settings": stored}
         args.movie.parent.mkdir(parents=True, exist_ok=True)
         write_index(
-            args.movie, dims=dims, frame_rate_hz=info.frame_rate_hz, parts=parts, valid=joined.valid,
-            source=source, left_out=joined.left_out,
-        )  # fmt: skip
+            args.movie,
+            dims=dims,
+            frame_rate_hz=info.frame_rate_hz,
+            parts=parts,
+            valid=joined.valid,
+            source=source,
+            left_out=joined.left_out,
+        )
         save_result(
-            args.motion, kind="motion", arrays={**joined.arrays, "warnings": joined.warnings}, settings=stored,
+            args.motion,
+            kind="motion",
+            arrays={**joined.arrays, "warnings": joined.warnings},
+            settings=stored,
             source={"recording": info.recording},
-        )  # fmt: skip
+        )

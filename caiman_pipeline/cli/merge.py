@@ -31,23 +31,38 @@ def run(args: argparse.Namespace) -> None:
         candidates = stitch([candidates_from_result(batch) for batch in batches])
         cell_px = recording.cell_diameter.per_axis(len(candidates.dims)) if recording.cell_diameter else ()
         merged = merge_candidates(
-            candidates, merge=settings.merge, min_correlation=settings.min_correlation,
-            min_overlap=settings.min_overlap, duplicate_overlap=settings.duplicate_overlap,
-            max_pixels=min_pixels(cell_px, settings.max_size), n_masks=int(batches[0]["n_masks"]),
-        )  # fmt: skip
+            candidates,
+            merge=settings.merge,
+            min_correlation=settings.min_correlation,
+            min_overlap=settings.min_overlap,
+            duplicate_overlap=settings.duplicate_overlap,
+            max_pixels=min_pixels(cell_px, settings.max_size),
+            n_masks=int(batches[0]["n_masks"]),
+        )
         for child, parents in zip(merged.ids, merged.parents, strict=True):
             if len(parents) > 1:
                 log.info("merged %s -> %d", ", ".join(map(str, parents)), child)
-        log.info("%d candidates, %d seen twice, %d components",
-                 len(candidates.traces), len(merged.dropped), len(merged.traces))  # fmt: skip
+        log.info(
+            "%d candidates, %d seen twice, %d components",
+            len(candidates.traces),
+            len(merged.dropped),
+            len(merged.traces),
+        )
         save_result(
-            args.components, kind="merged",
+            args.components,
+            kind="merged",
             arrays={
-                "footprints": merged.footprints, "traces": merged.traces, "dims": candidates.dims,
+                "footprints": merged.footprints,
+                "traces": merged.traces,
+                "dims": candidates.dims,
                 "bin_frames": candidates.frames_per_bin,
                 "parents": tuple(" ".join(map(str, p)) for p in merged.parents),
-                "dropped": [list(pair) for pair in merged.dropped], "ids": merged.ids, "n_masks": batches[0]["n_masks"],
-                "shapeless": candidates.shapeless, "dropped_masks": batches[0]["dropped_masks"],
+                "dropped": [list(pair) for pair in merged.dropped],
+                "ids": merged.ids,
+                "n_masks": batches[0]["n_masks"],
+                "shapeless": candidates.shapeless,
+                "dropped_masks": batches[0]["dropped_masks"],
             },
-            settings=settings.model_dump(mode="json"), source={"batches": [str(b) for b in args.batches]},
-        )  # fmt: skip
+            settings=settings.model_dump(mode="json"),
+            source={"batches": [str(b) for b in args.batches]},
+        )

@@ -48,6 +48,9 @@ def run(args: argparse.Namespace) -> None:
                 keep_elsewhere(folder, f"{args.store}/{args.block}.zarr", dims=plan.dims, parts=parts)
             corrected = correct_block(source, parts, folder, correction=correction, progress=progress("frames"))
             save_result(
-                folder / "block.h5", kind="motion_block", arrays=block_to_arrays(corrected),
-                settings=settings.model_dump(mode="json"), source={"recording": info.recording, "block": args.block},
-            )  # fmt: skip
+                folder / "block.h5",
+                kind="motion_block",
+                arrays=block_to_arrays(corrected),
+                settings=settings.model_dump(mode="json"),
+                source={"recording": info.recording, "block": args.block},
+            )

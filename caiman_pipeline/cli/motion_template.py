@@ -42,6 +42,9 @@ def run(args: argparse.Namespace) -> None:
         if settings.scan_offset:
             log.info("odd rows lie %.2f px to the right", result.scan_offset_px)
         save_result(
-            args.template, kind="motion_template", arrays=template_to_arrays(result),
-            settings=settings.model_dump(mode="json"), source={"recording": info.recording},
-        )  # fmt: skip
+            args.template,
+            kind="motion_template",
+            arrays=template_to_arrays(result),
+            settings=settings.model_dump(mode="json"),
+            source={"recording": info.recording},
+        )

@@ -47,16 +47,26 @@ def run(args: argparse.Namespace) -> None:
         for number, reason in seeds.dropped:
             log.warning("mask %d is left out: %s", number, reason)
         candidates = search_tiles(
-            movie, plan.grid, batch=batch, bin_frames=plan.bin_frames, noise=noise,
-            seeds=assign_seeds(plan.grid, seeds), shapeless=plan.shapeless, settings=plan.tile, threads=threads,
+            movie,
+            plan.grid,
+            batch=batch,
+            bin_frames=plan.bin_frames,
+            noise=noise,
+            seeds=assign_seeds(plan.grid, seeds),
+            shapeless=plan.shapeless,
+            settings=plan.tile,
+            threads=threads,
             progress=progress("tiles"),
-        )  # fmt: skip
+        )
         log.info("%d components", len(candidates.traces))
         save_result(
-            args.output, kind="candidates",
+            args.output,
+            kind="candidates",
             arrays={
-                **candidates_to_arrays(candidates), "n_masks": seeds.n_masks,
+                **candidates_to_arrays(candidates),
+                "n_masks": seeds.n_masks,
                 "dropped_masks": tuple(f"{number}: {reason}" for number, reason in seeds.dropped),
             },
-            settings=settings.model_dump(mode="json"), source={"movie": str(args.movie), "batch": args.batch},
-        )  # fmt: skip
+            settings=settings.model_dump(mode="json"),
+            source={"movie": str(args.movie), "batch": args.batch},
+        )

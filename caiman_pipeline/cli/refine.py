@@ -43,9 +43,7 @@ def run(args: argparse.Namespace) -> None:
         movie = kept.enter_context(near(open_movie(args.movie), args.scratch))
         with of_another_run() if settings.start else nullcontext():
             start = load_start(settings.start or args.merged, movie)
-        plan = plan_refine(
-            settings, recording, movie.dims, bin_frames=start.bin_frames, shapeless=start.shapeless
-        )  # fmt: skip
+        plan = plan_refine(settings, recording, movie.dims, bin_frames=start.bin_frames, shapeless=start.shapeless)
         images = load_result(args.images, "images")
         field = prepare_field(
             movie, mean=images["mean"], noise=images["noise"], background=plan.background, threads=threads
@@ -54,11 +52,17 @@ def run(args: argparse.Namespace) -> None:
         source = {"movie": str(args.movie)}
         with result_file(args.components, kind="components", settings=stored, source=source) as file:
             components = refine(
-                field, start.footprints, start.traces, n_seeds=start.n_seeds, settings=plan.updates,
+                field,
+                start.footprints,
+                start.traces,
+                n_seeds=start.n_seeds,
+                settings=plan.updates,
                 denoise=make_denoiser(
                     model, timing_from(plan.frame_rate_hz, plan.decay_time_s), kept=movie.kept, threads=threads
-                ), tables=on_disk(file, args.components), progress=progress("frames"),
-            )  # fmt: skip
+                ),
+                tables=on_disk(file, args.components),
+                progress=progress("frames"),
+            )
             components = replace(components, ids=start.ids[components.ids])
             facts = {"bin_frames": start.bin_frames, "n_masks": start.n_masks, "shapeless": start.shapeless}
             add_arrays(file, {**components_to_arrays(components), **facts})

@@ -41,13 +41,17 @@ def run(args: argparse.Namespace) -> None:
 def as_record(score: Score) -> dict[str, Any]:
     """Lay a score out as plain values."""
     return {
-        "found": score.found, "faint": score.faint, "true": score.true, "matched": score.matched,
+        "found": score.found,
+        "faint": score.faint,
+        "true": score.true,
+        "matched": score.matched,
         "precision": round(score.precision, 3),
-        "recall": round(score.recall, 3), "f1": round(score.f1, 3),
+        "recall": round(score.recall, 3),
+        "f1": round(score.f1, 3),
         "iou_mean": round(score.iou, 3) if score.matched else None,
         **{f"{name}_corr_p50_p10": [round(v, 3) for v in values] for name, values in score.correlations.items()},
         "rigid_rms_px": None if score.rigid_rms_px is None else round(score.rigid_rms_px, 3),
-    }  # fmt: skip
+    }
 
 
 def as_text(score: Score) -> str:

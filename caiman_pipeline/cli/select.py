@@ -9,8 +9,14 @@ from caiman_pipeline.cli.stage import add_stage_arguments, log, stage_job
 
 # Of the components only the number of given masks is read.
 BULKY = (
-    "background_spatial", "background_static", "background_temporal", "denoised", "residual", "footprints", "noise",
-)  # fmt: skip
+    "background_spatial",
+    "background_static",
+    "background_temporal",
+    "denoised",
+    "residual",
+    "footprints",
+    "noise",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +49,9 @@ def run(args: argparse.Namespace) -> None:
             log.info("%d decided by hand (%s)", (selection.by_hand != UNDECIDED).sum(), settings.curation)
         log.info("%d of %d components accepted", selection.accepted.sum(), len(selection.ids))
         save_result(
-            args.selection, kind="selection", arrays=vars(selection), settings=settings.model_dump(mode="json"),
+            args.selection,
+            kind="selection",
+            arrays=vars(selection),
+            settings=settings.model_dump(mode="json"),
             source={"quality": str(args.quality)},
-        )  # fmt: skip
+        )

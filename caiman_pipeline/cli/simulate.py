@@ -6,12 +6,9 @@ import argparse
 import re
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from caiman_pipeline.cli.stage import add_stage_arguments, log, progress, stage_job
-
-if TYPE_CHECKING:
-    from caiman_pipeline.simulation.settings import SimulationSettings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +46,7 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.simulation.planted import load_footprints
         from caiman_pipeline.simulation.recording import simulate
         from caiman_pipeline.simulation.settings import SimulationSettings
+        from caiman_pipeline.simulation.sheet import write_sheet
 
         names = [one.name for one in fields(SimulationSettings)]
         given: dict[str, Any] = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
@@ -59,32 +57,13 @@ def run(args: argparse.Namespace) -> None:
         if planted is not None:
             given.setdefault("dims", planted.dims)
         simulation = simulate(
-            args.movie, SimulationSettings(**given), truth=truth, planted=planted, threads=threads,
+            args.movie,
+            SimulationSettings(**given),
+            truth=truth,
+            planted=planted,
+            threads=threads,
             progress=progress("frames"),
-        )  # fmt: skip
+        )
         log.info("%d components; movie %s, truth %s", simulation.n_components, args.movie, truth)
         if args.sheet:
             write_sheet(args.sheet, args.movie, simulation.settings)
-
-
-def write_sheet(folder: Path, movie: Path, settings: SimulationSettings) -> None:
-    """Write a recordings sheet and a config with which the workflow runs on a simulated movie."""
-    import yaml
-
-    from caiman_pipeline.results.atomic import write_text
-
-    diameter = settings.cell_shape if settings.ndim == 3 else settings.cell_shape[-1:]
-    row = {
-        "recording": re.sub(r"[^A-Za-z0-9_-]+", "_", movie.stem).strip("_") or "simulated",
-        "files": str(movie),
-        "frame_rate_hz": f"{settings.frame_rate_hz:g}",
-        "decay_time_s": f"{settings.decay_time_s:g}",
-        "cell_diameter": " x ".join(f"{d:g}" for d in diameter) + " px",
-        "subject_id": "simulated",
-        "session_start": "2024-01-01T12:00:00+00:00",
-        "session_description": "simulated two-photon recording",
-    }
-    sheet = folder / "recordings.tsv"
-    write_text(sheet, "\t".join(row) + "\n" + "\t".join(row.values()) + "\n")
-    config = {"paths": {"recordings": str(sheet), "results": str(folder / "results")}}
-    write_text(folder / "config.yaml", yaml.safe_dump(config))

@@ -28,10 +28,17 @@ def run(args: argparse.Namespace) -> None:
         movie = open_movie(args.movie)
         bin_frames = max(1, round(settings.average_s * (recording.frame_rate_hz or 0)))
         images = summarise(
-            movie, bin_frames=bin_frames, noise_band=settings.noise_band, noise_method=settings.noise_method,
-            threads=threads, progress=progress("frames"),
-        )  # fmt: skip
+            movie,
+            bin_frames=bin_frames,
+            noise_band=settings.noise_band,
+            noise_method=settings.noise_method,
+            threads=threads,
+            progress=progress("frames"),
+        )
         save_result(
-            args.images, kind="images", arrays=vars(images), settings=settings.model_dump(mode="json"),
+            args.images,
+            kind="images",
+            arrays=vars(images),
+            settings=settings.model_dump(mode="json"),
             source={"movie": str(args.movie)},
-        )  # fmt: skip
+        )

@@ -33,9 +33,14 @@ def run(args: argparse.Namespace) -> None:
         source = {"components": str(args.components), **found.source}
         with result_file(args.traces, kind="traces", settings=settings.model_dump(mode="json"), source=source) as file:
             traces = extract_traces(
-                components, settings, timing, pixel_height=recording.pixel_height(len(components.dims)),
-                threads=threads, progress=progress("components"), new_table=file.create_dataset,
-            )  # fmt: skip
+                components,
+                settings,
+                timing,
+                pixel_height=recording.pixel_height(len(components.dims)),
+                threads=threads,
+                progress=progress("components"),
+                new_table=file.create_dataset,
+            )
             add_arrays(file, traces_to_arrays(traces))
             if warning := decay_warning(traces.own_decay_s, timing.decay_time_s):
                 log.warning("%s", warning)  # before the file is closed, so that it stands in its provenance

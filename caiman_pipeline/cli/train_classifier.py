@@ -44,10 +44,14 @@ def run(args: argparse.Namespace) -> None:
         figures = judge(network, parts["held"])
         log.info(
             "recordings held apart: area under the curve %.4f; soma_score_lowest of %.2f keeps 99%% of their somata",
-            figures["auc"], figures["lowest_keeping_99"],
-        )  # fmt: skip
+            figures["auc"],
+            figures["lowest_keeping_99"],
+        )
         made_from = {
-            "recordings": args.recordings, "held_apart": args.held_apart, "seed": args.seed,
-            "components": len(parts["train"].crops), "real_footprints": [p.name for p in args.footprints],
-        }  # fmt: skip
+            "recordings": args.recordings,
+            "held_apart": args.held_apart,
+            "seed": args.seed,
+            "components": len(parts["train"].crops),
+            "real_footprints": [p.name for p in args.footprints],
+        }
         save_network(args.model, network, settings=settings, made_from=made_from, figures=figures)

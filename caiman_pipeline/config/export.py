@@ -12,10 +12,23 @@ class ExportSettings(Section):
 
     stage: ClassVar[str] = "export_nwb"
     recording_keys: ClassVar[tuple[str, ...]] = (
-        "frame_rate_hz", "pixel_size_um", "plane_spacing_um", "subject_id", "species", "sex", "age", "session_start",
-        "session_description", "experimenter", "lab", "institution", "indicator", "location", "excitation_nm",
+        "frame_rate_hz",
+        "pixel_size_um",
+        "plane_spacing_um",
+        "subject_id",
+        "species",
+        "sex",
+        "age",
+        "session_start",
+        "session_description",
+        "experimenter",
+        "lab",
+        "institution",
+        "indicator",
+        "location",
+        "excitation_nm",
         "emission_nm",
-    )  # fmt: skip
+    )
 
     include_rejected: bool = key(
         True,

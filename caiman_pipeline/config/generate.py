@@ -47,14 +47,24 @@ becomes pixels along each axis by `pixel_size_um` and `plane_spacing_um`. One nu
 columns; along rows and planes it is as many as make the same length, where their sizes are known and differ.
 """
 BOUNDS = {
-    annotated_types.Ge: ("ge", "≥ {}"), annotated_types.Gt: ("gt", "> {}"), annotated_types.Le: ("le", "≤ {}"),
-    annotated_types.Lt: ("lt", "< {}"), annotated_types.MultipleOf: ("multiple_of", "multiple of {}"),
-    annotated_types.MinLen: ("min_length", "at least {}"), annotated_types.MaxLen: ("max_length", "at most {}"),
-}  # fmt: skip
+    annotated_types.Ge: ("ge", "≥ {}"),
+    annotated_types.Gt: ("gt", "> {}"),
+    annotated_types.Le: ("le", "≤ {}"),
+    annotated_types.Lt: ("lt", "< {}"),
+    annotated_types.MultipleOf: ("multiple_of", "multiple of {}"),
+    annotated_types.MinLen: ("min_length", "at least {}"),
+    annotated_types.MaxLen: ("max_length", "at most {}"),
+}
 KINDS = {
-    bool: "true or false", int: "integer", float: "number", str: "text", Length: "length", datetime: "date and time",
-    Count: "evidence, number per tile, or density", PixelSize: "number, or one per axis",
-}  # fmt: skip
+    bool: "true or false",
+    int: "integer",
+    float: "number",
+    str: "text",
+    Length: "length",
+    datetime: "date and time",
+    Count: "evidence, number per tile, or density",
+    PixelSize: "number, or one per axis",
+}
 
 
 def documented_keys(model: type[Section], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:

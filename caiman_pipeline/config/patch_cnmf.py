@@ -27,13 +27,15 @@ class PatchSettings(Section):
         "evidence", "", "How components are found; each way but the first has a section of its own below."
     )
     components: Count = key(
-        Count(0.0, "evidence"), "",
+        Count(0.0, "evidence"),
+        "",
         "How many: as many as there is evidence for, or '30 per tile', '0.2 per cell', '400 per mm2', '20000 per mm3'.",
-    )  # fmt: skip
+    )
     tile_size: Length | None = key(
-        None, "px, um or cells",
+        None,
+        "px, um or cells",
         "Size of a tile, overlap included; at least four cells. Empty: as large as a tile's share of memory allows.",
-    )  # fmt: skip
+    )
     tile_overlap: Length = key(
         Length((2.0,), "cells"), "px, um or cells", "What neighbouring tiles share; at least two cells."
     )
@@ -58,10 +60,12 @@ class PatchSettings(Section):
         0.2, "", "Smallest footprint, as a share of the area (volume) of a cell of the given diameter.", gt=0, le=1
     )
     max_gain: float = key(
-        2.0, "",
+        2.0,
+        "",
         "Most that a pixel may follow the background's nodes before components are known: cells that fire together, "
-        "and long processes, would pass for background.", gt=0,
-    )  # fmt: skip
+        "and long processes, would pass for background.",
+        gt=0,
+    )
     grow: float = key(0.2, "cell diameters", "How far a footprint may grow in one spatial update.", ge=0, le=2)
     footprints: FootprintSettings = FootprintSettings()
     background: BackgroundSettings = BackgroundSettings()

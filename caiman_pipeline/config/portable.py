@@ -26,11 +26,13 @@ def portable(section: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
     def walk(level: Mapping[str, Any], prefix: str) -> dict[str, Any]:
         return {
-            name: walk(value, f"{prefix}{name}.") if isinstance(value, Mapping)
-            else portable_path(value) if isinstance(value, str) and prefix + name in known
+            name: walk(value, f"{prefix}{name}.")
+            if isinstance(value, Mapping)
+            else portable_path(value)
+            if isinstance(value, str) and prefix + name in known
             else value
             for name, value in level.items()
-        }  # fmt: skip
+        }
 
     known = file_keys()
     return walk(values, f"{section}.")

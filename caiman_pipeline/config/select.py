@@ -16,13 +16,17 @@ class SelectSettings(Section):
     recording_keys: ClassVar[tuple[str, ...]] = ("cell_diameter",)
 
     curation: str | None = key(
-        None, "file", "CSV of decisions by hand (roi_id, keep, note), which overrule the thresholds; the sheet's "
+        None,
+        "file",
+        "CSV of decisions by hand (roi_id, keep, note), which overrule the thresholds; the sheet's "
         "column `select.curation` names a recording's own.",
-    )  # fmt: skip
+    )
     judge_masks: bool = key(
-        False, "", "Hold components that start from given masks (`init: seeded`) against the thresholds too; else they "
+        False,
+        "",
+        "Hold components that start from given masks (`init: seeded`) against the thresholds too; else they "
         "are accepted.",
-    )  # fmt: skip
+    )
     min_snr: float = key(2.5, "", "Trace SNR from which a component is accepted.", ge=0)
     snr_lowest: float = key(0.5, "", "Components with a lower trace SNR are rejected.", ge=0)
     min_r_value: float = key(0.8, "", "Spatial correlation from which a component is accepted.", ge=-1, le=1)
@@ -53,9 +57,12 @@ class SelectSettings(Section):
         None, "", "Most of a footprint's weight on pixels at the detector's ceiling; empty for no bound.", ge=0, le=1
     )
     max_likeness: float | None = key(
-        None, "", "Most that a component may repeat a stronger one, in footprint and trace; empty for no bound.",
-        ge=0, le=1,
-    )  # fmt: skip
+        None,
+        "",
+        "Most that a component may repeat a stronger one, in footprint and trace; empty for no bound.",
+        ge=0,
+        le=1,
+    )
     max_nesting: float | None = key(
         0.5,
         "",
@@ -72,9 +79,12 @@ class SelectSettings(Section):
         le=1,
     )
     max_motion_share: float | None = key(
-        0.5, "", "Most of a trace's variance that the displacement of the frames may explain; empty for no bound.",
-        ge=0, le=1,
-    )  # fmt: skip
+        0.5,
+        "",
+        "Most of a trace's variance that the displacement of the frames may explain; empty for no bound.",
+        ge=0,
+        le=1,
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> SelectSettings:

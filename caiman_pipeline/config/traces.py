@@ -32,9 +32,11 @@ class TraceSettings(Section):
     )
     solver: Literal["CLARABEL", "SCS", "ECOS"] = key("CLARABEL", "", "Solver that cvxpy is to use with method convex.")
     polarity: Literal[1, -1] = key(
-        1, "", "Activity makes the trace brighter (1) or darker (-1, a negative-going indicator); of traces alone: "
+        1,
+        "",
+        "Activity makes the trace brighter (1) or darker (-1, a negative-going indicator); of traces alone: "
         "components are looked for where it gets brighter.",
-    )  # fmt: skip
+    )
     order: Literal[0, 1, 2] = key(
         2,
         "",
@@ -45,9 +47,10 @@ class TraceSettings(Section):
         "l1", "", "Sparsity of activity: l1 set by the noise level, l0 a smallest event (s_min), nonnegative none."
     )
     penalty_bounds: tuple[float, float] = key(
-        (1.0, 3.0), "noise SD x norm of a transient", "Smallest and largest penalty that the noise level may set with "
-        "l1, in units of what noise alone causes.",
-    )  # fmt: skip
+        (1.0, 3.0),
+        "noise SD x norm of a transient",
+        "Smallest and largest penalty that the noise level may set with l1, in units of what noise alone causes.",
+    )
     s_min: float = key(
         0.0,
         "",
@@ -66,9 +69,12 @@ class TraceSettings(Section):
     )
     detrend_quantile: float = key(10.0, "%", "Running quantile that is subtracted before deconvolution.", ge=0, le=50)
     linear_range: float = key(
-        20.0, "noise SD", "Fluorescence is taken as proportional to calcium well below this, above it bursts count as "
-        "supralinear; 0: proportional throughout.", ge=0,
-    )  # fmt: skip
+        20.0,
+        "noise SD",
+        "Fluorescence is taken as proportional to calcium well below this, above it bursts count as "
+        "supralinear; 0: proportional throughout.",
+        ge=0,
+    )
     time_constants: Literal["combined", "given", "estimated"] = key(
         "combined", "", "Decay and rise: those given, estimated from each trace alone, or the decay between the two."
     )
@@ -102,9 +108,11 @@ class TraceSettings(Section):
     )
     f0_window_s: float = key(40.0, "s", "Window of F0's running quantile.", gt=0)
     f0_from: Literal["model", "trace"] = key(
-        "model", "", "F0 from what the deconvolution leaves of the trace (its running median), or from a running "
+        "model",
+        "",
+        "F0 from what the deconvolution leaves of the trace (its running median), or from a running "
         "quantile of the trace, found for each where its quiet level lies.",
-    )  # fmt: skip
+    )
     f0_quantile: float | None = key(
         None, "%", "Running quantile of the trace that is F0, in place of what `f0_from` finds.", ge=0, le=100
     )

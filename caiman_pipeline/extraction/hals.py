@@ -62,17 +62,32 @@ def hals_footprints(
     """
     data = footprints.data.astype(np.float64)
     spread(
-        _sweep_pixels, footprints.shape[0], footprints.indptr, footprints.indices, products, gram, frozen, iterations,
-        data, threads=threads,
-    )  # fmt: skip
+        _sweep_pixels,
+        footprints.shape[0],
+        footprints.indptr,
+        footprints.indices,
+        products,
+        gram,
+        frozen,
+        iterations,
+        data,
+        threads=threads,
+    )
     return csr_matrix((data.astype(np.float32), footprints.indices, footprints.indptr), shape=footprints.shape)
 
 
 @compiled
 def _sweep_pixels(
-    start: int, stop: int, indptr: FloatArray, indices: FloatArray, products: FloatArray, gram: FloatArray,
-    frozen: FloatArray, iterations: int, data: FloatArray,
-) -> None:  # fmt: skip
+    start: int,
+    stop: int,
+    indptr: FloatArray,
+    indices: FloatArray,
+    products: FloatArray,
+    gram: FloatArray,
+    frozen: FloatArray,
+    iterations: int,
+    data: FloatArray,
+) -> None:
     for p in range(start, stop):
         for _ in range(iterations):
             for e in range(indptr[p], indptr[p + 1]):
@@ -86,9 +101,15 @@ def _sweep_pixels(
 
 
 def hals_traces(
-    overlap: csr_matrix, target: FloatArray, traces: FloatArray, *,
-    iterations: int, frozen: FloatArray, nonnegative: FloatArray, threads: int,
-) -> FloatArray:  # fmt: skip
+    overlap: csr_matrix,
+    target: FloatArray,
+    traces: FloatArray,
+    *,
+    iterations: int,
+    frozen: FloatArray,
+    nonnegative: FloatArray,
+    threads: int,
+) -> FloatArray:
     """Return traces (K, T) after some sweeps.
 
     Parameters
@@ -103,9 +124,16 @@ def hals_traces(
 
     def solve(frames: tuple[int, int]) -> None:
         _sweep_frames(
-            *frames, rows.indptr, rows.indices, rows.data.astype(np.float64), target, frozen, nonnegative,
-            iterations, fresh,
-        )  # fmt: skip
+            *frames,
+            rows.indptr,
+            rows.indices,
+            rows.data.astype(np.float64),
+            target,
+            frozen,
+            nonnegative,
+            iterations,
+            fresh,
+        )
 
     map_ordered(solve, row_slabs(target.shape[1], FRAMES_AT_ONCE), threads)
     return fresh
@@ -113,9 +141,17 @@ def hals_traces(
 
 @compiled
 def _sweep_frames(
-    start: int, stop: int, indptr: FloatArray, indices: FloatArray, weights: FloatArray, target: FloatArray,
-    frozen: FloatArray, nonnegative: FloatArray, iterations: int, traces: FloatArray,
-) -> None:  # fmt: skip
+    start: int,
+    stop: int,
+    indptr: FloatArray,
+    indices: FloatArray,
+    weights: FloatArray,
+    target: FloatArray,
+    frozen: FloatArray,
+    nonnegative: FloatArray,
+    iterations: int,
+    traces: FloatArray,
+) -> None:
     rest = np.empty(stop - start)
     for _ in range(iterations):
         for k in range(len(traces)):
@@ -175,22 +211,30 @@ def hals(
         target, overlap = _see(field, model, count)
         nonnegative = settings.nonnegative & ~frozen
         traces = hals_traces(
-            overlap, target, model.traces, iterations=settings.trace_iterations, frozen=frozen,
-            nonnegative=nonnegative, threads=field.threads,
-        )  # fmt: skip
+            overlap,
+            target,
+            model.traces,
+            iterations=settings.trace_iterations,
+            frozen=frozen,
+            nonnegative=nonnegative,
+            threads=field.threads,
+        )
         model = replace(model, traces=traces)
     own = overlap.diagonal()[:n_components, None]
     beyond = (target - overlap @ model.traces)[:n_components]
     spatial = csc_matrix(model.footprints)
     footprints, norms = normalise(spatial[:, :n_components])
     return replace(
-        components, footprints=footprints, denoised=model.traces[:n_components] * norms[:, None],
+        components,
+        footprints=footprints,
+        denoised=model.traces[:n_components] * norms[:, None],
         residual=(np.divide(beyond, own, out=np.zeros_like(beyond), where=own > 0) * norms[:, None]).astype(np.float32),
         background=Background(
-            field.level + model.static, spatial[:, n_components:],
+            field.level + model.static,
+            spatial[:, n_components:],
             model.traces[n_components:] if settings.update_background else background.temporal,
         ),
-    )  # fmt: skip
+    )
 
 
 def _start(field: Field, components: Components, settings: HalsSettings) -> _Model:
@@ -232,16 +276,34 @@ def _update_footprints(
 
 
 def _add_products(
-    movie: FloatArray, traces: FloatArray, structure: csr_matrix, *,
-    pixels: FloatArray, products: FloatArray, threads: int,
-) -> None:  # fmt: skip
+    movie: FloatArray,
+    traces: FloatArray,
+    structure: csr_matrix,
+    *,
+    pixels: FloatArray,
+    products: FloatArray,
+    threads: int,
+) -> None:
     """Add the sums over one piece of the movie (P, t), and of its products with the traces (K, t), in place."""
     weights, silent = np.ones(movie.shape[1], np.float32), np.zeros((0, movie.shape[1]), np.float32)
     unmixed, unused = csr_matrix((len(movie), 0), dtype=np.float32), np.zeros(structure.nnz)
     spread(
-        add_regression_sums, len(movie), movie, weights, traces, silent, unmixed.data, unmixed.indices, unmixed.indptr,
-        structure.indices, structure.indptr, pixels, products, unused, threads=threads,
-    )  # fmt: skip
+        add_regression_sums,
+        len(movie),
+        movie,
+        weights,
+        traces,
+        silent,
+        unmixed.data,
+        unmixed.indices,
+        unmixed.indptr,
+        structure.indices,
+        structure.indptr,
+        pixels,
+        products,
+        unused,
+        threads=threads,
+    )
 
 
 def _see(field: Field, model: _Model, count: Callable[[int], None]) -> tuple[FloatArray, csr_matrix]:

@@ -12,9 +12,15 @@ from caiman_pipeline.numerics.threads import map_ordered, spread, value_slabs
 
 @compiled(fastmath={"contract", "reassoc"})
 def _rows_times_dense(
-    start: int, stop: int, data: FloatArray, indices: FloatArray, indptr: FloatArray, dense: FloatArray,
-    level: FloatArray, out: FloatArray,
-) -> None:  # fmt: skip
+    start: int,
+    stop: int,
+    data: FloatArray,
+    indices: FloatArray,
+    indptr: FloatArray,
+    dense: FloatArray,
+    level: FloatArray,
+    out: FloatArray,
+) -> None:
     for row in range(start, stop):
         total = out[row]
         total[:] = 0.0
@@ -31,9 +37,16 @@ def sparse_dense(matrix: csr_matrix, dense: FloatArray, *, level: FloatArray, th
     """
     out = np.empty((matrix.shape[0], dense.shape[1]), np.float32)
     spread(
-        _rows_times_dense, matrix.shape[0], matrix.data, matrix.indices, matrix.indptr, dense, level, out,
+        _rows_times_dense,
+        matrix.shape[0],
+        matrix.data,
+        matrix.indices,
+        matrix.indptr,
+        dense,
+        level,
+        out,
         threads=threads,
-    )  # fmt: skip
+    )
     return out
 
 
@@ -54,11 +67,21 @@ def bin_columns(frames: FloatArray, edges: FloatArray, *, level: FloatArray, thr
 
 @compiled(fastmath={"contract", "reassoc"})
 def add_regression_sums(
-    start: int, stop: int, binned: FloatArray, weights: FloatArray, traces: FloatArray, signals: FloatArray,
-    mix_data: FloatArray, mix_indices: FloatArray, mix_indptr: FloatArray,
-    support_indices: FloatArray, support_indptr: FloatArray,
-    pixel_sums: FloatArray, movie_traces: FloatArray, local_traces: FloatArray,
-) -> None:  # fmt: skip
+    start: int,
+    stop: int,
+    binned: FloatArray,
+    weights: FloatArray,
+    traces: FloatArray,
+    signals: FloatArray,
+    mix_data: FloatArray,
+    mix_indices: FloatArray,
+    mix_indptr: FloatArray,
+    support_indices: FloatArray,
+    support_indptr: FloatArray,
+    pixel_sums: FloatArray,
+    movie_traces: FloatArray,
+    local_traces: FloatArray,
+) -> None:
     """Add one piece of the movie to the regression sums of pixels ``start`` to ``stop``, in place.
 
     For pixel p with movie y, local background signal g = mix[p] @ signals and the traces c_k of its support, adds the

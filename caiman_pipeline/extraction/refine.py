@@ -34,6 +34,7 @@ from caiman_pipeline.model.background import Background
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.movies.left_out import spread_over
 from caiman_pipeline.movies.store.parts import MovieStore
+from caiman_pipeline.numerics.progress import FrameCounter
 from caiman_pipeline.numerics.threads import spread
 from caiman_pipeline.results.long_tables import Tables, frame_blocks, trace_blocks
 
@@ -96,17 +97,6 @@ class View:
     traces: Any
 
 
-class _Counter:
-    """Adds up the frames read by all passes for a progress display."""
-
-    def __init__(self, report: Callable[[int, int], None], total: int) -> None:
-        self._report, self._total, self._done = report, total, 0
-
-    def add(self, frames: int) -> None:
-        self._done += frames
-        self._report(self._done, self._total)
-
-
 def prepare_field(
     movie: MovieStore, *, mean: FloatArray, noise: FloatArray, background: BackgroundRules, threads: int
 ) -> Field:
@@ -125,9 +115,16 @@ def prepare_field(
 
 
 def refine(
-    field: Field, footprints: csc_matrix, traces: FloatArray, *, n_seeds: int, settings: RefineSettings,
-    denoise: Callable[[FloatArray], FloatArray], tables: Tables, progress: Callable[[int, int], None],
-) -> Components:  # fmt: skip
+    field: Field,
+    footprints: csc_matrix,
+    traces: FloatArray,
+    *,
+    n_seeds: int,
+    settings: RefineSettings,
+    denoise: Callable[[FloatArray], FloatArray],
+    tables: Tables,
+    progress: Callable[[int, int], None],
+) -> Components:
     """Update footprints, background and traces over the whole movie.
 
     Parameters
@@ -144,7 +141,7 @@ def refine(
     the whole recording, NaN in frames that are left out.
     """
     low_rank = field.background.n_maps > 0
-    counter = _Counter(progress, (2 * settings.rounds + low_rank) * field.movie.n_frames)
+    counter = FrameCounter(progress, (2 * settings.rounds + low_rank) * field.movie.n_frames)
     ids, masks = np.arange(footprints.shape[1]), pattern(footprints[:, :n_seeds], field.usable)
     maps = footprints[:, :0]
     if low_rank:
@@ -178,14 +175,16 @@ def refine(
         denoised=denoised,
         residual=residual,
         background=Background(
-            field.level + spatial.static, footprints[:, :n_maps] if low_rank else bmap, temporal,
+            field.level + spatial.static,
+            footprints[:, :n_maps] if low_rank else bmap,
+            temporal,
         ),
         noise=np.where(field.usable, field.noise, 0).astype(np.float32),
-    )  # fmt: skip
+    )
 
 
 def start_low_rank(
-    field: Field, footprints: csc_matrix, traces: FloatArray, *, bin_frames: int, counter: _Counter
+    field: Field, footprints: csc_matrix, traces: FloatArray, *, bin_frames: int, counter: FrameCounter
 ) -> tuple[csc_matrix, FloatArray]:
     """Return maps (P, B) of unit norm and binned signals (B, bins) to start a low-rank background from.
 
@@ -211,17 +210,25 @@ def start_low_rank(
 
 
 def update_space(
-    field: Field, footprints: csc_matrix, traces: FloatArray, *,
-    masks: csc_matrix, settings: RefineSettings, counter: _Counter,
-) -> SpatialModel:  # fmt: skip
+    field: Field,
+    footprints: csc_matrix,
+    traces: FloatArray,
+    *,
+    masks: csc_matrix,
+    settings: RefineSettings,
+    counter: FrameCounter,
+) -> SpatialModel:
     """Solve footprints, static background and gain in one pass over the time-binned movie; masks are the seeds'."""
     rules, dims = settings.rules, field.movie.dims
     supports = grow_supports(footprints, dims, rules=rules, allowed=field.usable, masks=masks)
     sums = collect_sums(field, footprints, traces, supports, bin_frames=settings.bin_frames, counter=counter)
     solved = solve_pixels(
-        sums, noise=field.noise / np.sqrt(settings.bin_frames), significance=rules.solver_significance,
-        regression=rules.regression, threads=field.threads,
-    )  # fmt: skip
+        sums,
+        noise=field.noise / np.sqrt(settings.bin_frames),
+        significance=rules.solver_significance,
+        regression=rules.regression,
+        threads=field.threads,
+    )
     cleaned = shape_footprints(
         solved.footprints, dims, rules=rules, allowed=field.usable, masks=masks, keep_masks=settings.keep_seeds
     )
@@ -229,9 +236,14 @@ def update_space(
 
 
 def collect_sums(
-    field: Field, footprints: csc_matrix, traces: FloatArray, supports: csc_matrix, *,
-    bin_frames: int, counter: _Counter,
-) -> RegressionSums:  # fmt: skip
+    field: Field,
+    footprints: csc_matrix,
+    traces: FloatArray,
+    supports: csc_matrix,
+    *,
+    bin_frames: int,
+    counter: FrameCounter,
+) -> RegressionSums:
     """Collect the regression sums of every pixel in one pass.
 
     Notes
@@ -253,9 +265,16 @@ def collect_sums(
             here = np.ascontiguousarray(traces[:, owners])
             signals = _average(field, binned, np.zeros_like(field.level)) - leak @ here
             _add_piece(
-                field, binned, weights, here, signals=signals, structure=structure, pixels=pixels,
-                movie_traces=movie_traces, local_traces=local_traces,
-            )  # fmt: skip
+                field,
+                binned,
+                weights,
+                here,
+                signals=signals,
+                structure=structure,
+                pixels=pixels,
+                movie_traces=movie_traces,
+                local_traces=local_traces,
+            )
             sums += here.astype(np.float64) @ weights
             products += (here * weights) @ here.T
             weight += float(weights.sum())
@@ -280,17 +299,38 @@ def _average(field: Field, frames: FloatArray, level: FloatArray) -> FloatArray:
 
 
 def _add_piece(
-    field: Field, binned: FloatArray, weights: FloatArray, traces: FloatArray, *, signals: FloatArray,
-    structure: csr_matrix, pixels: FloatArray, movie_traces: FloatArray, local_traces: FloatArray,
-) -> None:  # fmt: skip
+    field: Field,
+    binned: FloatArray,
+    weights: FloatArray,
+    traces: FloatArray,
+    *,
+    signals: FloatArray,
+    structure: csr_matrix,
+    pixels: FloatArray,
+    movie_traces: FloatArray,
+    local_traces: FloatArray,
+) -> None:
     mix = field.grid.interpolation
     spread(
-        add_regression_sums, len(binned), binned, weights, traces, signals, mix.data, mix.indices, mix.indptr,
-        structure.indices, structure.indptr, pixels, movie_traces, local_traces, threads=field.threads,
-    )  # fmt: skip
+        add_regression_sums,
+        len(binned),
+        binned,
+        weights,
+        traces,
+        signals,
+        mix.data,
+        mix.indices,
+        mix.indptr,
+        structure.indices,
+        structure.indptr,
+        pixels,
+        movie_traces,
+        local_traces,
+        threads=field.threads,
+    )
 
 
-def project(field: Field, projection: Projection, *, tables: Tables, counter: _Counter) -> View:
+def project(field: Field, projection: Projection, *, tables: Tables, counter: FrameCounter) -> View:
     """See the movie through footprints and nodes in one pass, at full rate; the traces are still to be found."""
     readout, n_frames = csr_matrix(projection.readout.T), field.movie.n_frames
     shape = (readout.shape[0], n_frames)
@@ -321,9 +361,14 @@ def _binned(traces: Any, bin_frames: int) -> FloatArray:
 
 
 def _split(
-    projection: Projection, view: View, *, n_maps: int, kept: FloatArray,
-    denoise: Callable[[FloatArray], FloatArray], tables: Tables,
-) -> tuple[Any, Any, Any]:  # fmt: skip
+    projection: Projection,
+    view: View,
+    *,
+    n_maps: int,
+    kept: FloatArray,
+    denoise: Callable[[FloatArray], FloatArray],
+    tables: Tables,
+) -> tuple[Any, Any, Any]:
     """Split what was seen into the model's traces, what they leave, and the background's signals.
 
     The first ``n_maps`` traces are the background's, where it is of a low rank; else it is what the nodes see beyond

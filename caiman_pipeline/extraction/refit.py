@@ -60,9 +60,14 @@ def load_start(path: Path | str, movie: MovieStore) -> Start:
         traces = _binned(result.arrays, bin_frames, movie)
     ids = result["ids"]
     return Start(
-        result["footprints"].tocsc(), traces, ids, bin_frames, int(np.count_nonzero(ids < n_masks)), n_masks,
+        result["footprints"].tocsc(),
+        traces,
+        ids,
+        bin_frames,
+        int(np.count_nonzero(ids < n_masks)),
+        n_masks,
         bool(result["shapeless"]),
-    )  # fmt: skip
+    )
 
 
 def check_movie(path: Path | str, dims: Dims, n_samples: int, movie: MovieStore, *, bin_frames: int | None) -> None:

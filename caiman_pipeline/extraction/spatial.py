@@ -110,9 +110,20 @@ def solve_pixels(
     deviation = noise.astype(np.float64)
     kernel = _solve if regression == "nonnegative" else _solve_few
     spread(
-        kernel, structure.shape[0], structure.indptr, structure.indices, with_y, with_g, gram, y_g, local_power,
-        deviation, significance, data, threads=threads,
-    )  # fmt: skip
+        kernel,
+        structure.shape[0],
+        structure.indptr,
+        structure.indices,
+        with_y,
+        with_g,
+        gram,
+        y_g,
+        local_power,
+        deviation,
+        significance,
+        data,
+        threads=threads,
+    )
     footprints = csr_matrix((data, structure.indices, structure.indptr), shape=structure.shape)
     explained = np.bincount(rows, data * with_g, minlength=len(y))
     gain = np.divide(y_g - explained, local_power, out=np.zeros_like(y_g), where=local_power > 0)
@@ -126,10 +137,19 @@ def solve_pixels(
 
 @compiled
 def _solve(
-    start: int, stop: int, indptr: FloatArray, indices: FloatArray,
-    with_y: FloatArray, with_g: FloatArray, gram: FloatArray,
-    y_g: FloatArray, local_power: FloatArray, noise: FloatArray, significance: float, out: FloatArray,
-) -> None:  # fmt: skip
+    start: int,
+    stop: int,
+    indptr: FloatArray,
+    indices: FloatArray,
+    with_y: FloatArray,
+    with_g: FloatArray,
+    gram: FloatArray,
+    y_g: FloatArray,
+    local_power: FloatArray,
+    noise: FloatArray,
+    significance: float,
+    out: FloatArray,
+) -> None:
     """Solve pixels; the background signal is projected out of movie and traces, then coordinates descend."""
     for p in range(start, stop):
         first, n = indptr[p], indptr[p + 1] - indptr[p]
@@ -153,10 +173,19 @@ def _solve(
 
 @compiled
 def _solve_few(
-    start: int, stop: int, indptr: FloatArray, indices: FloatArray,
-    with_y: FloatArray, with_g: FloatArray, gram: FloatArray,
-    y_g: FloatArray, local_power: FloatArray, noise: FloatArray, significance: float, out: FloatArray,
-) -> None:  # fmt: skip
+    start: int,
+    stop: int,
+    indptr: FloatArray,
+    indices: FloatArray,
+    with_y: FloatArray,
+    with_g: FloatArray,
+    gram: FloatArray,
+    y_g: FloatArray,
+    local_power: FloatArray,
+    noise: FloatArray,
+    significance: float,
+    out: FloatArray,
+) -> None:
     """Solve pixels with an L0 penalty: the trace that explains most enters next, all that entered are solved again."""
     for p in range(start, stop):
         first, n = indptr[p], indptr[p + 1] - indptr[p]

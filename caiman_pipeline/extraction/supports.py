@@ -139,9 +139,14 @@ def map_footprints(
 
 
 def shape_footprints(
-    footprints: csc_matrix, dims: Dims, *, rules: FootprintRules, allowed: FloatArray, masks: csc_matrix,
+    footprints: csc_matrix,
+    dims: Dims,
+    *,
+    rules: FootprintRules,
+    allowed: FloatArray,
+    masks: csc_matrix,
     keep_masks: bool,
-) -> csc_matrix:  # fmt: skip
+) -> csc_matrix:
     """Clean solved footprints (P, K); those with too few pixels become empty.
 
     Parameters

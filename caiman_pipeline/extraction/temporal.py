@@ -55,8 +55,12 @@ def make_projection(
     coupling = (readout.T @ background_map).tocsc()
     overlap = (readout.T @ footprints - coupling @ leak).tocsc()
     return Projection(
-        readout.astype(np.float32), overlap, leak, coupling, readout.T @ static.astype(np.float64),
-    )  # fmt: skip
+        readout.astype(np.float32),
+        overlap,
+        leak,
+        coupling,
+        readout.T @ static.astype(np.float64),
+    )
 
 
 def demix(projection: Projection, seen: FloatArray, nodes: FloatArray, *, rounds: int, threads: int = 1) -> FloatArray:
@@ -89,9 +93,15 @@ def solve_traces(projection: Projection, target: FloatArray, *, rounds: int, thr
 
 @compiled
 def _sweep(
-    start: int, stop: int, indptr: FloatArray, indices: FloatArray, weights: FloatArray,
-    target: FloatArray, traces: FloatArray, rounds: int,
-) -> None:  # fmt: skip
+    start: int,
+    stop: int,
+    indptr: FloatArray,
+    indices: FloatArray,
+    weights: FloatArray,
+    target: FloatArray,
+    traces: FloatArray,
+    rounds: int,
+) -> None:
     """Update each trace given the others, in order, ``rounds`` times over; frames ``start`` to ``stop``, in place."""
     rest = np.empty(stop - start)
     for _ in range(rounds):
@@ -104,9 +114,16 @@ def _sweep(
 
 @compiled(fastmath={"contract", "reassoc"}, forceinline=True)
 def _unexplained(
-    k: int, start: int, stop: int, indptr: FloatArray, indices: FloatArray, weights: FloatArray,
-    target: FloatArray, traces: FloatArray, rest: FloatArray,
-) -> float:  # fmt: skip
+    k: int,
+    start: int,
+    stop: int,
+    indptr: FloatArray,
+    indices: FloatArray,
+    weights: FloatArray,
+    target: FloatArray,
+    traces: FloatArray,
+    rest: FloatArray,
+) -> float:
     """Write what the model leaves of row ``k``'s target to ``rest``; returns the row's diagonal."""
     own = 0.0
     for t in range(stop - start):

@@ -180,9 +180,13 @@ def _update(frame: _Frame, model: TileModel, settings: TileSettings) -> TileMode
         sums, noise=frame.noise, significance=rules.solver_significance, regression=rules.regression, threads=1
     )
     cleaned = shape_footprints(
-        solved.footprints, frame.dims, rules=rules, allowed=frame.usable, masks=masks,
+        solved.footprints,
+        frame.dims,
+        rules=rules,
+        allowed=frame.usable,
+        masks=masks,
         keep_masks=False,
-    )  # fmt: skip
+    )
     if not settings.background.update:
         cleaned = hstack([frame.maps, cleaned[:, frame.maps.shape[1] :]]).tocsc()
     kept = np.diff(cleaned.indptr) > 0

@@ -96,9 +96,16 @@ def _lines(image: FloatArray, low: FloatArray, high: FloatArray, shape: FloatArr
 
 @compiled
 def _residual(
-    frames: FloatArray, t: int, offset: FloatArray, low: FloatArray, high: FloatArray, shape: FloatArray,
-    still: FloatArray, weight: FloatArray, out: FloatArray,
-) -> None:  # fmt: skip
+    frames: FloatArray,
+    t: int,
+    offset: FloatArray,
+    low: FloatArray,
+    high: FloatArray,
+    shape: FloatArray,
+    still: FloatArray,
+    weight: FloatArray,
+    out: FloatArray,
+) -> None:
     """Write weight x (frame - template) of one cell of frame ``t``, moved back by its offset, in lines.
 
     Lines are filled in whole steps, for vectors; what is written beyond a line's end is zero, or overwritten by the
@@ -156,10 +163,21 @@ def _project(slow: tuple[float, float, float], along: FloatArray, own: FloatArra
 
 @compiled
 def _agreement(
-    begin: int, end: int, frames: FloatArray, offsets: FloatArray, image: FloatArray, weight: FloatArray,
-    basis: FloatArray, ez: FloatArray, ey: FloatArray, ex: FloatArray, reach: FloatArray, projection: FloatArray,
-    own: FloatArray, out: FloatArray,
-) -> None:  # fmt: skip
+    begin: int,
+    end: int,
+    frames: FloatArray,
+    offsets: FloatArray,
+    image: FloatArray,
+    weight: FloatArray,
+    basis: FloatArray,
+    ez: FloatArray,
+    ey: FloatArray,
+    ex: FloatArray,
+    reach: FloatArray,
+    projection: FloatArray,
+    own: FloatArray,
+    out: FloatArray,
+) -> None:
     low, high, shape, few = np.zeros(3, np.int64), np.zeros(3, np.int64), np.zeros(4, np.int64), np.zeros(8, np.float32)
     most = (widest(ez) + 2 * reach[0]) * (widest(ey) + 2 * reach[1]) * (widest(ex) + 2 * reach[2]) + 2 * STEP
     around, residual = np.zeros(most, np.float32), np.empty(most, np.float32)
@@ -197,7 +215,17 @@ def cell_agreement(frames: FloatArray, offsets: FloatArray, cells: CellTemplate)
     by_cell = np.ascontiguousarray(np.swapaxes(np.asarray(offsets, np.int64), 0, 1))
     out = np.empty((len(frames), *cells.own.shape), np.float32)
     spread(
-        _agreement, cells.n_cells, volume, by_cell, cells.image, cells.weight, cells.basis, *cells.edges,
-        np.array(cells.lags), cells.projection, cells.own, out,
-    )  # fmt: skip
+        _agreement,
+        cells.n_cells,
+        volume,
+        by_cell,
+        cells.image,
+        cells.weight,
+        cells.basis,
+        *cells.edges,
+        np.array(cells.lags),
+        cells.projection,
+        cells.own,
+        out,
+    )
     return out

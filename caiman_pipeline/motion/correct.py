@@ -105,9 +105,18 @@ def correct_block(
     residual = np.concatenate(tally.residual)
     correlation, gain, likeness = np.concatenate(tally.after, axis=1)
     return BlockResult(
-        tally.shifts.shifts, np.concatenate(tally.at_limit), tally.outside, tally.sums[0], tally.sums[1],
-        np.concatenate(tally.before), correlation, gain, likeness, residual[:, 0], residual[:, 1],
-    )  # fmt: skip
+        tally.shifts.shifts,
+        np.concatenate(tally.at_limit),
+        tally.outside,
+        tally.sums[0],
+        tally.sums[1],
+        np.concatenate(tally.before),
+        correlation,
+        gain,
+        likeness,
+        residual[:, 0],
+        residual[:, 1],
+    )
 
 
 def _means(sums: FloatArray, good: FloatArray, outside: FloatArray, correction: Correction) -> FloatArray:
@@ -154,9 +163,15 @@ def _correct_chunk(chunk: Chunk, correction: Correction, part: FloatArray, *, po
         frames = fourier_shift(frames, rest)
         shifts = less_rigid(shifts, rest)
     warp(
-        frames, shifts, correction.warping, good=good, position=position, out=part, outside=tally.outside,
+        frames,
+        shifts,
+        correction.warping,
+        good=good,
+        position=position,
+        out=part,
+        outside=tally.outside,
         scratch=tally.scratch,
-    )  # fmt: skip
+    )
 
 
 def _found_chunks(source: Source, parts: Parts, correction: Correction) -> Iterator[Chunk]:

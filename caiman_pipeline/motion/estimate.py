@@ -106,9 +106,20 @@ def prepare_registration(
     coarse = prepare_coarse(small, small_weight, limits=limits3, radius=(rows, columns))
     members, spread = _search_windows(windows, grid, plan.patch_size if local else None)
     return Registration(
-        plan, grid, seen, weight, bins, coarse, wide, cells, modes or make_modes(cells, grid), members, spread,
-        not local, threads,
-    )  # fmt: skip
+        plan,
+        grid,
+        seen,
+        weight,
+        bins,
+        coarse,
+        wide,
+        cells,
+        modes or make_modes(cells, grid),
+        members,
+        spread,
+        not local,
+        threads,
+    )
 
 
 def _wide_spacing(plan: MotionPlan) -> tuple[float, ...]:

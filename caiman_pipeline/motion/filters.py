@@ -82,9 +82,15 @@ def _blur(frame: FloatArray, along_y: FloatArray, along_x: FloatArray, out: Floa
 
 @compiled
 def _difference(
-    begin: int, end: int, frames: FloatArray, inner_y: FloatArray, inner_x: FloatArray, outer_y: FloatArray,
-    outer_x: FloatArray, out: FloatArray,
-) -> None:  # fmt: skip
+    begin: int,
+    end: int,
+    frames: FloatArray,
+    inner_y: FloatArray,
+    inner_x: FloatArray,
+    outer_y: FloatArray,
+    outer_x: FloatArray,
+    out: FloatArray,
+) -> None:
     depth = frames.shape[1]
     for item in range(begin, end):
         frame, result = frames[item // depth, item % depth], out[item // depth, item % depth]

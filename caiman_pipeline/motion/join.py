@@ -76,11 +76,15 @@ def join_recording(
     holes = settings.border == "nan"
     plan = make_plan(settings, dims=info.dims, frame_rate_hz=info.frame_rate_hz)
     rules = JoinRules(
-        listed=frames_listed(settings.bad_frames, info.file_frames), empty=info.bad_frames,
-        scale=sum_scale(info.value_min, info.value_max), holes=holes,
-        max_outside_fraction=0.0 if holes else settings.max_outside_fraction, high_pass=plan.high_pass,
-        deviations=settings.flag_deviations, max_unlike_fraction=settings.max_unlike_fraction,
-    )  # fmt: skip
+        listed=frames_listed(settings.bad_frames, info.file_frames),
+        empty=info.bad_frames,
+        scale=sum_scale(info.value_min, info.value_max),
+        holes=holes,
+        max_outside_fraction=0.0 if holes else settings.max_outside_fraction,
+        high_pass=plan.high_pass,
+        deviations=settings.flag_deviations,
+        max_unlike_fraction=settings.max_unlike_fraction,
+    )
     joined = join_blocks(blocks, template, rules)
     return replace(joined, warnings=(*capped_lengths(settings, info.dims), *joined.warnings))
 
@@ -123,18 +127,31 @@ def join_blocks(blocks: list[BlockResult], template: TemplateResult, rules: Join
     left_out = _left_out(good, unlike, template.no_shifts, rules)
     widths = border_widths(valid)
     arrays = {
-        **shifts_to_arrays(shifts), "method": template.method, "method_scores": template.scores,
-        "template": template.template, "mean_before": before, "mean_after": after, "valid": valid,
+        **shifts_to_arrays(shifts),
+        "method": template.method,
+        "method_scores": template.scores,
+        "template": template.template,
+        "mean_before": before,
+        "mean_after": after,
+        "valid": valid,
         "outside_fraction": outside.astype(np.float32),
-        "border": widths, "correlation_before": np.concatenate([b.correlation_before for b in blocks]),
-        "correlation_after": correlation, "crispness_before": crispness(structures(before, rules.high_pass), valid),
+        "border": widths,
+        "correlation_before": np.concatenate([b.correlation_before for b in blocks]),
+        "correlation_after": correlation,
+        "crispness_before": crispness(structures(before, rules.high_pass), valid),
         "crispness_after": crispness(structures(after, rules.high_pass), valid),
         "residual_before": np.concatenate([b.residual_before for b in blocks]),
         "residual_after": np.concatenate([b.residual_after for b in blocks]),
-        "at_limit": at_limit, "at_limit_fraction": at_limit.sum() / number, "bad": ~good, "unlike": unlike,
-        "beyond_border": frames_beyond(shifts.rigid, widths + BEYOND_PX) & good, "flagged": ~good | unlike | at_limit,
-        "left_out": left_out, "left_out_reasons": REASONS, "scan_offset_px": template.scan_offset_px,
-    }  # fmt: skip
+        "at_limit": at_limit,
+        "at_limit_fraction": at_limit.sum() / number,
+        "bad": ~good,
+        "unlike": unlike,
+        "beyond_border": frames_beyond(shifts.rigid, widths + BEYOND_PX) & good,
+        "flagged": ~good | unlike | at_limit,
+        "left_out": left_out,
+        "left_out_reasons": REASONS,
+        "scan_offset_px": template.scan_offset_px,
+    }
     return Joined(arrays, valid, left_out, _warnings(arrays))
 
 
@@ -176,8 +193,9 @@ def _warnings(arrays: dict[str, Any]) -> tuple[str, ...]:
     if arrays["unlike"].any():
         kept = not (arrays["left_out"] == 1 + REASONS.index("unlike")).any()
         what = "too many to be left out (`motion.max_unlike_fraction`)" if kept else "left out of all that follows"
-        warnings.append(f"{int(arrays['unlike'].sum())} frames are unlike the template, {what}: "
-                        f"{_listed(arrays['unlike'])}")  # fmt: skip
+        warnings.append(
+            f"{int(arrays['unlike'].sum())} frames are unlike the template, {what}: {_listed(arrays['unlike'])}"
+        )
     if arrays["beyond_border"].any():
         found = arrays["beyond_border"]
         warnings.append(f"{int(found.sum())} frames are shifted far beyond the border: {_listed(found)}")

@@ -78,10 +78,18 @@ def make_template(
     if kept == "none" and image is None:
         template = mean
     return TemplateResult(
-        template=template, weight=refined.registration.weight, mask=refined.inside, mean_before=mean, method=kept,
-        scores=verdict.scores, scan_offset_px=source.scan_offset_px, sample=np.array(stretches),
-        modes=modes_to_arrays(refined.registration.modes), given=None, no_shifts=np.zeros(0, np.int64),
-    )  # fmt: skip
+        template=template,
+        weight=refined.registration.weight,
+        mask=refined.inside,
+        mean_before=mean,
+        method=kept,
+        scores=verdict.scores,
+        scan_offset_px=source.scan_offset_px,
+        sample=np.array(stretches),
+        modes=modes_to_arrays(refined.registration.modes),
+        given=None,
+        no_shifts=np.zeros(0, np.int64),
+    )
 
 
 def make_given(source: Source, motion: Path | str, *, count: int) -> TemplateResult:
@@ -114,10 +122,18 @@ def _unregistered(
 ) -> TemplateResult:
     weight = weight_of(np.ones(source.dims), source)
     return TemplateResult(
-        template=template, weight=weight, mask=weight > 0, mean_before=mean, method="none",
-        scores=np.zeros(len(METHODS)), scan_offset_px=source.scan_offset_px, sample=np.array(stretches), modes={},
-        given=None, no_shifts=np.zeros(0, np.int64),
-    )  # fmt: skip
+        template=template,
+        weight=weight,
+        mask=weight > 0,
+        mean_before=mean,
+        method="none",
+        scores=np.zeros(len(METHODS)),
+        scan_offset_px=source.scan_offset_px,
+        sample=np.array(stretches),
+        modes={},
+        given=None,
+        no_shifts=np.zeros(0, np.int64),
+    )
 
 
 def sample_mean(
@@ -158,9 +174,16 @@ def build(
     if settings.template is not None:
         image = check_template(load_image(settings.template), plan, settings.template)
     return make_template(
-        source, plan, method=settings.method, keep_better=settings.keep_better, image=image,
-        count=settings.template_frames, rounds=settings.template_rounds, threads=threads, progress=progress,
-    )  # fmt: skip
+        source,
+        plan,
+        method=settings.method,
+        keep_better=settings.keep_better,
+        image=image,
+        count=settings.template_frames,
+        rounds=settings.template_rounds,
+        threads=threads,
+        progress=progress,
+    )
 
 
 def load_image(path: str) -> FloatArray:

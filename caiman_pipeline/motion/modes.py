@@ -73,9 +73,14 @@ def make_modes(cells: CellTemplate, grid: Grid) -> Modes:
     signal = np.full(len(rough), np.inf)
     signal[count:] = np.median(rough[count:]) / np.maximum(rough[count:], 1e-30) if len(rough) > count else 0.0
     modes = Modes(
-        axes, vectors.astype(np.float32), (design @ vectors).astype(np.float32), information.astype(np.float32),
-        signal, 1.0, np.zeros((len(rough), 1), np.float32),
-    )  # fmt: skip
+        axes,
+        vectors.astype(np.float32),
+        (design @ vectors).astype(np.float32),
+        information.astype(np.float32),
+        signal,
+        1.0,
+        np.zeros((len(rough), 1), np.float32),
+    )
     return replace(modes, kernel=modes.gain[:, None])
 
 
@@ -111,9 +116,12 @@ def prune(modes: Modes) -> Modes:
     """Return modes without those of which nothing is believed."""
     keep = ~(modes.signal <= WEAKEST * modes.noise)
     return replace(
-        modes, to_nodes=modes.to_nodes[:, keep], to_cells=modes.to_cells[:, keep], signal=modes.signal[keep],
+        modes,
+        to_nodes=modes.to_nodes[:, keep],
+        to_cells=modes.to_cells[:, keep],
+        signal=modes.signal[keep],
         kernel=modes.kernel[keep],
-    )  # fmt: skip
+    )
 
 
 def _time_course(segments: list[FloatArray], lags: int) -> FloatArray:

@@ -65,8 +65,10 @@ def make_grid(dims: Dims, *, spacing: tuple[float, ...], local: bool, bins: tupl
     factor = 1.0 if local else np.inf
     while np.prod(counts := _node_counts(dims, spacing, factor)) > MAX_NODES:
         factor *= 1.05
-    sizes = [np.clip(min(s * factor / 2, n / FEWEST_CELLS), SMALLEST_CELL_PX, LARGEST_CELL_PX)
-             for s, n in zip(spacing, dims, strict=True)]  # fmt: skip
+    sizes = [
+        np.clip(min(s * factor / 2, n / FEWEST_CELLS), SMALLEST_CELL_PX, LARGEST_CELL_PX)
+        for s, n in zip(spacing, dims, strict=True)
+    ]
     return Grid(
         dims=tuple(dims),
         nodes=tuple(_line_of_nodes(n, k if local else 1) for n, k in zip(dims, counts, strict=True)),
@@ -122,10 +124,14 @@ def cubic_weights(f: FloatArray) -> FloatArray:
     ----------
     Keys 1981, Cubic convolution interpolation for digital image processing. doi:10.1109/TASSP.1981.1163711
     """
-    return np.stack([
-        ((-0.5 * f + 1) * f - 0.5) * f, (1.5 * f - 2.5) * f * f + 1,
-        ((-1.5 * f + 2) * f + 0.5) * f, (0.5 * f - 0.5) * f * f,
-    ])  # fmt: skip
+    return np.stack(
+        [
+            ((-0.5 * f + 1) * f - 0.5) * f,
+            (1.5 * f - 2.5) * f * f + 1,
+            ((-1.5 * f + 2) * f + 0.5) * f,
+            (0.5 * f - 0.5) * f * f,
+        ]
+    )
 
 
 def nodes_to_cells(grid: Grid) -> FloatArray:

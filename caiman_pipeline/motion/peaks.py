@@ -96,9 +96,15 @@ def _taps(position: float, reach: int, weights: FloatArray, slopes: FloatArray) 
 
 @compiled
 def _at_cell(
-    agreement: FloatArray, energy: FloatArray, gain: float, sizes: FloatArray, first: FloatArray, weights: FloatArray,
-    slopes: FloatArray, out: FloatArray,
-) -> None:  # fmt: skip
+    agreement: FloatArray,
+    energy: FloatArray,
+    gain: float,
+    sizes: FloatArray,
+    first: FloatArray,
+    weights: FloatArray,
+    slopes: FloatArray,
+    out: FloatArray,
+) -> None:
     """Interpolate one surface: ``out`` gets its value and its derivative along each axis."""
     out[:] = 0.0
     for a in range(4 if sizes[0] > 1 else 1):
@@ -123,9 +129,15 @@ def _at_cell(
 
 @compiled
 def _between_planes(
-    energy: FloatArray, across: FloatArray, gain: float, sizes: FloatArray, first: int, weights: FloatArray,
-    slopes: FloatArray, out: FloatArray,
-) -> None:  # fmt: skip
+    energy: FloatArray,
+    across: FloatArray,
+    gain: float,
+    sizes: FloatArray,
+    first: int,
+    weights: FloatArray,
+    slopes: FloatArray,
+    out: FloatArray,
+) -> None:
     """Replace the interpolated energy of a displacement across planes by the energy of the interpolated template.
 
     Planes are too far apart for the two to be alike: half-way between them an average has lost contrast, and with the
@@ -167,7 +179,7 @@ def _linearise(
             if sizes[0] > 1:
                 _between_planes(
                     energy[cell], across[cell], gain[t, cell], sizes, first[0], weights[0], slopes[0], result
-                )  # fmt: skip
+                )
             out[t, cell] = result
 
 
@@ -189,9 +201,15 @@ def linearise(agreement: FloatArray, cells: CellTemplate, at: FloatArray, gain: 
 
 @compiled
 def _gain_at(
-    begin: int, end: int, agreement: FloatArray, energy: FloatArray, across: FloatArray, sizes: FloatArray,
-    at: FloatArray, out: FloatArray,
-) -> None:  # fmt: skip
+    begin: int,
+    end: int,
+    agreement: FloatArray,
+    energy: FloatArray,
+    across: FloatArray,
+    sizes: FloatArray,
+    at: FloatArray,
+    out: FloatArray,
+) -> None:
     weights, slopes, first, result = np.zeros((3, 4)), np.zeros((3, 4)), np.zeros(3, np.int64), np.empty(4)
     nothing = np.zeros_like(energy[0])
     for t in range(begin, end):

@@ -62,9 +62,16 @@ def _tap(plane, row, first, x, p, q, r, s):  # type: ignore[no-untyped-def]  # i
 
 @compiled(fastmath={"contract", "nsz"}, forceinline=True)
 def _span(
-    plane: FloatArray, rows: tuple[int, int, int, int], first: int, start: int, count: int, wx: FloatArray,
-    wy: FloatArray, wz: FloatArray, out: FloatArray,
-) -> None:  # fmt: skip
+    plane: FloatArray,
+    rows: tuple[int, int, int, int],
+    first: int,
+    start: int,
+    count: int,
+    wx: FloatArray,
+    wy: FloatArray,
+    wz: FloatArray,
+    out: FloatArray,
+) -> None:
     """Add the taps of four rows to ``count`` pixels from ``start`` on; the first one's first tap is at ``first``.
 
     All numbers are unsigned, which spares the check for indices from the end and lets the loop run on vectors.
@@ -84,9 +91,11 @@ def _span(
 def _four_rows(y: int, top: int, bottom: int) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
     """Return four neighbouring rows, kept between ``top`` and ``bottom``."""
     return (
-        U(min(max(y - 1, top), bottom)), U(min(max(y, top), bottom)), U(min(max(y + 1, top), bottom)),
+        U(min(max(y - 1, top), bottom)),
+        U(min(max(y, top), bottom)),
+        U(min(max(y + 1, top), bottom)),
         U(min(max(y + 2, top), bottom)),
-    )  # fmt: skip
+    )
 
 
 @compiled
@@ -112,9 +121,18 @@ def _next_change(changes: FloatArray, start: int) -> int:
 
 @compiled(forceinline=True)
 def _row(
-    frame: FloatArray, z: int, y: int, box: FloatArray, padding: int, whole: FloatArray, changes: FloatArray,
-    wz: FloatArray, wy: FloatArray, wx: FloatArray, out: FloatArray,
-) -> None:  # fmt: skip
+    frame: FloatArray,
+    z: int,
+    y: int,
+    box: FloatArray,
+    padding: int,
+    whole: FloatArray,
+    changes: FloatArray,
+    wz: FloatArray,
+    wy: FloatArray,
+    wx: FloatArray,
+    out: FloatArray,
+) -> None:
     """Fill ``out`` with one row of the corrected frame, stretch by stretch of the same whole displacement."""
     out[:] = np.float32(0.0)
     planes = range(4) if box[0, 1] - box[0, 0] > 1 else range(1, 2)
@@ -132,9 +150,15 @@ def _row(
 
 @compiled(fastmath={"contract", "nsz"}, forceinline=True)
 def _add_rows(
-    plane: FloatArray, rows: tuple[int, int, int, int], column: int, weights: FloatArray, scale: float, start: int,
-    count: int, out: FloatArray,
-) -> None:  # fmt: skip
+    plane: FloatArray,
+    rows: tuple[int, int, int, int],
+    column: int,
+    weights: FloatArray,
+    scale: float,
+    start: int,
+    count: int,
+    out: FloatArray,
+) -> None:
     """Add ``count`` pixels of four rows, weighed, to ``out`` from ``start`` on."""
     a, b = scale * weights[0, 0], scale * weights[1, 0]
     c, d = scale * weights[2, 0], scale * weights[3, 0]
@@ -153,9 +177,15 @@ def _along_line(line: FloatArray, weights: FloatArray, out: FloatArray) -> None:
 
 @compiled(forceinline=True)
 def _uniform_row(
-    frame: FloatArray, z: int, y: int, box: FloatArray, whole: FloatArray, weights: FloatArray, line: FloatArray,
+    frame: FloatArray,
+    z: int,
+    y: int,
+    box: FloatArray,
+    whole: FloatArray,
+    weights: FloatArray,
+    line: FloatArray,
     out: FloatArray,
-) -> None:  # fmt: skip
+) -> None:
     """Fill ``out`` with one row of a corrected frame whose displacement is the same everywhere."""
     planes = range(4) if box[0, 1] - box[0, 0] > 1 else range(1, 2)
     first, rows = whole[2, 0] - 1, _four_rows(y + whole[1, 0], box[1, 0], box[1, 1] - 1)
@@ -173,9 +203,18 @@ def _uniform_row(
 
 @compiled
 def _mark_outside(
-    displacement: FloatArray, reach: FloatArray, z: int, y: int, low: FloatArray, high: FloatArray, fill: float,
-    replace: bool, counts: int, out: FloatArray, outside: FloatArray,
-) -> None:  # fmt: skip
+    displacement: FloatArray,
+    reach: FloatArray,
+    z: int,
+    y: int,
+    low: FloatArray,
+    high: FloatArray,
+    fill: float,
+    replace: bool,
+    counts: int,
+    out: FloatArray,
+    outside: FloatArray,
+) -> None:
     """Add ``counts`` to ``outside`` (W,) for pixels from below ``low`` or above ``high``, and fill them if asked.
 
     ``reach`` is the largest displacement along each axis: where it does not lead across, only the row's ends matter.
@@ -201,10 +240,24 @@ def _limit(values: FloatArray, most: float) -> None:
 
 @compiled(forceinline=True)
 def corrected_row(
-    frame: FloatArray, padding: int, across: FloatArray, reach: FloatArray, z: int, base_z: int, taps_z: FloatArray,
-    y: int, base_y: int, taps_y: FloatArray, box: FloatArray, fill: float, replace: bool, counts: int,
-    work: tuple[FloatArray, ...], out: FloatArray, outside: FloatArray,
-) -> None:  # fmt: skip
+    frame: FloatArray,
+    padding: int,
+    across: FloatArray,
+    reach: FloatArray,
+    z: int,
+    base_z: int,
+    taps_z: FloatArray,
+    y: int,
+    base_y: int,
+    taps_y: FloatArray,
+    box: FloatArray,
+    fill: float,
+    replace: bool,
+    counts: int,
+    work: tuple[FloatArray, ...],
+    out: FloatArray,
+    outside: FloatArray,
+) -> None:
     """Fill ``out`` with one row of one corrected frame, and mark what comes from outside.
 
     Without ``padding`` the displacement is the same all over the frame.

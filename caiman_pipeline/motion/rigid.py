@@ -165,9 +165,15 @@ def bin_frames(frames: FloatArray, bins: tuple[int, ...]) -> FloatArray:
 
 @compiled
 def _correlate(
-    begin: int, end: int, spectra: FloatArray, template: FloatArray, bz: FloatArray, by: FloatArray, bx: FloatArray,
+    begin: int,
+    end: int,
+    spectra: FloatArray,
+    template: FloatArray,
+    bz: FloatArray,
+    by: FloatArray,
+    bx: FloatArray,
     out: FloatArray,
-) -> None:  # fmt: skip
+) -> None:
     depth, rows, columns = template.shape
     product, across = np.empty((rows, columns), np.complex64), np.empty((len(by), columns), np.complex64)
     plane, total = np.empty((len(by), len(bx)), np.complex64), np.empty((len(by), len(bx)), np.complex64)

@@ -36,9 +36,17 @@ def _add_rounded(row: FloatArray, scale: float, out: FloatArray) -> None:
 
 @compiled
 def _time_first(
-    begin: int, end: int, frames: FloatArray, good: FloatArray, image: FloatArray, mask: FloatArray, level: float,
-    scale: float, total: FloatArray, moments: FloatArray,
-) -> None:  # fmt: skip
+    begin: int,
+    end: int,
+    frames: FloatArray,
+    good: FloatArray,
+    image: FloatArray,
+    mask: FloatArray,
+    level: float,
+    scale: float,
+    total: FloatArray,
+    moments: FloatArray,
+) -> None:
     count = len(frames)
     for y in range(begin, end):
         for t in range(count):
@@ -60,9 +68,17 @@ def _pixel_sum(series: FloatArray, good: FloatArray, scale: float) -> int:
 
 @compiled
 def _time_last(
-    begin: int, end: int, part: FloatArray, good: FloatArray, image: FloatArray, mask: FloatArray, level: float,
-    scale: float, total: FloatArray, moments: FloatArray,
-) -> None:  # fmt: skip
+    begin: int,
+    end: int,
+    part: FloatArray,
+    good: FloatArray,
+    image: FloatArray,
+    mask: FloatArray,
+    level: float,
+    scale: float,
+    total: FloatArray,
+    moments: FloatArray,
+) -> None:
     _, width, count = part.shape
     for y in range(begin, end):
         first, second, product = np.zeros(count, np.float32), np.zeros(count, np.float32), np.zeros(count, np.float32)
@@ -81,9 +97,17 @@ def _time_last(
 
 @compiled
 def _time_last_holes(
-    begin: int, end: int, part: FloatArray, good: FloatArray, image: FloatArray, mask: FloatArray, level: float,
-    scale: float, total: FloatArray, moments: FloatArray,
-) -> None:  # fmt: skip
+    begin: int,
+    end: int,
+    part: FloatArray,
+    good: FloatArray,
+    image: FloatArray,
+    mask: FloatArray,
+    level: float,
+    scale: float,
+    total: FloatArray,
+    moments: FloatArray,
+) -> None:
     """As ``_time_last``, over the pixels of each frame that are numbers: their count and the image's moments, too."""
     _, width, count = part.shape
     for y in range(begin, end):
@@ -121,9 +145,15 @@ def _reach(series: FloatArray, pair: FloatArray) -> float:
 
 @compiled
 def _time_last_cut(
-    begin: int, end: int, part: FloatArray, pair: FloatArray, image: FloatArray, mask: FloatArray, level: float,
+    begin: int,
+    end: int,
+    part: FloatArray,
+    pair: FloatArray,
+    image: FloatArray,
+    mask: FloatArray,
+    level: float,
     moments: FloatArray,
-) -> None:  # fmt: skip
+) -> None:
     _, width, count = part.shape
     for y in range(begin, end):
         first, second, product = np.zeros(count, np.float32), np.zeros(count, np.float32), np.zeros(count, np.float32)
@@ -160,9 +190,17 @@ class Likeness:
         rows, width = self._image.shape
         moments = np.zeros((rows, len(frames), 3))
         spread(
-            _time_first, rows, frames.reshape(len(frames), rows, width), good, self._image, self._mask, self._level,
-            self._scale, total.reshape(rows, width), moments,
-        )  # fmt: skip
+            _time_first,
+            rows,
+            frames.reshape(len(frames), rows, width),
+            good,
+            self._image,
+            self._mask,
+            self._level,
+            self._scale,
+            total.reshape(rows, width),
+            moments,
+        )
         return self._correlation(moments)
 
     def of_part(
@@ -175,9 +213,17 @@ class Likeness:
         rows, width = self._image.shape
         moments = np.zeros((rows, part.shape[-1], 6 if holes else 3))
         spread(
-            _time_last_holes if holes else _time_last, rows, part.reshape(rows, width, -1), good, self._image,
-            self._mask, self._level, self._scale, total.reshape(rows, width), moments,
-        )  # fmt: skip
+            _time_last_holes if holes else _time_last,
+            rows,
+            part.reshape(rows, width, -1),
+            good,
+            self._image,
+            self._mask,
+            self._level,
+            self._scale,
+            total.reshape(rows, width),
+            moments,
+        )
         if holes:
             return self._partly(moments)
         product = moments[..., 2].sum(0)

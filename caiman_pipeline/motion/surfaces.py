@@ -226,10 +226,24 @@ def _across_planes(lagged: FloatArray, weight: FloatArray, along: FloatArray, re
 
 @compiled
 def _prepare(
-    begin: int, end: int, image: FloatArray, slopes: FloatArray, weight: FloatArray, ez: FloatArray, ey: FloatArray,
-    ex: FloatArray, lz: int, ly: int, lx: int, basis: FloatArray, projection: FloatArray, own: FloatArray,
-    energy: FloatArray, across: FloatArray, information: FloatArray,
-) -> None:  # fmt: skip
+    begin: int,
+    end: int,
+    image: FloatArray,
+    slopes: FloatArray,
+    weight: FloatArray,
+    ez: FloatArray,
+    ey: FloatArray,
+    ex: FloatArray,
+    lz: int,
+    ly: int,
+    lx: int,
+    basis: FloatArray,
+    projection: FloatArray,
+    own: FloatArray,
+    energy: FloatArray,
+    across: FloatArray,
+    information: FloatArray,
+) -> None:
     low, high = np.zeros(3, np.int64), np.zeros(3, np.int64)
     for cell in range(begin, end):
         pixels = cell_bounds(cell, ez, ey, ex, low, high)

@@ -112,28 +112,70 @@ def _transpose(rows: FloatArray, position: int, out: FloatArray) -> None:
 
 @compiled
 def _warp(
-    begin: int, end: int, frames: FloatArray, padding: int, across: FloatArray, reach: FloatArray, base_z: FloatArray,
-    base_y: FloatArray, taps_z: FloatArray, taps_y: FloatArray, box: FloatArray, fill: float, replace: bool,
-    counts: FloatArray, position: int, out: FloatArray, outside: FloatArray,
-) -> None:  # fmt: skip
+    begin: int,
+    end: int,
+    frames: FloatArray,
+    padding: int,
+    across: FloatArray,
+    reach: FloatArray,
+    base_z: FloatArray,
+    base_y: FloatArray,
+    taps_z: FloatArray,
+    taps_y: FloatArray,
+    box: FloatArray,
+    fill: float,
+    replace: bool,
+    counts: FloatArray,
+    position: int,
+    out: FloatArray,
+    outside: FloatArray,
+) -> None:
     _, height, width, _ = out.shape
     work, result = row_work(width, box), np.empty((len(frames), width + LANES), np.float32)
     for item in range(begin, end):
         z, y = item // height, item % height
         for t in range(len(frames)):
             corrected_row(
-                frames[t], padding, across[t], reach[t], z, base_z[z], taps_z[z], y, base_y[y], taps_y[y], box, fill,
-                replace, counts[t], work, result[t, :width], outside[z, y],
-            )  # fmt: skip
+                frames[t],
+                padding,
+                across[t],
+                reach[t],
+                z,
+                base_z[z],
+                taps_z[z],
+                y,
+                base_y[y],
+                taps_y[y],
+                box,
+                fill,
+                replace,
+                counts[t],
+                work,
+                result[t, :width],
+                outside[z, y],
+            )
         _transpose(result, position, out[z, y])
 
 
 @compiled
 def _warp_sum(
-    begin: int, end: int, frames: FloatArray, padding: int, across: FloatArray, reach: FloatArray, base_z: FloatArray,
-    base_y: FloatArray, taps_z: FloatArray, taps_y: FloatArray, box: FloatArray, fill: float, replace: bool,
-    counts: FloatArray, total: FloatArray, outside: FloatArray,
-) -> None:  # fmt: skip
+    begin: int,
+    end: int,
+    frames: FloatArray,
+    padding: int,
+    across: FloatArray,
+    reach: FloatArray,
+    base_z: FloatArray,
+    base_y: FloatArray,
+    taps_z: FloatArray,
+    taps_y: FloatArray,
+    box: FloatArray,
+    fill: float,
+    replace: bool,
+    counts: FloatArray,
+    total: FloatArray,
+    outside: FloatArray,
+) -> None:
     _, height, width = total.shape
     work, result = row_work(width, box), np.empty(width, np.float32)
     for item in range(begin, end):
@@ -142,9 +184,24 @@ def _warp_sum(
             if counts[t] == 0:
                 continue
             corrected_row(
-                frames[t], padding, across[t], reach[t], z, base_z[z], taps_z[z], y, base_y[y], taps_y[y], box, fill,
-                replace, counts[t], work, result, outside[z, y],
-            )  # fmt: skip
+                frames[t],
+                padding,
+                across[t],
+                reach[t],
+                z,
+                base_z[z],
+                taps_z[z],
+                y,
+                base_y[y],
+                taps_y[y],
+                box,
+                fill,
+                replace,
+                counts[t],
+                work,
+                result,
+                outside[z, y],
+            )
             for x in range(width):
                 total[z, y, x] += result[x]
 
@@ -170,8 +227,17 @@ def _common(
         volumes, wide = wide, scratch.array("wide", (len(frames), depth, height, width + 2 * padding))
         spread(_pad, len(frames) * depth, volumes, *plan.box[2], padding, wide)
     return (
-        wide, padding, across, reach, *plan.base, *plan.taps, plan.box, plan.fill, plan.replace, good.astype(np.int32)
-    )  # fmt: skip
+        wide,
+        padding,
+        across,
+        reach,
+        *plan.base,
+        *plan.taps,
+        plan.box,
+        plan.fill,
+        plan.replace,
+        good.astype(np.int32),
+    )
 
 
 def warp(
@@ -197,9 +263,13 @@ def warp(
     scratch : memory that is used again from call to call
     """
     spread(
-        _warp, plan.dims[0] * plan.dims[1], *_common(frames, shifts, plan, good, scratch), position,
-        out.reshape(*plan.dims, -1), outside.reshape(plan.dims),
-    )  # fmt: skip
+        _warp,
+        plan.dims[0] * plan.dims[1],
+        *_common(frames, shifts, plan, good, scratch),
+        position,
+        out.reshape(*plan.dims, -1),
+        outside.reshape(plan.dims),
+    )
 
 
 def warp_sum(
@@ -214,6 +284,9 @@ def warp_sum(
 ) -> None:
     """Add the good frames, with their displacement undone, to ``total`` (float64 dims); the rest as in ``warp``."""
     spread(
-        _warp_sum, plan.dims[0] * plan.dims[1], *_common(frames, shifts, plan, good, scratch),
-        total.reshape(plan.dims), outside.reshape(plan.dims),
-    )  # fmt: skip
+        _warp_sum,
+        plan.dims[0] * plan.dims[1],
+        *_common(frames, shifts, plan, good, scratch),
+        total.reshape(plan.dims),
+        outside.reshape(plan.dims),
+    )

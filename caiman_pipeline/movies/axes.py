@@ -18,8 +18,11 @@ from caiman_pipeline.movies.readers.choices import Channel, choose_channel, choo
 
 MOVIE_AXES = "TZYX"
 EXAMPLES = {
-    2: "YX", 3: "TYX (frames first) or YXT (frames last)", 4: "TZYX (planes) or TCYX (channels)", 5: "TZCYX",
-}  # fmt: skip
+    2: "YX",
+    3: "TYX (frames first) or YXT (frames last)",
+    4: "TZYX (planes) or TCYX (channels)",
+    5: "TZCYX",
+}
 # Channels, and the samples (colours) of an image.
 CHANNEL_AXES = "CS"
 

@@ -104,9 +104,10 @@ def inspect_recording(
         raise PipelineError(f"{files[0]}: no pixel of any frame is a finite number. Is this the right file?")
     kept = _frames_kept(files[0], bad, named, n_frames=movie.n_frames, min_frames=min_frames)
     stats = replace(
-        stats, saturated=saturated_counts(movie, stats.saturated, stats.maximum, kept=kept),
+        stats,
+        saturated=saturated_counts(movie, stats.saturated, stats.maximum, kept=kept),
         depths=np.where(kept[:, None, None], stats.depths, 0),
-    )  # fmt: skip
+    )
     info = MovieInfo(
         recording=recording,
         files=known,

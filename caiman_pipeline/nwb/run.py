@@ -31,9 +31,13 @@ def run_record(outcome: Outcome) -> dict[str, Any]:
     }
     settings = {section: portable(section, values) for section, values in outcome.settings.items()}
     return {
-        "schema": SCHEMA, "recording": outcome.info.recording, "raw_files": raw, "settings": settings,
-        "made_by": made_by, "environment": environment(),
-    }  # fmt: skip
+        "schema": SCHEMA,
+        "recording": outcome.info.recording,
+        "raw_files": raw,
+        "settings": settings,
+        "made_by": made_by,
+        "environment": environment(),
+    }
 
 
 def software(outcome: Outcome) -> list[list[str]]:

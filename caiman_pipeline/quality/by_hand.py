@@ -13,9 +13,16 @@ from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.quality.accept import KEPT, LEFT_OUT, Selection
 
 WORDS = {
-    "1": True, "true": True, "yes": True, "keep": True,
-    "0": False, "false": False, "no": False, "drop": False, "": None,
-}  # fmt: skip
+    "1": True,
+    "true": True,
+    "yes": True,
+    "keep": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "drop": False,
+    "": None,
+}
 
 
 @dataclass(frozen=True)

@@ -30,19 +30,24 @@ def take(components: Components, rows: FloatArray) -> Components:
     """Return the components in the given rows (int or bool)."""
     rows = np.flatnonzero(rows) if np.asarray(rows).dtype == bool else np.asarray(rows, np.int64)
     return replace(
-        components, ids=components.ids[rows], footprints=components.footprints.tocsc()[:, rows],
-        denoised=components.denoised[rows], residual=components.residual[rows],
-    )  # fmt: skip
+        components,
+        ids=components.ids[rows],
+        footprints=components.footprints.tocsc()[:, rows],
+        denoised=components.denoised[rows],
+        residual=components.residual[rows],
+    )
 
 
 def joined(first: Components, second: Components) -> Components:
     """Return both sets of components, in the order of their ids."""
     ids = np.concatenate([first.ids, second.ids])
     both = replace(
-        first, ids=ids, footprints=hstack([first.footprints, second.footprints]).tocsc().astype(np.float32),
+        first,
+        ids=ids,
+        footprints=hstack([first.footprints, second.footprints]).tocsc().astype(np.float32),
         denoised=np.concatenate([first.denoised, second.denoised]),
         residual=np.concatenate([first.residual, second.residual]),
-    )  # fmt: skip
+    )
     return take(both, np.argsort(ids, kind="stable"))
 
 
@@ -153,10 +158,12 @@ def merged_component(parents: Components, new_id: int) -> Components:
     readout, weights = rank_one(gram, parents.denoised[:, observed].astype(np.float64))
     footprint, norms = normalise(csc_matrix(parents.footprints @ weights.reshape(-1, 1)).astype(np.float32))
     return replace(
-        parents, ids=np.array([new_id], np.int64), footprints=footprint,
+        parents,
+        ids=np.array([new_id], np.int64),
+        footprints=footprint,
         denoised=(norms[0] * (readout @ parents.denoised))[None].astype(np.float32),
         residual=(norms[0] * (readout @ parents.residual))[None].astype(np.float32),
-    )  # fmt: skip
+    )
 
 
 def remove_by_size(curated: Curated, *, min_px: float, max_px: float) -> Curated:
@@ -196,9 +203,11 @@ def threshold_footprints(curated: Curated, *, fraction: float) -> Curated:
 
     footprints, norms = normalise(map_footprints(curated.present.footprints.tocsc(), cut))
     present = replace(
-        curated.present, footprints=footprints,
-        denoised=curated.present.denoised * norms[:, None], residual=curated.present.residual * norms[:, None],
-    )  # fmt: skip
+        curated.present,
+        footprints=footprints,
+        denoised=curated.present.denoised * norms[:, None],
+        residual=curated.present.residual * norms[:, None],
+    )
     return replace(curated, present=present, history=(*curated.history, f"threshold {fraction:g}"))
 
 

@@ -53,9 +53,12 @@ def evaluate(
     """
     footprints, dims, raw = components.footprints, components.dims, RawTraces(components)
     contrast, snr, moving = _measure_traces(
-        components, movement.binned(components.frames_per_bin), transients=transients,
-        transient_frames=transient_frames, new_table=new_table,
-    )  # fmt: skip
+        components,
+        movement.binned(components.frames_per_bin),
+        transients=transients,
+        transient_frames=transient_frames,
+        new_table=new_table,
+    )
     seen = compare_with_movie(movie, components, contrast, margin_px=margin_px, threads=threads, progress=progress)
     soma_score, size = soma_scores(components, network, cell_px=cell_px, scales=scales), footprint_sizes(components)
     strength = wholeness(len(dims), snr=snr, soma_score=soma_score, size_px=size, r_value=seen.r_value)
@@ -105,9 +108,13 @@ class RawTraces:
 
 
 def _measure_traces(
-    components: Components, movement: Movement, *, transients: int, transient_frames: int,
+    components: Components,
+    movement: Movement,
+    *,
+    transients: int,
+    transient_frames: int,
     new_table: Callable[[tuple[int, int]], Any],
-) -> tuple[Contrast, FloatArray, FloatArray]:  # fmt: skip
+) -> tuple[Contrast, FloatArray, FloatArray]:
     """Return what to look at the movie with, and signal to noise and share of motion of each trace, float32 (K,)."""
     raw, signals = RawTraces(components), components.background.temporal
     contrast = Contrast(new_table(raw.shape), new_table(raw.shape), new_table(signals.shape))

@@ -63,9 +63,14 @@ def _largest_transients(trace: FloatArray, count: int, length: int) -> FloatArra
 
 @compiled(fastmath={"contract", "reassoc"})
 def _add_products(
-    start: int, stop: int, frames: FloatArray, weights: FloatArray, indices: FloatArray, indptr: FloatArray,
+    start: int,
+    stop: int,
+    frames: FloatArray,
+    weights: FloatArray,
+    indices: FloatArray,
+    indptr: FloatArray,
     out: FloatArray,
-) -> None:  # fmt: skip
+) -> None:
     for p in range(start, stop):
         row = frames[p]
         for e in range(indptr[p], indptr[p + 1]):
@@ -176,9 +181,14 @@ def _explained_by_others(components: Components, contrast: Contrast, around: csr
 
 @compiled
 def _add_model(
-    indices: FloatArray, indptr: FloatArray, data: FloatArray, sources: FloatArray, pointers: FloatArray,
-    levels: FloatArray, out: FloatArray,
-) -> None:  # fmt: skip
+    indices: FloatArray,
+    indptr: FloatArray,
+    data: FloatArray,
+    sources: FloatArray,
+    pointers: FloatArray,
+    levels: FloatArray,
+    out: FloatArray,
+) -> None:
     """Add ``(matrix @ levels)`` at the entries of a csr structure, both csr with one row per pixel."""
     for p in range(len(indptr) - 1):
         for e in range(indptr[p], indptr[p + 1]):

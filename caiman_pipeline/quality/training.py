@@ -95,9 +95,14 @@ def _fit(crops: FloatArray, is_soma: FloatArray, settings: TrainingSettings) -> 
         images = augment(crops[order], rng)[..., None]
         model.optimizer.learning_rate = settings.learning_rate * 0.5 * (1 + np.cos(np.pi * epoch / settings.epochs))
         model.fit(
-            images, is_soma[order].astype(np.float32), sample_weight=weights[order], batch_size=settings.batch,
-            epochs=1, verbose=0, shuffle=False,
-        )  # fmt: skip
+            images,
+            is_soma[order].astype(np.float32),
+            sample_weight=weights[order],
+            batch_size=settings.batch,
+            epochs=1,
+            verbose=0,
+            shuffle=False,
+        )
     return weights_of(model)
 
 
@@ -151,21 +156,31 @@ def judge(network: Network, examples: Labelled) -> dict[str, Any]:
     edges = np.linspace(0, 1, 11)
     which = np.clip(np.digitize(scores, edges) - 1, 0, 9)
     reliability = [
-        {"score": float(scores[which == b].mean()), "share_somata": float(examples.is_soma[which == b].mean()),
-         "count": int((which == b).sum())}
-        for b in range(10) if (which == b).any()
-    ]  # fmt: skip
+        {
+            "score": float(scores[which == b].mean()),
+            "share_somata": float(examples.is_soma[which == b].mean()),
+            "count": int((which == b).sum()),
+        }
+        for b in range(10)
+        if (which == b).any()
+    ]
     thresholds = np.linspace(0.05, 0.95, 19)
     curve = [
-        {"threshold": round(float(t), 2), "true_positive": float((scores[examples.is_soma] >= t).mean()),
-         "false_positive": float((scores[~examples.is_soma] >= t).mean())}
+        {
+            "threshold": round(float(t), 2),
+            "true_positive": float((scores[examples.is_soma] >= t).mean()),
+            "false_positive": float((scores[~examples.is_soma] >= t).mean()),
+        }
         for t in thresholds
-    ]  # fmt: skip
+    ]
     return {
-        "examples": len(scores), "somata": int(examples.is_soma.sum()), "auc": roc_auc(scores, examples.is_soma),
-        "roc": curve, "reliability": reliability,
+        "examples": len(scores),
+        "somata": int(examples.is_soma.sum()),
+        "auc": roc_auc(scores, examples.is_soma),
+        "roc": curve,
+        "reliability": reliability,
         "lowest_keeping_99": float(np.floor(100 * np.quantile(scores[examples.is_soma], 0.01)) / 100),
-    }  # fmt: skip
+    }
 
 
 def save_network(path: Path, network: Network, *, settings: TrainingSettings, made_from: dict, figures: dict) -> None:
@@ -180,7 +195,10 @@ def save_network(path: Path, network: Network, *, settings: TrainingSettings, ma
     with whole_file(path) as temporary:
         temporary.write_bytes(buffer.getvalue())
     described = {
-        "sha256": hashlib.sha256(buffer.getvalue()).hexdigest(), "version": __version__, "training": asdict(settings),
-        "made_from": made_from, "figures": figures,
-    }  # fmt: skip
+        "sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
+        "version": __version__,
+        "training": asdict(settings),
+        "made_from": made_from,
+        "figures": figures,
+    }
     write_text(path.with_suffix(".json"), json.dumps(described, indent=1))

@@ -80,16 +80,19 @@ def _difficulty(rng: np.random.Generator) -> dict[str, Any]:
     kind = rng.choice(["none", "dim", "saturated", "soft"], p=[0.4, 0.3, 0.1, 0.2])
     if kind == "dim":
         return {
-            "photons": float(rng.lognormal(np.log(6), 0.3)), "rigid_px": float(rng.uniform(5, 12)),
-            "nonrigid_px": float(rng.uniform(2, 7)), "neuropil": float(rng.uniform(0.4, 1.0)),
-        }  # fmt: skip
+            "photons": float(rng.lognormal(np.log(6), 0.3)),
+            "rigid_px": float(rng.uniform(5, 12)),
+            "nonrigid_px": float(rng.uniform(2, 7)),
+            "neuropil": float(rng.uniform(0.4, 1.0)),
+        }
     if kind == "saturated":
         return {"saturated": float(rng.uniform(0.001, 0.01)), "photons": float(rng.lognormal(np.log(20), 0.4))}
     if kind == "soft":
         return {
-            "saturated": float(rng.uniform(0.002, 0.02)), "soft_range": float(rng.uniform(0.2, 0.6)),
+            "saturated": float(rng.uniform(0.002, 0.02)),
+            "soft_range": float(rng.uniform(0.2, 0.6)),
             "photons": float(rng.lognormal(np.log(25), 0.4)),
-        }  # fmt: skip
+        }
     return {}
 
 
@@ -108,12 +111,16 @@ def make_recordings(folder: Path, recipes: list[Recipe], *, threads: int, progre
         movie.parent.mkdir(exist_ok=True)
         if not movie.exists():
             simulate(movie, recipe.settings, truth=_truth(folder, recipe), planted=recipe.planted, threads=threads)
-        rows.append({
-            "recording": recipe.name, "files": f"movies/{movie.name}",
-            "frame_rate_hz": f"{recipe.settings.frame_rate_hz:g}",
-            "decay_time_s": f"{recipe.settings.decay_time_s:g}",
-            "cell_diameter": f"{recipe.settings.cell_diameter_px:g} px", "motion.method": recipe.motion_method,
-        })  # fmt: skip
+        rows.append(
+            {
+                "recording": recipe.name,
+                "files": f"movies/{movie.name}",
+                "frame_rate_hz": f"{recipe.settings.frame_rate_hz:g}",
+                "decay_time_s": f"{recipe.settings.decay_time_s:g}",
+                "cell_diameter": f"{recipe.settings.cell_diameter_px:g} px",
+                "motion.method": recipe.motion_method,
+            }
+        )
         progress(done, len(recipes))
     with (folder / "recordings.tsv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]), delimiter="\t")
@@ -139,9 +146,19 @@ def run_workflow(folder: Path, snakefile: Path, *, cores: int) -> None:
     if program is None:
         raise PipelineError("snakemake is not on the PATH; activate the environment of the pipeline.")
     command = [
-        program, "--snakefile", str(snakefile.resolve()), "--directory", str(folder), "--configfile",
-        str((folder / "config.yaml").resolve()), "--cores", str(cores), "--until", "refine", "--quiet",
-    ]  # fmt: skip
+        program,
+        "--snakefile",
+        str(snakefile.resolve()),
+        "--directory",
+        str(folder),
+        "--configfile",
+        str((folder / "config.yaml").resolve()),
+        "--cores",
+        str(cores),
+        "--until",
+        "refine",
+        "--quiet",
+    ]
     if subprocess.run(command, check=False).returncode:
         raise PipelineError(f"{folder}: the workflow failed; its log says why.")
 

@@ -113,9 +113,16 @@ def line_chart(
 
 
 def scatter_chart(
-    points: FloatArray, x: Axis, y: Axis, *, classes: list[str], titles: list[str], region: FloatArray,
-    width: int = 440, height: int = 330,
-) -> str:  # fmt: skip
+    points: FloatArray,
+    x: Axis,
+    y: Axis,
+    *,
+    classes: list[str],
+    titles: list[str],
+    region: FloatArray,
+    width: int = 440,
+    height: int = 330,
+) -> str:
     """Draw points (K, 2) with a CSS class and a title each, over a shaded polygon with corners ``region`` (n, 2)."""
     inner_w, inner_h = _inner(width, height)
     left, top = MARGIN["left"], MARGIN["top"]

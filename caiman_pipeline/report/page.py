@@ -104,13 +104,19 @@ def _viewer_data(outcome: Outcome, field: figures.FieldOfView) -> dict[str, Any]
     centre = centroids(outcome.components)[:, ::-1]
     rows = [
         [
-            int(outcome.components.ids[k]), int(selection.accepted[k]), selection.reasons[k],
-            _digits(quality.snr[k], 2), _digits(quality.r_value[k], 3), _digits(quality.soma_score[k], 2),
+            int(outcome.components.ids[k]),
+            int(selection.accepted[k]),
+            selection.reasons[k],
+            _digits(quality.snr[k], 2),
+            _digits(quality.r_value[k], 3),
+            _digits(quality.soma_score[k], 2),
             _digits(quality.size_px[k], 0),
-            [_digits(c, 1) for c in centre[k]], _digits(outline.x, 1), _digits(outline.y, 1),
+            [_digits(c, 1) for c in centre[k]],
+            _digits(outline.x, 1),
+            _digits(outline.y, 1),
         ]
         for k, outline in enumerate(field.outlines)
-    ]  # fmt: skip
+    ]
     return {"components": rows, "traces": activity.viewer_payload(outcome)}
 
 

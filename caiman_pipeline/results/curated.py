@@ -42,8 +42,9 @@ def save_curated(path: Path | str, curated: Curated, result: Result) -> None:
     """Write edited components; what else ``result`` held goes along."""
     removed = {f"removed_{name}": getattr(curated.removed, name) for name in OWN}
     save_result(
-        path, kind="components",
-        arrays={
-            **result.arrays, **components_to_arrays(curated.present), **removed, "history": tuple(curated.history)
-        }, settings=result.settings, source=result.source,
-    )  # fmt: skip
+        path,
+        kind="components",
+        arrays={**result.arrays, **components_to_arrays(curated.present), **removed, "history": tuple(curated.history)},
+        settings=result.settings,
+        source=result.source,
+    )

@@ -204,8 +204,9 @@ def load_result(path: Path | str, kind: str, *, skip: Collection[str] = (), stor
                 )
             found_arrays = {
                 name: stored_rows(path, item) if name in stored else _read(item)
-                for name, item in file.items() if name not in skip
-            }  # fmt: skip
+                for name, item in file.items()
+                if name not in skip
+            }
             provenance = json.loads(file.attrs.get("provenance", "{}"))
             written_by = f"{file.attrs.get('version', 'unknown')} {provenance.get('commit', '')}".strip()
             note_result(Path(path), file.attrs.get("digest", ""), provenance)

@@ -62,11 +62,17 @@ def components_to_arrays(components: Components) -> dict[str, Any]:
     """Flatten components for ``save_result``."""
     background = components.background
     return {
-        "dims": np.array(components.dims), "ids": components.ids, "footprints": components.footprints,
-        "denoised": components.denoised, "residual": components.residual, "noise": components.noise,
-        "frames_per_bin": components.frames_per_bin, "background_static": background.static,
-        "background_spatial": background.spatial, "background_temporal": background.temporal,
-    }  # fmt: skip
+        "dims": np.array(components.dims),
+        "ids": components.ids,
+        "footprints": components.footprints,
+        "denoised": components.denoised,
+        "residual": components.residual,
+        "noise": components.noise,
+        "frames_per_bin": components.frames_per_bin,
+        "background_static": background.static,
+        "background_spatial": background.spatial,
+        "background_temporal": background.temporal,
+    }
 
 
 BACKGROUND_SIGNALS = ("background_spatial", "background_temporal")

@@ -101,5 +101,11 @@ def _fill(array: FloatArray) -> Append:
 
 
 WRITERS = {
-    ".tif": _tiff, ".tiff": _tiff, ".btf": _tiff, ".npy": _npy, ".h5": _hdf5, ".hdf5": _hdf5, ".zarr": _zarr,
-}  # fmt: skip
+    ".tif": _tiff,
+    ".tiff": _tiff,
+    ".btf": _tiff,
+    ".npy": _npy,
+    ".h5": _hdf5,
+    ".hdf5": _hdf5,
+    ".zarr": _zarr,
+}

@@ -75,13 +75,19 @@ class Simulation:
         """Return what is true of the movie, by name; see ``simulate``."""
         k = self.n_components
         return {
-            "dims": np.array(self.settings.dims), "frame_rate_hz": self.settings.frame_rate_hz,
-            "footprints": self.footprints, "faint": self.faint, "is_dendrite": self.is_dendrite,
+            "dims": np.array(self.settings.dims),
+            "frame_rate_hz": self.settings.frame_rate_hz,
+            "footprints": self.footprints,
+            "faint": self.faint,
+            "is_dendrite": self.is_dendrite,
             "calcium": self.activity.calcium[:k],
-            "spikes": self.activity.spikes[:k], "fluorescence": self.activity.fluorescence[:k],
-            "mean_image": self.mean_image(), "counts_per_brightness": self.settings.photons * self.settings.gain,
-            "ceiling": self.detector.ceiling, **shifts_to_arrays(self.motion),
-        }  # fmt: skip
+            "spikes": self.activity.spikes[:k],
+            "fluorescence": self.activity.fluorescence[:k],
+            "mean_image": self.mean_image(),
+            "counts_per_brightness": self.settings.photons * self.settings.gain,
+            "ceiling": self.detector.ceiling,
+            **shifts_to_arrays(self.motion),
+        }
 
 
 def build_simulation(settings: SimulationSettings, planted: PlantedFootprints | None = None) -> Simulation:

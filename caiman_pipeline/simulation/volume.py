@@ -30,10 +30,12 @@ def drawn_finer(settings: SimulationSettings, step: int) -> SimulationSettings:
     if settings.ndim == 2:
         return settings
     return replace(
-        settings, dims=((settings.dims[0] - 1) * step + 1, *settings.dims[1:]),
-        cell_planes=settings.cell_planes * step, rigid_planes=settings.rigid_planes * step,
+        settings,
+        dims=((settings.dims[0] - 1) * step + 1, *settings.dims[1:]),
+        cell_planes=settings.cell_planes * step,
+        rigid_planes=settings.rigid_planes * step,
         axial_planes=settings.axial_planes * step,
-    )  # fmt: skip
+    )
 
 
 def visibility(columns: csc_matrix, window: Window) -> FloatArray:

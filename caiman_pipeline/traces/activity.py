@@ -62,15 +62,21 @@ def timing_from(frame_rate_hz: float | None, decay_time_s: float | None, *, fram
 def method_from(settings: TraceSettings, timing: Timing) -> DeconvolutionMethod:
     """Turn settings in seconds into a deconvolution method in frames."""
     return DeconvolutionMethod(
-        order=settings.order, penalty=settings.penalty,
-        penalty_bounds=settings.penalty_bounds, s_min=settings.s_min, baseline=settings.baseline,
-        noise_band=settings.noise_band, noise_average=settings.noise_average,
-        lags=_lags(settings, timing), fudge_factor=settings.fudge_factor,
+        order=settings.order,
+        penalty=settings.penalty,
+        penalty_bounds=settings.penalty_bounds,
+        s_min=settings.s_min,
+        baseline=settings.baseline,
+        noise_band=settings.noise_band,
+        noise_average=settings.noise_average,
+        lags=_lags(settings, timing),
+        fudge_factor=settings.fudge_factor,
         nominal_ar=nominal_coefficients(
-            order=settings.order, decay_frames=timing.frames(timing.decay_time_s),
+            order=settings.order,
+            decay_frames=timing.frames(timing.decay_time_s),
             rise_frames=timing.frames(settings.rise_time_s),
         ),
-    )  # fmt: skip
+    )
 
 
 def _lags(settings: TraceSettings, timing: Timing) -> int:
@@ -201,9 +207,10 @@ def _describe(
     if settings.linear_range:
         gain, baseline = fit_to_trace(result.denoised, detrended, offsets=offsets, gain=gain)
         result = replace(
-            result, denoised=(gain[:, None] * result.denoised).astype(np.float32),
+            result,
+            denoised=(gain[:, None] * result.denoised).astype(np.float32),
             deconvolved=(gain[:, None] * result.deconvolved).astype(np.float32),
-        )  # fmt: skip
+        )
     taken_off = np.where(np.isfinite(traces), traces - detrended, 0.0)
     baseline = baseline + taken_off.sum(1) / np.maximum(np.isfinite(traces).sum(1), 1)
     return Inference(replace(result, baseline=baseline.astype(np.float32)), fluorescence.astype(np.float32), transients)
@@ -238,13 +245,20 @@ def time_constants(
         return np.tile(method.nominal_ar, (len(traces), 1)), np.zeros(len(traces), bool)
     if settings.time_constants == "estimated":
         return ar_coefficients(
-            traces, noise, order=method.order, lags=method.lags, fudge_factor=method.fudge_factor,
+            traces,
+            noise,
+            order=method.order,
+            lags=method.lags,
+            fudge_factor=method.fudge_factor,
             nominal=method.nominal_ar,
-        )  # fmt: skip
+        )
     return combined_coefficients(
-        own, order=method.order, decay_frames=timing.frames(timing.decay_time_s),
-        rise_frames=timing.frames(settings.rise_time_s), share=settings.estimate_share,
-    )  # fmt: skip
+        own,
+        order=method.order,
+        decay_frames=timing.frames(timing.decay_time_s),
+        rise_frames=timing.frames(settings.rise_time_s),
+        share=settings.estimate_share,
+    )
 
 
 def _solve(

@@ -51,9 +51,14 @@ def deconvolve_convex(
     ]
     calcium, activity, levels, penalties, flags = zip(*rows, strict=True)
     return Deconvolution(
-        np.array(calcium, np.float32), np.array(activity, np.float32), np.array(levels, np.float32),
-        np.asarray(noise, np.float32), np.asarray(ar, np.float32), np.array(penalties, np.float32), tuple(flags),
-    )  # fmt: skip
+        np.array(calcium, np.float32),
+        np.array(activity, np.float32),
+        np.array(levels, np.float32),
+        np.asarray(noise, np.float32),
+        np.asarray(ar, np.float32),
+        np.array(penalties, np.float32),
+        tuple(flags),
+    )
 
 
 def _solve_one(

@@ -125,9 +125,14 @@ def _columns(block: _Block, timing: Timing, *, event_height: float) -> dict[str,
         activity.denoised, activity.noise, height=event_height, frame_rate_hz=timing.frame_rate_hz
     )
     return {
-        "baseline": activity.baseline, "noise": activity.noise, "ar": activity.ar, "sparsity": activity.sparsity,
-        "event_snr": heights, "event_rate_hz": rates, "own_decay_s": own_decays(activity, timing),
-    }  # fmt: skip
+        "baseline": activity.baseline,
+        "noise": activity.noise,
+        "ar": activity.ar,
+        "sparsity": activity.sparsity,
+        "event_snr": heights,
+        "event_rate_hz": rates,
+        "own_decay_s": own_decays(activity, timing),
+    }
 
 
 def _join_flags(block: _Block, columns: dict[str, FloatArray], timing: Timing) -> list[str]:

@@ -114,16 +114,22 @@ def deconvolve(
     codes = np.zeros(len(filled), np.int64)
     if ar is None:
         ar, fallback = ar_coefficients(
-            traces, noise, order=method.order, lags=method.lags,
-            fudge_factor=method.fudge_factor, nominal=method.nominal_ar,
-        )  # fmt: skip
+            traces,
+            noise,
+            order=method.order,
+            lags=method.lags,
+            fudge_factor=method.fudge_factor,
+            nominal=method.nominal_ar,
+        )
         codes[fallback] |= AR_FALLBACK
     rows = _Rows(
-        noise=np.array(noise, np.float64), ar=np.array(ar, np.float64).reshape(len(filled), method.order),
+        noise=np.array(noise, np.float64),
+        ar=np.array(ar, np.float64).reshape(len(filled), method.order),
         baseline=np.zeros(len(filled)) if baseline is None else np.array(baseline, np.float64),
-        sparsity=np.full(len(filled), -1.0) if sparsity is None else np.array(sparsity, np.float64), codes=codes,
+        sparsity=np.full(len(filled), -1.0) if sparsity is None else np.array(sparsity, np.float64),
+        codes=codes,
         gain=np.ones(len(filled)) if gain is None else np.array(gain, np.float64),
-    )  # fmt: skip
+    )
     denoised, deconvolved = _solve_rows(filled, finite, rows, method, start=start, threads=threads)
     columns = {name: getattr(rows, name).astype(np.float32) for name in ("baseline", "noise", "ar", "sparsity")}
     return Deconvolution(denoised, deconvolved, flags=tuple(_name_flags(int(code)) for code in codes), **columns)
@@ -142,9 +148,14 @@ class _Rows:
 
 
 def _solve_rows(
-    filled: FloatArray, finite: FloatArray, rows: _Rows, method: DeconvolutionMethod, *, start: Deconvolution | None,
+    filled: FloatArray,
+    finite: FloatArray,
+    rows: _Rows,
+    method: DeconvolutionMethod,
+    *,
+    start: Deconvolution | None,
     threads: int,
-) -> tuple[FloatArray, FloatArray]:  # fmt: skip
+) -> tuple[FloatArray, FloatArray]:
     """Return calcium and activity, float32 (K, T), NaN in gaps; write baseline, sparsity and codes of each row."""
     denoised, deconvolved = np.empty_like(filled), np.empty_like(filled)
     guesses = None if start is None else np.nan_to_num(start.deconvolved)

@@ -38,9 +38,17 @@ def simulate(order, n_traces, n_frames, seed=1):
 def method(order, penalty):
     """Return the method closest to the peer's defaults."""
     return DeconvolutionMethod(
-        order=order, penalty=penalty, penalty_bounds=(0.0, np.inf), s_min=0.0, baseline="nonnegative",
-        noise_band=(0.25, 0.5), noise_average="mean", lags=10, fudge_factor=1.0, nominal_ar=AR[order],
-    )  # fmt: skip
+        order=order,
+        penalty=penalty,
+        penalty_bounds=(0.0, np.inf),
+        s_min=0.0,
+        baseline="nonnegative",
+        noise_band=(0.25, 0.5),
+        noise_average="mean",
+        lags=10,
+        fudge_factor=1.0,
+        nominal_ar=AR[order],
+    )
 
 
 def seconds(run):

@@ -116,10 +116,13 @@ def read_truth(folder: Path) -> dict[str, object]:
     with np.load(folder / "truth.npz", allow_pickle=False) as file:
         parts = (file["A_data"], file["A_indices"], file["A_indptr"])
         return {
-            "dims": tuple(file["dims"]), "frame_rate_hz": float(file["fr"]), "rigid": file["shifts"],
+            "dims": tuple(file["dims"]),
+            "frame_rate_hz": float(file["fr"]),
+            "rigid": file["shifts"],
             "footprints": csc_matrix(parts, shape=tuple(file["A_shape"])),
-            "calcium": file["C"], "spikes": file["S"].astype(np.float32),
-        }  # fmt: skip
+            "calcium": file["C"],
+            "spikes": file["S"].astype(np.float32),
+        }
 
 
 def print_growth(base: Path, cores: str) -> None:

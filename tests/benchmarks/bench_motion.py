@@ -106,10 +106,19 @@ def run_chain(
     def verb(name: str, *arguments: object) -> Cost:
         return run_verb(name, *common, *arguments, environment=environment or {})
 
-    costs = {"inspect": verb(
-        "inspect", "--recording", "bench", "--files", *(files or [recording.movie]), "--frames", folder / "frames.h5",
-        "--settings", rate,
-    )}  # fmt: skip
+    costs = {
+        "inspect": verb(
+            "inspect",
+            "--recording",
+            "bench",
+            "--files",
+            *(files or [recording.movie]),
+            "--frames",
+            folder / "frames.h5",
+            "--settings",
+            rate,
+        )
+    }
     given = ["--settings", settings, "--template", template]
     costs["motion_template"] = verb("motion-template", *given)
     folders = [folder / "blocks" / f"{k + 1}-of-{blocks}" for k in range(blocks)]
@@ -224,9 +233,15 @@ def measure_growth(base: Path) -> None:
     """Print seconds and memory as frames, field and threads grow."""
     print("growth (piecewise, template + correct + join):")
     for frames, dims, threads in [
-        (1000, "256x256", 2), (2000, "256x256", 2), (4000, "256x256", 2), (10000, "256x256", 2),
-        (1000, "128x128", 2), (1000, "512x512", 2), (1000, "512x512", 1), (1000, "1024x1024", 2),
-    ]:  # fmt: skip
+        (1000, "256x256", 2),
+        (2000, "256x256", 2),
+        (4000, "256x256", 2),
+        (10000, "256x256", 2),
+        (1000, "128x128", 2),
+        (1000, "512x512", 2),
+        (1000, "512x512", 1),
+        (1000, "1024x1024", 2),
+    ]:
         folder = base / f"{frames}_{dims}"
         recording = simulated(folder, frames, dims, seed=1)
         chain = run_chain(recording, folder / f"threads{threads}", threads=threads)
@@ -281,9 +296,19 @@ def simulated(folder: Path, frames: int, dims: str, seed: int, *more: str) -> Re
         folder.mkdir(parents=True, exist_ok=True)
         cells = int(np.prod([int(n) for n in dims.split("x")])) // 900
         run_verb(
-            "simulate", movie, "--frames", frames, "--dims", dims, "--n-cells", cells, "--seed", seed, *more,
+            "simulate",
+            movie,
+            "--frames",
+            frames,
+            "--dims",
+            dims,
+            "--n-cells",
+            cells,
+            "--seed",
+            seed,
+            *more,
             environment={},
-        )  # fmt: skip
+        )
     return Recording(movie, folder / "truth.h5", "30")
 
 

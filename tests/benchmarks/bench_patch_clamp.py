@@ -28,15 +28,17 @@ SMOOTH_S = 0.2
 # What the sets' names call an indicator, and what the package's table calls it.
 NAMES = {"OGB1": "OGB-1", "jGECO1a": "jRGECO1a", "R-CaMP": "R-CaMP1.07"}
 ABLATION = [
-    ("linear, given time constants, not detrended",
-     {"linear_range": 0, "time_constants": "given", "detrend_window_s": 0}),
+    (
+        "linear, given time constants, not detrended",
+        {"linear_range": 0, "time_constants": "given", "detrend_window_s": 0},
+    ),
     ("+ detrended", {"linear_range": 0, "time_constants": "given"}),
     ("+ decay combined with the trace's own", {"linear_range": 0}),
     ("+ linearised (the default)", {}),
     ("default without combined decay", {"time_constants": "given"}),
     ("default without detrending", {"detrend_window_s": 0}),
     ("default with AR(1)", {"order": 1}),
-]  # fmt: skip
+]
 
 
 def decay_time_s(name):

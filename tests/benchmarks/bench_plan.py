@@ -31,21 +31,40 @@ SHEET = "recording\tfiles\tframe_rate_hz\tdecay_time_s\tcell_diameter\tsession_s
 ROW = "bench\tmovie.tif\t30\t0.45\t{} px\t2024-01-01T12:00:00+00:00\n"
 # Frames, rows, columns, cells and their diameter, px.
 SIZES = (
-    (2200, 64, 48, 8, 11), (2000, 256, 256, 75, 11), (10_000, 128, 160, 25, 11), (3000, 512, 512, 300, 11),
-    (300_000, 24, 32, 8, 7), (20_000, 96, 128, 100, 8), (100_000, 256, 256, 520, 8),
-)  # fmt: skip
+    (2200, 64, 48, 8, 11),
+    (2000, 256, 256, 75, 11),
+    (10_000, 128, 160, 25, 11),
+    (3000, 512, 512, 300, 11),
+    (300_000, 24, 32, 8, 7),
+    (20_000, 96, 128, 100, 8),
+    (100_000, 256, 256, 520, 8),
+)
 # What each stage may hold, see ``StageCost``; raw chunks and pairs are as its code has them, not fitted.
 TERMS = {
-    "inspect": ("traces",), "motion_template": ("images",), "motion_correct": ("parts", "images", "traces", "fields"),
-    "memmap_join": ("images", "traces"), "summary_images": ("parts", "images"),
-    "patch_cnmf": ("images", "binned", "tiles", "boxes"), "merge": ("images", "binned"),
-    "refine": ("parts", "images", "traces"), "evaluate": ("parts", "images", "traces"), "traces": ("images", "traces"),
-    "select": (), "export_nwb": ("images", "binned", "traces"), "report": ("images", "traces"),
-}  # fmt: skip
+    "inspect": ("traces",),
+    "motion_template": ("images",),
+    "motion_correct": ("parts", "images", "traces", "fields"),
+    "memmap_join": ("images", "traces"),
+    "summary_images": ("parts", "images"),
+    "patch_cnmf": ("images", "binned", "tiles", "boxes"),
+    "merge": ("images", "binned"),
+    "refine": ("parts", "images", "traces"),
+    "evaluate": ("parts", "images", "traces"),
+    "traces": ("images", "traces"),
+    "select": (),
+    "export_nwb": ("images", "binned", "traces"),
+    "report": ("images", "traces"),
+}
 FOLDERS = {
-    "motion_correct": "motion/blocks", "summary_images": "summary_images", "patch_cnmf": "patch_cnmf", "merge": "merge",
-    "refine": "refine", "traces": "traces", "export_nwb": "export_nwb", "report": "report",
-}  # fmt: skip
+    "motion_correct": "motion/blocks",
+    "summary_images": "summary_images",
+    "patch_cnmf": "patch_cnmf",
+    "merge": "merge",
+    "refine": "refine",
+    "traces": "traces",
+    "export_nwb": "export_nwb",
+    "report": "report",
+}
 
 
 @dataclass(frozen=True)

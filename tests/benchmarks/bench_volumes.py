@@ -50,13 +50,24 @@ class Volume:
         depth = max(self.dims[0] - 1, 1) * self.planes_um
         space = depth * self.dims[1] * self.dims[2] * self.pixel_um**2 * 1e-9
         return {
-            "frames": 700, "dims": "x".join(map(str, self.dims)), "n-cells": round(self.per_mm3 * space),
-            "cell-diameter-px": CELL_UM / self.pixel_um, "cell-planes": CELL_UM / self.planes_um,
-            "axial-planes": self.axial_um / self.planes_um, "rigid-planes": self.move_um / self.planes_um,
-            "rigid-px": 3.0, "nonrigid-px": 1.0, "frame-rate-hz": RATE_HZ, "decay-time-s": DECAY_S,
-            "rise-time-s": 0.1, "spike-rate-hz": 0.12, "dff-per-spike": 0.6, "photons": self.photons,
-            "neuropil": self.neuropil, "seed": self.seed,
-        }  # fmt: skip
+            "frames": 700,
+            "dims": "x".join(map(str, self.dims)),
+            "n-cells": round(self.per_mm3 * space),
+            "cell-diameter-px": CELL_UM / self.pixel_um,
+            "cell-planes": CELL_UM / self.planes_um,
+            "axial-planes": self.axial_um / self.planes_um,
+            "rigid-planes": self.move_um / self.planes_um,
+            "rigid-px": 3.0,
+            "nonrigid-px": 1.0,
+            "frame-rate-hz": RATE_HZ,
+            "decay-time-s": DECAY_S,
+            "rise-time-s": 0.1,
+            "spike-rate-hz": 0.12,
+            "dff-per-spike": 0.6,
+            "photons": self.photons,
+            "neuropil": self.neuropil,
+            "seed": self.seed,
+        }
 
     def facts(self) -> str:
         """Return frame rate, decay time and cell diameter."""

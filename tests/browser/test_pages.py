@@ -14,9 +14,14 @@ from tests.workflow.conftest import Workflow, simulate
 playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright here: pip install playwright")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 SIMULATION = ("--frames", "600", "--dims", "72x96", "--n-cells", "9", "--cell-diameter-px", "9")
 
 

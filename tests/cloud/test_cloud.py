@@ -17,21 +17,41 @@ from tests.workflow.conftest import BIN, ROOT, Workflow, numbers, simulate
 from .server import KEYS, find_rclone, serve
 
 ENVIRONMENT = {
-    "AWS_ACCESS_KEY_ID": KEYS[0], "AWS_SECRET_ACCESS_KEY": KEYS[1],
-    "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_ALLOW_HTTP": "true", "AWS_EC2_METADATA_DISABLED": "true",
-    "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required", "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
-}  # fmt: skip
+    "AWS_ACCESS_KEY_ID": KEYS[0],
+    "AWS_SECRET_ACCESS_KEY": KEYS[1],
+    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_ALLOW_HTTP": "true",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+    "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
+}
 DIMS, FRAMES = (192, 224), 512
 MOVIE_MB = FRAMES * DIMS[0] * DIMS[1] * 4 / 1e6
 SIMULATION = (
-    "--frames", str(FRAMES), "--dims", "192x224", "--n-cells", "15", "--cell-diameter-px", "9", "--rigid-px", "2",
-)  # fmt: skip
+    "--frames",
+    str(FRAMES),
+    "--dims",
+    "192x224",
+    "--n-cells",
+    "15",
+    "--cell-diameter-px",
+    "9",
+    "--rigid-px",
+    "2",
+)
 # All files of the workflow in the bucket, as in the profiles for batch services.
 STORE = (
-    "--default-storage-provider", "s3", "--default-storage-prefix", "s3://bench",
-    "--shared-fs-usage", "persistence", "software-deployment", "sources", "source-cache",
-)  # fmt: skip
+    "--default-storage-provider",
+    "s3",
+    "--default-storage-prefix",
+    "s3://bench",
+    "--shared-fs-usage",
+    "persistence",
+    "software-deployment",
+    "sources",
+    "source-cache",
+)
 
 
 @pytest.fixture(scope="module")

@@ -110,9 +110,7 @@ def test_a_clock_that_jumps_forward_costs_time_and_changes_nothing(finished, exp
 def test_a_second_run_in_the_folder_is_refused_and_the_first_goes_on(workflow, expected):
     command = [BIN / "snakemake", "--snakefile", ROOT / "Snakefile", "--cores", "2", *SHEET]
     with (workflow.folder / "first.log").open("w") as output:
-        first = subprocess.Popen(
-            command, cwd=workflow.folder, env=workflow.environment, stdout=output, stderr=output
-        )  # fmt: skip
+        first = subprocess.Popen(command, cwd=workflow.folder, env=workflow.environment, stdout=output, stderr=output)
         while not (workflow.folder / "results/rec/logs/motion_template.log").exists() and first.poll() is None:
             time.sleep(0.02)
         assert "cannot be locked" in workflow.snakemake(ok=False)

@@ -60,10 +60,13 @@ class Cluster:
         text = Path(__file__).with_name("slurm.conf").read_text()
         (self.folder / "slurm.conf").write_text(
             text.format(
-                host=socket.gethostname().split(".")[0], folder=self.folder, cores=os.cpu_count(),
-                memory_mb=memory_kb // 1024 * 3 // 4, port=CONTROLLER_PORT,
+                host=socket.gethostname().split(".")[0],
+                folder=self.folder,
+                cores=os.cpu_count(),
+                memory_mb=memory_kb // 1024 * 3 // 4,
+                port=CONTROLLER_PORT,
             )
-        )  # fmt: skip
+        )
         CONFIG.parent.mkdir(exist_ok=True)
         CONFIG.unlink(missing_ok=True)
         CONFIG.symlink_to(self.folder / "slurm.conf")

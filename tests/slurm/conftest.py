@@ -41,9 +41,14 @@ class Batch:
         command += [*arguments, "--config", "paths={recordings: recordings.tsv}"]
         with (self.folder / "run.log").open("a") as output:
             run = subprocess.Popen(
-                command, cwd=self.folder, env=self.environment, stdout=output, stderr=output, text=True,
+                command,
+                cwd=self.folder,
+                env=self.environment,
+                stdout=output,
+                stderr=output,
+                text=True,
                 start_new_session=True,
-            )  # fmt: skip
+            )
         self.started.append(run)
         return run
 

@@ -107,8 +107,9 @@ def test_twelve_recordings_survive_a_bad_day(batch: Batch, cluster, movies, loca
     assert not batch.jobs()
     states = _states(batch)
     assert {name: row["state"] for name, row in states.items() if row["state"] == "failed"} == {
-        "cut": "failed", "gone": "failed",
-    }  # fmt: skip
+        "cut": "failed",
+        "gone": "failed",
+    }
     assert "cut short" in states["cut"]["reason"]
     assert "not found" in states["gone"]["reason"]
     assert "Trying to restart" in batch.output

@@ -48,9 +48,14 @@ def _footprints(rng: np.random.Generator, dims: tuple[int, ...], n_components: i
 
 
 def build_outcome(
-    dims: tuple[int, ...] = (37, 53), n_components: int = 7, n_frames: int = 130, *, seed: int = 0,
-    dff_kind: str = "dff", frames_per_bin: int = 1,
-) -> Outcome:  # fmt: skip
+    dims: tuple[int, ...] = (37, 53),
+    n_components: int = 7,
+    n_frames: int = 130,
+    *,
+    seed: int = 0,
+    dff_kind: str = "dff",
+    frames_per_bin: int = 1,
+) -> Outcome:
     rng = np.random.default_rng(seed)
     n_samples, shape = n_frames // frames_per_bin, (n_components, n_frames // frames_per_bin)
     spikes = rng.poisson(0.02, shape).astype(np.float32) * 8
@@ -61,9 +66,15 @@ def build_outcome(
     background = Background(np.full(n_pixels, 90, np.float32), spatial, np.ones((2, n_samples), np.float32))
     noise = rng.normal(size=shape).astype(np.float32)
     components = Components(
-        dims=dims, ids=ids, footprints=_footprints(rng, dims, n_components), denoised=calcium.astype(np.float32) + 5,
-        residual=noise, background=background, noise=np.ones(n_pixels, np.float32), frames_per_bin=frames_per_bin,
-    )  # fmt: skip
+        dims=dims,
+        ids=ids,
+        footprints=_footprints(rng, dims, n_components),
+        denoised=calcium.astype(np.float32) + 5,
+        residual=noise,
+        background=background,
+        noise=np.ones(n_pixels, np.float32),
+        frames_per_bin=frames_per_bin,
+    )
     f0, fluorescence = np.full(shape, 100, np.float32), (calcium + 5 + noise + 95).astype(np.float32)
     noise_level = np.ones(n_components, np.float32)
     traces = Traces(
@@ -105,17 +116,33 @@ def build_outcome(
     selection = Selection(ids, accepted, reasons, np.full(n_components, -1, np.int8))
     file = SourceFile("raw/movie one.tif", n_frames, 12345, 1_700_000_000_000_000_000)
     info = MovieInfo(
-        recording="mouse1_day2", files=(file,), axes="TYX", dataset=None, dims=dims, dtype="uint16", frame_rate_hz=30.0,
-        value_min=3.0, value_max=4000.0, saturated_fraction=0.0, bad_frames=(), border_px=((0, 0),) * len(dims),
+        recording="mouse1_day2",
+        files=(file,),
+        axes="TYX",
+        dataset=None,
+        dims=dims,
+        dtype="uint16",
+        frame_rate_hz=30.0,
+        value_min=3.0,
+        value_max=4000.0,
+        saturated_fraction=0.0,
+        bad_frames=(),
+        border_px=((0, 0),) * len(dims),
         warnings=("0.31% of pixel values are saturated at 4000",),
-    )  # fmt: skip
+    )
     shifts = Shifts(rng.normal(size=(n_frames, len(dims))).astype(np.float32))
     names = ("mean", "std", "max", "correlation", "peak_to_noise", "noise")
     images = {name: rng.random(dims).astype(np.float32) for name in names}
     return Outcome(
-        info=info, shifts=shifts, images=images, components=components, traces=traces, quality=quality,
-        selection=selection, stages={"select": stage_entry("select", SELECTION)},
-    )  # fmt: skip
+        info=info,
+        shifts=shifts,
+        images=images,
+        components=components,
+        traces=traces,
+        quality=quality,
+        selection=selection,
+        stages={"select": stage_entry("select", SELECTION)},
+    )
 
 
 def save_outcome(outcome: Outcome, folder: Path) -> dict[str, Path]:

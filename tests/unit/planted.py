@@ -61,9 +61,14 @@ def disc(dims: tuple[int, ...], centre: tuple[float, ...]) -> np.ndarray:
 
 
 def plant(
-    dims: tuple[int, ...], centres: list[tuple[float, ...]], *, n_frames: int = 600, noise: float = 0.35, seed: int = 0,
+    dims: tuple[int, ...],
+    centres: list[tuple[float, ...]],
+    *,
+    n_frames: int = 600,
+    noise: float = 0.35,
+    seed: int = 0,
     neuropil: float = 0.3,
-) -> Planted:  # fmt: skip
+) -> Planted:
     rng = np.random.default_rng(seed)
     footprints = np.stack([disc(dims, c) for c in centres], axis=1) if centres else np.zeros((int(np.prod(dims)), 0))
     traces = calcium(rng, len(centres), n_frames)
@@ -101,10 +106,19 @@ def cell_size(ndim: int) -> tuple[float, ...]:
 
 def rules(ndim: int = 2, **changes: object) -> FootprintRules:
     values = {
-        "growth": "dilate", "reach_px": tuple(0.2 * c for c in cell_size(ndim)), "ellipse_factor": 3.0,
-        "regression": "nonnegative", "threshold": "significance", "significance": 2.5, "max_fraction": 0.1,
-        "energy_fraction": 0.9999, "median_px": 0, "closing_px": 0, "connected": True, "min_pixels": 8,
-    }  # fmt: skip
+        "growth": "dilate",
+        "reach_px": tuple(0.2 * c for c in cell_size(ndim)),
+        "ellipse_factor": 3.0,
+        "regression": "nonnegative",
+        "threshold": "significance",
+        "significance": 2.5,
+        "max_fraction": 0.1,
+        "energy_fraction": 0.9999,
+        "median_px": 0,
+        "closing_px": 0,
+        "connected": True,
+        "min_pixels": 8,
+    }
     return FootprintRules(**{**values, **changes})
 
 
@@ -119,55 +133,102 @@ def evidence_search(ndim: int = 2, *, threshold: float = 2.5, least: float = 25.
 
 def settings(ndim: int = 2, **changes: object) -> TileSettings:
     values = {
-        "cell_px": cell_size(ndim), "baseline_bins": 100, "initialise": evidence_search(ndim),
-        "budget": Budget(None, None), "searches": 2, "max_components": 100, "rules": rules(ndim),
-        "background": background(ndim), "max_gain": np.inf,
-    }  # fmt: skip
+        "cell_px": cell_size(ndim),
+        "baseline_bins": 100,
+        "initialise": evidence_search(ndim),
+        "budget": Budget(None, None),
+        "searches": 2,
+        "max_components": 100,
+        "rules": rules(ndim),
+        "background": background(ndim),
+        "max_gain": np.inf,
+    }
     return TileSettings(**{**values, **changes})
 
 
 def search(
-    movie: MovieStore, noise: float, *, tile_px: float | None = None, batches: int = 1, threads: int = 1,
-    bin_frames: int = 3, tile: TileSettings | None = None, seeds: Seeds | None = None, shapeless: bool = False,
-) -> Candidates:  # fmt: skip
+    movie: MovieStore,
+    noise: float,
+    *,
+    tile_px: float | None = None,
+    batches: int = 1,
+    threads: int = 1,
+    bin_frames: int = 3,
+    tile: TileSettings | None = None,
+    seeds: Seeds | None = None,
+    shapeless: bool = False,
+) -> Candidates:
     tile = tile or settings(len(movie.dims))
     overlap = tuple(2 * c for c in tile.cell_px)
     size = tuple(float(n) for n in movie.dims) if tile_px is None else (*movie.dims[:-2], tile_px, tile_px)
     grid = make_grid(movie.dims, n_bins=200, cell_px=tile.cell_px, tile_px=size, overlap_px=overlap)
-    return stitch([
-        search_tiles(
-            movie, grid, batch=(b, batches), bin_frames=bin_frames, noise=np.full(movie.dims, noise, np.float32),
-            seeds=assign_seeds(grid, seeds or no_seeds(movie.n_pixels)), shapeless=shapeless, settings=tile,
-            threads=threads, progress=lambda done, total: None,
-        )
-        for b in range(batches)
-    ])  # fmt: skip
+    return stitch(
+        [
+            search_tiles(
+                movie,
+                grid,
+                batch=(b, batches),
+                bin_frames=bin_frames,
+                noise=np.full(movie.dims, noise, np.float32),
+                seeds=assign_seeds(grid, seeds or no_seeds(movie.n_pixels)),
+                shapeless=shapeless,
+                settings=tile,
+                threads=threads,
+                progress=lambda done, total: None,
+            )
+            for b in range(batches)
+        ]
+    )
 
 
 def merged(candidates: Candidates, **changes: object) -> Merged:
     values = {
-        "merge": True, "min_correlation": 0.8, "min_overlap": 0.1, "duplicate_overlap": 0.4, "max_pixels": 150,
+        "merge": True,
+        "min_correlation": 0.8,
+        "min_overlap": 0.1,
+        "duplicate_overlap": 0.4,
+        "max_pixels": 150,
         "n_masks": 0,
-    }  # fmt: skip
+    }
     return merge_candidates(candidates, **{**values, **changes})
 
 
 def refined(
-    movie: MovieStore, found: Merged, noise: float, *, bin_frames: int = 3, threads: int = 1, rounds: int = 1,
-    keep_seeds: bool = False, footprints: FootprintRules | None = None, model: BackgroundRules | None = None,
+    movie: MovieStore,
+    found: Merged,
+    noise: float,
+    *,
+    bin_frames: int = 3,
+    threads: int = 1,
+    rounds: int = 1,
+    keep_seeds: bool = False,
+    footprints: FootprintRules | None = None,
+    model: BackgroundRules | None = None,
     tables: Tables | None = None,
-) -> Components:  # fmt: skip
+) -> Components:
     ndim = len(movie.dims)
     plan = RefineSettings(
-        cell_px=cell_size(ndim), bin_frames=bin_frames, rules=footprints or rules(ndim), keep_seeds=keep_seeds,
+        cell_px=cell_size(ndim),
+        bin_frames=bin_frames,
+        rules=footprints or rules(ndim),
+        keep_seeds=keep_seeds,
         rounds=rounds,
-    )  # fmt: skip
+    )
     field = prepare_field(
-        movie, mean=movie.parts[0].read().mean(-1), noise=np.full(movie.dims, noise, np.float32),
-        background=model or background(ndim), threads=threads,
-    )  # fmt: skip
+        movie,
+        mean=movie.parts[0].read().mean(-1),
+        noise=np.full(movie.dims, noise, np.float32),
+        background=model or background(ndim),
+        threads=threads,
+    )
     denoise = make_denoiser(TraceSettings(), timing_from(RATE_HZ, DECAY_S), kept=movie.kept, threads=1)
     return refine(
-        field, found.footprints, found.traces, n_seeds=found.n_seeds, settings=plan, denoise=denoise,
-        tables=tables or in_memory(), progress=lambda done, total: None,
-    )  # fmt: skip
+        field,
+        found.footprints,
+        found.traces,
+        n_seeds=found.n_seeds,
+        settings=plan,
+        denoise=denoise,
+        tables=tables or in_memory(),
+        progress=lambda done, total: None,
+    )

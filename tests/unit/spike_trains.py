@@ -26,9 +26,17 @@ def simulate(order, n_traces=3, n_frames=1200, noise=NOISE, rate=0.01, level=1.0
 def method(order, **changes):
     """Return a plain method: l1 set by the noise, baseline not negative."""
     base = DeconvolutionMethod(
-        order=order, penalty="l1", penalty_bounds=(0.0, np.inf), s_min=0.0, baseline="nonnegative",
-        noise_band=(0.25, 0.5), noise_average="mean", lags=5, fudge_factor=1.0, nominal_ar=AR.get(order, ()),
-    )  # fmt: skip
+        order=order,
+        penalty="l1",
+        penalty_bounds=(0.0, np.inf),
+        s_min=0.0,
+        baseline="nonnegative",
+        noise_band=(0.25, 0.5),
+        noise_average="mean",
+        lags=5,
+        fudge_factor=1.0,
+        nominal_ar=AR.get(order, ()),
+    )
     return replace(base, **changes)
 
 

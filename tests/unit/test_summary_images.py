@@ -16,9 +16,13 @@ DIMS = (20, 33)
 
 def images(movie: MovieStore, threads: int = 1, bin_frames: int = 1) -> SummaryImages:
     return summarise(
-        movie, bin_frames=bin_frames, noise_band=(0.25, 0.5), noise_method="mean", threads=threads,
+        movie,
+        bin_frames=bin_frames,
+        noise_band=(0.25, 0.5),
+        noise_method="mean",
+        threads=threads,
         progress=lambda done, total: None,
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")

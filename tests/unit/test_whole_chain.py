@@ -65,7 +65,7 @@ MOVIES = {
     "border of NaN": _nan_border,
     "blank frames": _blank_frames,
     "dead columns": _dead_columns,
-}  # fmt: skip
+}
 
 
 class Chain:

@@ -26,9 +26,17 @@ SI.hRoiManager.scanVolumeRate = 6
 SI.hScan2D.logAverageFactor = {average}"""
 NAMES = "{'Channel 1' 'Channel 2' 'GCaMP' 'Channel 4'}"
 DEFAULTS = {
-    "channels": "1", "names": NAMES, "fast": "false", "per_volume": 1, "back": 0, "discard": "false", "volumes": 1,
-    "slices": 1, "frames": "Inf", "average": 1,
-}  # fmt: skip
+    "channels": "1",
+    "names": NAMES,
+    "fast": "false",
+    "per_volume": 1,
+    "back": 0,
+    "discard": "false",
+    "volumes": 1,
+    "slices": 1,
+    "frames": "Inf",
+    "average": 1,
+}
 
 
 def images(count, height=5, width=7, dtype=np.int16):
@@ -71,10 +79,18 @@ def write_equidistant(path, pages, description):
         for i, page in enumerate(pages):
             at = 8 + i * step
             values = [
-                (256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 16), (259, 3, 1, 1), (262, 3, 1, 1),
-                (270, 2, len(text), at + directory), (273, 4, 1, at + directory + len(text)), (277, 3, 1, 1),
-                (278, 4, 1, height), (279, 4, 1, size), (339, 3, 1, 2),
-            ]  # fmt: skip
+                (256, 4, 1, width),
+                (257, 4, 1, height),
+                (258, 3, 1, 16),
+                (259, 3, 1, 1),
+                (262, 3, 1, 1),
+                (270, 2, len(text), at + directory),
+                (273, 4, 1, at + directory + len(text)),
+                (277, 3, 1, 1),
+                (278, 4, 1, height),
+                (279, 4, 1, size),
+                (339, 3, 1, 2),
+            ]
             tags = struct.pack("<H", 11) + b"".join(struct.pack("<HHII", *v) for v in values)
             tags += struct.pack("<I", at + step if i < len(pages) - 1 else 0)
             file.write(tags.ljust(directory, b"\0") + text + page.astype("<i2").tobytes() + b"\0" * (-size % 4))

@@ -20,9 +20,20 @@ ROW = "{name}\t{files}\t30\t0.45\t9 px\tm1\t2024-05-17T09:30:00+02:00"
 SIMULATION = ("--frames", "2200", "--dims", "72x96", "--n-cells", "9", "--cell-diameter-px", "9", "--rigid-px", "3")
 FAINT = ("--n-cells", "0", "--neuropil", "0.2", "--vessels", "0", "--nonrigid-px", "0")
 STAGES = (
-    "inspect", "motion_template", "motion_correct", "memmap_join", "summary_images", "patch_cnmf", "merge", "refine",
-    "evaluate", "traces", "select", "export_nwb", "report",
-)  # fmt: skip
+    "inspect",
+    "motion_template",
+    "motion_correct",
+    "memmap_join",
+    "summary_images",
+    "patch_cnmf",
+    "merge",
+    "refine",
+    "evaluate",
+    "traces",
+    "select",
+    "export_nwb",
+    "report",
+)
 
 
 class Workflow:

@@ -12,10 +12,22 @@ from .conftest import FACTS, ROW, Workflow
 
 PROOF = "pwned"
 NAMES = (
-    "a b.tif", "$(touch pwned).tif", "`touch pwned`.tif", "'; touch pwned; '.tif", '"; touch pwned; ".tif',
-    "x; touch pwned #.tif", "a\nb.tif", "{recording}.tif", "{wildcards.recording}.tif", "-x.tif", "--help.tif",
-    "a|touch pwned.tif", "ü ☃.tif", "%s %n.tif", "*.tif",
-)  # fmt: skip
+    "a b.tif",
+    "$(touch pwned).tif",
+    "`touch pwned`.tif",
+    "'; touch pwned; '.tif",
+    '"; touch pwned; ".tif',
+    "x; touch pwned #.tif",
+    "a\nb.tif",
+    "{recording}.tif",
+    "{wildcards.recording}.tif",
+    "-x.tif",
+    "--help.tif",
+    "a|touch pwned.tif",
+    "ü ☃.tif",
+    "%s %n.tif",
+    "*.tif",
+)
 
 
 @pytest.fixture
@@ -57,8 +69,21 @@ def test_a_name_that_looks_like_an_option_is_a_file(one_stage):
 
 
 FACT = "$(touch pwned)`touch pwned`'; touch pwned; '\"<script>alert(1)</script>{recording}"
-TEXT_FACTS = ("subject_id", "session_description", "experimenter", "lab", "institution", "indicator", "location", "age",
-              "species", "dataset", "axes", "sex", "session_start")  # fmt: skip
+TEXT_FACTS = (
+    "subject_id",
+    "session_description",
+    "experimenter",
+    "lab",
+    "institution",
+    "indicator",
+    "location",
+    "age",
+    "species",
+    "dataset",
+    "axes",
+    "sex",
+    "session_start",
+)
 
 
 @pytest.mark.parametrize("column", TEXT_FACTS)

@@ -16,8 +16,15 @@ REFUSES = """#!/bin/sh
 echo "sbatch: error: Batch job submission failed: Requested node configuration is not available" >&2
 exit 1
 """
-ANSWERS = {"squeue": "", "sacct": "", "scancel": "", "scontrol": "echo slurm 23.11.4", "sinfo": "echo short*",
-           "sacctmgr": "echo lab", "sshare": "echo lab"}  # fmt: skip
+ANSWERS = {
+    "squeue": "",
+    "sacct": "",
+    "scancel": "",
+    "scontrol": "echo slurm 23.11.4",
+    "sinfo": "echo short*",
+    "sacctmgr": "echo lab",
+    "sshare": "echo lab",
+}
 
 
 @pytest.fixture
@@ -34,8 +41,18 @@ def states(workflow):
 
 
 def test_the_summary_is_written_while_the_run_goes(workflow):
-    command = [BIN / "snakemake", "--snakefile", ROOT / "Snakefile", "--cores", "1", "--keep-going", "--until",
-               "motion_template", "--config", "paths={recordings: recordings.tsv}"]  # fmt: skip
+    command = [
+        BIN / "snakemake",
+        "--snakefile",
+        ROOT / "Snakefile",
+        "--cores",
+        "1",
+        "--keep-going",
+        "--until",
+        "motion_template",
+        "--config",
+        "paths={recordings: recordings.tsv}",
+    ]
     run = subprocess.Popen(command, cwd=workflow.folder, env=workflow.environment, stderr=subprocess.DEVNULL)
     try:
         while run.poll() is None and not (workflow.folder / "results/summary.tsv").exists():
@@ -45,8 +62,9 @@ def test_the_summary_is_written_while_the_run_goes(workflow):
     finally:
         run.wait(600)
     assert {name: (row["state"], row["stage"]) for name, row in states(workflow).items()} == {
-        "a": ("waiting", "motion_correct"), "b": ("failed", "inspect"),
-    }  # fmt: skip
+        "a": ("waiting", "motion_correct"),
+        "b": ("failed", "inspect"),
+    }
 
 
 def test_a_refused_submission_is_told_as_such(workflow):
@@ -58,9 +76,19 @@ def test_a_refused_submission_is_told_as_such(workflow):
         (fake / name).chmod(0o755)
     workflow.environment["PATH"] = f"{fake}{os.pathsep}{workflow.environment['PATH']}"
     workflow.snakemake(
-        "--profile", str(ROOT / "profiles/slurm"), "--retries", "0", "--until", "inspect",
-        "--default-resources", "slurm_partition=short", "slurm_account=lab", "mem_mb=1000", "runtime=30", ok=False,
-    )  # fmt: skip
+        "--profile",
+        str(ROOT / "profiles/slurm"),
+        "--retries",
+        "0",
+        "--until",
+        "inspect",
+        "--default-resources",
+        "slurm_partition=short",
+        "slurm_account=lab",
+        "mem_mb=1000",
+        "runtime=30",
+        ok=False,
+    )
     row = states(workflow)["a"]
     assert (row["state"], row["stage"]) == ("failed", "inspect")
     assert row["reason"] == (

@@ -77,9 +77,13 @@ def test_a_killed_run_is_finished_by_the_next(good, batch):
     command = [BIN / "snakemake", "--snakefile", ROOT / "Snakefile", "--cores", "2"]
     command += ["--config", "paths={recordings: recordings.tsv}"]
     run = subprocess.Popen(
-        command, cwd=good.folder, env=good.environment, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        command,
+        cwd=good.folder,
+        env=good.environment,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     log = good.folder / "results/good/logs/patch_cnmf.1-of-1.log"
     deadline = time.monotonic() + 120
     while not log.exists() and run.poll() is None and time.monotonic() < deadline:

@@ -169,9 +169,14 @@ def _from_points(path: Path, points: Any, ends: FloatArray, dims: Dims) -> csc_m
 
 
 READERS: dict[str, Callable[[Path, Dims, str], csc_matrix]] = {
-    ".tif": _read_tiff, ".tiff": _read_tiff, ".npz": _read_npz, ".npy": _read_npy, ".h5": _read_result,
-    ".hdf5": _read_result, ".nwb": _read_nwb,
-}  # fmt: skip
+    ".tif": _read_tiff,
+    ".tiff": _read_tiff,
+    ".npz": _read_npz,
+    ".npy": _read_npy,
+    ".h5": _read_result,
+    ".hdf5": _read_result,
+    ".nwb": _read_nwb,
+}
 
 
 def check_masks_name(path: Path) -> None:

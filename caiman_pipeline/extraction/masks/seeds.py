@@ -71,9 +71,14 @@ def seeds_in_tile(seeds: OwnedSeeds, tile: Tile, dims: Dims, *, usable: FloatArr
 
 
 def own_seeds(
-    seeds: OwnedSeeds, tile: Tile, *,
-    inside: FloatArray, local: csc_matrix, footprints: csc_matrix, traces: FloatArray,
-) -> tuple[csc_matrix, FloatArray, FloatArray]:  # fmt: skip
+    seeds: OwnedSeeds,
+    tile: Tile,
+    *,
+    inside: FloatArray,
+    local: csc_matrix,
+    footprints: csc_matrix,
+    traces: FloatArray,
+) -> tuple[csc_matrix, FloatArray, FloatArray]:
     """Return the seeds that belong to a tile, whole: masks (P, K) of unit norm, their traces (K, T), and numbers (K,).
 
     Parameters

@@ -28,10 +28,16 @@ def mean_image(movie: RawMovie, *, progress: Callable[[int, int], None]) -> Floa
 
 
 def extract_binary_masks(
-    image: FloatArray, *,
-    cell_px: tuple[float, ...], contrast: float, min_area: float, max_hole: float,
-    expand: Literal["closing", "dilation", "none"], expand_px: int, split: bool,
-) -> csc_matrix:  # fmt: skip
+    image: FloatArray,
+    *,
+    cell_px: tuple[float, ...],
+    contrast: float,
+    min_area: float,
+    max_hole: float,
+    expand: Literal["closing", "dilation", "none"],
+    expand_px: int,
+    split: bool,
+) -> csc_matrix:
     """Find cells in an image of a structural channel.
 
     Parameters

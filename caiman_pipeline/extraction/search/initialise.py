@@ -90,6 +90,11 @@ class EvidenceSearch:
     def __call__(self, rest: FloatArray, dims: Dims, *, allowed: FloatArray, limit: int) -> Found:
         """Find components where there is most evidence of activity."""
         return greedy_search(
-            rest, dims, cell_px=self.cell_px, threshold=self.evidence.threshold,
-            min_evidence=max(self.evidence.least, 1e-6), max_components=limit, allowed=allowed,
-        )  # fmt: skip
+            rest,
+            dims,
+            cell_px=self.cell_px,
+            threshold=self.evidence.threshold,
+            min_evidence=max(self.evidence.least, 1e-6),
+            max_components=limit,
+            allowed=allowed,
+        )

@@ -85,9 +85,15 @@ class NonNegativeFactors:
             return Found(np.zeros((len(rest), 0), np.float32), traces, np.zeros(0, np.float32))
         graph = pixel_graph(left, right, dims, self.graph) if self.graph else None
         footprints = factorise(
-            left, right, traces, graph=graph, weight=self.graph.weight if self.graph else 0.0, sparsity=self.sparsity,
-            iterations=self.iterations, tolerance=self.tolerance,
-        )  # fmt: skip
+            left,
+            right,
+            traces,
+            graph=graph,
+            weight=self.graph.weight if self.graph else 0.0,
+            sparsity=self.sparsity,
+            iterations=self.iterations,
+            tolerance=self.tolerance,
+        )
         footprints[~allowed] = 0
         footprints = footprints[:, coherence(footprints, dims) >= self.min_coherence]
         return with_evidence(footprints, regressed_traces(footprints, rest), self.evidence, limit=limit)
@@ -189,9 +195,16 @@ def _similarity(correlation: FloatArray, settings: PixelGraph) -> FloatArray:
 
 
 def factorise(
-    left: FloatArray, right: FloatArray, traces: FloatArray, *,
-    graph: csr_matrix | None, weight: float, sparsity: float, iterations: int, tolerance: float,
-) -> FloatArray:  # fmt: skip
+    left: FloatArray,
+    right: FloatArray,
+    traces: FloatArray,
+    *,
+    graph: csr_matrix | None,
+    weight: float,
+    sparsity: float,
+    iterations: int,
+    tolerance: float,
+) -> FloatArray:
     """Return non-negative footprints, float32 (P, K), of ``left @ right``, starting from traces (K, T)."""
     traces = _unit_rows(traces.astype(np.float32))
     footprints = np.zeros((len(left), len(traces)), np.float32)
@@ -200,17 +213,29 @@ def factorise(
     for _ in range(iterations):
         before = footprints.copy()
         _descend(
-            left @ (right @ traces.T), traces @ traces.T, sparsity, weight,
-            links.data, links.indices, links.indptr, footprints,
-        )  # fmt: skip
+            left @ (right @ traces.T),
+            traces @ traces.T,
+            sparsity,
+            weight,
+            links.data,
+            links.indices,
+            links.indptr,
+            footprints,
+        )
         change = float(np.linalg.norm(footprints - before))
         if change <= tolerance * float(np.linalg.norm(footprints)):
             break
         columns = np.ascontiguousarray(traces.T)
         _descend(
-            ((footprints.T @ left) @ right).T.copy(), footprints.T @ footprints, 0.0, 0.0,
-            none.data, none.indices, none.indptr, columns,
-        )  # fmt: skip
+            ((footprints.T @ left) @ right).T.copy(),
+            footprints.T @ footprints,
+            0.0,
+            0.0,
+            none.data,
+            none.indices,
+            none.indptr,
+            columns,
+        )
         traces = _unit_rows(np.ascontiguousarray(columns.T))
     return footprints
 
@@ -222,9 +247,15 @@ def _unit_rows(traces: FloatArray) -> FloatArray:
 
 @compiled(fastmath={"contract", "reassoc"})
 def _descend(
-    products: FloatArray, gram: FloatArray, sparsity: float, weight: float,
-    link_data: FloatArray, link_indices: FloatArray, link_indptr: FloatArray, rows: FloatArray,
-) -> None:  # fmt: skip
+    products: FloatArray,
+    gram: FloatArray,
+    sparsity: float,
+    weight: float,
+    link_data: FloatArray,
+    link_indices: FloatArray,
+    link_indptr: FloatArray,
+    rows: FloatArray,
+) -> None:
     """Update each entry of ``rows`` (N, K) once, in order: least squares with an L1 penalty and ties between rows."""
     n_factors = rows.shape[1]
     for p in range(len(rows)):

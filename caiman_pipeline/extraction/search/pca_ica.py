@@ -54,10 +54,8 @@ class PcaIca:
         if self.evidence.least > 0:
             rank = signal_rank(part, margin=self.rank_margin)
         regions = [
-            region
-            for footprint in self._rotated(part, rank).T
-            for region in self._regions(footprint.reshape(dims))
-        ]  # fmt: skip
+            region for footprint in self._rotated(part, rank).T for region in self._regions(footprint.reshape(dims))
+        ]
         nothing = np.zeros((len(rest), 0), np.float32)
         footprints = np.stack(regions, axis=1) if regions else nothing
         return with_evidence(footprints, regressed_traces(footprints, rest), self.evidence, limit=limit)
@@ -67,9 +65,12 @@ class PcaIca:
         if rank == 0:
             return part.left[:, :0]
         rotation = skewed_rotation(
-            part.left[:, :rank], part.right[:rank].T, time_weight=self.time_weight, iterations=self.iterations,
+            part.left[:, :rank],
+            part.right[:rank].T,
+            time_weight=self.time_weight,
+            iterations=self.iterations,
             tolerance=self.tolerance,
-        )  # fmt: skip
+        )
         footprints = (part.left[:, :rank] * part.values[:rank]) @ rotation
         return footprints * np.where((footprints**3).sum(0) < 0, -1, 1)
 

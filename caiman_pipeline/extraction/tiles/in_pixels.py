@@ -85,9 +85,7 @@ def plan_search(settings: PatchSettings, recording: RecordingSettings, dims: Dim
     frames = settings.bin_decay_times * facts.decay_time_s * rate
     bin_frames = frames_per_bin(n_frames, bin_frames=frames, max_bins=settings.max_bins)
     _check_fit(facts, cell_px, dims, n_frames, bin_frames)
-    grid = make_grid(
-        dims, n_bins=n_frames // bin_frames, cell_px=cell_px, tile_px=tile_px, overlap_px=overlap_px
-    )  # fmt: skip
+    grid = make_grid(dims, n_bins=n_frames // bin_frames, cell_px=cell_px, tile_px=tile_px, overlap_px=overlap_px)
     shapeless = settings.init in SHAPELESS
     tile = TileSettings(
         cell_px=cell_px,

@@ -67,10 +67,14 @@ def make_initialiser(settings: PatchSettings, cell_px: tuple[float, ...], *, bin
 def _greedy_roi(settings: PatchSettings, cell_px: tuple[float, ...], evidence: Evidence, bin_s: float) -> GreedyRoi:
     own = settings.greedy_roi
     return GreedyRoi(
-        cell_px=cell_px, kernel_sd=own.kernel_sd, box=own.box,
-        rolling_bins=max(1, round(own.rolling_s / bin_s)) if own.rolling_s else 0, iterations=own.iterations,
-        min_energy=own.min_energy, evidence=evidence,
-    )  # fmt: skip
+        cell_px=cell_px,
+        kernel_sd=own.kernel_sd,
+        box=own.box,
+        rolling_bins=max(1, round(own.rolling_s / bin_s)) if own.rolling_s else 0,
+        iterations=own.iterations,
+        min_energy=own.min_energy,
+        evidence=evidence,
+    )
 
 
 def _corr_pnr(settings: PatchSettings, cell_px: tuple[float, ...], evidence: Evidence) -> CorrPnr:
@@ -78,26 +82,44 @@ def _corr_pnr(settings: PatchSettings, cell_px: tuple[float, ...], evidence: Evi
         raise PipelineError("`patch_cnmf.init: corr_pnr` works on planes, this movie is a volume. Choose another.")
     own = settings.corr_pnr
     return CorrPnr(
-        cell_px=cell_px, smooth_sd=own.smooth_sd, box=own.box, min_corr=own.min_corr, min_pnr=own.min_pnr,
-        noise_sd=own.noise_sd, trace_corr=own.trace_corr, footprint_corr=own.footprint_corr, evidence=evidence,
-    )  # fmt: skip
+        cell_px=cell_px,
+        smooth_sd=own.smooth_sd,
+        box=own.box,
+        min_corr=own.min_corr,
+        min_pnr=own.min_pnr,
+        noise_sd=own.noise_sd,
+        trace_corr=own.trace_corr,
+        footprint_corr=own.footprint_corr,
+        evidence=evidence,
+    )
 
 
 def _factors(own: SparseNmfSettings, graph: PixelGraph | None, evidence: Evidence) -> NonNegativeFactors:
     return NonNegativeFactors(
-        smoothing=Smoothing(own.smooth_px, own.smooth_bins, own.baseline_percentile), sparsity=own.sparsity,
-        graph=graph, iterations=own.iterations, tolerance=own.tolerance, rank_margin=own.rank_margin,
-        min_coherence=own.min_coherence, evidence=evidence,
-    )  # fmt: skip
+        smoothing=Smoothing(own.smooth_px, own.smooth_bins, own.baseline_percentile),
+        sparsity=own.sparsity,
+        graph=graph,
+        iterations=own.iterations,
+        tolerance=own.tolerance,
+        rank_margin=own.rank_margin,
+        min_coherence=own.min_coherence,
+        evidence=evidence,
+    )
 
 
 def _pca_ica(settings: PatchSettings, cell_px: tuple[float, ...], evidence: Evidence) -> PcaIca:
     own = settings.pca_ica
     return PcaIca(
-        time_weight=own.time_weight, iterations=own.iterations, tolerance=own.tolerance, smooth_px=own.smooth_px,
-        threshold_sd=own.threshold_sd, split=own.split, min_pixels=min_pixels(cell_px, settings.min_size),
-        rank_margin=own.rank_margin, evidence=evidence,
-    )  # fmt: skip
+        time_weight=own.time_weight,
+        iterations=own.iterations,
+        tolerance=own.tolerance,
+        smooth_px=own.smooth_px,
+        threshold_sd=own.threshold_sd,
+        split=own.split,
+        min_pixels=min_pixels(cell_px, settings.min_size),
+        rank_margin=own.rank_margin,
+        evidence=evidence,
+    )
 
 
 def make_rules(
@@ -111,12 +133,19 @@ def make_rules(
     """
     own: FootprintSettings = settings.footprints
     return FootprintRules(
-        growth=own.growth, reach_px=_reach(cell_px, settings.grow), ellipse_factor=own.ellipse_factor,
-        regression=own.regression, threshold=own.threshold, significance=settings.significance,
-        max_fraction=own.max_fraction, energy_fraction=own.energy_fraction, median_px=own.median_px,
-        closing_px=own.closing_px, connected=not shapeless if own.connected is None else own.connected,
+        growth=own.growth,
+        reach_px=_reach(cell_px, settings.grow),
+        ellipse_factor=own.ellipse_factor,
+        regression=own.regression,
+        threshold=own.threshold,
+        significance=settings.significance,
+        max_fraction=own.max_fraction,
+        energy_fraction=own.energy_fraction,
+        median_px=own.median_px,
+        closing_px=own.closing_px,
+        connected=not shapeless if own.connected is None else own.connected,
         min_pixels=min_pixels(cell_px, settings.min_size),
-    )  # fmt: skip
+    )
 
 
 def _reach(cell_px: tuple[float, ...], share: float) -> tuple[float, ...]:

@@ -22,12 +22,9 @@ HDF5_UNDER_OTHER_NAME = (
 NWB = "an NWB file. " + HDF5_UNDER_OTHER_NAME.format(
     name="{name}", stem="{stem}", example="acquisition/TwoPhotonSeries/data", axes="TXY, as NWB has frame, x, y"
 )
-MATLAB = (
-    "a MATLAB file. Save it with `-v7.3` where it is not. "
-    + HDF5_UNDER_OTHER_NAME.format(
-        name="{name}", stem="{stem}", example="mov", axes="those of MATLAB in reverse, TXY for rows, columns, time"
-    )
-)  # fmt: skip
+MATLAB = "a MATLAB file. Save it with `-v7.3` where it is not. " + HDF5_UNDER_OTHER_NAME.format(
+    name="{name}", stem="{stem}", example="mov", axes="those of MATLAB in reverse, TXY for rows, columns, time"
+)
 MOVIES = {
     **dict.fromkeys((".avi", ".mp4", ".mov", ".mkv", ".wmv", ".mpg", ".mpeg", ".m4v", ".webm", ".mj2"), VIDEO),
     **dict.fromkeys((".pkl", ".pickle", ".pt", ".joblib"), PYTHON),
@@ -39,7 +36,7 @@ MOVIES = {
     ".png": "a single picture. Save a movie as a TIFF stack",
     ".jpg": "a single picture. Save a movie as a TIFF stack",
     ".gif": VIDEO,
-}  # fmt: skip
+}
 OBJECTS_LEFT_OUT = "Python objects, which are never loaded, such as masks of Cellpose and suite2p"
 LABELS = "Save it as a label image in TIFF (Fiji: File > Save As > Tiff), one number for each cell and 0 outside"
 MASKS = {

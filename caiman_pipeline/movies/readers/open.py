@@ -59,8 +59,14 @@ def _zarr(path: Path, reading: Reading) -> FrameReader:
 
 
 FORMATS: dict[str, Callable[[Path, Reading], FrameReader]] = {
-    ".tif": _tiff, ".tiff": _tiff, ".btf": _tiff, ".h5": _hdf5, ".hdf5": _hdf5, ".npy": _npy, ".zarr": _zarr,
-}  # fmt: skip
+    ".tif": _tiff,
+    ".tiff": _tiff,
+    ".btf": _tiff,
+    ".h5": _hdf5,
+    ".hdf5": _hdf5,
+    ".npy": _npy,
+    ".zarr": _zarr,
+}
 
 
 def require_past(files: list[str]) -> None:

@@ -112,9 +112,12 @@ def keep_elsewhere(folder: Path, url: str, *, dims: Dims, parts: list[tuple[int,
     """Say in a block's folder that its parts go to an object store: a Zarr array at ``url``."""
     first, last = (parts[0][1], parts[-1][2]) if parts else (0, 0)
     record = {
-        "url": url, "dims": [int(n) for n in dims], "first": first, "n_frames": last - first,
+        "url": url,
+        "dims": [int(n) for n in dims],
+        "first": first,
+        "n_frames": last - first,
         "parts": [[int(n) for n in part] for part in parts],
-    }  # fmt: skip
+    }
     write_text(folder / ELSEWHERE, json.dumps(record, indent=1))
 
 
@@ -261,10 +264,14 @@ def write_index(
     """
     listed = [_entry(part, path.parent) for part in parts]
     index = {
-        "schema": SCHEMA, "dims": [int(n) for n in dims], "frame_rate_hz": frame_rate_hz, "parts": listed,
-        "valid": _mask_to_text(valid), "source": source,
+        "schema": SCHEMA,
+        "dims": [int(n) for n in dims],
+        "frame_rate_hz": frame_rate_hz,
+        "parts": listed,
+        "valid": _mask_to_text(valid),
+        "source": source,
         "left_out": {} if left_out is None else to_ranges(left_out),
-    }  # fmt: skip
+    }
     write_text(path, json.dumps({**index, "digest": text_digest(index), "provenance": describe(path)}, indent=1))
 
 

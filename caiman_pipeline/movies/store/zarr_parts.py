@@ -88,9 +88,14 @@ class BlockArray:
         shard = tuple(-(-n // c) * c for n, c in zip(dims, chunk, strict=True))
         try:
             self._array = zarr.create_array(
-                _open_store(url, read_only=False), shape=(*dims, n_frames), chunks=(*chunk, part_frames),
-                shards=(*shard, part_frames), dtype=np.float32, compressors=[Crc32cCodec()], overwrite=True,
-            )  # fmt: skip
+                _open_store(url, read_only=False),
+                shape=(*dims, n_frames),
+                chunks=(*chunk, part_frames),
+                shards=(*shard, part_frames),
+                dtype=np.float32,
+                compressors=[Crc32cCodec()],
+                overwrite=True,
+            )
         except (BaseError, OSError) as error:
             raise PipelineError(f"{url}: cannot be written ({_first_line(error)}). {REACH}") from error
 

@@ -33,21 +33,29 @@ WHY = "the scheduler refused the job: Batch job submission failed: Requested nod
     ("message", "words"),
     [
         (REFUSED, WHY),
-        ("SLURM sbatch failed. The error message was '/bin/sh: 1: sbatch: not found'.\n    sbatch call:\n  sbatch x",
-         "the scheduler refused the job: /bin/sh: 1: sbatch: not found"),
-        ("SLURM sbatch failed. The error message was 'sbatch: error: invalid partition specified: x\nsbatch: error: "
-         "Batch job submission failed: Invalid partition name specified'.\n    sbatch call:\n   y",
-         "the scheduler refused the job: invalid partition specified: x; Batch job submission failed: "
-         "Invalid partition name specified"),
-        ("Job submission failed with exception: The given account lab is invalid.For further error details see it.",
-         "the job could not be submitted: The given account lab is invalid."),
+        (
+            "SLURM sbatch failed. The error message was '/bin/sh: 1: sbatch: not found'.\n    sbatch call:\n  sbatch x",
+            "the scheduler refused the job: /bin/sh: 1: sbatch: not found",
+        ),
+        (
+            "SLURM sbatch failed. The error message was 'sbatch: error: invalid partition specified: x\nsbatch: error: "
+            "Batch job submission failed: Invalid partition name specified'.\n    sbatch call:\n   y",
+            "the scheduler refused the job: invalid partition specified: x; Batch job submission failed: "
+            "Invalid partition name specified",
+        ),
+        (
+            "Job submission failed with exception: The given account lab is invalid.For further error details see it.",
+            "the job could not be submitted: The given account lab is invalid.",
+        ),
         (KILLED, "SLURM says OUT_OF_MEMORY"),
-        ("SLURM-job '7' failed, SLURM status is: 'TIMEOUT'. Reason: Step 0: TimeLimit.",
-         "SLURM says TIMEOUT (Step 0: TimeLimit)"),
+        (
+            "SLURM-job '7' failed, SLURM status is: 'TIMEOUT'. Reason: Step 0: TimeLimit.",
+            "SLURM says TIMEOUT (Step 0: TimeLimit)",
+        ),
         ("SLURM-job '7' failed, SLURM status is: 'FAILED'. Reason: Unknown.", "SLURM says FAILED"),
         ("Job 3 failed\n  with exit code 4", "Job 3 failed with exit code 4"),
     ],
-)  # fmt: skip
+)
 def test_what_executors_say_becomes_one_line(message, words):
     assert in_words(message) == words
 

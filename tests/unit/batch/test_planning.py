@@ -89,10 +89,15 @@ def test_of_a_million_frames_the_search_holds_no_more_than_its_bins():
     assert COSTS["patch_cnmf"].memory_mb(long, 2) < 700
 
 
-@pytest.mark.parametrize(("section", "key", "value", "stage"), [
-    ("patch_cnmf", "max_bins", 8000, "merge"), ("patch_cnmf", "tile_size", "200 px", "patch_cnmf"),
-    ("recording", "cell_diameter", "25 px", "patch_cnmf"), ("motion", "patch_spacing", "16 px", "motion_correct"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("section", "key", "value", "stage"),
+    [
+        ("patch_cnmf", "max_bins", 8000, "merge"),
+        ("patch_cnmf", "tile_size", "200 px", "patch_cnmf"),
+        ("recording", "cell_diameter", "25 px", "patch_cnmf"),
+        ("motion", "patch_spacing", "16 px", "motion_correct"),
+    ],
+)
 def test_settings_that_cost_memory_are_counted(section, key, value, stage):
     usual, changed = (replace(LONG, layout=layout) for layout in (_layout(), _layout(**{section: {key: value}})))
     assert COSTS[stage].memory_mb(changed, 2) > 1.02 * COSTS[stage].memory_mb(usual, 2)
@@ -106,10 +111,12 @@ def test_motion_of_the_whole_frame_holds_no_local_displacement():
 @pytest.mark.parametrize(("n_frames", "dims"), [(400, (64, 90)), (3000, (512, 480)), (100_000, (256, 270))])
 @pytest.mark.parametrize("tile", [None, "70 px"])
 def test_tiles_are_those_of_the_search(n_frames, dims, tile):
-    config = Config.model_validate({
-        "recording": {"frame_rate_hz": 30, "decay_time_s": 0.45, "cell_diameter": "11 px"},
-        "patch_cnmf": {"tile_size": tile} if tile else {},
-    })  # fmt: skip
+    config = Config.model_validate(
+        {
+            "recording": {"frame_rate_hz": 30, "decay_time_s": 0.45, "cell_diameter": "11 px"},
+            "patch_cnmf": {"tile_size": tile} if tile else {},
+        }
+    )
     settings = resolve_stage(config, "patch_cnmf")
     search = plan_search(*load_stage(PatchSettings, json.dumps(settings)), dims, n_frames)
     size = MovieSize(n_frames, dims, 2, layout_of(config))
@@ -135,9 +142,20 @@ def test_memory_grows_with_the_frame_and_with_threads():
 
 def test_a_rule_asks_for_what_the_inspected_recording_needs(tmp_path):
     info = MovieInfo(
-        "m", (SourceFile("m.tif", 3000, 1, 1),), None, None, (256, 300), "uint16", 30.0, 0.0, 9.0, 0.0, (),
-        ((0, 0), (0, 0)), (),
-    )  # fmt: skip
+        "m",
+        (SourceFile("m.tif", 3000, 1, 1),),
+        None,
+        None,
+        (256, 300),
+        "uint16",
+        30.0,
+        0.0,
+        9.0,
+        0.0,
+        (),
+        ((0, 0), (0, 0)),
+        (),
+    )
     save_movie_info(tmp_path / "info.json", info)
     asked = predict_memory_mb("refine", tmp_path / "info.json", 2, layout=None)
     assert asked == pytest.approx(MARGIN * COSTS["refine"].memory_mb(SIZE, 2), abs=1)

@@ -45,11 +45,15 @@ def test_every_problem_is_found_at_once(folder):
     tifffile.imwrite("one.tif", np.zeros((20, 31), np.uint16))
     facts = "10\t0.7\t9 px"
     checked = _check(
-        f"good\tplane.tif\t{facts}", f"cut\tcut.tif\t{facts}", f"missing\tnone.tif\t{facts}",
-        f"mixed\tplane.tif; other.tif\t{facts}", f"short\tshort.tif\t{facts}", "bad id\tplane.tif\t10\t0.7\t9 px",
+        f"good\tplane.tif\t{facts}",
+        f"cut\tcut.tif\t{facts}",
+        f"missing\tnone.tif\t{facts}",
+        f"mixed\tplane.tif; other.tif\t{facts}",
+        f"short\tshort.tif\t{facts}",
+        "bad id\tplane.tif\t10\t0.7\t9 px",
         f"picture\tone.tif\t{facts}",
         config="paths:\n  results: plane.tif/results\n",
-    )  # fmt: skip
+    )
     problems = {r.name: " ".join(r.problems) for r in checked.recordings}
     assert problems["good"] == ""
     assert "cut short" in problems["cut"]
@@ -113,9 +117,12 @@ def test_facts_in_a_wrong_unit_are_a_problem(folder, facts, key):
 def test_frames_that_the_recording_does_not_have_are_a_problem(folder):
     header, facts = HEADER + "\tmotion.bad_frames", "10\t0.7\t9 px"
     checked = _check(
-        f'far\tplane.tif\t{facts}\t["600-700","3"]', f'good\tplane.tif\t{facts}\t["3", 59]',
-        f"file\tplane.tif\t{facts}\tother.tif:3", f"few\tplane.tif\t{facts}\t10-39", header=header,
-    )  # fmt: skip
+        f'far\tplane.tif\t{facts}\t["600-700","3"]',
+        f'good\tplane.tif\t{facts}\t["3", 59]',
+        f"file\tplane.tif\t{facts}\tother.tif:3",
+        f"few\tplane.tif\t{facts}\t10-39",
+        header=header,
+    )
     far, good, file, few = (r.problems for r in checked.recordings)
     assert "600-700 lies beyond the end, the recording has 60 frames, 0 to 59" in far[0]
     assert good == ()

@@ -37,8 +37,15 @@ def test_a_package_without_a_workflow_says_what_is_missing(tmp_path, monkeypatch
 
 def test_snakemake_gets_its_arguments_and_this_pythons_interpreter():
     assert snakemake_command(["-n", "--cores", "3"]) == [
-        sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "-n", "--cores", "3",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(ROOT / "Snakefile"),
+        "-n",
+        "--cores",
+        "3",
+    ]
 
 
 @pytest.mark.parametrize("flag", ["--profile", "--workflow-profile"])

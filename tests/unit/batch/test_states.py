@@ -183,9 +183,12 @@ def test_page_links_what_is_there_and_only_that(tmp_path):
     page = (tmp_path / "batch.html").read_text()
     links = re.findall(r'(?:href|src)="([^"]+)"', page)
     assert set(links) == {
-        "good/report/good.html", "good/report/thumbnail.jpg", "good/export_nwb/good.nwb",
-        "good/export_nwb/good_components.csv", "bad/logs/inspect.log",
-    }  # fmt: skip
+        "good/report/good.html",
+        "good/report/thumbnail.jpg",
+        "good/export_nwb/good.nwb",
+        "good/export_nwb/good_components.csv",
+        "bad/logs/inspect.log",
+    }
     assert "<b>broken</b>" not in page
     assert re.findall(r'<tr data-state="(\w+)"', page) == ["ok", "failed", "waiting"]
 

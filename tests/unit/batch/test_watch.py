@@ -36,9 +36,7 @@ with stage_job("merge", args), whole_file(folder / "merge" / "x.h5") as temporar
 def job(tmp_path):
     """A job in the middle of writing."""
     (tmp_path / "rec").mkdir()
-    process = subprocess.Popen(
-        [sys.executable, "-c", JOB, str(tmp_path / "rec")], stdout=subprocess.PIPE, text=True
-    )  # fmt: skip
+    process = subprocess.Popen([sys.executable, "-c", JOB, str(tmp_path / "rec")], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "ready\n"
     time.sleep(1.2)
     yield process

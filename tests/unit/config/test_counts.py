@@ -34,10 +34,11 @@ def test_densities_become_numbers_per_pixel() -> None:
 @pytest.mark.parametrize(
     ("components", "facts"),
     [
-        ("400 per mm2", {}), ("400 per mm2", {"pixel_size_um": 2.0, "plane_spacing_um": 5.0}),
+        ("400 per mm2", {}),
+        ("400 per mm2", {"pixel_size_um": 2.0, "plane_spacing_um": 5.0}),
         ("20000 per mm3", {"pixel_size_um": 2.0}),
     ],
-)  # fmt: skip
+)
 def test_densities_without_the_size_of_a_pixel_are_an_error(components: str, facts: dict[str, float]) -> None:
     with pytest.raises(PipelineError, match=r"`patch_cnmf\.components`.*density|densities"):
         resolved(components, **facts)

@@ -85,11 +85,18 @@ def test_wrong_settings_are_named(values, message):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("age", "P90D"), ("age", "P12W"), ("age", "P1Y6M"), ("age", "PT36H"), ("age", "P60D/P90D"), ("age", "P60D/"),
-        ("species", "Danio rerio"), ("species", "http://purl.obolibrary.org/obo/NCBITaxon_10090"),
-        ("session_start", "2024-05-17 09:30Z"), ("session_start", "2024-05-17T09:30:00.25-07:00"),
+        ("age", "P90D"),
+        ("age", "P12W"),
+        ("age", "P1Y6M"),
+        ("age", "PT36H"),
+        ("age", "P60D/P90D"),
+        ("age", "P60D/"),
+        ("species", "Danio rerio"),
+        ("species", "http://purl.obolibrary.org/obo/NCBITaxon_10090"),
+        ("session_start", "2024-05-17 09:30Z"),
+        ("session_start", "2024-05-17T09:30:00.25-07:00"),
     ],
-)  # fmt: skip
+)
 def test_facts_that_the_nwb_format_knows_are_taken(name, value):
     assert getattr(load_config({"recording": {name: value}}).recording, name) is not None
 

@@ -202,8 +202,13 @@ NAMING = HEADER + "\tmotion.shifts_from\tmotion.template"
 
 
 def test_a_recording_named_as_reference_becomes_its_motion_file(tmp_path):
-    sheet = _sheet(tmp_path, NAMING, f"green\tg.tif\t{FACTS}\tred", f"red\tr.tif\t{FACTS}\t\tday0",
-                   f"day0\td.tif\t{FACTS}\tother/motion.h5")  # fmt: skip
+    sheet = _sheet(
+        tmp_path,
+        NAMING,
+        f"green\tg.tif\t{FACTS}\tred",
+        f"red\tr.tif\t{FACTS}\t\tday0",
+        f"day0\td.tif\t{FACTS}\tother/motion.h5",
+    )
     recordings = load_sheet(sheet, load_config({"paths": {"results": "out"}}))
     assert recordings["green"].settings("motion")["shifts_from"] == "out/red/motion/motion.h5"
     assert recordings["red"].settings("motion")["template"] == "out/day0/motion/motion.h5"

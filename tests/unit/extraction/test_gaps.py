@@ -93,8 +93,10 @@ def test_calcium_decays_through_a_gap():
 def test_noise_is_that_of_the_frames_that_are_there(average, gap):
     traces = RNG.normal(0, 2, (120, 600)).astype(np.float32)
     missing = {
-        "scattered": RNG.permutation(600)[:100], "half": np.arange(300), "every other": np.arange(0, 600, 2),
-    }[gap]  # fmt: skip
+        "scattered": RNG.permutation(600)[:100],
+        "half": np.arange(300),
+        "every other": np.arange(0, 600, 2),
+    }[gap]
     traces[:, missing] = np.nan
     traces[0, 5:9] = np.nan
     assert noise_level(traces, band=(0.25, 0.5), average=average).mean() == pytest.approx(2, rel=0.05)

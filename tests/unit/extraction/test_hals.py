@@ -46,9 +46,14 @@ def test_sweeps_over_traces_are_those_of_the_definition(clip: bool) -> None:
     start = traces + rng.normal(size=traces.shape)
     gram, target = footprints.T @ footprints, (footprints.T @ movie - 1).astype(np.float32)
     fresh = hals_traces(
-        csr_matrix(gram), target, start.astype(np.float32), iterations=4, frozen=frozen, nonnegative=nonnegative,
+        csr_matrix(gram),
+        target,
+        start.astype(np.float32),
+        iterations=4,
+        frozen=frozen,
+        nonnegative=nonnegative,
         threads=2,
-    )  # fmt: skip
+    )
     expected = start.copy()
     for _ in range(4):
         for k in (0, 2):
@@ -77,8 +82,12 @@ def components(cells: Planted, field: Field) -> Components:
 
 def settings(**changes: object) -> HalsSettings:
     values = {
-        "rounds": 2, "footprint_iterations": 2, "trace_iterations": 5, "nonnegative": False, "update_background": True
-    }  # fmt: skip
+        "rounds": 2,
+        "footprint_iterations": 2,
+        "trace_iterations": 5,
+        "nonnegative": False,
+        "update_background": True,
+    }
     return HalsSettings(**{**values, **changes})
 
 

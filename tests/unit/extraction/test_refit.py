@@ -39,9 +39,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def refine(folder: Path, settings: dict[str, object], output: str) -> None:
     stage(
-        "refine", settings, "--movie", str(folder / "movie.json"), "--images", str(folder / "images.h5"),
-        "--merged", str(folder / "merged.h5"), "--components", str(folder / output),
-    )  # fmt: skip
+        "refine",
+        settings,
+        "--movie",
+        str(folder / "movie.json"),
+        "--images",
+        str(folder / "images.h5"),
+        "--merged",
+        str(folder / "merged.h5"),
+        "--components",
+        str(folder / output),
+    )
 
 
 def test_an_edited_set_is_refined_under_its_own_ids(folder: Path) -> None:
@@ -68,10 +76,19 @@ def test_changed_settings_change_the_result_of_a_refit(folder: Path) -> None:
 def test_hals_on_a_components_file_keeps_ids_and_history(folder: Path) -> None:
     edited, output = str(folder / "for_hals.h5"), str(folder / "hals.h5")
     main(["edit-components", str(folder / "components.h5"), "--output", edited, "--merge", "0", "1"])
-    main([
-        "hals", edited, "--movie", str(folder / "movie.json"), "--images", str(folder / "images.h5"),
-        "--output", output, "--nonnegative",
-    ])  # fmt: skip
+    main(
+        [
+            "hals",
+            edited,
+            "--movie",
+            str(folder / "movie.json"),
+            "--images",
+            str(folder / "images.h5"),
+            "--output",
+            output,
+            "--nonnegative",
+        ]
+    )
     result = load_result(output, "components")
     assert result["ids"].tolist() == [2, 3, 4]
     assert result["history"] == ("merge 0 1 -> 4",)

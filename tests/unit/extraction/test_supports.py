@@ -155,9 +155,7 @@ def sums_of(traces: np.ndarray, movie: np.ndarray) -> RegressionSums:
     full = csr_matrix(np.ones((n_pixels, n_traces)))
     pixels = np.stack([movie.sum(1), *np.zeros((3, n_pixels))], axis=1)
     products = (movie @ traces.T)[np.repeat(np.arange(n_pixels), n_traces), full.indices]
-    return RegressionSums(
-        movie.shape[1], pixels, full, products, np.zeros(full.nnz), traces.sum(1), traces @ traces.T
-    )  # fmt: skip
+    return RegressionSums(movie.shape[1], pixels, full, products, np.zeros(full.nnz), traces.sum(1), traces @ traces.T)
 
 
 def test_few_components_explain_a_pixel_with_an_l0_penalty() -> None:
@@ -199,10 +197,17 @@ def movie(cells: Planted, tmp_path_factory: pytest.TempPathFactory) -> MovieStor
 
 
 CHANGES: list[dict[str, Any]] = [
-    {"growth": "ellipse"}, {"growth": "ellipse", "ellipse_factor": 1.5}, {"regression": "nnls_l0"},
-    {"threshold": "max"}, {"threshold": "max", "max_fraction": 0.5}, {"threshold": "energy"},
-    {"threshold": "energy", "energy_fraction": 0.8}, {"median_px": 3}, {"closing_px": 3}, {"connected": False},
-]  # fmt: skip
+    {"growth": "ellipse"},
+    {"growth": "ellipse", "ellipse_factor": 1.5},
+    {"regression": "nnls_l0"},
+    {"threshold": "max"},
+    {"threshold": "max", "max_fraction": 0.5},
+    {"threshold": "energy"},
+    {"threshold": "energy", "energy_fraction": 0.8},
+    {"median_px": 3},
+    {"closing_px": 3},
+    {"connected": False},
+]
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=str)

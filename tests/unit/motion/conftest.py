@@ -61,9 +61,15 @@ def record(tmp_path: Path) -> Callable[..., MovieInfo]:
         for path, piece in zip(paths, pieces, strict=True):
             np.save(path, piece)
         return inspect_recording(
-            name, paths, reading=Reading("TYX" if movie.ndim == 3 else "TZYX"), frame_rate_hz=rate, min_frames=2,
-            max_bad_fraction=1.0, threads=1, progress=lambda done, total: None,
-        )[0]  # fmt: skip
+            name,
+            paths,
+            reading=Reading("TYX" if movie.ndim == 3 else "TZYX"),
+            frame_rate_hz=rate,
+            min_frames=2,
+            max_bad_fraction=1.0,
+            threads=1,
+            progress=lambda done, total: None,
+        )[0]
 
     return save
 

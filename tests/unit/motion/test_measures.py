@@ -178,9 +178,10 @@ def test_shifts_that_are_added_one_after_the_other_are_the_joined_ones(local):
     rng, grid = np.random.default_rng(0), (np.arange(2, dtype=np.float32), np.arange(3, dtype=np.float32))
     pieces = [
         Shifts(rng.random((n, 2), np.float32), rng.random((n, 2, 3, 2), np.float32), grid)
-        if local else Shifts(rng.random((n, 2), np.float32))
+        if local
+        else Shifts(rng.random((n, 2), np.float32))
         for n in (4, 0, 1, 6)
-    ]  # fmt: skip
+    ]
     joined, kind = join_shifts(pieces), pieces[1]
     table = ShiftTable(kind, 11)
     for piece in pieces:
@@ -216,10 +217,14 @@ def test_few_planes_are_not_shifted_across():
 
 
 def test_lengths_in_micrometres_and_cells_reach_the_plan_in_pixels():
-    config = validate(Config, {
-        "recording": {"pixel_size_um": 0.5, "cell_diameter": "12 um"},
-        "motion": {"max_shift": "10 um", "high_pass": "0.25 cells", "patch_spacing": "2 cells"},
-    }, "config")  # fmt: skip
+    config = validate(
+        Config,
+        {
+            "recording": {"pixel_size_um": 0.5, "cell_diameter": "12 um"},
+            "motion": {"max_shift": "10 um", "high_pass": "0.25 cells", "patch_spacing": "2 cells"},
+        },
+        "config",
+    )
     values = resolve_stage(config, "motion")
     values.pop("recording")
     found = make_plan(MotionSettings(**values), dims=(200, 300), frame_rate_hz=10)

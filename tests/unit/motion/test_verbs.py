@@ -41,10 +41,20 @@ def chain(tmp_path, record, monkeypatch):
             out = str(folder / "blocks" / item)
             run_verb("motion-correct", [*common, "--template", template, "--block", item, "--output", out])
         paths = [str(folder / "blocks" / item) for item in reversed(items)]
-        run_verb("memmap-join", [
-            *common, "--template", template, "--blocks", *paths, "--movie", str(folder / "movie" / "movie.json"),
-            "--motion", str(folder / "motion.h5"),
-        ])  # fmt: skip
+        run_verb(
+            "memmap-join",
+            [
+                *common,
+                "--template",
+                template,
+                "--blocks",
+                *paths,
+                "--movie",
+                str(folder / "movie" / "movie.json"),
+                "--motion",
+                str(folder / "motion.h5"),
+            ],
+        )
         return folder
 
     return run
@@ -73,21 +83,44 @@ def test_a_missing_part_is_named(chain, tmp_path):
     folder = chain(blocks=1)
     next((folder / "blocks" / "1-of-1").glob("part-*")).unlink()
     with pytest.raises(PipelineError, match=r"part-00000\.npy"):
-        run_verb("memmap-join", [
-            "--movie-info", str(folder / "info.json"), "--template", str(folder / "template.h5"), "--settings", "{}",
-            "--blocks", str(folder / "blocks" / "1-of-1"), "--movie", str(folder / "m.json"),
-            "--motion", str(folder / "again.h5"),
-        ])  # fmt: skip
+        run_verb(
+            "memmap-join",
+            [
+                "--movie-info",
+                str(folder / "info.json"),
+                "--template",
+                str(folder / "template.h5"),
+                "--settings",
+                "{}",
+                "--blocks",
+                str(folder / "blocks" / "1-of-1"),
+                "--movie",
+                str(folder / "m.json"),
+                "--motion",
+                str(folder / "again.h5"),
+            ],
+        )
     assert not (folder / "again.h5").exists()
 
 
 @pytest.mark.parametrize("block", ["0-of-2", "3-of-2", "two", "1-of-0"])
 def test_a_block_that_is_none_is_refused(chain, tmp_path, block):
     with pytest.raises(PipelineError, match="not a share of the work"):
-        run_verb("motion-correct", [
-            "--movie-info", str(tmp_path / "info.json"), "--template", "t.h5", "--block", block, "--output", "o",
-            "--settings", "{}",
-        ])  # fmt: skip
+        run_verb(
+            "motion-correct",
+            [
+                "--movie-info",
+                str(tmp_path / "info.json"),
+                "--template",
+                "t.h5",
+                "--block",
+                block,
+                "--output",
+                "o",
+                "--settings",
+                "{}",
+            ],
+        )
 
 
 def test_shifts_of_one_channel_correct_another(chain, tmp_path, record):
@@ -100,10 +133,21 @@ def test_shifts_of_one_channel_correct_another(chain, tmp_path, record):
     still = film(make_scene(seed=12), lambda t: rest, 1, noise=0)[0][10:-10, 10:-10]
     mean = stored(followed)[10:-10, 10:-10].mean(-1)
     assert np.corrcoef(mean.ravel(), still.ravel())[0, 1] > 0.98
-    run_verb("apply-shifts", [
-        "--movie-info", str(followed / "info.json"), "--motion", str(reference / "motion.h5"),
-        "--output", str(tmp_path / "parts"), "--movie", str(tmp_path / "applied" / "movie.json"), "--threads", "1",
-    ])  # fmt: skip
+    run_verb(
+        "apply-shifts",
+        [
+            "--movie-info",
+            str(followed / "info.json"),
+            "--motion",
+            str(reference / "motion.h5"),
+            "--output",
+            str(tmp_path / "parts"),
+            "--movie",
+            str(tmp_path / "applied" / "movie.json"),
+            "--threads",
+            "1",
+        ],
+    )
     applied = open_movie(tmp_path / "applied" / "movie.json")
     np.testing.assert_array_equal(np.concatenate([p.read() for p in applied.parts], -1), stored(followed))
     np.testing.assert_array_equal(applied.valid, open_movie(followed / "movie" / "movie.json").valid)
@@ -118,10 +162,21 @@ def test_a_second_channel_takes_the_scan_offset_of_the_first(chain, tmp_path):
     offsets = [float(load_result(f / "motion.h5", "motion")["scan_offset_px"]) for f in (reference, followed)]
     assert offsets[0] == offsets[1]
     assert abs(offsets[0] - 2) < 0.15
-    run_verb("apply-shifts", [
-        "--movie-info", str(followed / "info.json"), "--motion", str(reference / "motion.h5"),
-        "--output", str(tmp_path / "parts"), "--movie", str(tmp_path / "applied" / "movie.json"), "--threads", "1",
-    ])  # fmt: skip
+    run_verb(
+        "apply-shifts",
+        [
+            "--movie-info",
+            str(followed / "info.json"),
+            "--motion",
+            str(reference / "motion.h5"),
+            "--output",
+            str(tmp_path / "parts"),
+            "--movie",
+            str(tmp_path / "applied" / "movie.json"),
+            "--threads",
+            "1",
+        ],
+    )
     applied = open_movie(tmp_path / "applied" / "movie.json")
     np.testing.assert_array_equal(np.concatenate([p.read() for p in applied.parts], -1), stored(followed))
 
@@ -158,12 +213,27 @@ def test_another_recordings_template_can_be_used(chain):
 
 
 KEYS = {
-    "method": "rigid", "keep_better": False, "max_shift": "2 px", "max_deviation": "1 px", "patch_spacing": "30 px",
-    "patch_size": "24 px", "smoothing_s": 0.0, "high_pass": "2 px", "template": "template", "template_frames": 16,
-    "template_rounds": 1, "shifts_from": "shifts", "bad_frames": ["5"], "flag_deviations": 0.5, "scan_offset": 1.0,
+    "method": "rigid",
+    "keep_better": False,
+    "max_shift": "2 px",
+    "max_deviation": "1 px",
+    "patch_spacing": "30 px",
+    "patch_size": "24 px",
+    "smoothing_s": 0.0,
+    "high_pass": "2 px",
+    "template": "template",
+    "template_frames": 16,
+    "template_rounds": 1,
+    "shifts_from": "shifts",
+    "bad_frames": ["5"],
+    "flag_deviations": 0.5,
+    "scan_offset": 1.0,
     "max_unlike_fraction": 0.0,
-    "region": [[0, 60], [0, 104]], "interpolation": "fourier", "border": "min", "max_outside_fraction": 0.4,
-}  # fmt: skip
+    "region": [[0, 60], [0, 104]],
+    "interpolation": "fourier",
+    "border": "min",
+    "max_outside_fraction": 0.4,
+}
 
 
 def test_all_keys_are_tried():
@@ -203,9 +273,12 @@ def test_every_key_changes_the_result(key, record, run_motion, tmp_path, local_m
         value = str(tmp_path / "given.h5")
         shifts = Shifts(np.ones((T, 2), np.float32))
         save_result(
-            value, kind="motion", settings={}, source={},
+            value,
+            kind="motion",
+            settings={},
+            source={},
             arrays={**shifts_to_arrays(shifts), "template": movie[0], "scan_offset_px": 0.0},
-        )  # fmt: skip
+        )
     plain, changed = run_motion(info, **base), run_motion(info, **{**base, key: value})
     names = set(plain.joined.arrays) & set(changed.joined.arrays)
     same = all(np.array_equal(plain[n], changed[n]) for n in names) and np.array_equal(plain.movie, changed.movie)

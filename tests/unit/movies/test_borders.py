@@ -127,9 +127,15 @@ def test_planes_rows_and_columns_of_a_volume_are_told_apart():
 def look(folder, movie):
     np.save(folder / "m.npy", movie)
     return inspect_recording(
-        "r", [str(folder / "m.npy")], reading=Reading("TYX"), frame_rate_hz=20.0, min_frames=50,
-        max_bad_fraction=0.5, threads=2, progress=lambda done, total: None,
-    )  # fmt: skip
+        "r",
+        [str(folder / "m.npy")],
+        reading=Reading("TYX"),
+        frame_rate_hz=20.0,
+        min_frames=50,
+        max_bad_fraction=0.5,
+        threads=2,
+        progress=lambda done, total: None,
+    )
 
 
 def test_inspect_leaves_the_edge_out_and_says_so(tmp_path, monkeypatch):
@@ -165,8 +171,21 @@ def test_a_corrected_movie_is_not_valid_where_its_edge_was_filled(tmp_path):
     facts = {"frame_rate_hz": 20.0, "decay_time_s": 0.5, "cell_diameter": "9 px", "axes": "TYX"}
     info, template, block = tmp_path / "info.json", tmp_path / "template.h5", tmp_path / "block"
     settings = json.dumps({"recording": facts})
-    run_verb("inspect", ["--recording", "r", "--files", str(tmp_path / "m.npy"), "--movie-info", str(info),
-                         "--frames", str(tmp_path / "frames.h5"), "--settings", settings])  # fmt: skip
+    run_verb(
+        "inspect",
+        [
+            "--recording",
+            "r",
+            "--files",
+            str(tmp_path / "m.npy"),
+            "--movie-info",
+            str(info),
+            "--frames",
+            str(tmp_path / "frames.h5"),
+            "--settings",
+            settings,
+        ],
+    )
     assert load_movie_info(info).border_px == MOVED
     motion = ["--movie-info", str(info), "--settings", json.dumps({"recording": facts, "method": "none"})]
     run_verb("motion-template", [*motion, "--template", str(template)])

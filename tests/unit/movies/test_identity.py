@@ -24,9 +24,16 @@ def inspected(folder, *, checksums, files=1):
     for path, frames in zip(paths, np.array_split(MOVIE, files), strict=True):
         np.save(path, frames)
     return inspect_recording(
-        "r", paths, reading=Reading("TYX"), frame_rate_hz=20.0, min_frames=50, max_bad_fraction=0.5,
-        checksums=checksums, threads=2, progress=lambda done, total: None,
-    )[0]  # fmt: skip
+        "r",
+        paths,
+        reading=Reading("TYX"),
+        frame_rate_hz=20.0,
+        min_frames=50,
+        max_bad_fraction=0.5,
+        checksums=checksums,
+        threads=2,
+        progress=lambda done, total: None,
+    )[0]
 
 
 def rewrite(path, frame, *, keep_time=False):

@@ -204,9 +204,15 @@ def test_a_file_from_the_future_is_refused(tmp_path):
     os.utime(tmp_path / "m.npy", (time.time() + 3600,) * 2)
     with pytest.raises(PipelineError, match=r"m\.npy: its time stamp is in the future.*touch"):
         inspect_recording(
-            "r", [str(tmp_path / "m.npy")], reading=Reading("TYX"), frame_rate_hz=20.0, min_frames=50,
-            max_bad_fraction=0.5, threads=1, progress=ignore,
-        )  # fmt: skip
+            "r",
+            [str(tmp_path / "m.npy")],
+            reading=Reading("TYX"),
+            frame_rate_hz=20.0,
+            min_frames=50,
+            max_bad_fraction=0.5,
+            threads=1,
+            progress=ignore,
+        )
 
 
 @pytest.mark.parametrize("value", [0, 93, np.nan, np.inf])
@@ -282,10 +288,21 @@ def arguments(folder, files):
     recording = {"frame_rate_hz": 20.0, "axes": None, "dataset": None}
     settings = {"min_frames": 50, "max_bad_fraction": 0.5, "recording": recording}
     return [
-        "--recording", "r", "--files", *map(str, files), "--movie-info", str(folder / "movie_info.json"),
-        "--frames", str(folder / "frames.h5"), "--log", str(folder / "logs/inspect.log"),
-        "--settings", json.dumps(settings), "--threads", "1",
-    ]  # fmt: skip
+        "--recording",
+        "r",
+        "--files",
+        *map(str, files),
+        "--movie-info",
+        str(folder / "movie_info.json"),
+        "--frames",
+        str(folder / "frames.h5"),
+        "--log",
+        str(folder / "logs/inspect.log"),
+        "--settings",
+        json.dumps(settings),
+        "--threads",
+        "1",
+    ]
 
 
 def test_verb_writes_results_and_nothing_beside_the_raw_files(tmp_path):
@@ -365,9 +382,15 @@ def test_channel_planes_and_what_is_missing_are_kept_with_the_inspection(tmp_pat
     for path, part in zip(paths, np.split(pages, [101, 333]), strict=True):
         write_scanimage(path, part, text)
     info, _ = inspect_recording(
-        "r", [str(p) for p in paths], reading=Reading(channel="4", planes="1-2"), frame_rate_hz=6.0, min_frames=50,
-        max_bad_fraction=0.5, threads=2, progress=ignore,
-    )  # fmt: skip
+        "r",
+        [str(p) for p in paths],
+        reading=Reading(channel="4", planes="1-2"),
+        frame_rate_hz=6.0,
+        min_frames=50,
+        max_bad_fraction=0.5,
+        threads=2,
+        progress=ignore,
+    )
     assert (info.n_frames, info.dims, [f.n_frames for f in info.files]) == (60, (2, 5, 7), [13, 29, 18])
     assert any("720 images are announced by ScanImage's header, 477 are there" in w for w in info.warnings)
     expected = images(60 * 4 * 2).reshape(60, 4, 2, 5, 7)[:, :2, 1]

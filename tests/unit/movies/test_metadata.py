@@ -43,9 +43,14 @@ def test_imagej_without_a_unit_states_no_size(tmp_path):
 def test_ome_states_interval_and_size_with_their_units(tmp_path, interval, unit, rate):
     path = tmp_path / "m.ome.tif"
     metadata = {
-        "axes": "TZYX", "PhysicalSizeX": 800.0, "PhysicalSizeXUnit": "nm", "PhysicalSizeY": 2.5, "PhysicalSizeZ": 6.0,
-        "TimeIncrement": interval, "TimeIncrementUnit": unit,
-    }  # fmt: skip
+        "axes": "TZYX",
+        "PhysicalSizeX": 800.0,
+        "PhysicalSizeXUnit": "nm",
+        "PhysicalSizeY": 2.5,
+        "PhysicalSizeZ": 6.0,
+        "TimeIncrement": interval,
+        "TimeIncrementUnit": unit,
+    }
     tifffile.imwrite(path, VOLUMES, metadata=metadata)
     assert read_metadata(path) == FileMetadata(rate, (2.5, 0.8), 6.0)
 
@@ -85,12 +90,18 @@ def test_scanimage_states_rate_and_size():
 
 def test_scanimage_volumes_have_the_rate_of_volumes(tmp_path):
     path = tmp_path / "m.tif"
-    header = "\n".join([
-        "SI.hFastZ.enable = true", "SI.hRoiManager.scanFrameRate = 30", "SI.hRoiManager.scanVolumeRate = 7.5",
-        "SI.hScan2D.logAverageFactor = 3", "SI.hStackManager.stackZStepSize = 15", "SI.hRoiManager.pixelsPerLine = 512",
-        "SI.hRoiManager.linesPerFrame = 200",
-        "SI.hRoiManager.imagingFovUm = [-256 -200;256 -200;256 200;-256 200]",
-    ])  # fmt: skip
+    header = "\n".join(
+        [
+            "SI.hFastZ.enable = true",
+            "SI.hRoiManager.scanFrameRate = 30",
+            "SI.hRoiManager.scanVolumeRate = 7.5",
+            "SI.hScan2D.logAverageFactor = 3",
+            "SI.hStackManager.stackZStepSize = 15",
+            "SI.hRoiManager.pixelsPerLine = 512",
+            "SI.hRoiManager.linesPerFrame = 200",
+            "SI.hRoiManager.imagingFovUm = [-256 -200;256 -200;256 200;-256 200]",
+        ]
+    )
     tifffile.imwrite(path, FRAMES, software=header, description="frameNumbers = 1", metadata=None)
     with tifffile.TiffFile(path) as file:
         if not file.is_scanimage:

@@ -72,15 +72,24 @@ CONFIGS = {
     "defaults": {},
     "lengths and counts": {
         "motion": {"max_shift": "9 um", "patch_size": "3 cells", "high_pass": "7 px", "region": [[2, 30], [5, 50]]},
-        "patch_cnmf": {"components": "20 per mm2", "tile_size": "90 x 110 um"}, "evaluate": {"margin": "0.6 cells"},
+        "patch_cnmf": {"components": "20 per mm2", "tile_size": "90 x 110 um"},
+        "evaluate": {"margin": "0.6 cells"},
     },
     "another way": {"patch_cnmf": {"init": "greedy_roi", "components": "7 per tile"}, "refine": {"rounds": 2}},
-    "facts": {"recording": {"session_start": "2024-05-17T09:30:00+02:00", "species": "Danio rerio", "emission_nm": 1e-5,
-                            "pixel_size_um": "2.5 x 1.0", "axes": "TYX", "experimenter": "Roe, Rick; Doe, \"J\""}},
+    "facts": {
+        "recording": {
+            "session_start": "2024-05-17T09:30:00+02:00",
+            "species": "Danio rerio",
+            "emission_nm": 1e-5,
+            "pixel_size_um": "2.5 x 1.0",
+            "axes": "TYX",
+            "experimenter": 'Roe, Rick; Doe, "J"',
+        }
+    },
     "none": {"select": {"max_nesting": None, "max_size": None}, "patch_cnmf": {"footprints": {"connected": False}}},
-    "lines": {"recording": {"session_description": "day 1:\n\tdark, \"quiet\" #2\u2028end", "lab": " Roe"}},
+    "lines": {"recording": {"session_description": 'day 1:\n\tdark, "quiet" #2\u2028end', "lab": " Roe"}},
     "texts": {"motion": {"bad_frames": ["17", "40-42"]}, "summary_images": {"noise_band": [0.1, 0.4]}},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("sections", CONFIGS.values(), ids=CONFIGS)
@@ -135,9 +144,11 @@ def test_nothing_says_whose_machine_it_was(make_outcome, tmp_path):
 
 
 def test_keys_that_name_files_are_marked():
-    told = {name for name, field in documented_keys(Config) if any(
-        word in (field.description or "") for word in (".npz", ".npy", ".h5", "CSV of", "TIFF")
-    )}  # fmt: skip
+    told = {
+        name
+        for name, field in documented_keys(Config)
+        if any(word in (field.description or "") for word in (".npz", ".npy", ".h5", "CSV of", "TIFF"))
+    }
     assert told
     assert told <= set(file_keys())
     kept = portable("refine", {"start": "edited/c.h5", "rounds": 2, "recording": {"axes": "/TYX"}})

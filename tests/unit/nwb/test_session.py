@@ -81,16 +81,24 @@ def _remarks(path: Path) -> set[str]:
     return {m.check_function_name for m in found if m.importance.name != "BEST_PRACTICE_SUGGESTION"}
 
 
-COMPLETE = {"subject_id": "r1", "species": "Rattus norvegicus", "sex": "M", "age": "P90D",
-            "session_start": "2024-05-17T09:30:00+02:00"}  # fmt: skip
+COMPLETE = {
+    "subject_id": "r1",
+    "species": "Rattus norvegicus",
+    "sex": "M",
+    "age": "P90D",
+    "session_start": "2024-05-17T09:30:00+02:00",
+}
 
 
 def test_what_an_archive_needs_is_what_the_inspector_asks_for(make_outcome, tmp_path):
     assert set(COMPLETE) == set(ARCHIVE_NEEDS)
     assert _remarks(export(make_outcome(), facts_of(COMPLETE, tmp_path), tmp_path / "a.nwb")) == set()
     assert _remarks(export(make_outcome(), RecordingSettings(), tmp_path / "b.nwb")) == {"check_subject_exists"}
-    asked = {"subject_id": "check_subject_id_exists", "species": "check_subject_species_exists",
-             "age": "check_subject_age"}  # fmt: skip
+    asked = {
+        "subject_id": "check_subject_id_exists",
+        "species": "check_subject_species_exists",
+        "age": "check_subject_age",
+    }
     for left_out, check in asked.items():
         cells = {name: text for name, text in COMPLETE.items() if name != left_out}
         assert _remarks(export(make_outcome(), facts_of(cells, tmp_path), tmp_path / "c.nwb")) == {check}

@@ -238,9 +238,16 @@ def test_same_results_give_the_same_bytes_and_other_results_another_identifier(m
 
 def test_session_and_subject_facts_reach_the_file(make_outcome, tmp_path):
     facts = RecordingSettings(
-        subject_id="m7", age="P90D", sex="F", session_start=datetime.fromisoformat("2024-05-17T09:30:00+02:00"),
-        experimenter="Doe, Jane; Roe, Rick", lab="Lab", institution="Inst", location="VISp", excitation_nm=940,
-    )  # fmt: skip
+        subject_id="m7",
+        age="P90D",
+        sex="F",
+        session_start=datetime.fromisoformat("2024-05-17T09:30:00+02:00"),
+        experimenter="Doe, Jane; Roe, Rick",
+        lab="Lab",
+        institution="Inst",
+        location="VISp",
+        excitation_nm=940,
+    )
     export(make_outcome(), tmp_path / "a.nwb", facts)
     with h5py.File(tmp_path / "a.nwb") as file:
         assert file["session_start_time"].asstr()[()] == "2024-05-17T09:30:00+02:00"
@@ -308,9 +315,18 @@ def run_export(paths, folder, **settings):
     settings = {**settings, "recording": {"frame_rate_hz": 30, "pixel_size_um": 1.5}}
     run_verb(
         "export-nwb",
-        [*arguments, "--nwb", str(folder / "o.nwb"), "--table", str(folder / "o.csv"), "--settings",
-         json.dumps(settings), "--log", str(folder / "l.log")],
-    )  # fmt: skip
+        [
+            *arguments,
+            "--nwb",
+            str(folder / "o.nwb"),
+            "--table",
+            str(folder / "o.csv"),
+            "--settings",
+            json.dumps(settings),
+            "--log",
+            str(folder / "l.log"),
+        ],
+    )
 
 
 def test_the_verb_writes_both_files_from_result_files(make_outcome, saved_outcome, tmp_path):

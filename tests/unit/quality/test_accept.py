@@ -10,19 +10,34 @@ from caiman_pipeline.model.quality import Quality
 from caiman_pipeline.quality.accept import Thresholds, select
 
 LIMITS = Thresholds(
-    min_snr=3.0, snr_lowest=1.0, min_r_value=0.8, r_value_lowest=0.2, min_soma_score=0.9, soma_score_lowest=0.1,
-    min_size_px=10.0, max_size_px=400.0, max_elongation=3.0, max_border=0.3, max_saturated=0.5, max_likeness=0.7,
-    max_nesting=0.5, max_motion_share=0.4,
-)  # fmt: skip
+    min_snr=3.0,
+    snr_lowest=1.0,
+    min_r_value=0.8,
+    r_value_lowest=0.2,
+    min_soma_score=0.9,
+    soma_score_lowest=0.1,
+    min_size_px=10.0,
+    max_size_px=400.0,
+    max_elongation=3.0,
+    max_border=0.3,
+    max_saturated=0.5,
+    max_likeness=0.7,
+    max_nesting=0.5,
+    max_motion_share=0.4,
+)
 
 
 def measured(
     snr: list[float], r_value: list[float], size: list[float], soma: list[float], **others: list[float]
 ) -> Quality:
     rest = {
-        "elongation": 1.0, "border_share": 0.0, "saturated_share": 0.0, "likeness": 0.0, "nesting": 0.0,
+        "elongation": 1.0,
+        "border_share": 0.0,
+        "saturated_share": 0.0,
+        "likeness": 0.0,
+        "nesting": 0.0,
         "motion_share": 0.0,
-    }  # fmt: skip
+    }
     more = {name: np.array(others.get(name, [value] * len(snr)), np.float32) for name, value in rest.items()}
     return Quality(np.arange(7, 7 + len(snr)), *(np.array(v, np.float32) for v in (snr, r_value, size, soma)), **more)
 
@@ -65,9 +80,12 @@ def test_all_combinations_follow_the_rule() -> None:
         high = snr >= 3.0 or r_value >= 0.8 or soma >= 0.9
         values = [np.float32(v).item() for v in (snr, r_value, soma)]
         limits = replace(
-            LIMITS, min_r_value=np.float32(0.8).item(), r_value_lowest=np.float32(0.2).item(),
-            min_soma_score=np.float32(0.9).item(), soma_score_lowest=np.float32(0.1).item(),
-        )  # fmt: skip
+            LIMITS,
+            min_r_value=np.float32(0.8).item(),
+            r_value_lowest=np.float32(0.2).item(),
+            min_soma_score=np.float32(0.9).item(),
+            soma_score_lowest=np.float32(0.1).item(),
+        )
         quality = measured(*([v] for v in (values[0], values[1], 50.0, values[2])))
         assert bool(select(quality, limits).accepted[0]) == (high and not too_low), (snr, r_value, soma)
 

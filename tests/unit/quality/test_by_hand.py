@@ -91,10 +91,19 @@ def test_the_verb_saves_what_somebody_decided(
     found = {}
     for name, curation in (("rules", None), ("by hand", str(decisions))):
         settings = {"curation": curation, "recording": {"cell_diameter": "8 px"}}
-        run_verb("select", [
-            "--movie-info", str(tmp_path / "info.json"), "--quality", str(quality),
-            "--selection", str(tmp_path / f"{name}.h5"), "--settings", json.dumps(settings),
-        ])  # fmt: skip
+        run_verb(
+            "select",
+            [
+                "--movie-info",
+                str(tmp_path / "info.json"),
+                "--quality",
+                str(quality),
+                "--selection",
+                str(tmp_path / f"{name}.h5"),
+                "--settings",
+                json.dumps(settings),
+            ],
+        )
         found[name] = Selection(**load_result(tmp_path / f"{name}.h5", "selection").arrays)
     assert list(found["rules"].accepted[[0, -1]]) == [False, True]
     assert list(found["by hand"].accepted[[0, -1]]) == [True, False]

@@ -144,10 +144,21 @@ def test_the_verb_edits_in_the_order_of_its_arguments(
     paths = saved_outcome(make_outcome(), tmp_path)
     file, output = str(paths["components"]), tmp_path / "edited.h5"
     first, second, third = make_outcome().components.ids[:3].tolist()
-    main([
-        "edit-components", file, "--output", str(output), "--merge", str(first), str(second),
-        "--remove", str(third), "--restore", str(third),
-    ])  # fmt: skip
+    main(
+        [
+            "edit-components",
+            file,
+            "--output",
+            str(output),
+            "--merge",
+            str(first),
+            str(second),
+            "--remove",
+            str(third),
+            "--restore",
+            str(third),
+        ]
+    )
     _, curated = load_curated(output)
     assert curated.history == (f"merge {first} {second} -> 21", f"remove {third}", f"restore {third}")
     main(["edit-components", str(output), "--output", str(output), "--remove", "21", "--restore", str(first)])

@@ -81,9 +81,11 @@ def test_of_a_moving_cell_and_a_piece_of_it_the_whole_stays_in_volumes() -> None
     piece = np.concatenate([np.zeros(37 * 53), disc(DIMS, (19, 28)), np.zeros(37 * 53)])
     footprints = csc_matrix(np.stack([piece, whole], axis=1))
     measures = {
-        "snr": np.array([9.0, 4.0]), "soma_score": np.array([0.9, np.nan]), "size_px": np.array([40.0, 80.0]),
+        "snr": np.array([9.0, 4.0]),
+        "soma_score": np.array([0.9, np.nan]),
+        "size_px": np.array([40.0, 80.0]),
         "r_value": np.array([0.88, 0.98]),
-    }  # fmt: skip
+    }
     nested = nesting(footprints, (3, *DIMS), wholeness(3, **measures))
     assert nested[0] > 0.3
     assert nested[1] == 0

@@ -21,12 +21,28 @@ def test_given_masks_are_accepted_unless_a_threshold_is_to_hold_for_them(tmp_pat
     with h5py.File(paths["components"], "a") as file:
         ids = np.sort(file["ids"][()])
         file["n_masks"] = n_masks and int(ids[n_masks - 1]) + 1  # ids of masks are the lowest
-    settings = {"recording": {"cell_diameter": "9 px"}, "judge_masks": judged, "min_snr": 1e6, "min_r_value": 1,
-                "use_classifier": False}  # fmt: skip
-    run_verb("select", [
-        "--movie-info", str(paths["movie_info"]), "--quality", str(paths["quality"]), "--components",
-        str(paths["components"]), "--selection", str(tmp_path / "s.h5"), "--settings", json.dumps(settings),
-    ])  # fmt: skip
+    settings = {
+        "recording": {"cell_diameter": "9 px"},
+        "judge_masks": judged,
+        "min_snr": 1e6,
+        "min_r_value": 1,
+        "use_classifier": False,
+    }
+    run_verb(
+        "select",
+        [
+            "--movie-info",
+            str(paths["movie_info"]),
+            "--quality",
+            str(paths["quality"]),
+            "--components",
+            str(paths["components"]),
+            "--selection",
+            str(tmp_path / "s.h5"),
+            "--settings",
+            json.dumps(settings),
+        ],
+    )
     found = load_result(tmp_path / "s.h5", "selection")
     accepted = {int(i) for i, ok in zip(found["ids"], found["accepted"], strict=True) if ok}
     assert accepted == (set() if judged else set(ids[:n_masks].tolist()))

@@ -37,11 +37,20 @@ def still(movie: MovieStore) -> Movement:
 
 def measure(movie: MovieStore, components: Components, threads: int = 1, new_table: Callable | None = None) -> Quality:
     return evaluate(
-        movie, components, transient_frames=round(RATE_HZ * DECAY_S), transients=5, margin_px=(2.5, 2.5), network=None,
-        cell_px=(8.0, 8.0), scales=(1.0,), ceiling=None, movement=still(movie),
-        new_table=new_table or in_memory().working, threads=threads,
+        movie,
+        components,
+        transient_frames=round(RATE_HZ * DECAY_S),
+        transients=5,
+        margin_px=(2.5, 2.5),
+        network=None,
+        cell_px=(8.0, 8.0),
+        scales=(1.0,),
+        ceiling=None,
+        movement=still(movie),
+        new_table=new_table or in_memory().working,
+        threads=threads,
         progress=lambda done, total: None,
-    )  # fmt: skip
+    )
 
 
 def changed(components: Components, footprints: object) -> Components:
@@ -125,11 +134,20 @@ def test_saturated_pixels_are_found_in_the_movie(case: tuple[MovieStore, Compone
     owner = components.footprints[:, 0].toarray().ravel()
     ceiling = float(np.sort(peaks[owner > 0])[len(peaks[owner > 0]) // 2])
     quality = evaluate(
-        movie, components, transient_frames=6, transients=5, margin_px=(2.5, 2.5), network=None,
-        cell_px=(8.0, 8.0), scales=(1.0,), ceiling=ceiling, movement=still(movie),
-        new_table=in_memory().working, threads=2,
+        movie,
+        components,
+        transient_frames=6,
+        transients=5,
+        margin_px=(2.5, 2.5),
+        network=None,
+        cell_px=(8.0, 8.0),
+        scales=(1.0,),
+        ceiling=ceiling,
+        movement=still(movie),
+        new_table=in_memory().working,
+        threads=2,
         progress=lambda done, total: None,
-    )  # fmt: skip
+    )
     expected = (owner * (peaks >= 0.97 * ceiling)).sum() / owner.sum()
     assert quality.saturated_share[0] == pytest.approx(expected, rel=1e-4)
     assert 0.2 < quality.saturated_share[0] < 1
@@ -168,9 +186,13 @@ def test_memory_does_not_grow_by_traces_times_frames(tmp_path: Path, monkeypatch
             few.background.static, few.background.spatial[:, np.arange(40) % few.background.spatial.shape[1]], tables[2]
         )
         many = replace(
-            few, ids=np.arange(n), footprints=few.footprints[:, np.arange(n) % few.n_components],
-            denoised=tables[0], residual=tables[1], background=background,
-        )  # fmt: skip
+            few,
+            ids=np.arange(n),
+            footprints=few.footprints[:, np.arange(n) % few.n_components],
+            denoised=tables[0],
+            residual=tables[1],
+            background=background,
+        )
         stored = in_file(many, tmp_path / f"{n_frames}.h5")
         del tables, many, background
         tracemalloc.start()

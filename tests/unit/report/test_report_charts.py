@@ -53,9 +53,13 @@ def test_line_chart_has_a_line_a_legend_and_marks():
 def test_scatter_draws_each_point_over_the_region_and_escapes_titles():
     points = np.array([[1, 0.2], [10, 0.9], [np.nan, 0.5]])
     svg = scatter_chart(
-        points, Axis(0.5, 20, "x", log=True), Axis(0, 1, "y"), classes=["no", "yes", "no"],
-        titles=["<a>", "b", "c"], region=np.array([[0.1, 1], [2, 0.5], [20, 1]]),
-    )  # fmt: skip
+        points,
+        Axis(0.5, 20, "x", log=True),
+        Axis(0, 1, "y"),
+        classes=["no", "yes", "no"],
+        titles=["<a>", "b", "c"],
+        region=np.array([[0.1, 1], [2, 0.5], [20, 1]]),
+    )
     assert re.findall(r'class="dot (\w+)" data-k="(\d)"', svg) == [("no", "0"), ("yes", "1")]
     corners = re.search(r'class="region" points="([^"]+)"', svg)[1].split()
     assert corners[0] == "52.0,10.0"

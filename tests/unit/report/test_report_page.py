@@ -47,19 +47,26 @@ def page_of(outcome):
 def with_motion(outcome):
     n, dims = outcome.info.n_frames, outcome.info.dims
     motion = {
-        "mean_before": np.ones(dims, np.float32), "mean_after": outcome.images["mean"],
-        "correlation_before": np.full(n, 0.5, np.float32), "correlation_after": np.full(n, 0.7, np.float32),
+        "mean_before": np.ones(dims, np.float32),
+        "mean_after": outcome.images["mean"],
+        "correlation_before": np.full(n, 0.5, np.float32),
+        "correlation_after": np.full(n, 0.7, np.float32),
         "left_out": (np.arange(n) == 5).astype(np.uint8),
-    }  # fmt: skip
+    }
     return replace(outcome, motion=motion)
 
 
 CASES = {
-    "plane": {}, "volume": {"dims": (5, 20, 31)}, "deep volume": {"dims": (30, 20, 31)},
+    "plane": {},
+    "volume": {"dims": (5, 20, 31)},
+    "deep volume": {"dims": (30, 20, 31)},
     "detrended": {"dff_kind": "detrended"},
-    "nothing found": {"n_components": 0}, "nothing found in a volume": {"n_components": 0, "dims": (5, 20, 31)},
-    "one": {"n_components": 1}, "two frames": {"n_frames": 2}, "binned": {"frames_per_bin": 3},
-}  # fmt: skip
+    "nothing found": {"n_components": 0},
+    "nothing found in a volume": {"n_components": 0, "dims": (5, 20, 31)},
+    "one": {"n_components": 1},
+    "two frames": {"n_frames": 2},
+    "binned": {"frames_per_bin": 3},
+}
 
 
 @pytest.mark.parametrize("kwargs", CASES.values(), ids=CASES.keys())
@@ -126,8 +133,9 @@ def test_warnings_of_all_stages_are_shown_once(make_outcome):
     text = outcome.info.warnings[0]
     stages = {
         "memmap_join": entry("motion", warnings=["too far", "too long"]),
-        "inspect": entry("inspect", warnings=[text]), "motion_correct": entry("motion", warnings=["too far"]),
-    }  # fmt: skip
+        "inspect": entry("inspect", warnings=[text]),
+        "motion_correct": entry("motion", warnings=["too far"]),
+    }
     expected = [f"inspect: {text}", "motion_correct: too far", "memmap_join: too far", "memmap_join: too long"]
     assert collect_warnings(replace(outcome, stages=stages)) == expected
     assert collect_warnings(replace(outcome, stages={})) == [f"inspect: {text}"]
@@ -202,9 +210,12 @@ def test_motion_numbers_say_direction_and_gain(make_outcome):
     rigid = np.zeros((50, 2), np.float32)
     rigid[10] = (3, -5)
     motion = {
-        "crispness_before": 0.5, "crispness_after": 1.0, "left_out": np.zeros(50, np.uint8),
-        "correlation_before": np.full(50, 0.5), "correlation_after": np.full(50, 0.75),
-    }  # fmt: skip
+        "crispness_before": 0.5,
+        "crispness_after": 1.0,
+        "left_out": np.zeros(50, np.uint8),
+        "correlation_before": np.full(50, 0.5),
+        "correlation_after": np.full(50, 0.75),
+    }
     outcome = replace(outcome, shifts=replace(outcome.shifts, rigid=rigid), motion=motion)
     numbers = dict(figures.motion_numbers(outcome))
     assert numbers["range along y (rows)"] == "+0.0 to +3.0 px"
@@ -239,10 +250,20 @@ def run_report(paths, folder, **settings):
     arguments = [part for n, path in paths.items() for part in (f"--{n.replace('_', '-')}", str(path))]
     run_verb(
         "report",
-        [*arguments, "--report", str(folder / "o.html"), "--thumbnail", str(folder / "o.jpg"),
-         "--overview", str(folder / "o.json"), "--log", str(folder / "logs/report.log"),
-         "--settings", json.dumps({**settings, "recording": {"frame_rate_hz": 30}})],
-    )  # fmt: skip
+        [
+            *arguments,
+            "--report",
+            str(folder / "o.html"),
+            "--thumbnail",
+            str(folder / "o.jpg"),
+            "--overview",
+            str(folder / "o.json"),
+            "--log",
+            str(folder / "logs/report.log"),
+            "--settings",
+            json.dumps({**settings, "recording": {"frame_rate_hz": 30}}),
+        ],
+    )
     return (folder / "o.html").read_text()
 
 

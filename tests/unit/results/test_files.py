@@ -54,11 +54,18 @@ def round_trip(path, arrays, kind="k"):
 def test_arrays_of_every_kind_come_back_with_their_type(tmp_path):
     rng = np.random.default_rng(0)
     arrays = {
-        "single": rng.normal(size=(3, 5)).astype(np.float32), "double": rng.normal(size=4), "ids": np.arange(3),
-        "flags": np.array([True, False]), "none": np.zeros((0, 7), np.float32), "nan": np.array([np.nan, np.inf]),
+        "single": rng.normal(size=(3, 5)).astype(np.float32),
+        "double": rng.normal(size=4),
+        "ids": np.arange(3),
+        "flags": np.array([True, False]),
+        "none": np.zeros((0, 7), np.float32),
+        "nan": np.array([np.nan, np.inf]),
         "sparse": csc_matrix(random_array((11, 4), density=0.3, rng=rng)).astype(np.float32),
-        "empty_sparse": csc_matrix((11, 0), dtype=np.float32), "texts": ("a", "", "µm"), "no_texts": (), "text": "one",
-    }  # fmt: skip
+        "empty_sparse": csc_matrix((11, 0), dtype=np.float32),
+        "texts": ("a", "", "µm"),
+        "no_texts": (),
+        "text": "one",
+    }
     found = round_trip(tmp_path / "r.h5", arrays)
     assert set(found.arrays) == set(arrays)
     for name, value in arrays.items():
@@ -98,11 +105,20 @@ def test_shifts_come_back_with_or_without_a_field(tmp_path, ndim, bent):
 
 
 INFO = MovieInfo(
-    recording="r", files=(SourceFile("a b/ü_1.tif", 7, 123, 9**18), SourceFile("2.tif", 3, 5, 6)),
-    axes=None, dataset="x/y", dims=(3, 20, 31), dtype="int16", frame_rate_hz=29.97, value_min=-13.0,
-    value_max=4000.5, saturated_fraction=1e-5,
-    bad_frames=(0, 9), border_px=((0, 0), (1, 2), (3, 0)), warnings=("some",),
-)  # fmt: skip
+    recording="r",
+    files=(SourceFile("a b/ü_1.tif", 7, 123, 9**18), SourceFile("2.tif", 3, 5, 6)),
+    axes=None,
+    dataset="x/y",
+    dims=(3, 20, 31),
+    dtype="int16",
+    frame_rate_hz=29.97,
+    value_min=-13.0,
+    value_max=4000.5,
+    saturated_fraction=1e-5,
+    bad_frames=(0, 9),
+    border_px=((0, 0), (1, 2), (3, 0)),
+    warnings=("some",),
+)
 
 
 def test_movie_info_comes_back_as_it_was(tmp_path):
@@ -115,10 +131,14 @@ def test_movie_info_comes_back_as_it_was(tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda r: r.pop("schema"), lambda r: r.update(schema=99), lambda r: r.pop("dims"),
-        lambda r: r.update(unknown=1), lambda r: r.update(files=[{"path": "x"}]), lambda r: r.update(border_px=3),
+        lambda r: r.pop("schema"),
+        lambda r: r.update(schema=99),
+        lambda r: r.pop("dims"),
+        lambda r: r.update(unknown=1),
+        lambda r: r.update(files=[{"path": "x"}]),
+        lambda r: r.update(border_px=3),
     ],
-)  # fmt: skip
+)
 def test_foreign_movie_info_is_named(tmp_path, change):
     save_movie_info(tmp_path / "i.json", INFO)
     record = json.loads((tmp_path / "i.json").read_text())

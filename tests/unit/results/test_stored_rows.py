@@ -21,11 +21,24 @@ def stored(tmp_path):
     return load_result(path, "k", stored=("table", "field"))
 
 
-@pytest.mark.parametrize("key", [
-    3, -1, np.int64(2), slice(2, 5), slice(None), slice(4, 4), slice(None, None, 2), np.array([5, 1, 1]),
-    np.array([], int),
-    np.arange(9) % 2 == 0, (slice(None), slice(3, 7)), (np.array([8, 0]), slice(2, None)), (4, slice(0, 3)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "key",
+    [
+        3,
+        -1,
+        np.int64(2),
+        slice(2, 5),
+        slice(None),
+        slice(4, 4),
+        slice(None, None, 2),
+        np.array([5, 1, 1]),
+        np.array([], int),
+        np.arange(9) % 2 == 0,
+        (slice(None), slice(3, 7)),
+        (np.array([8, 0]), slice(2, None)),
+        (4, slice(0, 3)),
+    ],
+)
 @pytest.mark.parametrize(("name", "array"), [("table", TABLE), ("field", FIELD)])
 def test_any_index_gives_what_it_gives_of_an_array(stored, name, array, key):
     np.testing.assert_array_equal(stored[name][key], array[key], strict=True)

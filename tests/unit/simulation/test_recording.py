@@ -216,11 +216,15 @@ def test_neighbours_in_a_row_share_noise_when_the_detector_smears():
 @pytest.mark.parametrize(
     ("values", "name"),
     [
-        ({"frames": 0}, "frames"), ({"n_cells": -1}, "n_cells"), ({"bleach": 1.5}, "bleach"),
-        ({"decay_time_s": 0.02}, "rise_time_s"), ({"dims": (8, 40)}, "dims"), ({"photons": float("nan")}, "photons"),
+        ({"frames": 0}, "frames"),
+        ({"n_cells": -1}, "n_cells"),
+        ({"bleach": 1.5}, "bleach"),
+        ({"decay_time_s": 0.02}, "rise_time_s"),
+        ({"dims": (8, 40)}, "dims"),
+        ({"photons": float("nan")}, "photons"),
         ({"n_cells": 2.5}, "n_cells"),
     ],
-)  # fmt: skip
+)
 def test_bad_settings_are_named(values, name):
     with pytest.raises(PipelineError, match=f"^{name}"):
         changed(FLAT, **values)

@@ -49,9 +49,13 @@ def truth_of(images, n_frames=200):
     spikes = (rng.random((len(images), n_frames)) < 0.05).astype(np.float32)
     calcium = np.stack([np.convolve(s, 0.9 ** np.arange(50))[:n_frames] for s in spikes])
     arrays = {
-        "dims": np.array(DIMS), "frame_rate_hz": 20.0, "footprints": stack(*images), "calcium": calcium,
-        "spikes": spikes, "rigid": rng.normal(size=(n_frames, 2)).astype(np.float32),
-    }  # fmt: skip
+        "dims": np.array(DIMS),
+        "frame_rate_hz": 20.0,
+        "footprints": stack(*images),
+        "calcium": calcium,
+        "spikes": spikes,
+        "rigid": rng.normal(size=(n_frames, 2)).astype(np.float32),
+    }
     return Result("truth", arrays, {}, {})
 
 
@@ -163,9 +167,11 @@ def test_nwb_file_and_results_folder_give_the_same_components(tmp_path, make_out
     write_nwb(tmp_path / "r.nwb", outcome, component_table(outcome, pixel_um=None), facts=facts)
     paths = saved_outcome(outcome, tmp_path)
     places = {
-        "components": "refine/components.h5", "selection": "select/selection.h5", "traces": "traces/traces.h5",
+        "components": "refine/components.h5",
+        "selection": "select/selection.h5",
+        "traces": "traces/traces.h5",
         "motion": "motion/motion.h5",
-    }  # fmt: skip
+    }
     for name, place in places.items():
         (tmp_path / "results" / place).parent.mkdir(parents=True)
         shutil.move(paths[name], tmp_path / "results" / place)
@@ -202,11 +208,13 @@ def test_verb_prints_what_was_found(tmp_path, capsys, make_outcome):
     facts = RecordingSettings(frame_rate_hz=30, decay_time_s=0.4, cell_diameter="10 px")
     write_nwb(tmp_path / "r.nwb", outcome, component_table(outcome, pixel_um=None), facts=facts)
     arrays = {
-        "dims": np.array([19, 31]), "frame_rate_hz": 30.0, "rigid": outcome.shifts.rigid,
+        "dims": np.array([19, 31]),
+        "frame_rate_hz": 30.0,
+        "rigid": outcome.shifts.rigid,
         "footprints": hstack([outcome.components.footprints, outcome.components.footprints[:, :1]]).tocsc(),
         "calcium": np.vstack([outcome.traces.denoised] * 2)[:6],
         "spikes": np.vstack([outcome.traces.deconvolved] * 2)[:6],
-    }  # fmt: skip
+    }
     save_result(tmp_path / "truth.h5", kind="truth", arrays=arrays, settings={}, source={})
     assert load_result(tmp_path / "truth.h5", "truth")["footprints"].shape[1] == 6
     run_verb("score", [str(tmp_path / "truth.h5"), str(tmp_path / "r.nwb"), "--all", "--json"])

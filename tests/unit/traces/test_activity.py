@@ -156,17 +156,26 @@ def test_fluorescence_of_the_model_has_the_traces_size():
 
 
 CHANGES = {
-    "polarity": {"polarity": -1}, "order": {"order": 1},
-    "order without dynamics": {"order": 0}, "penalty": {"penalty": "l0"}, "penalty none": {"penalty": "nonnegative"},
+    "polarity": {"polarity": -1},
+    "order": {"order": 1},
+    "order without dynamics": {"order": 0},
+    "penalty": {"penalty": "l0"},
+    "penalty none": {"penalty": "nonnegative"},
     "penalty_bounds": {"penalty_bounds": (4.0, 5.0)},
-    "baseline": {"baseline": "fixed"}, "detrend_window_s": {"detrend_window_s": 5.0},
-    "detrend_quantile": {"detrend_quantile": 40.0, "baseline": "fixed"}, "linear_range": {"linear_range": 5.0},
-    "time_constants given": {"time_constants": "given"}, "time_constants estimated": {"time_constants": "estimated"},
-    "rise_time_s": {"rise_time_s": 0.1}, "estimate_share": {"estimate_share": 0.1},
-    "autocovariance_s": {"autocovariance_s": 0.1}, "fudge_factor": {"fudge_factor": 0.95},
-    "optimize_events": {"optimize_events": 5}, "noise_band": {"noise_band": (0.1, 0.5)},
+    "baseline": {"baseline": "fixed"},
+    "detrend_window_s": {"detrend_window_s": 5.0},
+    "detrend_quantile": {"detrend_quantile": 40.0, "baseline": "fixed"},
+    "linear_range": {"linear_range": 5.0},
+    "time_constants given": {"time_constants": "given"},
+    "time_constants estimated": {"time_constants": "estimated"},
+    "rise_time_s": {"rise_time_s": 0.1},
+    "estimate_share": {"estimate_share": 0.1},
+    "autocovariance_s": {"autocovariance_s": 0.1},
+    "fudge_factor": {"fudge_factor": 0.95},
+    "optimize_events": {"optimize_events": 5},
+    "noise_band": {"noise_band": (0.1, 0.5)},
     "noise_average": {"noise_average": "median"},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -200,9 +209,16 @@ def test_convex_method_agrees_with_the_default_one():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"noise_band": (0.4, 0.2)}, {"noise_band": (0.1, 0.7)}, {"penalty_bounds": (3.0, 1.0)}, {"order": 3},
-     {"estimate_share": 1.5}, {"f0_quantile": 101}, {"f0_window_s": 0}],
-)  # fmt: skip
+    [
+        {"noise_band": (0.4, 0.2)},
+        {"noise_band": (0.1, 0.7)},
+        {"penalty_bounds": (3.0, 1.0)},
+        {"order": 3},
+        {"estimate_share": 1.5},
+        {"f0_quantile": 101},
+        {"f0_window_s": 0},
+    ],
+)
 def test_settings_out_of_bounds_are_refused(wrong):
     with pytest.raises(ValidationError):
         TraceSettings(**wrong)

@@ -216,9 +216,10 @@ def test_background_is_seen_through_the_footprint():
     rng = np.random.default_rng(0)
     footprints = csc_matrix((rng.random((30, 4)) * (rng.random((30, 4)) < 0.4)).astype(np.float32))
     background = Background(
-        rng.random(30).astype(np.float32) + 50, csc_matrix(rng.random((30, 2)).astype(np.float32)),
+        rng.random(30).astype(np.float32) + 50,
+        csc_matrix(rng.random((30, 2)).astype(np.float32)),
         rng.random((2, 70)).astype(np.float32),
-    )  # fmt: skip
+    )
     movie = background.static[:, None] + background.spatial @ background.temporal
     under = background_under(background, csr_matrix(footprints.T), dark_level=40.0)
     np.testing.assert_allclose(under, footprints.T @ (movie - 40.0), rtol=1e-4)

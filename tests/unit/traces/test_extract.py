@@ -44,12 +44,20 @@ def components(n_cells=4, n_frames=1500, frames_per_bin=1, static=LEVEL, seed=0)
     raw = 30 * calcium + 4 * rng.standard_normal(calcium.shape)
     temporal = rng.standard_normal((2, n_frames)).astype(np.float32)
     spatial = csc_matrix(np.full((np.prod(DIMS), 2), 0.5, np.float32))
-    return Components(
-        dims=DIMS, ids=np.arange(n_cells) * 5 + 1, footprints=csc_matrix(footprints),
-        denoised=(30 * calcium).astype(np.float32), residual=(raw - 30 * calcium).astype(np.float32),
-        background=Background(np.full(np.prod(DIMS), static, np.float32), spatial, temporal),
-        noise=np.ones(np.prod(DIMS), np.float32), frames_per_bin=frames_per_bin,
-    ), spikes, calcium  # fmt: skip
+    return (
+        Components(
+            dims=DIMS,
+            ids=np.arange(n_cells) * 5 + 1,
+            footprints=csc_matrix(footprints),
+            denoised=(30 * calcium).astype(np.float32),
+            residual=(raw - 30 * calcium).astype(np.float32),
+            background=Background(np.full(np.prod(DIMS), static, np.float32), spatial, temporal),
+            noise=np.ones(np.prod(DIMS), np.float32),
+            frames_per_bin=frames_per_bin,
+        ),
+        spikes,
+        calcium,
+    )
 
 
 def extract(given, threads=1, **changes):
@@ -121,11 +129,14 @@ def test_the_tables_are_one_statement(kind):
 
 
 CHANGES = {
-    "dff_kind": {"dff_kind": "detrended"}, "dff over noise": {"dff_kind": "dff_over_noise"},
-    "f0_window_s": {"f0_window_s": 5.0}, "f0_quantile": {"f0_quantile": 5.0}, "f0_fast": {"f0_fast": True},
+    "dff_kind": {"dff_kind": "detrended"},
+    "dff over noise": {"dff_kind": "dff_over_noise"},
+    "f0_window_s": {"f0_window_s": 5.0},
+    "f0_quantile": {"f0_quantile": 5.0},
+    "f0_fast": {"f0_fast": True},
     "f0_from": {"f0_from": "trace"},
-    "dark_level": {"dark_level": 40.0}
-}  # fmt: skip
+    "dark_level": {"dark_level": 40.0},
+}
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -147,9 +158,7 @@ def test_light_of_an_overlapping_neighbour_at_rest_is_not_part_of_the_level():
     shapes = shapes.reshape(-1, 4)
     rest = np.array([30.0, 120.0, 60.0, 0.0])
     static = (LEVEL + shapes @ rest).astype(np.float32)
-    crowded = replace(
-        given, footprints=csc_matrix(shapes / 5), background=replace(given.background, static=static)
-    )  # fmt: skip
+    crowded = replace(given, footprints=csc_matrix(shapes / 5), background=replace(given.background, static=static))
     found = extract(crowded).f0.mean(1)
     np.testing.assert_allclose(found, 5 * (LEVEL + rest), rtol=0.05)
 
@@ -187,18 +196,27 @@ def test_no_components_are_a_result():
 def test_verb_reads_components_and_writes_traces(tmp_path):
     given, _, _ = components(n_frames=600, frames_per_bin=2)
     save_result(
-        tmp_path / "components.h5", kind="components", arrays=components_to_arrays(given), settings={},
+        tmp_path / "components.h5",
+        kind="components",
+        arrays=components_to_arrays(given),
+        settings={},
         source={"recording": "mouse"},
-    )  # fmt: skip
+    )
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     settings = {"order": 1, "recording": {"frame_rate_hz": 60.0, "decay_time_s": 0.6}}
     run(
         parser.parse_args(
-            ["--components", str(tmp_path / "components.h5"), "--traces", str(tmp_path / "traces.h5"),
-             "--settings", json.dumps(settings)]
+            [
+                "--components",
+                str(tmp_path / "components.h5"),
+                "--traces",
+                str(tmp_path / "traces.h5"),
+                "--settings",
+                json.dumps(settings),
+            ]
         )
-    )  # fmt: skip
+    )
     result = load_result(tmp_path / "traces.h5", "traces")
     traces, direct = traces_from_result(result), extract(given, order=1)
     np.testing.assert_array_equal(traces.deconvolved, direct.deconvolved)

@@ -290,9 +290,11 @@ def test_initial_transient_is_not_activity():
     for order in (1, 2):
         ar = (0.95,) if order == 1 else (0.95 + 0.5, -0.95 * 0.5)
         result = deconvolve(
-            (decaying + noise).astype(np.float32), method(order, nominal_ar=ar), noise=np.array([0.1]),
+            (decaying + noise).astype(np.float32),
+            method(order, nominal_ar=ar),
+            noise=np.array([0.1]),
             ar=np.array([ar]),
-        )  # fmt: skip
+        )
         assert result.denoised[0, 0] > 4.5
         assert result.deconvolved[0].sum() < 0.5
 

@@ -33,13 +33,17 @@ def scene(centres, brightness, level=100.0, dims=DIMS):
     n = len(centres)
     traces = np.zeros((n, 20), np.float32)
     return Components(
-        dims=dims, ids=np.arange(n), footprints=csc_matrix((discs / np.linalg.norm(discs, axis=0)).astype(np.float32)),
-        denoised=traces, residual=traces,
+        dims=dims,
+        ids=np.arange(n),
+        footprints=csc_matrix((discs / np.linalg.norm(discs, axis=0)).astype(np.float32)),
+        denoised=traces,
+        residual=traces,
         background=Background(
             static.astype(np.float32), csc_matrix((len(static), 0), dtype=np.float32), np.zeros((0, 20), np.float32)
         ),
-        noise=np.ones(len(static), np.float32), frames_per_bin=1,
-    ), discs  # fmt: skip
+        noise=np.ones(len(static), np.float32),
+        frames_per_bin=1,
+    ), discs
 
 
 def expected(discs, brightness):
@@ -90,9 +94,12 @@ def test_footprints_that_cover_everything_leave_no_level_to_compare_with() -> No
 def test_no_components_and_empty_footprints() -> None:
     given, _ = scene([(15, 20), (15, 26)], [40.0, 90.0])
     none = replace(
-        given, ids=given.ids[:0], footprints=given.footprints[:, :0], denoised=given.denoised[:0],
+        given,
+        ids=given.ids[:0],
+        footprints=given.footprints[:, :0],
+        denoised=given.denoised[:0],
         residual=given.residual[:0],
-    )  # fmt: skip
+    )
     assert neighbours_light(none).shape == (0,)
     empty = replace(given, footprints=csc_matrix(given.footprints.shape, dtype=np.float32))
     np.testing.assert_array_equal(neighbours_light(empty), 0)

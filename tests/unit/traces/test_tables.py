@@ -48,9 +48,14 @@ def save_nwb(path, table, rate, names=("RoiResponseSeries",)):
     device = file.create_device("scope")
     channel = OpticalChannel(name="green", description="green", emission_lambda=520.0)
     plane = file.create_imaging_plane(
-        name="plane", optical_channel=channel, description="", device=device, excitation_lambda=920.0,
-        indicator="GCaMP", location="V1",
-    )  # fmt: skip
+        name="plane",
+        optical_channel=channel,
+        description="",
+        device=device,
+        excitation_lambda=920.0,
+        indicator="GCaMP",
+        location="V1",
+    )
     segmentation = ImageSegmentation()
     module = file.create_processing_module("ophys", "ophys")
     module.add(segmentation)
@@ -240,11 +245,18 @@ def test_nwb_series_that_share_a_name_are_told_apart_by_their_container(make_out
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
-    [("a.csv", "a,b\n1,2\n3\n", "not a table"), ("a.csv", "a,b\n1,x\n", r"'x' .*\(row 1 .*, column 2\)"),
-     ("a.csv", "a,b\n", "no numbers"), ("a.csv", "1,2,3\n", "transposed"), ("a.csv", "", "not a table"),
-     ("a.csv", "t,a\n0,1\n2,1\n2.1,1\n", "even steps"), ("a.npy", "no array", "npy"), ("a.nwb", "no file", "NWB"),
-     ("a.xlsx", "", r"\.csv, \.tsv, \.npy or \.nwb")],
-)  # fmt: skip
+    [
+        ("a.csv", "a,b\n1,2\n3\n", "not a table"),
+        ("a.csv", "a,b\n1,x\n", r"'x' .*\(row 1 .*, column 2\)"),
+        ("a.csv", "a,b\n", "no numbers"),
+        ("a.csv", "1,2,3\n", "transposed"),
+        ("a.csv", "", "not a table"),
+        ("a.csv", "t,a\n0,1\n2,1\n2.1,1\n", "even steps"),
+        ("a.npy", "no array", "npy"),
+        ("a.nwb", "no file", "NWB"),
+        ("a.xlsx", "", r"\.csv, \.tsv, \.npy or \.nwb"),
+    ],
+)
 def test_file_that_is_no_table_is_explained(tmp_path, name, content, message):
     (tmp_path / name).write_text(content)
     with pytest.raises(PipelineError, match=message):
@@ -296,6 +308,13 @@ def test_verb_needs_a_rate_and_a_known_ending(tmp_path, traces):
         deconvolve(tmp_path / "a.npy", "--output", tmp_path / "out.txt", "--decay-time-s", 0.6, "--frame-rate-hz", 30)
     with pytest.raises(PipelineError, match="ordr"):
         deconvolve(
-            tmp_path / "a.npy", "--output", tmp_path / "o.h5", "--decay-time-s", 0.6, "--frame-rate-hz", 30,
-            "--settings", '{"ordr": 1}',
-        )  # fmt: skip
+            tmp_path / "a.npy",
+            "--output",
+            tmp_path / "o.h5",
+            "--decay-time-s",
+            0.6,
+            "--frame-rate-hz",
+            30,
+            "--settings",
+            '{"ordr": 1}',
+        )

@@ -63,8 +63,10 @@ def _imagej(images: FileImages, text: str) -> tuple[int, Says]:
     """Return what ImageJ's description says; large stacks have one directory for all images."""
     stated = _stated(text)
     try:
-        size = {letter: max(int(stated.get(name, 1)), 1) for letter, name in zip(
-            "TZC", ("frames", "slices", "channels"), strict=True)}  # fmt: skip
+        size = {
+            letter: max(int(stated.get(name, 1)), 1)
+            for letter, name in zip("TZC", ("frames", "slices", "channels"), strict=True)
+        }
         announced = int(stated.get("images", prod(size.values())))
     except ValueError as error:
         raise PipelineError(
@@ -81,9 +83,11 @@ def _imagej(images: FileImages, text: str) -> tuple[int, Says]:
         axes = ((UNNAMED, 0), *axes)
     channels = tuple(Channel(i + 1) for i in range(size["C"]))
     return len(images), Says(
-        axes if len(images.table) > 1 else (), channels=channels if len(images.table) > 1 else (),
-        announced=announced * images.layout.images, source="ImageJ's description",
-    )  # fmt: skip
+        axes if len(images.table) > 1 else (),
+        channels=channels if len(images.table) > 1 else (),
+        announced=announced * images.layout.images,
+        source="ImageJ's description",
+    )
 
 
 def _take_for_many(images: FileImages, announced: int) -> None:

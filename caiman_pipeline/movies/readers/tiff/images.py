@@ -19,9 +19,17 @@ from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.movies.readers.tiff.pages import AGAIN, PageLayout, PageTable
 
 DAMAGE = (
-    tifffile.TiffFileError, OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError,
-    struct.error, zlib.error,
-)  # fmt: skip
+    tifffile.TiffFileError,
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    ArithmeticError,
+    struct.error,
+    zlib.error,
+)
 
 
 # What is the matter with a file is found out here; what tifffile only logs, of tags that nobody asks for, says nothing.

@@ -238,6 +238,11 @@ def _placed(table: PageTable, known: OmeSet, key: str, n_pages: int) -> Says:
     axes = tuple((letter, sizes[letter]) for letter in reversed(known.order) if sizes[letter] > 1)
     announced = sum(count or prod(known.sizes) for _, count, _ in blocks[key])
     return Says(
-        axes, channels=known.channels, announced=announced, source="OME-XML", start=f"set {id(known)}",
-        places=known.places(key, n_pages), notes=_several(table, known.n_movies),
-    )  # fmt: skip
+        axes,
+        channels=known.channels,
+        announced=announced,
+        source="OME-XML",
+        start=f"set {id(known)}",
+        places=known.places(key, n_pages),
+        notes=_several(table, known.n_movies),
+    )

@@ -23,9 +23,24 @@ STRIPS, SAMPLES, STRIP_BYTES, PLANAR, SOFTWARE, PREDICTOR = 273, 277, 279, 284, 
 TILES, TILE_BYTES, SAMPLE_FORMAT, DEPTH, FILL_ORDER, SUBFILE = 324, 325, 339, 32997, 266, 254
 # Tags that decide how a page's bytes become pixels; pages that agree in them are decoded alike.
 LAYOUT_TAGS = (
-    SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, COLOURS, FILL_ORDER, SAMPLES, 278, PLANAR, PREDICTOR, 322, 323, 338,
-    SAMPLE_FORMAT, 530, DEPTH,
-)  # fmt: skip
+    SUBFILE,
+    WIDTH,
+    HEIGHT,
+    BITS,
+    COMPRESSION,
+    COLOURS,
+    FILL_ORDER,
+    SAMPLES,
+    278,
+    PLANAR,
+    PREDICTOR,
+    322,
+    323,
+    338,
+    SAMPLE_FORMAT,
+    530,
+    DEPTH,
+)
 # Pages after which it is worth to look whether all that follow lie at equal distances.
 ALIKE = 3
 # Bytes that writers leave between pages.
@@ -347,11 +362,16 @@ def _layout(file: _File, tags: dict[int, Entry]) -> PageLayout:
     known = letter and size in (8, 16, 32, 64) and not (letter == "f" and size == 8)
     plain = number(COMPRESSION, 1) == 1 and number(PREDICTOR, 1) == 1 and number(FILL_ORDER, 1) == 1
     return PageLayout(
-        height=height, width=width, depth=number(DEPTH, 1), samples=number(SAMPLES, 1),
-        planar=number(PLANAR, 1) == 2, colours=number(COLOURS, 1),
+        height=height,
+        width=width,
+        depth=number(DEPTH, 1),
+        samples=number(SAMPLES, 1),
+        planar=number(PLANAR, 1) == 2,
+        colours=number(COLOURS, 1),
         dtype=np.dtype(f"{file.order}{letter}{size // 8}") if known else None,
-        plain=bool(plain and known and TILES not in tags and 322 not in tags), reduced=bool(number(SUBFILE, 0) & 1),
-    )  # fmt: skip
+        plain=bool(plain and known and TILES not in tags and 322 not in tags),
+        reduced=bool(number(SUBFILE, 0) & 1),
+    )
 
 
 def read_pages(path: Path, *, first_only: bool = False) -> PageTable:

@@ -180,13 +180,23 @@ def scanimage_says(table: PageTable, header: Header) -> Says:
         axes.append(("R", int(frames)))
     if len(channels) > 1:
         axes.append(("C", len(channels)))
-    volumes = number(header, "hStackManager.actualNumVolumes", "hStackManager.numVolumes", "hFastZ.numVolumes",
-                     "fastZNumVolumes") or 1.0  # fmt: skip
+    volumes = (
+        number(
+            header, "hStackManager.actualNumVolumes", "hStackManager.numVolumes", "hFastZ.numVolumes", "fastZNumVolumes"
+        )
+        or 1.0
+    )
     announced = (slices * frames + back) * max(volumes, 1.0) * len(channels)
     return Says(
-        tuple(axes), channels=channels, back=back, announced=int(announced) if math.isfinite(announced) else 0,
-        of_all=True, source="ScanImage's header", start=_start(table), unclear=unclear,
-    )  # fmt: skip
+        tuple(axes),
+        channels=channels,
+        back=back,
+        announced=int(announced) if math.isfinite(announced) else 0,
+        of_all=True,
+        source="ScanImage's header",
+        start=_start(table),
+        unclear=unclear,
+    )
 
 
 def _start(table: PageTable) -> str:

@@ -78,8 +78,10 @@ def test_masks_that_cannot_be_used_are_listed_and_leave_the_numbers_of_the_other
     masks = [np.zeros(len(first)), first, box(slice(20, 21), slice(20, 21)), second, box(slice(5, 9), slice(56, 60))]
     seeds = chosen(masks, usable.ravel())
     assert seeds.dropped == (
-        (0, "empty"), (2, "too small: 1 of at least 3 px"), (4, "outside the field of view"),
-    )  # fmt: skip
+        (0, "empty"),
+        (2, "too small: 1 of at least 3 px"),
+        (4, "outside the field of view"),
+    )
     assert list(seeded(movie, cells, seeds).ids) == [1, 3]
 
 
@@ -136,10 +138,13 @@ def test_what_is_found_again_under_a_mask_is_left_out(movie: MovieStore, cells: 
     from scipy.sparse import hstack
 
     joined = replace(
-        both, footprints=hstack([again.footprints, both.footprints]).tocsc(),
-        traces=np.concatenate([again.traces, both.traces]), tiles=np.zeros(10, np.int64),
-        depth=np.concatenate([again.depth, both.depth]), seeds=np.concatenate([again.seeds, both.seeds]),
-    )  # fmt: skip
+        both,
+        footprints=hstack([again.footprints, both.footprints]).tocsc(),
+        traces=np.concatenate([again.traces, both.traces]),
+        tiles=np.zeros(10, np.int64),
+        depth=np.concatenate([again.depth, both.depth]),
+        seeds=np.concatenate([again.seeds, both.seeds]),
+    )
     found = merged(joined, n_masks=5)
     assert list(found.ids) == [0, 1, 2, 3, 4]
     assert found.n_seeds == 5

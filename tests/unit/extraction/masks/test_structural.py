@@ -25,9 +25,14 @@ def image(centres: list[tuple[int, int]], *, radius: float = 5, hole: float = 0,
 
 def found(picture: np.ndarray, **changes: object) -> np.ndarray:
     values = {
-        "cell_px": (10.0,) * picture.ndim, "contrast": 2.0, "min_area": 0.25, "max_hole": 0.15, "expand": "closing",
-        "expand_px": 1, "split": False,
-    }  # fmt: skip
+        "cell_px": (10.0,) * picture.ndim,
+        "contrast": 2.0,
+        "min_area": 0.25,
+        "max_hole": 0.15,
+        "expand": "closing",
+        "expand_px": 1,
+        "split": False,
+    }
     masks = extract_binary_masks(picture, **{**values, **changes})
     return masks.toarray().T.reshape(-1, *picture.shape) > 0
 

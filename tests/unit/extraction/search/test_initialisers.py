@@ -143,24 +143,49 @@ def test_one_connected_part_can_be_asked_for(dendrites: tuple[MovieStore, Plante
 
 CHANGES = {
     "greedy_roi": {
-        "kernel_sd": 0.8, "box": 0.4, "rolling_s": None, "iterations": 1, "min_energy": 1e4,
+        "kernel_sd": 0.8,
+        "box": 0.4,
+        "rolling_s": None,
+        "iterations": 1,
+        "min_energy": 1e4,
     },
     "corr_pnr": {
-        "smooth_sd": 0.5, "box": 0.4, "min_corr": 0.98, "min_pnr": 60.0, "noise_sd": 6.0, "trace_corr": 0.95,
+        "smooth_sd": 0.5,
+        "box": 0.4,
+        "min_corr": 0.98,
+        "min_pnr": 60.0,
+        "noise_sd": 6.0,
+        "trace_corr": 0.95,
         "footprint_corr": 0.9,
     },
     "sparse_nmf": {
-        "smooth_px": 2.0, "smooth_bins": 4.0, "baseline_percentile": 20.0, "sparsity": 20.0, "iterations": 1,
-        "tolerance": 0.5, "rank_margin": 3.0, "min_coherence": 20.0,
+        "smooth_px": 2.0,
+        "smooth_bins": 4.0,
+        "baseline_percentile": 20.0,
+        "sparsity": 20.0,
+        "iterations": 1,
+        "tolerance": 0.5,
+        "rank_margin": 3.0,
+        "min_coherence": 20.0,
     },
     "graph_nmf": {
-        "sparsity": 20.0, "weight": 5.0, "kernel": "binary", "width": 3.0, "iterations": 1, "min_coherence": 20.0,
+        "sparsity": 20.0,
+        "weight": 5.0,
+        "kernel": "binary",
+        "width": 3.0,
+        "iterations": 1,
+        "min_coherence": 20.0,
     },
     "pca_ica": {
-        "time_weight": 1.0, "iterations": 1, "tolerance": 0.5, "smooth_px": 4.0, "threshold_sd": 8.0, "split": False,
+        "time_weight": 1.0,
+        "iterations": 1,
+        "tolerance": 0.5,
+        "smooth_px": 4.0,
+        "threshold_sd": 8.0,
+        "split": False,
         "rank_margin": 3.0,
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("init", "name"), [(i, n) for i, names in CHANGES.items() for n in names])
@@ -182,16 +207,26 @@ def test_every_key_of_every_way_is_tested() -> None:
 
 
 SHARED: list[tuple[dict[str, Any], dict[str, Any]]] = [
-    ({}, {"bin_decay_times": 2.0}), ({}, {"max_bins": 100}), ({}, {"baseline_s": 3.0}), ({}, {"threshold": 6.0}),
-    ({}, {"min_evidence": 1e4}), ({}, {"significance": 8.0}), ({"min_evidence": 1.0}, {"searches": 3}),
-    ({"searches": 1}, {"max_components": 2}), ({"significance": 7.0}, {"min_size": 1.0}), ({}, {"max_gain": 0.1}),
-    ({"significance": 0.5}, {"grow": 1.0}), ({}, {"footprints": {"growth": "ellipse", "ellipse_factor": 1.2}}),
+    ({}, {"bin_decay_times": 2.0}),
+    ({}, {"max_bins": 100}),
+    ({}, {"baseline_s": 3.0}),
+    ({}, {"threshold": 6.0}),
+    ({}, {"min_evidence": 1e4}),
+    ({}, {"significance": 8.0}),
+    ({"min_evidence": 1.0}, {"searches": 3}),
+    ({"searches": 1}, {"max_components": 2}),
+    ({"significance": 7.0}, {"min_size": 1.0}),
+    ({}, {"max_gain": 0.1}),
+    ({"significance": 0.5}, {"grow": 1.0}),
+    ({}, {"footprints": {"growth": "ellipse", "ellipse_factor": 1.2}}),
     ({"significance": 1.0, "grow": 1.0}, {"footprints": {"regression": "nnls_l0"}}),
-    ({}, {"footprints": {"threshold": "max", "max_fraction": 0.5}}), ({}, {"footprints": {"median_px": 3}}),
-    ({}, {"background": {"spacing": 1.0}}), ({}, {"background": {"model": "static"}}),
+    ({}, {"footprints": {"threshold": "max", "max_fraction": 0.5}}),
+    ({}, {"footprints": {"median_px": 3}}),
+    ({}, {"background": {"spacing": 1.0}}),
+    ({}, {"background": {"model": "static"}}),
     ({}, {"background": {"model": "low_rank"}}),
     ({"background": {"model": "low_rank"}}, {"background": {"model": "low_rank", "components": 4}}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("base", "change"), SHARED, ids=str)

@@ -61,9 +61,13 @@ def test_half_of_the_field_empty_finds_the_cells_of_the_other(tmp_path: Path, ce
 
     binned = movie.reshape(-1, 200, 3).mean(-1)
     footprints, _ = fit_tile(
-        binned, DIMS, noise=noise.ravel() / np.sqrt(3), valid=np.ones(len(binned), bool),
-        seeds=csc_matrix((len(binned), 0)), settings=settings(),
-    )  # fmt: skip
+        binned,
+        DIMS,
+        noise=noise.ravel() / np.sqrt(3),
+        valid=np.ones(len(binned), bool),
+        seeds=csc_matrix((len(binned), 0)),
+        settings=settings(),
+    )
     rows = np.unravel_index(footprints.indices, DIMS)[1]
     assert footprints.shape[1] == 3
     assert rows.max() < 30
@@ -80,9 +84,13 @@ def test_nan_beyond_the_valid_pixels_changes_nothing(cells: Planted, frames: sli
         binned = cells.movie.reshape(-1, 200, 3).mean(-1)
         binned[np.ix_(~valid.ravel(), np.arange(200)[frames])] *= filling
         footprints, _ = fit_tile(
-            binned, DIMS, noise=np.full(binned.shape[0], cells.noise / np.sqrt(3)), valid=valid.ravel(),
-            seeds=csc_matrix((len(binned), 0)), settings=settings(),
-        )  # fmt: skip
+            binned,
+            DIMS,
+            noise=np.full(binned.shape[0], cells.noise / np.sqrt(3)),
+            valid=valid.ravel(),
+            seeds=csc_matrix((len(binned), 0)),
+            settings=settings(),
+        )
         found.append(footprints.toarray())
     np.testing.assert_array_equal(*found)
     assert found[0].shape[1] == len(CENTRES)
@@ -167,9 +175,12 @@ def test_a_cell_between_two_near_planes_is_one_component(tmp_path: Path, planes_
     noisy = (10 + light + cells.noise * rng.normal(size=light.shape)).astype(np.float32)
     cell_px = (planes_per_cell, CELL_PX, CELL_PX)
     tile = settings(
-        3, cell_px=cell_px, initialise=EvidenceSearch(cell_px, Evidence(2.5, 25.0)),
-        rules=make_rules(PatchSettings(), cell_px, shapeless=False), background=background(3, model="static"),
-    )  # fmt: skip
+        3,
+        cell_px=cell_px,
+        initialise=EvidenceSearch(cell_px, Evidence(2.5, 25.0)),
+        rules=make_rules(PatchSettings(), cell_px, shapeless=False),
+        background=background(3, model="static"),
+    )
     found = search(store(tmp_path, noisy), cells.noise, tile=tile)
     weight = np.asarray(found.footprints.sum(1)).reshape(3, -1).sum(1)
     shown = (abs(found.footprints).toarray().reshape(*dims[:1], -1, found.footprints.shape[1]).sum(1) > 0).sum(0)
@@ -200,9 +211,13 @@ def test_a_dead_pixel_and_a_hot_pixel_are_in_no_component(tmp_path: Path, cells:
 
     binned = movie.reshape(-1, 200, 3).mean(-1)
     footprints, traces = fit_tile(
-        binned, DIMS, noise=noise.ravel() / np.sqrt(3), valid=np.ones(len(binned), bool),
-        seeds=csc_matrix((len(binned), 0)), settings=settings(),
-    )  # fmt: skip
+        binned,
+        DIMS,
+        noise=noise.ravel() / np.sqrt(3),
+        valid=np.ones(len(binned), bool),
+        seeds=csc_matrix((len(binned), 0)),
+        settings=settings(),
+    )
     assert np.isfinite(traces).all()
     assert footprints[10 * DIMS[1] + 12].nnz == 0
     assert footprints.shape[1] == len(CENTRES)

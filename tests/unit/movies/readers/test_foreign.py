@@ -19,13 +19,18 @@ FRAMES = np.random.default_rng(2).integers(0, 999, (20, 7, 11), dtype=np.uint16)
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("msCam1.avi", "a video.*ffmpeg -i msCam1.avi .*msCam1_%06d.tif"), ("0.MP4", "a video"),
+        ("msCam1.avi", "a video.*ffmpeg -i msCam1.avi .*msCam1_%06d.tif"),
+        ("0.MP4", "a video"),
         ("tps.nwb", r"an NWB file.*ln -s tps.nwb tps.h5.*TwoPhotonSeries/data.*TXY"),
-        ("m.mat", r"a MATLAB file.*-v7.3.*ln -s m.mat m.h5.*TXY"), ("m.npz", "archive of arrays"),
-        ("m.pkl", "Python objects, which are never loaded"), ("m.czi", "microscope"), ("data.bin", "numbers without"),
-        ("frame.png", "single picture"), ("m.xyz", "unknown format '.xyz'"),
+        ("m.mat", r"a MATLAB file.*-v7.3.*ln -s m.mat m.h5.*TXY"),
+        ("m.npz", "archive of arrays"),
+        ("m.pkl", "Python objects, which are never loaded"),
+        ("m.czi", "microscope"),
+        ("data.bin", "numbers without"),
+        ("frame.png", "single picture"),
+        ("m.xyz", "unknown format '.xyz'"),
     ],
-)  # fmt: skip
+)
 def test_a_file_of_another_kind_says_how_to_convert_it(tmp_path, name, says):
     (tmp_path / name).write_bytes(b"RIFF")
     with pytest.raises(PipelineError, match=rf"{name}: .*{says}"):

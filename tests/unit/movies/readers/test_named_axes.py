@@ -104,9 +104,10 @@ def test_an_xarray_store_is_read_by_the_names_of_its_variable(tmp_path):
 
 MOVIE = RNG.integers(0, 900, (12, 2, 3, 8, 14), dtype=np.uint16)
 AXES = [
-    {"name": "t", "type": "time", "unit": "millisecond"}, {"name": "c", "type": "channel"},
+    {"name": "t", "type": "time", "unit": "millisecond"},
+    {"name": "c", "type": "channel"},
     *({"name": n, "type": "space", "unit": "micrometer"} for n in "zyx"),
-]  # fmt: skip
+]
 LEVELS = [
     {
         "path": str(i),

@@ -28,8 +28,15 @@ def write_files(folder, lengths):
 def test_files_without_padding_come_in_natural_order():
     names = [f"file_{i}.tif" for i in (10, 1, 9, 2, 11)] + ["a10b2.tif", "a10b10.tif", "a9b3.tif"]
     assert sorted(names, key=natural_key) == [
-        "a9b3.tif", "a10b2.tif", "a10b10.tif", "file_1.tif", "file_2.tif", "file_9.tif", "file_10.tif", "file_11.tif",
-    ]  # fmt: skip
+        "a9b3.tif",
+        "a10b2.tif",
+        "a10b10.tif",
+        "file_1.tif",
+        "file_2.tif",
+        "file_9.tif",
+        "file_10.tif",
+        "file_11.tif",
+    ]
     assert sorted(["1²2", "1", "x", "1a"], key=natural_key)
 
 
@@ -72,10 +79,13 @@ def test_byte_order_is_no_difference_of_type(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("none.tif", None, "file not found"), ("zero.tif", b"", r"empty \(0 bytes\)"), ("zero.npy", b"", "empty"),
-        ("m.xyz", b"x", r"unknown format '\.xyz'.*\.tif"), ("m", b"x", "unknown format"),
+        ("none.tif", None, "file not found"),
+        ("zero.tif", b"", r"empty \(0 bytes\)"),
+        ("zero.npy", b"", "empty"),
+        ("m.xyz", b"x", r"unknown format '\.xyz'.*\.tif"),
+        ("m", b"x", "unknown format"),
     ],
-)  # fmt: skip
+)
 def test_missing_empty_or_unknown_file_is_named(tmp_path, name, content, reason):
     if content is not None:
         (tmp_path / name).write_bytes(content)
@@ -86,11 +96,13 @@ def test_missing_empty_or_unknown_file_is_named(tmp_path, name, content, reason)
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("none.tif", "file not found (relative to "), ("no*.tif", "no file has a name like that (relative to "),
-        (r"D:\data\m.tif", "folders are separated by /"), ("a.tif, b.tif", "several files are separated by ';'"),
+        ("none.tif", "file not found (relative to "),
+        ("no*.tif", "no file has a name like that (relative to "),
+        (r"D:\data\m.tif", "folders are separated by /"),
+        ("a.tif, b.tif", "several files are separated by ';'"),
         ("folder", "a folder, not a movie. Name the files in it, for example folder/*.tif"),
     ],
-)  # fmt: skip
+)
 def test_the_likely_mistake_in_a_name_is_said(tmp_path, monkeypatch, name, reason):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
@@ -144,10 +156,20 @@ def test_file_that_changed_since_inspection_is_refused(tmp_path):
     np.save(path, MOVIE)
     status = path.stat()
     info = MovieInfo(
-        recording="r", files=(SourceFile(str(path), 11, status.st_size, status.st_mtime_ns),), axes="TYX", dataset=None,
-        dims=(20, 31), dtype="uint16", frame_rate_hz=30, value_min=0, value_max=1, saturated_fraction=0, bad_frames=(),
-        border_px=((0, 0), (0, 0)), warnings=(),
-    )  # fmt: skip
+        recording="r",
+        files=(SourceFile(str(path), 11, status.st_size, status.st_mtime_ns),),
+        axes="TYX",
+        dataset=None,
+        dims=(20, 31),
+        dtype="uint16",
+        frame_rate_hz=30,
+        value_min=0,
+        value_max=1,
+        saturated_fraction=0,
+        bad_frames=(),
+        border_px=((0, 0), (0, 0)),
+        warnings=(),
+    )
     assert open_inspected(info).n_frames == 11
     np.save(path, MOVIE[:9])
     with pytest.raises(PipelineError, match=r"m\.npy: has .* bytes where it had .* Run `inspect` again"):

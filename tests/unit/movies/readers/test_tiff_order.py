@@ -89,8 +89,16 @@ def test_a_header_that_is_wrong_can_be_overruled_with_numbers(tmp_path):
     np.testing.assert_array_equal(opened(path, axes="TZ3YX")[0], images(12).reshape(4, 3, 5, 7))
 
 
-FAST = {"channels": "[1 2 4]", "fast": "true", "per_volume": 6, "back": 2, "discard": "true", "volumes": 7, "slices": 4,
-        "frames": 1}  # fmt: skip
+FAST = {
+    "channels": "[1 2 4]",
+    "fast": "true",
+    "per_volume": 6,
+    "back": 2,
+    "discard": "true",
+    "volumes": 7,
+    "slices": 4,
+    "frames": 1,
+}
 
 
 @pytest.mark.parametrize("cuts", [(), (18,), (5, 40, 41, 100)])

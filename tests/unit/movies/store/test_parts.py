@@ -60,10 +60,12 @@ def test_movie_comes_back_bit_for_bit(tmp_path, dims):
 def test_box_is_what_slicing_gives(tmp_path, dims, where):
     path, frames, _ = build(tmp_path, dims, (5, 3))
     bounds = {
-        "first": tuple((0, n // 2) for n in dims), "last": tuple((n - n // 3, n) for n in dims),
-        "inside": tuple((1, n - 1) for n in dims), "whole": tuple((0, n) for n in dims),
+        "first": tuple((0, n // 2) for n in dims),
+        "last": tuple((n - n // 3, n) for n in dims),
+        "inside": tuple((1, n - 1) for n in dims),
+        "whole": tuple((0, n) for n in dims),
         "pixel": tuple((n // 2, n // 2 + 1) for n in dims),
-    }[where]  # fmt: skip
+    }[where]
     tile = Tile(0, bounds, bounds)
     expected = frames[tile.slices]
     parts = open_movie(path).parts
@@ -81,9 +83,13 @@ def test_bounds_may_be_numpy_integers(tmp_path):
         dims = tuple(kind(n) for n in PLANE)
         assert part_bounds(kind(300), dims) == part_bounds(300, PLANE)
         write_index(
-            path, dims=dims, frame_rate_hz=1.0, parts=[Part(open_movie(path).parts[0].path, kind(0), kind(5))],
-            valid=np.ones(PLANE), source={},
-        )  # fmt: skip
+            path,
+            dims=dims,
+            frame_rate_hz=1.0,
+            parts=[Part(open_movie(path).parts[0].path, kind(0), kind(5))],
+            valid=np.ones(PLANE),
+            source={},
+        )
         assert open_movie(path).n_frames == 5
 
 

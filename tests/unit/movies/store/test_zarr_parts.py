@@ -37,8 +37,14 @@ def _write(folder, movie, url=""):
     from dataclasses import replace
 
     parts = [replace(find_stored(folder)[i], start=a, stop=b) for i, a, b in bounds]
-    write_index(folder / "movie.json", dims=movie.shape[:-1], frame_rate_hz=30.0, parts=parts,
-                valid=np.ones(movie.shape[:-1], bool), source={})  # fmt: skip
+    write_index(
+        folder / "movie.json",
+        dims=movie.shape[:-1],
+        frame_rate_hz=30.0,
+        parts=parts,
+        valid=np.ones(movie.shape[:-1], bool),
+        source={},
+    )
     return open_movie(folder / "movie.json")
 
 

@@ -244,9 +244,14 @@ def test_frame_far_beyond_four_gigabytes_is_found(tmp_path):
     """The file is sparse: 5 GB long, nearly nothing on disk."""
     path, shape = tmp_path / "big.tif", (2500, 1024, 1024)
     offset, _ = tifffile.imwrite(
-        path, shape=shape, dtype=np.uint16, bigtiff=True, photometric="minisblack", metadata={"axes": "TYX"},
+        path,
+        shape=shape,
+        dtype=np.uint16,
+        bigtiff=True,
+        photometric="minisblack",
+        metadata={"axes": "TYX"},
         returnoffset=True,
-    )  # fmt: skip
+    )
     with path.open("r+b") as file:
         file.seek(offset + 2 * (2499 * 1024 * 1024 + 1023 * 1024 + 1000))
         file.write(struct.pack("<H", 4711))
