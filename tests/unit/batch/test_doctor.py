@@ -3,8 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from caiman_pipeline import __version__
+from caiman_pipeline.batch import doctor
 from caiman_pipeline.batch.doctor import examine
-from caiman_pipeline.batch.states import doctor
 
 
 def _by_name(results: Path):

@@ -10,12 +10,13 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.unit.test_batch import run_through, write_failure, write_log
 
+from caiman_pipeline.batch import live
 from caiman_pipeline.batch.job_logs import scheduler_record
 from caiman_pipeline.batch.live import RunWatch, in_words
-from caiman_pipeline.batch.states import NOT_STARTED, SILENT, live, recording_state
+from caiman_pipeline.batch.states import NOT_STARTED, SILENT, recording_state
 from caiman_pipeline.cli.stage import failure_record
+from tests.unit.batch.test_states import run_through, write_failure, write_log
 
 REFUSED = """SLURM sbatch failed. The error message was 'sbatch: error: Batch job submission failed: Requested node \
 configuration is not available'.

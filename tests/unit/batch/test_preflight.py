@@ -7,8 +7,8 @@ import pytest
 import tifffile
 from tiff_makers import header, images, write_scanimage
 
+from caiman_pipeline.batch import preflight as checking
 from caiman_pipeline.batch.preflight import check_results, check_run, load_run, unwritable
-from caiman_pipeline.batch.states import preflight as checking
 from caiman_pipeline.cli.main import run_verb
 from caiman_pipeline.model.errors import PipelineError
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from caiman_pipeline.batch import running
 from caiman_pipeline.batch.running import environment_for_jobs, snakemake_command, workflow_folder
-from caiman_pipeline.batch.states import running
 from caiman_pipeline.cli import main
 from caiman_pipeline.model.errors import PipelineError
 

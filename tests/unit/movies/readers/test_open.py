@@ -8,7 +8,8 @@ import tifffile
 
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import MovieInfo, Reading, SourceFile
-from caiman_pipeline.movies.readers.open import natural_key, open_file, open_inspected, open_movie_files
+from caiman_pipeline.model.names import natural_key
+from caiman_pipeline.movies.readers.open import open_file, open_inspected, open_movie_files
 
 MOVIE = np.random.default_rng(0).integers(0, 4000, (11, 20, 31), dtype=np.uint16)
 
