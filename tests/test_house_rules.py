@@ -11,6 +11,7 @@ import pytest
 from caiman_pipeline.cli.main import VERBS
 from caiman_pipeline.config.generate import documented_keys
 from caiman_pipeline.config.root import Config
+from tests.house_figures import kept_layouts, loose_modules
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "caiman_pipeline"
@@ -113,6 +114,14 @@ def test_kernels_are_compiled_in_one_way():
 def test_files_are_short():
     sizes = {str(p.relative_to(ROOT)): len(p.read_text().splitlines()) for p in MODULES}
     assert not {name: size for name, size in sizes.items() if size > 400}
+
+
+def test_modules_have_rooms():
+    assert len(loose_modules()) <= 6, loose_modules()
+
+
+def test_the_formatter_lays_out_the_code():
+    assert kept_layouts() <= 2
 
 
 def test_functions_take_few_positional_arguments():
