@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore, from_url
 
-from caiman_pipeline.batch.job_logs import ON_STORE
+from caiman_pipeline.batch.job_records import ENDING, ON_STORE, read_record
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.results.atomic import write_text
 
 WANTED = re.compile(r"(logs/[^/]+|benchmarks/[^/]+\.tsv|inspect/movie_info\.json|report/[^/]+)")
 ADVICE = "Check the URL, and the credentials and endpoint in the environment (AWS_ENDPOINT_URL and so on)."
-STAMP = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) ", re.MULTILINE)
 
 
 def fetch_traces(url: str, results: Path, recordings: Iterable[str]) -> int:
@@ -68,15 +67,15 @@ def _fetch(store: ObjectStore, recording: str, folder: Path) -> int:
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
-        _date(target, content)
+        _date(target)
     if paths:
         write_text(folder / ON_STORE, "\n".join(paths) + "\n")
     return len(wanted)
 
 
-def _date(log: Path, content: bytes) -> None:
-    """Give a log the time of its last line: the order of the stages is told by it, not by when it was fetched."""
-    stamps = STAMP.findall(content.decode(errors="replace")) if log.suffix == ".log" else []
-    if stamps:
-        when = time.mktime(time.strptime(stamps[-1], "%Y-%m-%d %H:%M:%S"))
-        os.utime(log, (when, when))
+def _date(path: Path) -> None:
+    """Give a job's record the time at which it was written: the order of the jobs is told by it."""
+    updated = read_record(path).updated if path.name.endswith(ENDING) else ""
+    if updated:
+        when = datetime.fromisoformat(updated).timestamp()
+        os.utime(path, (when, when))

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from caiman_pipeline.batch.job_logs import scheduler_record
+from caiman_pipeline.batch.job_records import ENDING, scheduler_record
 from caiman_pipeline.batch.states import collect_states, recording_state, write_summary
 
 EVERY_S = 10.0
@@ -64,7 +64,7 @@ class RunWatch(logging.Handler):
         own = [
             found for log in job["log"] if (found := LOG.search(str(log))) and found["recording"] in self._recordings
         ]
-        others = [str(log) for log in job["log"] if not LOG.search(str(log))]
+        others = [str(log) for log in job["log"] if not LOG.search(str(log)) and not str(log).endswith(ENDING)]
         for found in own:
             if message:
                 log = self._results / found["recording"] / "logs" / found["job"]

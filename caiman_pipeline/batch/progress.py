@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caiman_pipeline.batch.costs import COSTS, MovieSize
-from caiman_pipeline.batch.job_logs import STAGE_ORDER, JobLog, read_logs
+from caiman_pipeline.batch.job_logs import STAGE_ORDER
+from caiman_pipeline.batch.job_records import JobRecord, Progress, read_records
 from caiman_pipeline.batch.states import recording_state
 
 STANDINGS = ("done", "running", "failed", "waiting")
@@ -19,12 +20,13 @@ STANDINGS = ("done", "running", "failed", "waiting")
 
 @dataclass(frozen=True)
 class RunningJob:
-    """A job at work: its recording, its name (stage and item), where, and the memory that it has reached, MB."""
+    """A job at work: its recording, its name (stage and item), where, its memory now, MB, and how far it has come."""
 
     recording: str
     job: str
     host: str
     memory_mb: float
+    progress: Progress | None = None
 
 
 @dataclass(frozen=True)
@@ -59,14 +61,14 @@ def batch_status(results: Path, recordings: Iterable[str]) -> BatchStatus:
     failed: list[tuple[str, str]] = []
     work: list[_Work] = []
     for name in recordings:
-        logs = read_logs(results / name / "logs")
-        at_work = [RunningJob(name, log.job, log.host, log.memory_mb) for log in logs if log.is_running()]
-        state = recording_state(results / name, name)
+        records = read_records(results / name / "logs")
+        at_work = [RunningJob(name, r.job, r.host, r.memory_mb, r.progress) for r in records if r.is_running()]
+        state = recording_state(results / name, name, records=records)
         standing = "running" if at_work else {"ok": "done", "ok_empty": "done"}.get(state.state, state.state)
         standings[standing] += 1
         running += at_work
         failed += [(name, f"{state.stage}: {state.reason}")] if standing == "failed" else []
-        work.append(_tally(logs, results / name, to_do=standing in ("running", "waiting")))
+        work.append(_tally(records, results / name, to_do=standing in ("running", "waiting")))
     remaining = _remaining_s(work)
     counts = {standing: standings[standing] for standing in STANDINGS}
     eta = remaining / len(running) if running and remaining is not None else None
@@ -108,20 +110,20 @@ def _stage_seconds(movie_info: Path) -> dict[str, float]:
     return {stage: cost.start_s + cost.core_seconds(size) for stage, cost in COSTS.items()}
 
 
-def _tally(logs: list[JobLog], folder: Path, *, to_do: bool) -> _Work:
+def _tally(records: list[JobRecord], folder: Path, *, to_do: bool) -> _Work:
     """Add up what the stages of one recording took and should take."""
     costs = _stage_seconds(folder / "inspect" / "movie_info.json")
     if not costs:
         return _Work(0.0, 0.0, None, to_do)
-    done = {stage for stage in STAGE_ORDER if _is_done([log for log in logs if log.stage == stage])}
-    taken = sum(log.seconds for log in logs if log.stage in done)
+    done = {stage for stage in STAGE_ORDER if _is_done([r for r in records if r.stage == stage])}
+    taken = sum(r.seconds for r in records if r.stage in done)
     return _Work(taken, sum(costs[stage] for stage in done), sum(costs.values()), to_do)
 
 
-def _is_done(logs: list[JobLog]) -> bool:
+def _is_done(records: list[JobRecord]) -> bool:
     """Tell whether a stage's jobs have all ended well, of as many as it was cut into."""
-    wanted = max((int(log.job.rsplit("-of-", 1)[1]) for log in logs if "-of-" in log.job), default=1)
-    return sum(log.finished for log in logs) >= wanted
+    wanted = max((int(r.item.rsplit("-of-", 1)[1]) for r in records if r.item), default=1)
+    return sum(r.finished for r in records) >= wanted
 
 
 def in_words(seconds: float) -> str:

@@ -14,24 +14,24 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from caiman_pipeline.batch.job_logs import (
+from caiman_pipeline.batch.benchmarks import StageCost, stage_costs
+from caiman_pipeline.batch.job_logs import STAGE_ORDER, in_order
+from caiman_pipeline.batch.job_records import (
+    NOT_STARTED,
     ON_STORE,
-    STAGE_ORDER,
-    JobLog,
+    RUNNING,
+    SILENT,
+    UNREADABLE,
+    JobRecord,
     SchedulerWord,
-    StageCost,
-    failure_logs,
-    in_order,
-    read_failure,
-    read_logs,
+    failed_jobs,
+    read_records,
     scheduler_words,
-    stage_costs,
 )
 from caiman_pipeline.results.atomic import whole_file
 
 STATES = ("ok", "ok_empty", "failed", "waiting")
-SILENT = "the job was ended without a word"
-NOT_STARTED = "the job ended before it wrote to its log, or never started"
+KILLED = "the job was ended without a word"
 # A job that had come so close to the memory that it was granted was most likely killed for it; the last step is unseen.
 CLOSE = 0.5
 END_STAGES = ("export_nwb", "report")
@@ -68,64 +68,69 @@ def collect_states(results: Path, recordings: Iterable[str], *, ended: bool = Fa
     return [recording_state(results / name, name, ended=ended) for name in recordings]
 
 
-def recording_state(folder: Path, recording: str, *, ended: bool = False) -> RecordingState:
-    """Find out how far a recording has come: a failure first, then a job that died, then whether all is there."""
-    logs = read_logs(folder / "logs")
-    told = scheduler_words(folder / "logs")
-    running = [log.path for log in logs if not ended and log.is_running() and log.path not in told]
-    costs = tuple(stage_costs(folder / "benchmarks", logs))
+def recording_state(
+    folder: Path, recording: str, *, ended: bool = False, records: list[JobRecord] | None = None
+) -> RecordingState:
+    """Find out how far a recording has come: a failure first, then a job that died, then whether all is there.
+
+    ``records`` are the recording's, where they are read already.
+    """
+    records = read_records(folder / "logs") if records is None else records
+    told = scheduler_words(folder / "logs", records)
+    running = [] if ended else [r for r in records if r.log not in told and r.is_running()]
+    costs = tuple(stage_costs(folder / "benchmarks", records))
     known = RecordingState(
         recording=recording,
         state="waiting",
         frames=_count_frames(folder / "inspect" / "movie_info.json"),
         seconds=round(sum(cost.seconds for cost in costs), 2),
         costs=costs,
-        warnings=len({text for log in logs for text in log.warnings}),
+        warnings=len({text for record in records for text in record.warnings}),
     )
-    failure = _first_failure(folder / "logs", [log for log in logs if log.path not in running], told)
+    failure = _first_failure([r for r in records if r not in running], told)
     if failure is not None:
         stage, reason, log = failure
         return replace(known, state="failed", stage=stage, reason=reason, log=log)
     if running:
-        return replace(known, stage=running[-1].name.split(".", 1)[0], reason="is running")
-    waiting = _what_is_missing(folder, recording, logs)
+        return replace(known, stage=running[-1].stage, reason="is running")
+    waiting = _what_is_missing(folder, recording, records)
     if waiting is not None:
         return replace(known, stage=waiting[0], reason=waiting[1])
     overview = _read_json(folder / "report" / "overview.json")
     return replace(
         known,
         state="ok" if overview.get("accepted") else "ok_empty",
-        reason=str(overview.get("reason", "")),
+        reason=str(overview.get("reason", "")) or _unreadable(records),
         cells_accepted=overview.get("accepted"),
         cells_found=overview.get("found"),
     )
 
 
-def _first_failure(folder: Path, logs: list[JobLog], told: dict[Path, SchedulerWord]) -> tuple[str, str, str] | None:
+def _first_failure(records: list[JobRecord], told: dict[Path, SchedulerWord]) -> tuple[str, str, str] | None:
     """Return stage, reason and log of the earliest failure that no later success has overtaken.
 
-    ``told`` is what the scheduler says of jobs, as ``scheduler_words`` returns it.
+    ``records`` are those of jobs that are not at work, ``told`` is what the scheduler says of jobs.
     """
-    recorded = failure_logs(folder)
-    silent = {log.path: log for log in logs if not log.finished and log.path not in recorded}
-    places = {path.name: path for path in (*recorded, *told, *silent)}
+    by_log = {r.log: r for r in records}
+    silent = [r for r in records if r.state == SILENT]
+    places = {r.log.name: r.log for r in [*failed_jobs(records, ended=True), *silent]}
+    places |= {log.name: log for log in told}
     for name in in_order(places):
         path, stage = places[name], name.split(".", 1)[0]
-        source, word = recorded.get(path, path), told.get(path)
-        times = [word.time_ns] if word else []
-        times += [source.stat().st_mtime_ns] if source.exists() else []
-        if not _overtaken(stage, max(times), logs):
-            own = read_failure(source).get("reason", SILENT) if path in recorded else _last_words(silent.get(path))
+        record, word = by_log.get(path), told.get(path)
+        times = [known.time_ns for known in (record, word) if known is not None]
+        if not _overtaken(stage, max(times), records):
+            own = _last_words(record)
             elsewhere = word is not None and word.started and not own
             return stage, _reason(own, word), word.log if word and elsewhere else str(path)
     return None
 
 
-def _last_words(log: JobLog | None) -> str:
-    """Return what a log without a record of its failure says of how its job ended; nothing where none was written."""
-    if log is None or log.path.stat().st_size == 0:
+def _last_words(record: JobRecord | None) -> str:
+    """Return what a job's record says of how the job ended; nothing where none was written."""
+    if record is None or record.state in (SILENT, UNREADABLE):
         return ""
-    return log.error or _why_silent(log)
+    return _why_killed(record) if record.state == RUNNING else record.reason
 
 
 def _reason(own: str, word: SchedulerWord | None) -> str:
@@ -139,27 +144,34 @@ def _reason(own: str, word: SchedulerWord | None) -> str:
     return own if word.says.endswith("FAILED") else f"{own} ({word.says})"
 
 
-def _why_silent(log: JobLog) -> str:
-    """Say what a job had whose log breaks off, and what it needs if that was memory."""
-    if not log.granted_mb or log.memory_mb < CLOSE * log.granted_mb:
-        reached = f", at {log.memory_mb:.0f} MB" if log.memory_mb else ""
-        return f"{SILENT}{reached}: by hand, by the machine, for memory, or it crashed; which is not known"
+def _why_killed(record: JobRecord) -> str:
+    """Say what a job had that ended without a word, and what it needs if that was memory."""
+    granted, reached = record.granted_mb, record.peak_memory_mb
+    if not granted or reached < CLOSE * granted:
+        return f"{KILLED}, at {reached:.0f} MB: by hand, by the machine, for memory, or it crashed; which is not known"
     return (
-        f"{SILENT}, probably out of memory: it was granted {log.granted_mb:.0f} MB and had reached "
-        f"{log.memory_mb:.0f} MB. Give it {2 * log.granted_mb:.0f} MB: run again with `--set-resources "
-        f"{log.stage}:mem_mb={2 * log.granted_mb:.0f}`, or with `--retries 2`, which does so by itself"
+        f"{KILLED}, probably out of memory: it was granted {granted:.0f} MB and had reached "
+        f"{reached:.0f} MB. Give it {2 * granted:.0f} MB: run again with `--set-resources "
+        f"{record.stage}:mem_mb={2 * granted:.0f}`, or with `--retries 2`, which does so by itself"
     )
 
 
-def _overtaken(stage: str, since_ns: int, logs: list[JobLog]) -> bool:
+def _unreadable(records: Iterable[JobRecord]) -> str:
+    """Say which jobs left a record that cannot be read, and why; nothing where all can be."""
+    found = [r for r in records if r.state == UNREADABLE]
+    more = f" (and {len(found) - 1} more jobs)" if len(found) > 1 else ""
+    return f"{found[0].job}: {found[0].reason}{more}" if found else ""
+
+
+def _overtaken(stage: str, since_ns: int, records: list[JobRecord]) -> bool:
     """Say whether a stage that needs this one has finished since: then the trace is of an earlier run."""
     if stage not in STAGE_ORDER:
         return False
     later = set(STAGE_ORDER[STAGE_ORDER.index(stage) + 1 :]) - set(NOT_NEEDED_BY.get(stage, ()))
-    return any(log.stage in later and log.finished and log.path.stat().st_mtime_ns > since_ns for log in logs)
+    return any(r.stage in later and r.finished and r.time_ns > since_ns for r in records)
 
 
-def _what_is_missing(folder: Path, recording: str, logs: list[JobLog]) -> tuple[str, str] | None:
+def _what_is_missing(folder: Path, recording: str, records: list[JobRecord]) -> tuple[str, str] | None:
     """Return the stage that has not run and why, or None where all results are there."""
     expected = (
         folder / "report" / f"{recording}.html",
@@ -168,11 +180,12 @@ def _what_is_missing(folder: Path, recording: str, logs: list[JobLog]) -> tuple[
     )
     elsewhere = _on_store(folder)
     gone = [path for path in expected if not path.exists() and str(path.relative_to(folder)) not in elsewhere]
-    finished = {log.stage for log in logs if log.finished}
+    finished = {r.stage for r in records if r.finished}
     todo = [stage for stage in STAGE_ORDER if stage not in finished]
     if gone:
-        return (todo[0], "not run yet") if todo else (gone[0].parent.name, f"{gone[0]} was removed")
-    times = {log.stage: log.path.stat().st_mtime for log in logs}
+        unknown = _unreadable(r for r in records if r.stage in todo)
+        return (todo[0], unknown or "not run yet") if todo else (gone[0].parent.name, f"{gone[0]} was removed")
+    times = {r.stage: r.time_ns / 1e9 for r in records if r.state != UNREADABLE}
     ends = [times.pop(stage) for stage in END_STAGES if stage in times]
     newer = [stage for stage, time in times.items() if ends and time > min(ends) + 1]
     return (newer[-1], "ran again, but what needs it has not yet") if newer else None
@@ -204,9 +217,8 @@ def age_old_results(results: Path, recordings: Iterable[str]) -> list[Path]:
     """
     aged = []
     for folder in (results / name for name in recordings):
-        for record in failure_logs(folder / "logs").values():
-            stage = record.name.split(".", 1)[0]
-            for path in (folder / stage).glob("*.h5"):
+        for record in failed_jobs(read_records(folder / "logs"), ended=True):
+            for path in (folder / record.stage).glob("*.h5"):
                 os.utime(path, (1, 1))
                 aged.append(path)
     return aged

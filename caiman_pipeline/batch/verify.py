@@ -15,7 +15,7 @@ from typing import Any
 
 import h5py
 
-from caiman_pipeline.batch.job_logs import failure_logs, read_failure
+from caiman_pipeline.batch.job_records import failed_jobs, read_records
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import SourceFile
 from caiman_pipeline.movies.identity import difference, is_fetched
@@ -67,14 +67,13 @@ def verify_recording(folder: Path, *, checksums: bool) -> Verified:
 
 def _failed_since(folder: Path) -> Iterator[Finding]:
     """Find results that are still there of a stage that has failed since: they are of an earlier run."""
-    for log, record in sorted(failure_logs(folder / "logs").items()):
-        told = read_failure(record)
-        stage = told.get("stage", log.stem)
-        for path in sorted((folder / stage).glob("*.h5")):
-            if path.stat().st_mtime_ns < record.stat().st_mtime_ns:
-                reason = told.get("reason", "")
+    records = read_records(folder / "logs")
+    for record in failed_jobs((r for r in records if not r.is_running()), ended=True):
+        for path in sorted((folder / record.stage).glob("*.h5")):
+            if path.stat().st_mtime_ns < record.time_ns:
+                why = record.reason or "it was killed"
                 yield Finding(
-                    path, f"is old: {stage} has failed since ({reason}). Mend that and run the workflow again."
+                    path, f"is old: {record.stage} has failed since ({why}). Mend that and run the workflow again."
                 )
 
 

@@ -1,9 +1,8 @@
-"""What the verbs of stages share: common arguments, threads, log, progress, and a record of failures."""
+"""What the verbs of stages share: common arguments, threads, log, progress, and the record of the job."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 import time
@@ -11,9 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from caiman_pipeline import __version__
-from caiman_pipeline.batch.job_logs import scheduler_record
-from caiman_pipeline.batch.watch import StoppedError, peak_memory_mb, watched
+from caiman_pipeline.batch import watch
+from caiman_pipeline.batch.job_records import DONE, FAILED, STOPPED, JobRecord, scheduler_record
+from caiman_pipeline.batch.watch import RecordKeeper, StoppedError, first_record, keeper_of, memory_mb, watched
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.movies.store.traffic import TRAFFIC
 from caiman_pipeline.numerics.threads import available_cores, limit_library_threads
@@ -34,43 +33,61 @@ def add_stage_arguments(parser: argparse.ArgumentParser, *, settings: bool = Tru
 
 @contextmanager
 def stage_job(stage: str, args: argparse.Namespace) -> Iterator[int]:
-    """Set up threads and log, yield the number of threads, log seconds and peak memory, record a foreseen failure.
+    """Set up threads and log, yield the number of threads, and keep the job's record, see ``batch/job_records.py``.
 
     Enter it before anything that imports numpy.
     """
     threads = min(args.threads if args.threads > 0 else sys.maxsize, available_cores())
     limit_library_threads(threads)
     _open_log(args.log)
+    record = first_record(stage, args, threads)
+    keeper = keeper_of(args.log, record)
+    keeper.begin()
     if args.log:
-        failure_record(args.log).unlink(missing_ok=True)
         scheduler_record(args.log).unlink(missing_ok=True)
-    log.info("%s: caiman_pipeline %s, %d threads", stage, __version__, threads)
+    log.info("%s: %s", stage, _who(record))
     if getattr(args, "settings", None):
         log.info("settings %s", args.settings)
-    started = time.perf_counter()
+    with _failure_recorded(stage, keeper), watched(keeper), kept_ledger(stage):
+        yield threads
+    if TRAFFIC.requests:
+        log.info("%s", TRAFFIC)
+    last = keeper.end(DONE)
+    log.info("%s: done in %.1f s, peak memory %.0f MB", stage, last.seconds, last.peak_memory_mb)
+
+
+@contextmanager
+def _failure_recorded(stage: str, keeper: RecordKeeper) -> Iterator[None]:
+    """Write into log and record why a job inside failed or was stopped."""
     try:
-        with watched(args.log, granted_mb=getattr(args, "memory_mb", 0)), kept_ledger(stage):
-            yield threads
+        yield
     except (StoppedError, KeyboardInterrupt) as error:
         reason = f"stopped before it was done ({str(error) or 'interrupted'}): cancelled, or its time limit was reached"
         log.error("%s", reason)
-        _record_failure(stage, reason, args)
+        keeper.end(STOPPED, reason)
         sys.exit(STOPPED_STATUS)
-    except MemoryError as error:
-        log.exception("%s failed", stage)
-        _record_failure(stage, f"no memory left ({str(error) or 'a small piece'}) at {peak_memory_mb():.0f} MB", args)
-        raise
     except PipelineError as error:
         log.error("%s", error)
-        _record_failure(stage, str(error), args)
+        keeper.end(FAILED, str(error))
         raise
     except Exception as error:
         log.exception("%s failed", stage)
-        _record_failure(stage, f"unforeseen {type(error).__name__}: {error}", args)
+        keeper.end(FAILED, _unforeseen(error))
         raise
-    if TRAFFIC.requests:
-        log.info("%s", TRAFFIC)
-    log.info("%s: done in %.1f s, peak memory %.0f MB", stage, time.perf_counter() - started, peak_memory_mb())
+
+
+def _unforeseen(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return f"no memory left ({str(error) or 'a small piece'}) at {memory_mb()[1]:.0f} MB"
+    return f"unforeseen {type(error).__name__}: {error}"
+
+
+def _who(record: JobRecord) -> str:
+    """Say for people what runs where, with what."""
+    memory = f", {record.granted_mb:.0f} MB granted" if record.granted_mb else ""
+    scheduler = f", job {record.scheduler_job} of the scheduler" if record.scheduler_job else ""
+    where = f"process {record.process} on {record.host}"
+    return f"caiman_pipeline {record.version}, {record.threads} threads, {where}{memory}{scheduler}"
 
 
 def _open_log(path: Path | None) -> None:
@@ -89,26 +106,12 @@ def _open_log(path: Path | None) -> None:
 
 
 class _WarningNotes(logging.Handler):
-    """Note warnings for the results that the job writes after them."""
+    """Note warnings in the job's record, and for the results that the job writes after them."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno == logging.WARNING:
             note_warning(record.getMessage())
-
-
-def failure_record(log_file: Path) -> Path:
-    """Return where the reason of a failed job is kept: beside its log, gone when the job is run again."""
-    return log_file.with_suffix(".failed.json")
-
-
-def _record_failure(stage: str, reason: str, args: argparse.Namespace) -> None:
-    if args.log is None:
-        return
-    record = {"stage": stage, "reason": reason, "log": str(args.log)}
-    try:
-        failure_record(args.log).write_text(json.dumps(record, indent=1), encoding="utf-8")
-    except OSError as error:
-        log.error("the reason could not be recorded (%s)", error.strerror)
+            watch.note_warning(record.getMessage())
 
 
 def progress(what: str) -> Callable[[int, int], None]:
@@ -117,6 +120,7 @@ def progress(what: str) -> Callable[[int, int], None]:
     bar = sys.stderr.isatty()
 
     def report(done: int, total: int) -> None:
+        watch.note_progress(what, done, total)
         elapsed = time.perf_counter() - started
         if elapsed - last[0] < (0.1 if bar else 5.0) and done < total:
             return

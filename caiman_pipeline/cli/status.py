@@ -28,7 +28,8 @@ def run(args: argparse.Namespace) -> None:
     config, sheet = load_run(args.config, args.sheet)
     status = batch_status(args.results or Path(config.paths.results), load_sheet(sheet, config))
     for job in status.running[:SHOWN]:
-        print(f"running  {job.recording}  {job.job} on {job.host}, {job.memory_mb:.0f} MB")
+        come = f", {job.progress.what}: {job.progress.done} of {job.progress.total}" if job.progress else ""
+        print(f"running  {job.recording}  {job.job} on {job.host}, {job.memory_mb:.0f} MB{come}")
     for recording, reason in status.failed[:SHOWN]:
         print(f"failed   {recording}  {reason}")
     for kind, rows in (("running jobs", status.running), ("failed recordings", status.failed)):

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from caiman_pipeline.model.errors import PipelineError
+from caiman_pipeline.results.processes import process_start
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 LONGEST_NAME = 255
@@ -43,13 +44,7 @@ def _discard(path: Path) -> None:
 
 
 def _is_gone(process: str) -> bool:
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return True
-    except (ValueError, PermissionError):
-        pass
-    return False
+    return process.isdigit() and not process_start(int(process))
 
 
 def _explain(error: OSError, path: Path, written: int) -> PipelineError:
@@ -170,3 +165,20 @@ def write_text(path: Path | str, text: str) -> None:
     """Write a text file whole or not at all."""
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def renew_text(path: Path, text: str) -> None:
+    """Replace a small text that is rewritten every few seconds, whole; no wait for the disk, no look at other files.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; what was there stays.
+    """
+    temporary = _temporary_name(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError:
+        _discard(temporary)
+        raise

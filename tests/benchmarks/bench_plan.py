@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from caiman_pipeline.batch.costs import COSTS, MovieSize, held_mb, layout_of
-from caiman_pipeline.batch.job_logs import read_log
+from caiman_pipeline.batch.job_records import read_record, read_records
 from caiman_pipeline.batch.planning import disk_mb
 from caiman_pipeline.config.root import Config
 from caiman_pipeline.results.records import load_movie_info
@@ -120,19 +120,19 @@ def read_measurements(results: Path) -> list[Measured]:
     """Read what the stages of a finished recording took."""
     info, found = load_movie_info(results / "inspect/movie_info.json"), []
     search, motion = (
-        read_log(results / f"logs/{stage}.1-of-1.log").settings for stage in ("patch_cnmf", "motion_correct")
+        read_record(results / f"logs/{stage}.1-of-1.job.json").settings for stage in ("patch_cnmf", "motion_correct")
     )
     facts, lengths = search["recording"], (search["recording"]["cell_diameter"], motion["patch_spacing"])
     pixels = (float(length.removesuffix(" px")) for length in lengths)
     known = (facts["frame_rate_hz"], facts["decay_time_s"], *pixels)
-    for path in (results / "logs").glob("*.log"):
-        job = read_log(path)
+    for job in read_records(results / "logs"):
         with (results / "benchmarks" / f"{job.job}.tsv").open() as file:
             (row,) = csv.DictReader(file, delimiter="\t")
         disk = _megabytes(results / FOLDERS[job.stage]) if job.stage in FOLDERS else 0.0
-        threads = int(path.read_text().split(" threads")[0].rsplit(" ", 1)[1])
         seconds = float(row["cpu_time"]) if row["cpu_time"] not in ("NA", "-") else job.seconds
-        found.append(Measured(info.n_frames, *info.dims, job.stage, threads, job.memory_mb, seconds, disk, *known))
+        found.append(
+            Measured(info.n_frames, *info.dims, job.stage, job.threads, job.peak_memory_mb, seconds, disk, *known)
+        )
     return found
 
 

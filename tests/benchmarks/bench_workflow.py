@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caiman_pipeline.batch.costs import MovieSize
-from caiman_pipeline.batch.job_logs import read_log
+from caiman_pipeline.batch.job_records import read_records
 from caiman_pipeline.batch.planning import plan_recording, size_of_files
 from caiman_pipeline.model.movie import Reading
 
@@ -119,14 +119,13 @@ def _cpu_of_children() -> float:
 
 def _read_stages(results: Path) -> dict[str, Stage]:
     stages: dict[str, Stage] = {}
-    for path in sorted((results / "logs").glob("*.log")):
-        log = read_log(path)
-        job = (results / "benchmarks" / path.name).with_suffix(".tsv")
+    for record in read_records(results / "logs"):
+        job = results / "benchmarks" / f"{record.job}.tsv"
         seconds = float(job.read_text().splitlines()[1].split("\t")[0])
-        name = path.name.split(".")[0]
+        name = record.stage
         other = stages.get(name, Stage(0.0, 0.0, 0.0))
-        peak = max(other.peak_mb, log.memory_mb)
-        stages[name] = Stage(other.work_s + log.seconds, other.job_s + seconds, peak)
+        peak = max(other.peak_mb, record.peak_memory_mb)
+        stages[name] = Stage(other.work_s + record.seconds, other.job_s + seconds, peak)
     return stages
 
 

@@ -12,6 +12,7 @@ rule export_nwb:
         table=TABLE,
     log:
         f"{LOGS}/export_nwb.log",
+        f"{LOGS}/export_nwb.job.json",
     benchmark:
         f"{BENCHMARKS}/export_nwb.tsv"
     conda:
@@ -25,4 +26,4 @@ rule export_nwb:
         "caiman-pipeline export-nwb --movie-info {input.info:q} --motion {input.motion:q} --images {input.images:q} "
         "--components {input.components:q} --traces {input.traces:q} --quality {input.quality:q} "
         "--selection {input.selection:q} --nwb {output.nwb:q} --table {output.table:q} "
-        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log:q}"
+        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log[0]:q}"

@@ -5,6 +5,7 @@ rule merge:
         MERGED,
     log:
         f"{LOGS}/merge.log",
+        f"{LOGS}/merge.job.json",
     benchmark:
         f"{BENCHMARKS}/merge.tsv"
     conda:
@@ -16,7 +17,7 @@ rule merge:
         settings=settings("merge"),
     shell:
         "caiman-pipeline merge --batches {input.batches:q} --components {output:q} "
-        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log:q}"
+        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log[0]:q}"
 
 
 rule refine:
@@ -29,6 +30,7 @@ rule refine:
         COMPONENTS,
     log:
         f"{LOGS}/refine.log",
+        f"{LOGS}/refine.job.json",
     benchmark:
         f"{BENCHMARKS}/refine.tsv"
     conda:
@@ -42,4 +44,4 @@ rule refine:
     shell:
         "caiman-pipeline refine --movie {input.movie:q} --images {input.images:q} --merged {input.merged:q} "
         "--components {output:q} "
-        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log:q}"
+        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log[0]:q}"

@@ -6,6 +6,7 @@ rule inspect:
         frames=FRAMES,
     log:
         f"{LOGS}/inspect.log",
+        f"{LOGS}/inspect.job.json",
     benchmark:
         f"{BENCHMARKS}/inspect.tsv"
     conda:
@@ -22,7 +23,7 @@ rule inspect:
         "caiman-pipeline inspect --recording {wildcards.recording} --files {params.files:q} "
         "--bad-frames {params.bad_frames:q} "
         "--movie-info {output.info:q} --frames {output.frames:q} "
-        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log:q}"
+        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log[0]:q}"
 
 
 rule motion_template:
@@ -34,6 +35,7 @@ rule motion_template:
         TEMPLATE,
     log:
         f"{LOGS}/motion_template.log",
+        f"{LOGS}/motion_template.job.json",
     benchmark:
         f"{BENCHMARKS}/motion_template.tsv"
     conda:
@@ -46,7 +48,7 @@ rule motion_template:
         settings=settings("motion"),
     shell:
         "caiman-pipeline motion-template --movie-info {input.info:q} --template {output:q} "
-        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log:q}"
+        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log[0]:q}"
 
 
 rule motion_correct:
@@ -58,6 +60,7 @@ rule motion_correct:
         directory(BLOCK) if CONFIG.paths.keep_movie else temp(directory(BLOCK)),
     log:
         f"{LOGS}/motion_correct.{{scatteritem}}.log",
+        f"{LOGS}/motion_correct.{{scatteritem}}.job.json",
     benchmark:
         f"{BENCHMARKS}/motion_correct.{{scatteritem}}.tsv"
     conda:
@@ -72,7 +75,7 @@ rule motion_correct:
     shell:
         "caiman-pipeline motion-correct --movie-info {input.info:q} --template {input.template:q} "
         "--block {wildcards.scatteritem} --output {output:q} --store={params.store:q} "
-        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log:q}"
+        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log[0]:q}"
 
 
 rule memmap_join:
@@ -85,6 +88,7 @@ rule memmap_join:
         motion=MOTION,
     log:
         f"{LOGS}/memmap_join.log",
+        f"{LOGS}/memmap_join.job.json",
     benchmark:
         f"{BENCHMARKS}/memmap_join.tsv"
     conda:
@@ -97,4 +101,4 @@ rule memmap_join:
     shell:
         "caiman-pipeline memmap-join --movie-info {input.info:q} --template {input.template:q} --blocks {input.blocks:q} "
         "--movie {output.movie:q} --motion {output.motion:q} "
-        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log:q}"
+        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log[0]:q}"

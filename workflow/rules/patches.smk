@@ -6,6 +6,7 @@ rule summary_images:
         IMAGES,
     log:
         f"{LOGS}/summary_images.log",
+        f"{LOGS}/summary_images.job.json",
     benchmark:
         f"{BENCHMARKS}/summary_images.tsv"
     conda:
@@ -18,7 +19,7 @@ rule summary_images:
         settings=settings("summary_images"),
     shell:
         "caiman-pipeline summary-images --movie {input.movie:q} --images {output:q} "
-        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log:q}"
+        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log[0]:q}"
 
 
 rule patch_cnmf:
@@ -31,6 +32,7 @@ rule patch_cnmf:
         BATCH,
     log:
         f"{LOGS}/patch_cnmf.{{scatteritem}}.log",
+        f"{LOGS}/patch_cnmf.{{scatteritem}}.job.json",
     benchmark:
         f"{BENCHMARKS}/patch_cnmf.{{scatteritem}}.tsv"
     conda:
@@ -44,4 +46,4 @@ rule patch_cnmf:
     shell:
         "caiman-pipeline patch-cnmf --movie {input.movie:q} --images {input.images:q} "
         "--batch {wildcards.scatteritem} --output {output:q} "
-        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log:q}"
+        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log[0]:q}"

@@ -10,6 +10,7 @@ rule evaluate:
         QUALITY,
     log:
         f"{LOGS}/evaluate.log",
+        f"{LOGS}/evaluate.job.json",
     benchmark:
         f"{BENCHMARKS}/evaluate.tsv"
     conda:
@@ -23,7 +24,7 @@ rule evaluate:
     shell:
         "caiman-pipeline evaluate --movie {input.movie:q} --movie-info {input.info:q} "
         "--motion {input.motion:q} --components {input.components:q} --quality {output:q} "
-        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log:q}"
+        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log[0]:q}"
 
 
 rule select:
@@ -37,6 +38,7 @@ rule select:
         update(SELECTION),
     log:
         f"{LOGS}/select.log",
+        f"{LOGS}/select.job.json",
     benchmark:
         f"{BENCHMARKS}/select.tsv"
     conda:
@@ -49,4 +51,4 @@ rule select:
     shell:
         "caiman-pipeline select --movie-info {input.info:q} --quality {input.quality:q} --components {input.components:q} "
         "--selection {output:q} "
-        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log:q}"
+        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log[0]:q}"

@@ -14,6 +14,7 @@ rule report:
         overview=OVERVIEW,
     log:
         f"{LOGS}/report.log",
+        f"{LOGS}/report.job.json",
     benchmark:
         f"{BENCHMARKS}/report.tsv"
     conda:
@@ -28,4 +29,4 @@ rule report:
         "--images {input.images:q} --components {input.components:q} --traces {input.traces:q} "
         "--quality {input.quality:q} --selection {input.selection:q} "
         "--report {output.report:q} --thumbnail {output.thumbnail:q} "
-        "--overview {output.overview:q} --settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log:q}"
+        "--overview {output.overview:q} --settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log[0]:q}"

@@ -5,6 +5,7 @@ rule traces:
         TRACES,
     log:
         f"{LOGS}/traces.log",
+        f"{LOGS}/traces.job.json",
     benchmark:
         f"{BENCHMARKS}/traces.tsv"
     conda:
@@ -17,4 +18,4 @@ rule traces:
         settings=settings("traces"),
     shell:
         "caiman-pipeline traces --components {input.components:q} --traces {output:q} "
-        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log:q}"
+        "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log[0]:q}"

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import time
+from datetime import datetime
 
 import pytest
 
@@ -8,10 +8,11 @@ pytest.importorskip("obstore")
 
 from caiman_pipeline.batch.fetching import fetch_traces, object_size
 from caiman_pipeline.batch.job_logs import STAGE_ORDER
+from caiman_pipeline.batch.job_records import JobRecord
 from caiman_pipeline.batch.states import recording_state
 from caiman_pipeline.model.errors import PipelineError
 
-DONE = "2026-01-01 10:00:{:02d} INFO {}: done in 9.1 s, peak memory 345 MB\n"
+UPDATED = "2026-01-01T10:00:{:02d}.000+00:00"
 
 
 @pytest.fixture
@@ -19,7 +20,9 @@ def store(tmp_path):
     folder = tmp_path / "bucket/results/a"
     for number, stage in enumerate(STAGE_ORDER):
         (folder / "logs").mkdir(parents=True, exist_ok=True)
-        (folder / f"logs/{stage}.log").write_text(DONE.format(number, stage))
+        (folder / f"logs/{stage}.log").write_text("2026-01-01 10:00:00 INFO for people\n")
+        record = JobRecord(stage, state="done", updated=UPDATED.format(number))
+        (folder / f"logs/{stage}.job.json").write_text(record.as_json())
     for name in ("report/a.html", "report/overview.json", "export_nwb/a.nwb", "motion/motion.h5"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text('{"accepted": 3, "found": 4}')
@@ -28,7 +31,7 @@ def store(tmp_path):
 
 def test_a_finished_recording_on_a_store_is_told_from_what_was_fetched(store, tmp_path):
     home = tmp_path / "home"
-    assert fetch_traces(f"file://{store}", home, ["a", "never"]) == len(STAGE_ORDER) + 2
+    assert fetch_traces(f"file://{store}", home, ["a", "never"]) == 2 * len(STAGE_ORDER) + 2
     state = recording_state(home / "a", "a", ended=True)
     assert (state.state, state.cells_accepted) == ("ok", 3)
     assert not (home / "a/export_nwb").exists()
@@ -36,16 +39,18 @@ def test_a_finished_recording_on_a_store_is_told_from_what_was_fetched(store, tm
     assert recording_state(home / "never", "never").state == "waiting"
 
 
-def test_logs_keep_the_order_in_which_they_were_written(store, tmp_path):
+def test_records_keep_the_order_in_which_they_were_written(store, tmp_path):
     fetch_traces(f"file://{store}", tmp_path / "home", ["a"])
-    times = [(tmp_path / f"home/a/logs/{stage}.log").stat().st_mtime for stage in STAGE_ORDER]
+    times = [(tmp_path / f"home/a/logs/{stage}.job.json").stat().st_mtime for stage in STAGE_ORDER]
     assert times == sorted(times)
-    assert times[0] == time.mktime((2026, 1, 1, 10, 0, 0, 0, 0, -1))
+    assert times[0] == datetime.fromisoformat(UPDATED.format(0)).timestamp()
 
 
-def test_the_reason_of_a_failure_comes_from_the_log_alone(store, tmp_path):
+def test_the_reason_of_a_failure_comes_with_its_record(store, tmp_path):
     (store / "b/logs").mkdir(parents=True)
-    (store / "b/logs/inspect.log").write_text("2026-01-01 10:00:00 ERROR m.tif: file not found.\n")
+    record = JobRecord("inspect", state="failed", reason="m.tif: file not found.", updated=UPDATED.format(3))
+    (store / "b/logs/inspect.log").write_text("for people\n")
+    (store / "b/logs/inspect.job.json").write_text(record.as_json())
     fetch_traces(f"file://{store}", tmp_path / "home", ["b"])
     state = recording_state(tmp_path / "home/b", "b", ended=True)
     assert (state.state, state.stage, state.reason) == ("failed", "inspect", "m.tif: file not found.")

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from caiman_pipeline.batch import live
-from caiman_pipeline.batch.job_logs import scheduler_record
+from caiman_pipeline.batch.job_records import NOT_STARTED, read_record, record_of, scheduler_record
 from caiman_pipeline.batch.live import RunWatch, in_words
-from caiman_pipeline.batch.states import NOT_STARTED, SILENT, recording_state
-from caiman_pipeline.cli.stage import failure_record
-from tests.unit.batch.test_states import run_through, write_failure, write_log
+from caiman_pipeline.batch.states import KILLED as ENDED_WITHOUT_A_WORD
+from caiman_pipeline.batch.states import recording_state
+from tests.unit.batch.test_states import run_through, write_failure, write_job
 
 REFUSED = """SLURM sbatch failed. The error message was 'sbatch: error: Batch job submission failed: Requested node \
 configuration is not available'.
@@ -117,38 +117,44 @@ def test_a_group_that_is_refused_fails_at_its_first_stage(tmp_path, watch):
 
 def test_what_the_scheduler_says_of_a_job_that_broke_off_is_added(tmp_path, watch):
     run_through(tmp_path / "a", until="motion_template")
-    log = write_log(tmp_path / "a", "motion_correct.1-of-2", finished=False)
+    log = write_job(tmp_path / "a", "motion_correct.1-of-2", state="running")
     watch.emit(event("job_error", rule_msg=KILLED, log=["results/a/logs/motion_correct.1-of-2.log", "slurm/7.log"]))
     state = recording_state(tmp_path / "a", "a", ended=True)
     assert (state.stage, state.log) == ("motion_correct", str(log))
-    assert state.reason.startswith(SILENT)
+    assert state.reason.startswith(ENDED_WITHOUT_A_WORD)
     assert state.reason.endswith("(SLURM says OUT_OF_MEMORY)")
 
 
 def test_a_job_that_never_wrote_is_told_from_one_that_broke_off(tmp_path, watch):
-    log = write_log(tmp_path / "a", "inspect", finished=False)
-    log.write_text("")
+    log = tmp_path / "a/logs/inspect.log"
+    log.parent.mkdir(parents=True)
+    for path in (log, record_of(log)):
+        path.write_text("")  # Snakemake makes them where a job leaves none
     state = recording_state(tmp_path / "a", "a", ended=True)
     assert state.reason.startswith(NOT_STARTED)
-    watch.emit(event("job_error", rule_msg=KILLED, log=["results/a/logs/inspect.log", "slurm/7.log"]))
+    watch.emit(
+        event("job_error", rule_msg=KILLED, log=["a/logs/inspect.log", "a/logs/inspect.job.json", "slurm/7.log"])
+    )
     state = recording_state(tmp_path / "a", "a")
     assert (state.reason, state.log) == (f"{NOT_STARTED} (SLURM says OUT_OF_MEMORY)", "slurm/7.log")
 
 
 def test_a_refusal_counts_more_than_what_an_earlier_attempt_said(tmp_path, watch):
     write_failure(tmp_path / "a", "inspect", "it was stopped")
-    watch.emit(event("job_error", rule_msg=KILLED, log=["x/a/logs/inspect.log", "slurm/7.log"]))
+    watch.emit(
+        event("job_error", rule_msg=KILLED, log=["x/a/logs/inspect.log", "x/a/logs/inspect.job.json", "slurm/7.log"])
+    )
     assert recording_state(tmp_path / "a", "a").reason == "it was stopped (SLURM says OUT_OF_MEMORY)"
     watch.emit(event("job_error", rule_msg=REFUSED, log=["x/a/logs/inspect.log"]))
     assert recording_state(tmp_path / "a", "a").reason == WHY
 
 
 def test_what_was_said_of_an_earlier_attempt_is_forgotten(tmp_path, watch):
-    log = write_log(tmp_path / "a", "inspect")
+    log = write_job(tmp_path / "a", "inspect")
     watch.emit(event("job_error", rule_msg=REFUSED, log=["x/a/logs/inspect.log"]))
     assert recording_state(tmp_path / "a", "a").state == "failed"
-    os.utime(log, ns=(scheduler_record(log).stat().st_mtime_ns + 1,) * 2)
-    assert (recording_state(tmp_path / "a", "a").state, failure_record(log).exists()) == ("waiting", False)
+    os.utime(record_of(log), ns=(scheduler_record(log).stat().st_mtime_ns + 1,) * 2)
+    assert recording_state(tmp_path / "a", "a").state == "waiting"
 
 
 def test_a_stage_takes_the_scheduler_s_word_away_when_it_starts(tmp_path):
@@ -160,6 +166,7 @@ def test_a_stage_takes_the_scheduler_s_word_away_when_it_starts(tmp_path):
     assert json.loads(scheduler_record(tmp_path / "inspect.log").read_text())["says"] == WHY
     with stage_job("inspect", Namespace(threads=1, log=tmp_path / "inspect.log")):
         assert not scheduler_record(tmp_path / "inspect.log").exists()
+        assert read_record(record_of(tmp_path / "inspect.log")).state == "running"
     for handler in list(logging.getLogger("caiman_pipeline").handlers):
         if isinstance(handler, logging.FileHandler):
             logging.getLogger("caiman_pipeline").removeHandler(handler)

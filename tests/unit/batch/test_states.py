@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 import os
@@ -12,41 +11,55 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from caiman_pipeline.batch.job_logs import STAGE_ORDER, read_benchmark, read_log, read_logs, stage_costs
-from caiman_pipeline.batch.states import SILENT, collect_states, count_states, recording_state
+from caiman_pipeline.batch.benchmarks import read_benchmark, stage_costs
+from caiman_pipeline.batch.job_logs import STAGE_ORDER
+from caiman_pipeline.batch.job_records import EARLIER, JobRecord, read_record, read_records, record_of
+from caiman_pipeline.batch.states import KILLED, collect_states, count_states, recording_state
 from caiman_pipeline.cli.main import run_verb
-from caiman_pipeline.cli.stage import failure_record, log, stage_job
-from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.results.files import save_result
+from caiman_pipeline.results.processes import process_space
 
 START = 1_700_000_000
 
 
-def write_log(folder: Path, job: str, *, finished: bool = True, at: int | None = None, text: str = "") -> Path:
-    stage = job.split(".")[0]
-    path = folder / "logs" / f"{job}.log"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [f"2026-01-01 10:00:00 INFO {stage}: caiman_pipeline 1.2.3, 2 threads", text]
-    lines += [f"2026-01-01 10:00:09 INFO {stage}: done in 9.1 s, peak memory 345 MB"] if finished else []
-    path.write_text("\n".join(lines) + "\n")
+def write_job(folder: Path, job: str, *, state: str = "done", at: int | None = None, reason: str = "") -> Path:
+    """Leave what a job leaves: its record, and a log beside it; returns the log."""
+    stage, _, item = job.partition(".")
+    log = folder / "logs" / f"{job}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text(f"2026-01-01 10:00:00 INFO {stage}: for people\n")
+    record = JobRecord(
+        stage,
+        folder.name,
+        item,
+        state=state,
+        version="1.2.3",
+        process=2**22 + 5,
+        process_start="7",
+        process_space=process_space(),
+        host="here",
+        started="2026-01-01T10:00:00.000+00:00",
+        updated="2026-01-01T10:00:09.100+00:00",
+        seconds=9.1,
+        memory_mb=120.0,
+        peak_memory_mb=345.0,
+        reason=reason,
+    )
+    record_of(log).write_text(record.as_json())
     when = START + (STAGE_ORDER.index(stage) if at is None else at)
-    os.utime(path, (when, when))
-    return path
+    os.utime(record_of(log), (when, when))
+    return log
 
 
 def write_failure(folder: Path, job: str, reason: str, *, at: int | None = None) -> Path:
-    path = write_log(folder, job, finished=False, at=at)
-    record = failure_record(path)
-    record.write_text(json.dumps({"stage": job.split(".")[0], "reason": reason, "log": str(path)}))
-    os.utime(record, ns=(path.stat().st_mtime_ns,) * 2)
-    return path
+    return write_job(folder, job, state="failed", reason=reason, at=at)
 
 
 def run_through(folder: Path, *, until: str = "report", accepted: int = 5) -> None:
     for stage in STAGE_ORDER[: STAGE_ORDER.index(until) + 1]:
         jobs = [f"{stage}.{i}-of-2" for i in (1, 2)] if stage == "patch_cnmf" else [stage]
         for job in jobs:
-            write_log(folder, job)
+            write_job(folder, job)
             benchmark = folder / "benchmarks" / f"{job}.tsv"
             benchmark.parent.mkdir(exist_ok=True)
             benchmark.write_text("s\th:m:s\tmax_rss\n2.5\t0:00:02\t100\n")
@@ -93,10 +106,10 @@ def test_failure_wins_over_results_of_an_earlier_run(tmp_path):
 
 def test_job_that_died_without_a_word_is_a_failure(tmp_path):
     run_through(tmp_path / "a", until="summary_images")
-    path = write_log(tmp_path / "a", "patch_cnmf.1-of-2", finished=False)
+    path = write_job(tmp_path / "a", "patch_cnmf.1-of-2", state="running")
     state = recording_state(tmp_path / "a", "a")
     assert (state.state, state.stage, state.log) == ("failed", "patch_cnmf", str(path))
-    assert state.reason.startswith(f"{SILENT}: ")
+    assert state.reason.startswith(f"{KILLED}, at 345 MB: ")
     assert state.reason.endswith("not known")
 
 
@@ -105,7 +118,7 @@ def test_trace_of_an_earlier_run_with_other_scatter_does_not_count(tmp_path, rec
     if recorded:
         write_failure(tmp_path / "a", "patch_cnmf.3-of-4", "killed", at=-100)
     else:
-        write_log(tmp_path / "a", "patch_cnmf.3-of-4", finished=False, at=-100)
+        write_job(tmp_path / "a", "patch_cnmf.3-of-4", state="running", at=-100)
     run_through(tmp_path / "a")
     assert recording_state(tmp_path / "a", "a").state == "ok"
 
@@ -113,7 +126,7 @@ def test_trace_of_an_earlier_run_with_other_scatter_does_not_count(tmp_path, rec
 def test_evaluation_that_failed_is_not_overtaken_by_traces_beside_it(tmp_path):
     run_through(tmp_path / "a", until="refine")
     write_failure(tmp_path / "a", "evaluate", "no frames", at=50)
-    write_log(tmp_path / "a", "traces", at=60)
+    write_job(tmp_path / "a", "traces", at=60)
     assert recording_state(tmp_path / "a", "a").stage == "evaluate"
 
 
@@ -143,7 +156,7 @@ def test_recording_that_was_not_run_to_the_end_waits(tmp_path):
 
 def test_results_older_than_what_they_came_from_are_not_ok(tmp_path):
     run_through(tmp_path / "a")
-    write_log(tmp_path / "a", "refine", at=400)
+    write_job(tmp_path / "a", "refine", at=400)
     state = recording_state(tmp_path / "a", "a")
     assert (state.state, state.stage) == ("waiting", "refine")
 
@@ -198,31 +211,48 @@ def test_states_are_counted_in_a_fixed_order(tmp_path):
     assert count_states(collect_states(tmp_path, ["z", "a"])) == {"ok": 1, "waiting": 1}
 
 
-def test_log_of_a_real_job_is_understood(tmp_path):
-    args = argparse.Namespace(threads=1, log=tmp_path / "select.log", settings='{"min_snr": 2}')
-    try:
-        with stage_job("select", args):
-            log.warning("3 cells look alike")
-        found = read_log(tmp_path / "select.log")
-        assert found.finished
-        assert found.memory_mb > 1
-        assert found.settings == {"min_snr": 2}
-        assert found.warnings == ("3 cells look alike",)
-        with pytest.raises(PipelineError), stage_job("select", args):
-            raise PipelineError("no such key")
-        assert not read_log(tmp_path / "select.log").finished
-        assert failure_record(tmp_path / "select.log").exists()
-    finally:
-        for handler in list(log.handlers):
-            log.removeHandler(handler)
-            handler.close()
+def as_an_earlier_version_left_it(folder: Path) -> None:
+    for record in folder.glob("logs/*.job.json"):
+        record.unlink()
+
+
+def test_results_of_a_version_that_kept_no_records_are_listed_and_said_to_be_of_one(tmp_path):
+    for name in ("whole", "half"):
+        run_through(tmp_path / name, until="report" if name == "whole" else "merge")
+        as_an_earlier_version_left_it(tmp_path / name)
+    whole, half = collect_states(tmp_path, ["whole", "half"], ended=True)
+    assert (whole.state, whole.cells_accepted) == ("ok", 5)
+    assert whole.reason == f"inspect: {EARLIER} (and 13 more jobs)"
+    assert (half.state, half.stage) == ("waiting", "inspect")
+    assert EARLIER in half.reason
+    run_verb("summary", ["--results", str(tmp_path), "--recordings", "whole", "half"])
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"schema": 1}', '{"schema": 1, "stage": 3}', "\0\0", "null"])
+def test_a_damaged_record_is_said_to_be_one(tmp_path, text):
+    run_through(tmp_path / "a", until="refine")
+    record = tmp_path / "a/logs/refine.job.json"
+    record.write_text(text)
+    state = recording_state(tmp_path / "a", "a", ended=True)
+    assert (state.state, state.stage) == ("waiting", "refine")
+    assert state.reason == f"refine: {record} is damaged. Delete it and run the workflow again"
+
+
+def test_a_record_of_a_later_version_is_said_to_be_one(tmp_path):
+    run_through(tmp_path / "a", until="refine")
+    record = tmp_path / "a/logs/refine.job.json"
+    record.write_text(json.dumps({"schema": 2, "version": "9.1", "other": "form"}))
+    found = read_record(record)
+    assert (found.state, found.stage, found.finished) == ("unreadable", "refine", False)
+    assert "has the form 2, this version reads form 1" in found.reason
+    assert "(9.1)" in found.reason
 
 
 def test_costs_sum_seconds_and_keep_the_largest_memory(tmp_path):
     run_through(tmp_path)
     (tmp_path / "benchmarks/refine.tsv").write_text("s\th:m:s\tmax_rss\n0.4\t0:00:00\tNA\n")
     (tmp_path / "benchmarks/traces.tsv").write_text("s\th:m:s\tmax_rss\n4\t0:00:04\t900.5\n")
-    costs = {c.stage: c for c in stage_costs(tmp_path / "benchmarks", read_logs(tmp_path / "logs"))}
+    costs = {c.stage: c for c in stage_costs(tmp_path / "benchmarks", read_records(tmp_path / "logs"))}
     assert list(costs) == list(STAGE_ORDER)
     assert (costs["patch_cnmf"].jobs, costs["patch_cnmf"].seconds) == (2, 5.0)
     assert costs["refine"].memory_mb == 345

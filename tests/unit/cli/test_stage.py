@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
+import logging
 import os
+import socket
 import subprocess
 import sys
 
 import pytest
 
-from caiman_pipeline.cli.stage import add_stage_arguments, failure_record, parse_share, peak_memory_mb, stage_job
+from caiman_pipeline.batch.job_records import Progress, read_record, record_of
+from caiman_pipeline.batch.watch import memory_mb
+from caiman_pipeline.cli.stage import add_stage_arguments, parse_share, progress, stage_job
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.numerics.threads import available_cores
 
@@ -23,8 +26,6 @@ def _args(tmp_path, *given: str) -> argparse.Namespace:
 
 @pytest.fixture(autouse=True)
 def _leave_the_process_as_it_was(monkeypatch):
-    import logging
-
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
         monkeypatch.setenv(name, os.environ.get(name, "1"))
     monkeypatch.setenv("NUMBA_NUM_THREADS", os.environ.get("NUMBA_NUM_THREADS", "1"))
@@ -39,6 +40,29 @@ def test_the_log_says_settings_seconds_and_memory(tmp_path):
     assert "settings {}" in text
     assert "inspect: done in" in text
     assert "peak memory" in text
+
+
+def test_the_record_says_who_runs_what_and_how_far_it_has_come(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "4711")
+    args = _args(tmp_path / "mouse 3", "--memory-mb", "900", "--threads", "1")
+    args.settings = '{"recording": {"frame_rate_hz": 30}}'
+    args.log = args.log.with_name("patch_cnmf.2-of-4.log")
+    with stage_job("patch_cnmf", args):
+        started = read_record(record_of(args.log))
+        progress("tiles")(3, 8)
+        logging.getLogger("caiman_pipeline").warning("tile 3 is dark")
+        logging.getLogger("caiman_pipeline").warning("tile 3 is dark")
+    found = read_record(record_of(args.log))
+    assert (started.state, started.is_running(), started.ended, started.progress) == ("running", True, "", None)
+    assert (found.recording, found.stage, found.item) == ("mouse 3", "patch_cnmf", "2-of-4")
+    assert found.job == "patch_cnmf.2-of-4"
+    assert (found.process, found.host, found.scheduler_job) == (os.getpid(), socket.gethostname(), "4711")
+    assert (found.threads, found.granted_mb) == (1, 900)
+    assert (found.progress, found.warnings) == (Progress("tiles", 3, 8), ("tile 3 is dark",))
+    assert found.settings == {"recording": {"frame_rate_hz": 30}}
+    assert found.peak_memory_mb >= found.memory_mb > 10
+    assert not found.is_running()
+    assert [p.name for p in args.log.parent.iterdir() if p != args.log] == ["patch_cnmf.2-of-4.job.json"]
 
 
 def test_no_more_threads_than_were_granted(tmp_path, monkeypatch):
@@ -84,19 +108,21 @@ def test_a_foreseen_failure_is_recorded_beside_the_log_and_gone_after_a_success(
     args = _args(tmp_path)
     with pytest.raises(PipelineError), stage_job("inspect", args):
         raise PipelineError("m.tif: is cut short.")
-    record = json.loads(failure_record(args.log).read_text())
-    assert record == {"stage": "inspect", "reason": "m.tif: is cut short.", "log": str(args.log)}
+    record = read_record(record_of(args.log))
+    assert (record.stage, record.state, record.reason) == ("inspect", "failed", "m.tif: is cut short.")
+    assert record.ended >= record.updated > record.started
     assert "Traceback" not in args.log.read_text()
     with stage_job("inspect", args):
         pass
-    assert not failure_record(args.log).exists()
+    record = read_record(record_of(args.log))
+    assert (record.state, record.reason) == ("done", "")
 
 
 def test_an_unforeseen_failure_is_recorded_with_its_traceback_in_the_log(tmp_path):
     args = _args(tmp_path)
     with pytest.raises(ZeroDivisionError), stage_job("inspect", args):
         raise ZeroDivisionError("oh")
-    assert "unforeseen ZeroDivisionError: oh" in failure_record(args.log).read_text()
+    assert "unforeseen ZeroDivisionError: oh" in read_record(record_of(args.log)).reason
     assert "Traceback" in args.log.read_text()
 
 
@@ -108,11 +134,11 @@ def test_a_log_that_cannot_be_written_is_a_clear_failure(tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the high-water mark of Linux")
 def test_peak_memory_is_the_process_s_own_not_that_of_its_parent():
-    code = "import sys; from caiman_pipeline.cli.stage import peak_memory_mb; print(peak_memory_mb())"
+    code = "import sys; from caiman_pipeline.batch.watch import memory_mb; print(memory_mb()[1])"
     ballast = bytearray(300 * 2**20)
     ballast[::4096] = b"x" * len(ballast[::4096])
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert peak_memory_mb() > 300
+    assert memory_mb()[1] > 300
     assert float(child.stdout) < 100
     del ballast
 

@@ -318,7 +318,7 @@ def test_verb_writes_results_and_nothing_beside_the_raw_files(tmp_path):
     np.testing.assert_allclose(load_result(results / "frames.h5", "inspect")["mean"], MOVIE.mean((1, 2)))
     log = (results / "logs/inspect.log").read_text()
     assert log.index("trial_2.tif") < log.index("trial_10.tif")
-    assert not (results / "logs/inspect.failed.json").exists()
+    assert json.loads((results / "logs/inspect.job.json").read_text())["state"] == "done"
 
 
 @pytest.mark.parametrize("content", [None, b"", b"II*\0 and no more"])
@@ -328,7 +328,8 @@ def test_verb_records_why_a_file_was_refused_and_writes_no_result(tmp_path, cont
         path.write_bytes(content)
     with pytest.raises(PipelineError, match=r"m\.tif"):
         run_verb("inspect", arguments(tmp_path, [path]))
-    record = json.loads((tmp_path / "logs/inspect.failed.json").read_text())
+    record = json.loads((tmp_path / "logs/inspect.job.json").read_text())
+    assert record["state"] == "failed"
     assert record["stage"] == "inspect"
     assert "m.tif" in record["reason"]
     assert not (tmp_path / "movie_info.json").exists()

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from caiman_pipeline.batch.job_logs import read_logs
+from caiman_pipeline.batch.job_records import read_records
 from caiman_pipeline.cli import report as report_verb
 from caiman_pipeline.cli.main import run_verb
 from caiman_pipeline.config.recording import RecordingSettings
@@ -154,7 +154,7 @@ def test_accepted_cells_without_dff_are_a_warning(make_outcome, saved_outcome, t
     html = run_report(saved_outcome(with_motion(found), tmp_path), tmp_path)
     assert len(json.loads((tmp_path / "o.json").read_text())["warnings"]) == 3
     assert "accepted cells with no DF/F in some frames: 1" in html
-    assert [len(log.warnings) for log in read_logs(tmp_path / "logs")] == [2], "the summary counts what logs warn of"
+    assert [len(r.warnings) for r in read_records(tmp_path / "logs")] == [2], "the summary counts what jobs warn of"
 
 
 def test_settings_of_stages_that_share_them_are_listed_once(make_outcome):
