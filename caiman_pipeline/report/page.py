@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from html import escape
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from caiman_pipeline import __version__
 from caiman_pipeline.batch.job_logs import in_order
@@ -20,7 +19,7 @@ from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.outcome import Outcome, centroids, missing_dff
 from caiman_pipeline.report import activity, figures, galleries
 from caiman_pipeline.report.charts import bar_rows
-from caiman_pipeline.report.template import duration, embed_json, fill
+from caiman_pipeline.report.template import asset, duration, fill
 
 
 @dataclass(frozen=True)
@@ -53,13 +52,14 @@ def build_page(
     }
     html = fill(
         "page",
-        title=escape(outcome.info.recording),
+        style=asset("page.css"),
+        script=asset("page.js"),
+        title=outcome.info.recording,
         facts=_facts(outcome, facts),
         tiles=_tiles(outcome),
-        warnings=_warning_box(warnings),
-        nav="".join(f'<a href="#{name.lower()}">{name}</a>' for name, body in sections.items() if body),
-        sections="\n".join(body for body in sections.values() if body),
-        data=embed_json(_viewer_data(outcome, field)),
+        warnings=warnings,
+        sections={name: body for name, body in sections.items() if body},
+        data=_viewer_data(outcome, field),
         version=__version__,
     )
     return Page(html, figures.thumbnail(field, outcome), overview(outcome, warnings))
@@ -124,7 +124,7 @@ def _digits(value: float, digits: int) -> float | None:
     return round(float(value), digits) if np.isfinite(value) else None
 
 
-def _facts(outcome: Outcome, facts: RecordingSettings) -> str:
+def _facts(outcome: Outcome, facts: RecordingSettings) -> list[str]:
     info = outcome.info
     size = " × ".join(map(str, info.dims))
     parts = [
@@ -137,7 +137,7 @@ def _facts(outcome: Outcome, facts: RecordingSettings) -> str:
         f"subject {facts.subject_id}" if facts.subject_id else "",
         facts.session_start.isoformat(" ", "minutes") if isinstance(facts.session_start, datetime) else "",
     ]
-    return "".join(f"<span>{escape(p)}</span>" for p in parts if p)
+    return [part for part in parts if part]
 
 
 def _pixel(facts: RecordingSettings) -> str:
@@ -147,121 +147,98 @@ def _pixel(facts: RecordingSettings) -> str:
     return f"{width:g} µm per pixel" if width == height else f"pixels {height:g} µm high, {width:g} µm wide"
 
 
-def _tiles(outcome: Outcome) -> str:
+def _tiles(outcome: Outcome) -> list[tuple[str, str]]:
     accepted = outcome.selection.accepted
     snr = outcome.quality.snr[accepted]
     tiles = [(f"{outcome.n_accepted}", "cells accepted"), (f"{len(accepted) - outcome.n_accepted}", "rejected")]
     if outcome.n_accepted:
         tiles.append((f"{np.nanmedian(snr):.1f}", "median signal to noise"))
     reach = float(np.nanmax(np.abs(outcome.shifts.rigid), initial=0))
-    tiles.append((f"{reach:.1f} px", "largest shift"))
-    return "".join(f"<div><b>{value}</b><span>{name}</span></div>" for value, name in tiles)
+    return [*tiles, (f"{reach:.1f} px", "largest shift")]
 
 
-def _warning_box(warnings: list[str]) -> str:
-    if not warnings:
-        return ""
-    items = "".join(f"<li>{escape(w)}</li>" for w in warnings)
-    return f'<aside class="warnings"><b>{len(warnings)} warning{"s" * (len(warnings) > 1)}</b><ul>{items}</ul></aside>'
-
-
-def _cells(field: figures.FieldOfView, outcome: Outcome, pixel_um: float | None) -> str:
-    images = "".join(
-        f'<label><input type="radio" name="image" value="{name}"{" checked" if i == 0 else ""}>'
-        f"{figures.IMAGES[name][0]}</label>"
-        for i, name in enumerate(field.images)
+def _cells(field: figures.FieldOfView, outcome: Outcome, pixel_um: float | None) -> Markup:
+    n_components = outcome.components.n_components
+    return fill(
+        "cells",
+        empty=why_empty(outcome),
+        images=[(name, figures.IMAGES[name][0]) for name in field.images],
+        layers=[("accepted", outcome.n_accepted), ("rejected", n_components - outcome.n_accepted)],
+        field=Markup(figures.field_svg(field, outcome, pixel_um)),
+        n_slabs=len(field.canvas.slabs),
+        n_planes=outcome.info.dims[0],
+        n_components=n_components,
     )
-    counts = {"accepted": outcome.n_accepted, "rejected": outcome.components.n_components - outcome.n_accepted}
-    layers = "".join(
-        f'<label class="key {name}"><input type="checkbox" data-layer="{name}" checked>{count} {name}</label>'
-        for name, count in counts.items()
-    )
-    empty = why_empty(outcome)
-    note = f'<p class="empty">No cells: {escape(empty)}.</p>' if empty else ""
-    slabs = len(field.canvas.slabs)
-    hint = f"{outcome.info.dims[0]} planes in {slabs} pictures, first plane at the top left. " if slabs > 1 else ""
-    viewer = (
-        '<div id="card" class="card" hidden><svg id="zoom"><use href="#pictures"/><use href="#outlines"/></svg>'
-        '<div id="details"></div></div><div id="trace-box" hidden><canvas id="trace"></canvas></div>'
-        if outcome.components.n_components
-        else ""
-    )
-    walk = " Click a component, or press ← and →, to see its trace." if outcome.components.n_components else ""
-    return f"""<section id="cells"><h2>Cells</h2>{note}
-<div class="controls"><fieldset>{images}</fieldset><fieldset>{layers}</fieldset></div>
-<div class="viewer"><div class="frame">{figures.field_svg(field, outcome, pixel_um)}</div><div class="side">
-<p class="hint">{hint}{walk}</p>{viewer}</div></div></section>"""
 
 
-def _traces(outcome: Outcome, count: int) -> str:
+def _traces(outcome: Outcome, count: int) -> Markup:
     rows = activity.best_rows(outcome, count)
     if not len(rows):
-        return ""
+        return Markup()
     picture, n_rows = activity.raster_picture(outcome)
-    height = int(np.clip(3 * n_rows, 60, 420))
-    seconds = outcome.traces.denoised.shape[1] / outcome.trace_rate_hz
-    return f"""<section id="activity"><h2>Activity</h2>
-<p>All {n_rows} accepted cells, denoised, each scaled to its own top; cells of similar activity are neighbours.</p>
-<img class="raster" style="height:{height}px" src="{picture}" alt="">
-<div class="ends"><span>0</span><span>time</span><span>{duration(seconds)}</span></div>
-<p>The {len(rows)} cells with the best signal to noise: <span class="raw-key">raw</span> and
-<span class="calcium-key">denoised</span>, each as high as its own peak, component at the left.</p>
-{activity.stack_figure(outcome, rows)}</section>"""
+    return fill(
+        "activity",
+        n_rows=n_rows,
+        height=int(np.clip(3 * n_rows, 60, 420)),
+        picture=picture,
+        length=duration(outcome.traces.denoised.shape[1] / outcome.trace_rate_hz),
+        n_best=len(rows),
+        traces=Markup(activity.stack_figure(outcome, rows)),
+    )
 
 
-def _quality(field: figures.FieldOfView, outcome: Outcome, settings: ReportSettings) -> str:
+def _quality(field: figures.FieldOfView, outcome: Outcome, settings: ReportSettings) -> Markup:
     if not outcome.components.n_components:
-        return ""
+        return Markup()
     rejected = [r for r, a in zip(outcome.selection.reasons, outcome.selection.accepted, strict=True) if not a]
     reasons = figures.reason_counts(rejected)[:12]
-    bars = bar_rows([(text, float(n), str(n)) for text, n in reasons], "no") if reasons else "<p>None was rejected.</p>"
-    return f"""<section id="quality"><h2>Quality</h2><div class="columns"><div>{figures.quality_chart(outcome)}
-<p class="hint">Shaded: accepted by these two measures.</p></div>
-<div><h3>Why components were rejected</h3>{bars}</div></div>{_galleries(field, outcome, settings)}</section>"""
+    return fill(
+        "quality",
+        chart=Markup(figures.quality_chart(outcome)),
+        reasons=Markup(bar_rows([(text, float(n), str(n)) for text, n in reasons], "no") if reasons else ""),
+        galleries=_galleries(field, outcome, settings),
+    )
 
 
-def _galleries(field: figures.FieldOfView, outcome: Outcome, settings: ReportSettings) -> str:
+def _galleries(field: figures.FieldOfView, outcome: Outcome, settings: ReportSettings) -> Markup:
     rows = galleries.accepted_rows(outcome, settings.max_accepted_gallery)
     some = f"{len(rows)} of {outcome.n_accepted}, evenly spaced by rank, " if len(rows) < outcome.n_accepted else ""
-    accepted = galleries.accepted_gallery(field, outcome, rows)
-    rejected = galleries.rejected_gallery(field, outcome, count=settings.max_gallery)
+    accepted = Markup(galleries.accepted_gallery(field, outcome, rows))
+    rejected = Markup(galleries.rejected_gallery(field, outcome, count=settings.max_gallery))
     parts = (
         ("accepted", f"Accepted, {some}highest signal to noise first", accepted),
         ("rejected", "Rejected, the closest calls first", rejected),
     )
-    return "".join(
-        f'<h3>{title}</h3><div class="gallery {css}">{pictures}</div>' for css, title, pictures in parts if pictures
+    return fill("galleries", galleries=parts)
+
+
+def _motion(field: figures.FieldOfView, outcome: Outcome, frame_means: FloatArray) -> Markup:
+    return fill(
+        "motion",
+        charts=Markup(figures.motion_charts(outcome)),
+        numbers=figures.motion_numbers(outcome),
+        means=Markup(figures.mean_pictures(outcome, field.canvas)),
+        brightness=Markup(figures.brightness_chart(outcome, frame_means)),
     )
 
 
-def _motion(field: figures.FieldOfView, outcome: Outcome, frame_means: FloatArray) -> str:
-    numbers = "".join(f"<tr><th>{escape(n)}</th><td>{escape(t)}</td></tr>" for n, t in figures.motion_numbers(outcome))
-    return f"""<section id="motion"><h2>Motion</h2><div class="columns wide-left">
-<div>{figures.motion_charts(outcome)}</div><table class="numbers">{numbers}</table></div>
-<div class="pair">{figures.mean_pictures(outcome, field.canvas)}</div>
-<h3>Brightness of the raw movie</h3>{figures.brightness_chart(outcome, frame_means)}</section>"""
-
-
-def _processing(outcome: Outcome) -> str:
+def _processing(outcome: Outcome) -> Markup:
     sections: dict[str, list[str]] = {}
     for stage in in_order(outcome.stages):
         sections.setdefault(outcome.stages[stage]["section"], []).append(stage)
-    tables = [
-        _settings_table(", ".join(stages), portable(name, outcome.settings[name])) for name, stages in sections.items()
-    ]
-    versions = sorted({f"{e['version']} {e['commit']}".strip() for e in outcome.stages.values()})
-    files = "".join(
-        f"<tr><td>{escape(name)}</td><td>{f.n_frames:,} frames</td><td>{f.size_bytes / 1e6:,.1f} MB</td></tr>"
-        for name, f in zip(short_names([f.path for f in outcome.info.files]), outcome.info.files, strict=True)
+    files = outcome.info.files
+    return fill(
+        "processing",
+        versions=sorted({f"{e['version']} {e['commit']}".strip() for e in outcome.stages.values()}),
+        files=[
+            (name, f"{f.n_frames:,}", f"{f.size_bytes / 1e6:,.1f}")
+            for name, f in zip(short_names([f.path for f in files]), files, strict=True)
+        ],
+        tables=[
+            (", ".join(stages), [(k, _plain(v)) for k, v in flat(portable(name, outcome.settings[name]))])
+            for name, stages in sections.items()
+        ],
     )
-    made = f"<p>Made by caiman_pipeline {escape(', '.join(versions))}.</p>" if versions else ""
-    return f"""<section id="processing"><h2>Processing</h2>{made}
-<h3>Files</h3><table class="numbers">{files}</table><h3>Settings</h3>{"".join(tables)}</section>"""
-
-
-def _settings_table(stage: str, values: Mapping[str, Any]) -> str:
-    rows = "".join(f"<tr><th>{escape(k)}</th><td>{escape(_plain(v))}</td></tr>" for k, v in flat(values))
-    return f"<details><summary>{escape(stage)}</summary><table class='numbers'>{rows}</table></details>" if rows else ""
 
 
 def _plain(value: Any) -> str:

@@ -1,26 +1,37 @@
-"""Page templates, style sheets and scripts, filled in and put together; standard library only."""
+"""Page templates (Jinja2), style sheets and scripts of this package; texts are escaped, HTML is marked as such."""
 
 from __future__ import annotations
 
-import json
+from functools import cache
 from importlib.resources import files
-from string import Template
 from typing import Any
 
-
-def asset(name: str) -> str:
-    """Return the text of a page template, style sheet or script of this package."""
-    return (files("caiman_pipeline.report") / "assets" / name).read_text(encoding="utf-8")
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 
-def fill(name: str, **parts: str) -> str:
-    """Fill a page's template with its style sheet, its script and the given parts, which are HTML already."""
-    return Template(asset(f"{name}.html")).substitute(style=asset(f"{name}.css"), script=asset(f"{name}.js"), **parts)
+@cache
+def _environment() -> Environment:
+    """Return the templates; a part that a template wants and is not given is an error."""
+    found = Environment(
+        loader=PackageLoader("caiman_pipeline.report", "assets"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+    return found
 
 
-def embed_json(value: Any) -> str:
-    """Return JSON that can stand inside a script element."""
-    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
+def asset(name: str) -> Markup:
+    """Return the text of a style sheet or script of this package, to stand in a page as it is."""
+    return Markup((files("caiman_pipeline.report") / "assets" / name).read_text(encoding="utf-8"))
+
+
+def fill(name: str, **parts: Any) -> Markup:
+    """Fill a template; texts are escaped, ``Markup`` is HTML already."""
+    return Markup(_environment().get_template(f"{name}.html").render(**parts))
 
 
 def duration(seconds: float) -> str:
