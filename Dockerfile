@@ -6,7 +6,7 @@ COPY caiman_pipeline ./caiman_pipeline
 # For Google's stores: --build-arg EXTRAS=slurm,cloud,google
 ARG EXTRAS=slurm,cloud
 RUN pip install --no-cache-dir -c constraints.txt ".[${EXTRAS}]"
-COPY Snakefile environment.yml ./
+COPY Snakefile ./
 COPY workflow ./workflow
 COPY config ./config
 COPY profiles ./profiles

@@ -6,9 +6,12 @@ min_version("9.11")
 
 
 # Values given with --configfile or --config win over the file; what neither says has the package's default.
-if says_something(Path("config/config.yaml")):
+if workflow.modifier.is_main_snakefile() and says_something(Path("config/config.yaml")):
 
     configfile: "config/config.yaml"
+
+
+report: "workflow/report/workflow.rst"
 
 
 # How many jobs share a recording's motion correction and tiles; a profile sets other widths with `set-scatter`.
@@ -29,10 +32,6 @@ include: "workflow/rules/report.smk"
 
 wildcard_constraints:
     recording="|".join(RECORDINGS),
-
-
-localrules:
-    all,
 
 
 rule all:

@@ -11,7 +11,7 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,39 @@ NOT_SUBMITTED = re.compile(r"Job submission failed with exception: (?P<why>.*?)(
 STATUS = re.compile(r"SLURM status is: '(?P<status>[^']+)'")
 REASON = re.compile(r"Reasons?: (?P<why>.+?)\.?$")
 LONGEST = 400
+# As a module of another workflow the rules are read once for each `use rule`: whose recordings share a results folder.
+_TOGETHER: dict[Path, list[str]] = {}
+
+
+def recordings_together(results: Path, recordings: Iterable[str]) -> tuple[list[str], bool]:
+    """Return the recordings that this process has in a results folder so far, and whether these are the first.
+
+    The list is shared: it grows when the workflow is read again, as by another instance of the module.
+    """
+    first = results not in _TOGETHER
+    known = _TOGETHER.setdefault(results, [])
+    known += [name for name in recordings if name not in known]
+    return known, first
+
+
+class FirstJob(logging.Handler):
+    """Call something once, before the first job of a run starts; a dry run starts none.
+
+    Parameters
+    ----------
+    begin : what to call, without arguments
+    """
+
+    def __init__(self, begin: Callable[[], None]) -> None:
+        super().__init__()
+        self._begin = begin
+        self._begun = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Look for a job that starts."""
+        if str(getattr(record, "event", None) or "") == "job_started" and not self._begun:
+            self._begun = True
+            self._begin()
 
 
 class RunWatch(logging.Handler):
@@ -61,15 +94,17 @@ class RunWatch(logging.Handler):
 
     def _failed(self, job: Mapping[str, Any], message: str | None) -> None:
         """Note what is said of a failed job; its logs are its own and, where it was submitted, the scheduler's."""
-        own = [
-            found for log in job["log"] if (found := LOG.search(str(log))) and found["recording"] in self._recordings
-        ]
+        own = [found for log in job["log"] if (found := LOG.search(str(log))) and self._is_ours(found)]
         others = [str(log) for log in job["log"] if not LOG.search(str(log)) and not str(log).endswith(ENDING)]
         for found in own:
             if message:
                 log = self._results / found["recording"] / "logs" / found["job"]
                 note_scheduler(log, message, others[0] if others else "")
             self._changed.add(found["recording"])
+
+    def _is_ours(self, log: re.Match[str]) -> bool:
+        """Tell whether a log is one of this results folder: a host may hold several."""
+        return log["recording"] in self._recordings and Path(log.string[: log.start()]) == self._results
 
     def _keep_up(self) -> None:
         states = {s.recording: s for s in collect_states(self._results, self._recordings)}

@@ -73,6 +73,10 @@ class Config(Section):
     export_nwb: ExportSettings = ExportSettings()
     report: ReportSettings = ReportSettings()
 
+    def with_results(self, folder: str) -> Config:
+        """Return this config with another folder of results."""
+        return self.model_copy(update={"paths": self.paths.model_copy(update={"results": folder})})
+
 
 STAGES: tuple[str, ...] = tuple(n for n in Config.model_fields if n not in ("paths", "recording"))
 

@@ -1,4 +1,5 @@
 # The recordings sheet, path patterns and input functions: the only Python in the workflow.
+import atexit
 import gc
 import inspect
 import json
@@ -12,30 +13,53 @@ from caiman_pipeline.batch.preflight import unwritable
 from caiman_pipeline.config.root import load_config
 from caiman_pipeline.config.sheet import MOTION_FILE, load_sheet
 from caiman_pipeline.model.errors import PipelineError
-from caiman_pipeline.batch.live import RunWatch
-from snakemake.common import overwrite_function_params
+from caiman_pipeline.batch.live import FirstJob, RunWatch, recordings_together
 from snakemake.jobs import GroupJob
 from snakemake.logging import logger
-from snakemake.resources import Resource
 
 # A thousand recordings are some million objects that stay: looking through them for garbage took an eighth of the time.
 gc.set_threshold(100_000, 20, 20)
 
+# Another workflow's module: the config is what that one hands over, and its config files are its own.
+HOSTED = not workflow.modifier.is_main_snakefile()
+PLACES = workflow.modifier.path_modifier
+
+
+def placed(path):
+    """Where a path of the rules is: a host may give its module a `prefix`."""
+    return str(PLACES.replace_prefix(path))
+
+
+def as_named(file):
+    """A file that the config or the sheet names: found where they say, whatever the prefix of what is written."""
+    return file if placed(file) == file else local(file)
+
+
+def config_source():
+    """The config, or the file to read it from: this folder's, for a module that is handed none, if it is not the host's."""
+    file = "config/config.yaml"
+    taken = {os.path.abspath(f) for f in workflow.configfiles}
+    own = HOSTED and not config and os.path.abspath(file) not in taken
+    return file if own and says_something(Path(file)) else config
+
+
 try:
-    for file in workflow.configfiles:
+    for file in [] if HOSTED else workflow.configfiles:
         load_config(Path(file))
-    CONFIG = load_config(config)
-    RECORDINGS = load_sheet(CONFIG.paths.recordings, CONFIG)
-    if problem := unwritable(Path(CONFIG.paths.results)):
+    CONFIG = load_config(config_source())
+    RESULTS_FOLDER = placed(CONFIG.paths.results)
+    RECORDINGS = load_sheet(
+        CONFIG.paths.recordings, CONFIG.with_results(RESULTS_FOLDER)
+    )
+    if problem := unwritable(Path(RESULTS_FOLDER)):
         raise PipelineError(problem)
 except PipelineError as error:
     sys.exit(f"caiman_pipeline: error: {error}")
 
 # Jobs that share no disk with this process are sent the config files, and this with them.
-workflow.configfiles.append(CONFIG.paths.recordings)
+if CONFIG.paths.recordings not in workflow.configfiles:
+    workflow.configfiles.append(CONFIG.paths.recordings)
 
-# What the rules' software is; Snakemake itself runs in it.
-ENVIRONMENT = str(Path(workflow.basedir) / "environment.yml")
 RESULTS = f"{CONFIG.paths.results}/{{recording}}"
 MOVIE_INFO = f"{RESULTS}/inspect/movie_info.json"
 FRAMES = f"{RESULTS}/inspect/frames.h5"
@@ -64,12 +88,16 @@ BENCHMARKS = f"{RESULTS}/benchmarks"
 
 def looked_up(function):
     """Keep a function's parameters: Snakemake asks for them at each call, some 200 000 times for 1 000 recordings."""
-    overwrite_function_params(function, inspect.signature(function).parameters)
+    function.__signature__ = inspect.signature(function)
     return function
 
 
-# Snakemake calls the functions of resources through this one, and asks for its parameters too.
-looked_up(Resource.evaluate)
+def shown(path, what):
+    """A result that `snakemake --report` shows, with the caption that workflow/report has for it."""
+    labels = {"recording": "{recording}", "result": what}
+    return report(
+        path, caption=f"../report/{what}.rst", category="Recordings", labels=labels
+    )
 
 
 def settings(stage):
@@ -112,7 +140,8 @@ def present(file):
         return None
     if url := stored(file):
         return url
-    here = local(file) if workflow.storage_settings.default_storage_provider else file
+    stored_by_default = workflow.storage_settings.default_storage_provider
+    here = local(file) if stored_by_default else as_named(file)
     return here if os.path.exists(file) else None
 
 
@@ -141,7 +170,10 @@ def files_named(wildcards, input):
 
 
 # Motion that this run can find itself.
-OUR_MOTION = {MOTION.format(recording=recording) for recording in RECORDINGS}
+OUR_MOTION = {
+    placed(MOTION.format(recording=recording)): MOTION.format(recording=recording)
+    for recording in RECORDINGS
+}
 
 
 @looked_up
@@ -149,7 +181,11 @@ def other_motion(wildcards):
     """Files of motion that a recording's template or shifts come from: made first where they are this run's."""
     motion = RECORDINGS[wildcards.recording].config.motion
     named = [f for f in (motion.shifts_from, motion.template) if f]
-    return [f for f in named if f in OUR_MOTION or os.path.exists(f)]
+    return [
+        OUR_MOTION.get(f) or as_named(f)
+        for f in named
+        if f in OUR_MOTION or os.path.exists(f)
+    ]
 
 
 @looked_up
@@ -157,14 +193,14 @@ def seeds_file(wildcards):
     """The masks that components start from, if any and if it exists: a missing one must fail its own recording."""
     config = RECORDINGS[wildcards.recording].config.patch_cnmf
     wanted = config.seeded.path() if config.init == "seeded" else None
-    return [wanted] if wanted and os.path.exists(wanted) else []
+    return [as_named(wanted)] if wanted and os.path.exists(wanted) else []
 
 
 @looked_up
 def curation_file(wildcards):
     """The decisions by hand, if any and if they exist: a missing table must fail its own recording."""
     wanted = RECORDINGS[wildcards.recording].config.select.curation
-    return [wanted] if wanted and os.path.exists(wanted) else []
+    return [as_named(wanted)] if wanted and os.path.exists(wanted) else []
 
 
 @looked_up
@@ -172,7 +208,7 @@ def model_file(wildcards):
     """The classifier's model, where it is not the one that ships, and if it exists."""
     config = RECORDINGS[wildcards.recording].config.evaluate
     wanted = config.model if config.classifier else None
-    return [wanted] if wanted and os.path.exists(wanted) else []
+    return [as_named(wanted)] if wanted and os.path.exists(wanted) else []
 
 
 @looked_up
@@ -180,7 +216,7 @@ def refine_start(wildcards):
     """What is refined: the components found, or those that the settings name."""
     start = RECORDINGS[wildcards.recording].config.refine.start
     found = MERGED.format(recording=wildcards.recording)
-    return start if start and os.path.exists(start) else found
+    return as_named(start) if start and os.path.exists(start) else found
 
 
 def results_before(recordings):
@@ -253,7 +289,7 @@ def memory_mb(stage):
             predict_memory_mb,
         )
 
-        info = MOVIE_INFO.format(recording=wildcards.recording)
+        info = placed(MOVIE_INFO.format(recording=wildcards.recording))
         beside = SNAKEMAKE_MB if workflow.non_local_exec else 0
         cut = layout(wildcards.recording)
         needed = predict_memory_mb(stage, info, threads, layout=cut) * attempt + beside
@@ -270,7 +306,7 @@ def minutes(stage):
     def predict(wildcards, threads, attempt):
         from caiman_pipeline.batch.planning import predict_minutes
 
-        info = MOVIE_INFO.format(recording=wildcards.recording)
+        info = placed(MOVIE_INFO.format(recording=wildcards.recording))
         item = wildcards.get("scatteritem", "1-of-1")
         jobs, cut = int(item.split("-of-")[1]), layout(wildcards.recording)
         return predict_minutes(stage, info, threads, jobs=jobs, layout=cut) * attempt
@@ -282,6 +318,7 @@ class Watch:
     """What follows the run while it goes; nothing where jobs' logs are on an object store, or in a job's process."""
 
     handler = None
+    recordings = list(RECORDINGS)
 
 
 def start_watch():
@@ -290,7 +327,7 @@ def start_watch():
         workflow.is_main_process
         and not workflow.storage_settings.default_storage_provider
     ):
-        Watch.handler = RunWatch(Path(CONFIG.paths.results), list(RECORDINGS))
+        Watch.handler = RunWatch(Path(RESULTS_FOLDER), Watch.recordings)
         logger.addHandler(Watch.handler)
         # Snakemake leaves out what an executor says of a group of jobs that failed.
         GroupJob.log_error = with_message(GroupJob.log_error)
@@ -300,7 +337,7 @@ def with_message(log_error):
     """A group's ``log_error`` that hands the executor's message on to who follows the log."""
 
     def log_with_message(self, msg=None, aux_logs=None, **kwargs):
-        return log_error(self, msg=msg, aux_logs=aux_logs, said=msg, **kwargs)
+        return log_error(self, msg=msg, aux_logs=aux_logs, **{"said": msg, **kwargs})
 
     return log_with_message
 
@@ -333,12 +370,29 @@ def write_summary():
         "summary",
         "--ended",
         "--results",
-        CONFIG.paths.results,
+        RESULTS_FOLDER,
     ]
     kept = workflow.storage_settings
     if kept.default_storage_provider:
         command += [
             "--store",
-            f"{kept.default_storage_prefix.rstrip('/')}/{CONFIG.paths.results}",
+            f"{kept.default_storage_prefix.rstrip('/')}/{RESULTS_FOLDER}",
         ]
-    subprocess.run([*command, "--recordings", *RECORDINGS], check=True)
+    subprocess.run([*command, "--recordings", *Watch.recordings], check=True)
+
+
+def follow_in_host():
+    """As a module: a host's handlers are its own, so begin with its first job, and end with its process."""
+    Watch.recordings, first = recordings_together(Path(RESULTS_FOLDER), RECORDINGS)
+    if first:
+
+        def begin():
+            clear_the_way()
+            start_watch()
+            atexit.register(write_summary)
+
+        logger.addHandler(FirstJob(begin))
+
+
+if HOSTED and workflow.is_main_process:
+    follow_in_host()

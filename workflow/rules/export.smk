@@ -9,14 +9,12 @@ rule export_nwb:
         selection=SELECTION,
     output:
         nwb=NWB,
-        table=TABLE,
+        table=shown(TABLE, "components"),
     log:
         f"{LOGS}/export_nwb.log",
         f"{LOGS}/export_nwb.job.json",
     benchmark:
         f"{BENCHMARKS}/export_nwb.tsv"
-    conda:
-        ENVIRONMENT
     resources:
         mem_mb=memory_mb("export_nwb"),
         runtime=minutes("export_nwb"),

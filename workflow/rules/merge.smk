@@ -8,8 +8,6 @@ rule merge:
         f"{LOGS}/merge.job.json",
     benchmark:
         f"{BENCHMARKS}/merge.tsv"
-    conda:
-        ENVIRONMENT
     resources:
         mem_mb=memory_mb("merge"),
         runtime=minutes("merge"),
@@ -33,8 +31,6 @@ rule refine:
         f"{LOGS}/refine.job.json",
     benchmark:
         f"{BENCHMARKS}/refine.tsv"
-    conda:
-        ENVIRONMENT
     threads: 4
     resources:
         mem_mb=memory_mb("refine"),

@@ -9,8 +9,6 @@ rule inspect:
         f"{LOGS}/inspect.job.json",
     benchmark:
         f"{BENCHMARKS}/inspect.tsv"
-    conda:
-        ENVIRONMENT
     threads: 2
     resources:
         mem_mb=memory_mb("inspect"),
@@ -38,8 +36,6 @@ rule motion_template:
         f"{LOGS}/motion_template.job.json",
     benchmark:
         f"{BENCHMARKS}/motion_template.tsv"
-    conda:
-        ENVIRONMENT
     threads: 4
     resources:
         mem_mb=memory_mb("motion_template"),
@@ -63,8 +59,6 @@ rule motion_correct:
         f"{LOGS}/motion_correct.{{scatteritem}}.job.json",
     benchmark:
         f"{BENCHMARKS}/motion_correct.{{scatteritem}}.tsv"
-    conda:
-        ENVIRONMENT
     threads: threads_beside_others(4)
     resources:
         mem_mb=memory_mb("motion_correct"),
@@ -91,8 +85,6 @@ rule memmap_join:
         f"{LOGS}/memmap_join.job.json",
     benchmark:
         f"{BENCHMARKS}/memmap_join.tsv"
-    conda:
-        ENVIRONMENT
     resources:
         mem_mb=memory_mb("memmap_join"),
         runtime=minutes("memmap_join"),

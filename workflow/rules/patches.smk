@@ -9,8 +9,6 @@ rule summary_images:
         f"{LOGS}/summary_images.job.json",
     benchmark:
         f"{BENCHMARKS}/summary_images.tsv"
-    conda:
-        ENVIRONMENT
     threads: 4
     resources:
         mem_mb=memory_mb("summary_images"),
@@ -35,8 +33,6 @@ rule patch_cnmf:
         f"{LOGS}/patch_cnmf.{{scatteritem}}.job.json",
     benchmark:
         f"{BENCHMARKS}/patch_cnmf.{{scatteritem}}.tsv"
-    conda:
-        ENVIRONMENT
     threads: threads_beside_others(4)
     resources:
         mem_mb=memory_mb("patch_cnmf"),

@@ -13,8 +13,6 @@ rule evaluate:
         f"{LOGS}/evaluate.job.json",
     benchmark:
         f"{BENCHMARKS}/evaluate.tsv"
-    conda:
-        ENVIRONMENT
     threads: 2
     resources:
         mem_mb=memory_mb("evaluate"),
@@ -41,8 +39,6 @@ rule select:
         f"{LOGS}/select.job.json",
     benchmark:
         f"{BENCHMARKS}/select.tsv"
-    conda:
-        ENVIRONMENT
     resources:
         mem_mb=memory_mb("select"),
         runtime=minutes("select"),

@@ -9,16 +9,14 @@ rule report:
         quality=QUALITY,
         selection=SELECTION,
     output:
-        report=REPORT,
-        thumbnail=THUMBNAIL,
+        report=shown(REPORT, "report"),
+        thumbnail=shown(THUMBNAIL, "thumbnail"),
         overview=OVERVIEW,
     log:
         f"{LOGS}/report.log",
         f"{LOGS}/report.job.json",
     benchmark:
         f"{BENCHMARKS}/report.tsv"
-    conda:
-        ENVIRONMENT
     resources:
         mem_mb=memory_mb("report"),
         runtime=minutes("report"),

@@ -8,8 +8,6 @@ rule traces:
         f"{LOGS}/traces.job.json",
     benchmark:
         f"{BENCHMARKS}/traces.tsv"
-    conda:
-        ENVIRONMENT
     threads: 2
     resources:
         mem_mb=memory_mb("traces"),
