@@ -11,6 +11,7 @@ import numpy as np
 from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.model.motion import Shifts
 from caiman_pipeline.motion.surfaces import as_volume
+from caiman_pipeline.numerics.cubic import catmull_rom
 from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.numerics.threads import spread
 
@@ -36,12 +37,6 @@ def extend_field(field: FloatArray) -> FloatArray:
 
 
 @compiled
-def _cubic(f: float, weights: FloatArray) -> None:
-    weights[0], weights[1] = ((-0.5 * f + 1) * f - 0.5) * f, (1.5 * f - 2.5) * f * f + 1
-    weights[2], weights[3] = ((-1.5 * f + 2) * f + 0.5) * f, (0.5 * f - 0.5) * f * f
-
-
-@compiled
 def _evaluate(
     extended: FloatArray, first: FloatArray, step: FloatArray, point: FloatArray, weights: FloatArray, out: FloatArray
 ) -> None:
@@ -50,7 +45,8 @@ def _evaluate(
     for axis in range(3):
         position = (point[axis] - first[axis]) / step[axis] if step[axis] > 0 else 0.0
         base[axis] = min(max(int(np.floor(position)), 0), extended.shape[axis] - 4)
-        _cubic(position - base[axis], weights[axis])
+        own = weights[axis]
+        own[0], own[1], own[2], own[3] = catmull_rom(position - base[axis])
     out[:] = 0.0
     for i in range(4):
         for j in range(4):

@@ -13,6 +13,7 @@ import numpy as np
 
 from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.model.movie import Dims
+from caiman_pipeline.numerics.cubic import cubic_weights
 
 MAX_NODES = 400
 SMALLEST_CELL_PX, LARGEST_CELL_PX, FEWEST_CELLS = 4.0, 32.0, 4
@@ -115,23 +116,6 @@ def interpolation_weights(points: FloatArray, nodes: FloatArray) -> FloatArray:
     weights[:, -1] += 2 * extended[:, -1]
     weights[:, -2] -= extended[:, -1]
     return weights
-
-
-def cubic_weights(f: FloatArray) -> FloatArray:
-    """Return the weights (4, ...) of the samples at -1, 0, 1 and 2 for an interpolation at ``f``.
-
-    References
-    ----------
-    Keys 1981, Cubic convolution interpolation for digital image processing. doi:10.1109/TASSP.1981.1163711
-    """
-    return np.stack(
-        [
-            ((-0.5 * f + 1) * f - 0.5) * f,
-            (1.5 * f - 2.5) * f * f + 1,
-            ((-1.5 * f + 2) * f + 0.5) * f,
-            (0.5 * f - 0.5) * f * f,
-        ]
-    )
 
 
 def nodes_to_cells(grid: Grid) -> FloatArray:

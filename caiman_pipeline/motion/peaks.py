@@ -6,17 +6,10 @@ import numpy as np
 
 from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.motion.surfaces import CellTemplate
+from caiman_pipeline.numerics.cubic import catmull_rom, catmull_rom_slopes
 from caiman_pipeline.numerics.kernels import compiled
+from caiman_pipeline.numerics.peaks import parabola_vertex
 from caiman_pipeline.numerics.threads import spread
-
-
-@compiled
-def _vertex(low: float, middle: float, high: float) -> float:
-    """Return where a parabola through three points, one apart, has its maximum, within half a step of the middle."""
-    curvature = low - 2 * middle + high
-    if curvature >= 0:
-        return 0.0
-    return min(max(0.5 * (low - high) / curvature, -0.5), 0.5)
 
 
 @compiled
@@ -28,7 +21,7 @@ def _peak(surface: FloatArray, sizes: FloatArray, out: FloatArray) -> None:
         at = top // stride % sizes[axis]
         out[axis] = at - sizes[axis] // 2
         if 0 < at < sizes[axis] - 1:
-            out[axis] += _vertex(surface[top - stride], surface[top], surface[top + stride])
+            out[axis] += parabola_vertex(surface[top - stride], surface[top], surface[top + stride])
         stride *= sizes[axis]
 
 
@@ -87,10 +80,8 @@ def _taps(position: float, reach: int, weights: FloatArray, slopes: FloatArray) 
     inside = min(max(position, -(reach - 1.0)), reach - 1.0)
     base = min(int(np.floor(inside)), reach - 2)
     f = inside - base
-    weights[0], weights[1] = ((-0.5 * f + 1) * f - 0.5) * f, (1.5 * f - 2.5) * f * f + 1
-    weights[2], weights[3] = ((-1.5 * f + 2) * f + 0.5) * f, (0.5 * f - 0.5) * f * f
-    slopes[0], slopes[1] = (-1.5 * f + 2) * f - 0.5, (4.5 * f - 5) * f
-    slopes[2], slopes[3] = (-4.5 * f + 4) * f + 0.5, (1.5 * f - 1) * f
+    weights[0], weights[1], weights[2], weights[3] = catmull_rom(f)
+    slopes[0], slopes[1], slopes[2], slopes[3] = catmull_rom_slopes(f)
     return base + reach - 1
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.numerics.cubic import catmull_rom
 from caiman_pipeline.numerics.kernels import compiled
 
 OUTSIDE_TOLERANCE_PX = 0.5
@@ -48,10 +49,7 @@ def _split(displacement: FloatArray, whole: FloatArray, weights: FloatArray) -> 
         floor = np.floor(displacement[x])
         f = displacement[x] - floor
         whole[x] = np.int32(floor)
-        weights[0, x] = ((np.float32(-0.5) * f + np.float32(1)) * f - np.float32(0.5)) * f
-        weights[1, x] = (np.float32(1.5) * f - np.float32(2.5)) * f * f + np.float32(1)
-        weights[2, x] = ((np.float32(-1.5) * f + np.float32(2)) * f + np.float32(0.5)) * f
-        weights[3, x] = (np.float32(0.5) * f - np.float32(0.5)) * f * f
+        weights[0, x], weights[1, x], weights[2, x], weights[3, x] = catmull_rom(f)
 
 
 @compiled(fastmath={"contract", "nsz"}, inline="always")

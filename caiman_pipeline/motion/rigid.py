@@ -12,6 +12,7 @@ from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.motion.surfaces import as_volume
 from caiman_pipeline.numerics.kernels import compiled
+from caiman_pipeline.numerics.peaks import parabola_vertex
 from caiman_pipeline.numerics.threads import spread
 
 BIN_FROM_PX = 64
@@ -223,7 +224,6 @@ def peak_position(surface: FloatArray) -> tuple[FloatArray, bool]:
         if size > 1 and not 0 < top[axis] < size - 1:
             on_edge = True
         elif size > 1:
-            low, middle, high = (surface[(*top[:axis], top[axis] + d, *top[axis + 1 :])] for d in (-1, 0, 1))
-            curvature = low - 2 * middle + high
-            position[axis] += np.clip(0.5 * (low - high) / curvature, -0.5, 0.5) if curvature < 0 else 0.0
+            around = (surface[(*top[:axis], top[axis] + d, *top[axis + 1 :])] for d in (-1, 0, 1))
+            position[axis] += parabola_vertex.py_func(*around)
     return position, on_edge

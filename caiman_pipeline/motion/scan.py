@@ -6,7 +6,8 @@ import numpy as np
 import scipy.fft as fft
 
 from caiman_pipeline.model.arrays import FloatArray
-from caiman_pipeline.motion.nodes import cubic_weights
+from caiman_pipeline.numerics.cubic import cubic_weights
+from caiman_pipeline.numerics.peaks import parabola_vertex
 
 
 def find_scan_offset(frames: FloatArray, *, max_offset_px: int) -> float:
@@ -35,9 +36,7 @@ def find_scan_offset(frames: FloatArray, *, max_offset_px: int) -> float:
     top = int(np.argmax(near))
     if not 0 < top < len(near) - 1:
         return float(lags[top])
-    low, middle, high = near[top - 1 : top + 2]
-    curvature = low - 2 * middle + high
-    return float(lags[top] + (0.5 * (low - high) / curvature if curvature < 0 else 0.0))
+    return float(lags[top] + parabola_vertex.py_func(*near[top - 1 : top + 2]))
 
 
 def shift_odd_rows(frames: FloatArray, offset_px: float) -> FloatArray:

@@ -12,9 +12,10 @@ from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.model.motion import Shifts
 from caiman_pipeline.model.movie import Bounds, Dims
 from caiman_pipeline.motion.field import extend_field
-from caiman_pipeline.motion.nodes import cubic_weights, interpolation_weights
+from caiman_pipeline.motion.nodes import interpolation_weights
 from caiman_pipeline.motion.resampling import MARGIN_PX, corrected_row, row_work
 from caiman_pipeline.motion.surfaces import as_volume
+from caiman_pipeline.numerics.cubic import cubic_weights
 from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.numerics.threads import spread
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.numerics.cubic import catmull_rom
 from caiman_pipeline.numerics.kernels import compiled
 
 
@@ -30,14 +31,6 @@ def add_light(
 
 
 @compiled
-def _cubic_weights(f: np.float32) -> tuple[np.float32, np.float32, np.float32, np.float32]:
-    half, one, g = np.float32(0.5), np.float32(1.0), np.float32(1.0) - f
-    last, first = half * g * f * f, half * f * g * g
-    middle = one - f * f * (np.float32(2.5) - np.float32(1.5) * f)
-    return -first, middle, one - middle + first + last, -last
-
-
-@compiled
 def warp(scene: FloatArray, shift: FloatArray, margin: tuple[int, int, int], step: int, frame: FloatArray) -> None:
     """Fill ``frame`` (D, H, W) with what is seen of ``scene`` displaced by ``shift`` (3, D, H, W) pixels, all float32.
 
@@ -55,7 +48,7 @@ def warp(scene: FloatArray, shift: FloatArray, margin: tuple[int, int, int], ste
                 sx = min(max(np.float32(x + margin[2]) - shift[2, z, y, x], one), np.float32(width - 3))
                 iz, iy, ix = int(sz), int(sy), int(sx)
                 across = sz - np.float32(iz)
-                wy, wx = _cubic_weights(sy - np.float32(iy)), _cubic_weights(sx - np.float32(ix))
+                wy, wx = catmull_rom(sy - np.float32(iy)), catmull_rom(sx - np.float32(ix))
                 value = zero
                 for a in range(1 if across == zero else 2):
                     plane = zero

@@ -8,8 +8,9 @@ import pytest
 from caiman_pipeline.model.motion import Shifts
 from caiman_pipeline.motion.field import displacement_at
 from caiman_pipeline.motion.filters import band_pass, fourier_shift, smooth_image
-from caiman_pipeline.motion.nodes import cubic_weights, interpolation_weights, middle_nodes
+from caiman_pipeline.motion.nodes import interpolation_weights, middle_nodes
 from caiman_pipeline.motion.warp import Scratch, plan_warp, warp
+from caiman_pipeline.numerics.cubic import cubic_weights
 
 RNG = np.random.default_rng(3)
 
