@@ -12,7 +12,7 @@ from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.movies.store.parts import MovieStore
 from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.numerics.noise import noise_power
-from caiman_pipeline.numerics.threads import map_ordered, row_slabs, spread
+from caiman_pipeline.numerics.threads import map_ordered, row_slabs, run_parallel
 
 NOISE_FRAMES = 1024
 
@@ -112,7 +112,7 @@ def _sum_part(
     width = min(bin_frames, n)
     binned = np.empty((len(pixels), n // width), np.float32)
     totals, base = np.empty((len(pixels), 7)), reference.ravel()
-    spread(_add_frames, len(pixels), pixels, base, width, binned, totals, threads=threads)
+    run_parallel(_add_frames, len(pixels), pixels, base, width, binned, totals, threads=threads)
     total, squares, highest, binned_total, binned_squares, binned_highest, frames = (x.reshape(dims) for x in totals.T)
     neighbours = [_neighbour_products(binned, dims, o, threads) for o in neighbour_offsets(len(dims))]
     return _Sums(
@@ -193,7 +193,7 @@ def _neighbour_products(binned: FloatArray, dims: Dims, offset: tuple[int, ...],
     order = np.arange(len(binned)).reshape(dims)
     first, second = (np.ascontiguousarray(order[side]).ravel() for side in _pair(offset, dims))
     out = np.zeros(len(binned))
-    spread(_pair_products, len(first), binned, first, second, out, threads=threads)
+    run_parallel(_pair_products, len(first), binned, first, second, out, threads=threads)
     return out.reshape(dims)
 
 

@@ -11,7 +11,7 @@ from caiman_pipeline.batch.job_records import JobRecord
 
 
 @dataclass(frozen=True)
-class StageCost:
+class StageUse:
     """What a stage took: jobs, seconds of all jobs together, and the memory of the largest, MB (0 where unknown)."""
 
     stage: str
@@ -35,7 +35,7 @@ def _number(text: str) -> float:
     return value if value == value else 0.0
 
 
-def stage_costs(benchmarks: Path, records: Iterable[JobRecord]) -> list[StageCost]:
+def stage_uses(benchmarks: Path, records: Iterable[JobRecord]) -> list[StageUse]:
     """Add up what each stage took: seconds summed and memory of the largest over the jobs of a stage.
 
     Seconds come from the benchmark files, process start included. Memory is the larger of Snakemake's samples and
@@ -43,12 +43,12 @@ def stage_costs(benchmarks: Path, records: Iterable[JobRecord]) -> list[StageCos
     """
     paths = {p.name.removesuffix(".tsv"): p for p in benchmarks.glob("*.tsv")}
     by_job = {record.job: record for record in records}
-    total: dict[str, StageCost] = {}
+    total: dict[str, StageUse] = {}
     for job in in_order(paths):
         seconds, memory = read_benchmark(paths[job])
         stage = job.split(".", 1)[0]
-        so_far = total.get(stage, StageCost(stage, 0, 0.0, 0.0))
+        so_far = total.get(stage, StageUse(stage, 0, 0.0, 0.0))
         told = by_job[job].peak_memory_mb if job in by_job else 0.0
         most = max(so_far.memory_mb, memory, told)
-        total[stage] = StageCost(stage, so_far.jobs + 1, so_far.seconds + seconds, most)
+        total[stage] = StageUse(stage, so_far.jobs + 1, so_far.seconds + seconds, most)
     return list(total.values())

@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from caiman_pipeline.batch.benchmarks import StageCost, stage_costs
+from caiman_pipeline.batch.benchmarks import StageUse, stage_uses
 from caiman_pipeline.batch.job_logs import STAGE_ORDER, in_order
 from caiman_pipeline.batch.job_records import (
     NOT_STARTED,
@@ -60,7 +60,7 @@ class RecordingState:
     cells_found: int | None = None
     seconds: float = 0.0
     warnings: int = 0
-    costs: tuple[StageCost, ...] = ()
+    costs: tuple[StageUse, ...] = ()
 
 
 def collect_states(results: Path, recordings: Iterable[str], *, ended: bool = False) -> list[RecordingState]:
@@ -78,7 +78,7 @@ def recording_state(
     records = read_records(folder / "logs") if records is None else records
     told = scheduler_words(folder / "logs", records)
     running = [] if ended else [r for r in records if r.log not in told and r.is_running()]
-    costs = tuple(stage_costs(folder / "benchmarks", records))
+    costs = tuple(stage_uses(folder / "benchmarks", records))
     known = RecordingState(
         recording=recording,
         state="waiting",
@@ -245,7 +245,7 @@ def write_timings(path: Path, states: Iterable[RecordingState]) -> None:
     """Write what each stage of each recording took, one line each, tab-separated with a header."""
     with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(("recording", *(f.name for f in fields(StageCost))))
+        writer.writerow(("recording", *(f.name for f in fields(StageUse))))
         for state in states:
             writer.writerows(
                 (state.recording, c.stage, c.jobs, f"{c.seconds:.2f}", f"{c.memory_mb:.0f}") for c in state.costs

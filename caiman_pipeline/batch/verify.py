@@ -26,7 +26,7 @@ REDO = "Delete it and run the workflow again."
 
 
 @dataclass(frozen=True)
-class Finding:
+class Defect:
     """One thing that is not as it should be."""
 
     path: Path
@@ -40,19 +40,19 @@ class Verified:
     recording: str
     n_files: int
     versions: tuple[str, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[Defect, ...]
 
 
 def verify_recording(folder: Path, *, checksums: bool) -> Verified:
     """Verify one recording; ``checksums`` reads the movie's parts and the raw files too."""
-    found: list[Finding] = []
+    found: list[Defect] = []
     records: dict[Path, tuple[str, dict[str, Any]]] = {}
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         if path.suffix == ".part" or ".part" in path.name:
-            found.append(Finding(path, "left behind by a job that was killed. Delete it."))
+            found.append(Defect(path, "left behind by a job that was killed. Delete it."))
         elif is_result_name(path):
             problem, record = _own_record(path)
-            found += [Finding(path, problem)] if problem else []
+            found += [Defect(path, problem)] if problem else []
             if record is not None:
                 records[path] = record
     found += _failed_since(folder)
@@ -65,14 +65,14 @@ def verify_recording(folder: Path, *, checksums: bool) -> Verified:
     return Verified(folder.name, len(records), versions, tuple(found))
 
 
-def _failed_since(folder: Path) -> Iterator[Finding]:
+def _failed_since(folder: Path) -> Iterator[Defect]:
     """Find results that are still there of a stage that has failed since: they are of an earlier run."""
     records = read_records(folder / "logs")
     for record in failed_jobs((r for r in records if not r.is_running()), ended=True):
         for path in sorted((folder / record.stage).glob("*.h5")):
             if path.stat().st_mtime_ns < record.time_ns:
                 why = record.reason or "it was killed"
-                yield Finding(
+                yield Defect(
                     path, f"is old: {record.stage} has failed since ({why}). Mend that and run the workflow again."
                 )
 
@@ -106,7 +106,7 @@ def _read_hdf5(path: Path) -> tuple[str, str, dict[str, Any]]:
         return file.attrs["digest"], content_digest(file), json.loads(file.attrs["provenance"])
 
 
-def _broken_links(records: dict[Path, tuple[str, dict[str, Any]]]) -> Iterator[Finding]:
+def _broken_links(records: dict[Path, tuple[str, dict[str, Any]]]) -> Iterator[Defect]:
     """Find results that were made from something else than what is there now, in this recording or another."""
     present = {path.absolute(): digest for path, (digest, _) in records.items()}
     for path, (_, provenance) in records.items():
@@ -114,9 +114,7 @@ def _broken_links(records: dict[Path, tuple[str, dict[str, Any]]]) -> Iterator[F
             source = Path(os.path.normpath(path.absolute().parent / name))
             if present.setdefault(source, _stated_digest(source)) not in ("", digest):
                 shown = "/".join(source.parts[-2 if source.is_relative_to(path.absolute().parents[1]) else -3 :])
-                yield Finding(
-                    path, f"was made from another {shown} than the one that is there. Run the workflow again."
-                )
+                yield Defect(path, f"was made from another {shown} than the one that is there. Run the workflow again.")
 
 
 def _stated_digest(path: Path) -> str:
@@ -132,15 +130,15 @@ def _stated_digest(path: Path) -> str:
         return ""  # damaged: said where its own recording is verified
 
 
-def _raw_files(folder: Path, records: dict[Path, tuple[str, dict[str, Any]]], *, checksums: bool) -> Iterator[Finding]:
+def _raw_files(folder: Path, records: dict[Path, tuple[str, dict[str, Any]]], *, checksums: bool) -> Iterator[Defect]:
     for raw in {f["path"]: f for _, provenance in records.values() for f in provenance["raw_files"]}.values():
         path = _find_raw(raw["path"], folder)
         if path is None and is_fetched(raw["path"]):
             continue  # a copy that Snakemake had fetched from an object store for the job, and removed
         if path is None:
-            yield Finding(Path(raw["path"]), "raw file is not there any more; results cannot be made again from it.")
+            yield Defect(Path(raw["path"]), "raw file is not there any more; results cannot be made again from it.")
         elif what := difference(SourceFile(**{**raw, "path": str(path)}), thorough=checksums):
-            yield Finding(path, f"raw file {what} when it was analysed.")
+            yield Defect(path, f"raw file {what} when it was analysed.")
 
 
 def _find_raw(name: str, folder: Path) -> Path | None:
@@ -149,7 +147,7 @@ def _find_raw(name: str, folder: Path) -> Path | None:
     return next((place for place in places if place.exists()), None)
 
 
-def _exports(folder: Path) -> Iterator[Finding]:
+def _exports(folder: Path) -> Iterator[Defect]:
     """Find NWB files, and tables beside them, that do not follow from themselves and from the results."""
     from caiman_pipeline.nwb.recompute import recompute
 
@@ -157,13 +155,13 @@ def _exports(folder: Path) -> Iterator[Finding]:
         try:
             wrong = [finding.what for finding in recompute(path) if not finding.holds]
         except PipelineError as error:
-            yield Finding(path, str(error).removeprefix(f"{path}: "))
+            yield Defect(path, str(error).removeprefix(f"{path}: "))
         else:
             if wrong:
-                yield Finding(path, f"does not hold: {'; '.join(wrong)}. Delete it and run the workflow again.")
+                yield Defect(path, f"does not hold: {'; '.join(wrong)}. Delete it and run the workflow again.")
 
 
-def _parts(index: Path) -> Iterator[Finding]:
+def _parts(index: Path) -> Iterator[Defect]:
     """Find parts of the movie that are gone or hold other bytes than were written, on disk or on an object store."""
     if not index.exists():
         return
@@ -178,22 +176,22 @@ def _parts(index: Path) -> Iterator[Finding]:
             yield from _part_on_disk(index.parent / entry["path"], entry.get("crc32"))
 
 
-def _part_on_disk(path: Path, crc32: int | None) -> Iterator[Finding]:
+def _part_on_disk(path: Path, crc32: int | None) -> Iterator[Defect]:
     import numpy as np
 
     if not path.exists():
-        yield Finding(path, "part of the movie is missing. Snakemake makes it again when a stage needs it.")
+        yield Defect(path, "part of the movie is missing. Snakemake makes it again when a stage needs it.")
     elif crc32 is not None:
         try:
             frames = np.load(path, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            yield Finding(path, f"part of the movie is not readable ({error}). {REDO}")
+            yield Defect(path, f"part of the movie is not readable ({error}). {REDO}")
             return
         if zlib.crc32(np.ascontiguousarray(frames).data.cast("B")) != crc32:
-            yield Finding(path, f"part of the movie does not hold what was written. {REDO}")
+            yield Defect(path, f"part of the movie does not hold what was written. {REDO}")
 
 
-def _part_on_store(index: Path, entry: dict[str, Any]) -> Iterator[Finding]:
+def _part_on_store(index: Path, entry: dict[str, Any]) -> Iterator[Defect]:
     """Read a part of an array on an object store: each of its chunks carries a checksum, which reading looks at."""
     try:
         from caiman_pipeline.movies.store.zarr_parts import ZarrPart
@@ -205,4 +203,4 @@ def _part_on_store(index: Path, entry: dict[str, Any]) -> Iterator[Finding]:
     try:
         ZarrPart(entry["array"], entry["offset"], entry["start"], entry["stop"]).read()
     except PipelineError as error:
-        yield Finding(index, f"part of the movie: {error}")
+        yield Defect(index, f"part of the movie: {error}")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from caiman_pipeline.config.traces import TraceSettings
 from caiman_pipeline.model.arrays import FloatArray
-from caiman_pipeline.movies.left_out import spread_over
+from caiman_pipeline.movies.left_out import put_back_left_out
 from caiman_pipeline.traces.activity import Timing, infer_block
 
 
@@ -23,7 +23,7 @@ def make_denoiser(
     """
 
     def denoise(raw: FloatArray) -> FloatArray:
-        model = infer_block(spread_over(raw, kept), settings, timing, threads=threads).fluorescence
+        model = infer_block(put_back_left_out(raw, kept), settings, timing, threads=threads).fluorescence
         return model if kept.all() else model[:, kept]
 
     return denoise

@@ -9,7 +9,7 @@ import numpy as np
 
 from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.model.components import Components
-from caiman_pipeline.movies.left_out import spread_over
+from caiman_pipeline.movies.left_out import put_back_left_out
 from caiman_pipeline.traces.ar_model import fill_gaps
 
 
@@ -27,9 +27,9 @@ def with_gaps(components: Components, kept: FloatArray) -> Components:
     background = components.background
     return replace(
         components,
-        denoised=spread_over(components.denoised, kept),
-        residual=spread_over(components.residual, kept),
-        background=replace(background, temporal=spread_over(background.temporal, kept)),
+        denoised=put_back_left_out(components.denoised, kept),
+        residual=put_back_left_out(components.residual, kept),
+        background=replace(background, temporal=put_back_left_out(background.temporal, kept)),
     )
 
 

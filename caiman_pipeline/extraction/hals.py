@@ -24,7 +24,7 @@ from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.model.background import Background
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.numerics.kernels import compiled
-from caiman_pipeline.numerics.threads import map_ordered, row_slabs, spread
+from caiman_pipeline.numerics.threads import map_ordered, row_slabs, run_parallel
 
 FRAMES_AT_ONCE = 512
 
@@ -61,7 +61,7 @@ def hals_footprints(
     frozen : bool (K,), footprints that stay as they are
     """
     data = footprints.data.astype(np.float64)
-    spread(
+    run_parallel(
         _sweep_pixels,
         footprints.shape[0],
         footprints.indptr,
@@ -287,7 +287,7 @@ def _add_products(
     """Add the sums over one piece of the movie (P, t), and of its products with the traces (K, t), in place."""
     weights, silent = np.ones(movie.shape[1], np.float32), np.zeros((0, movie.shape[1]), np.float32)
     unmixed, unused = csr_matrix((len(movie), 0), dtype=np.float32), np.zeros(structure.nnz)
-    spread(
+    run_parallel(
         add_regression_sums,
         len(movie),
         movie,

@@ -7,7 +7,7 @@ from scipy.sparse import csr_matrix
 
 from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.numerics.kernels import compiled
-from caiman_pipeline.numerics.threads import map_ordered, spread, value_slabs
+from caiman_pipeline.numerics.threads import map_ordered, run_parallel, value_slabs
 
 
 @compiled(fastmath={"contract", "reassoc"})
@@ -36,7 +36,7 @@ def sparse_dense(matrix: csr_matrix, dense: FloatArray, *, level: FloatArray, th
     A movie's level is taken off before summing, so that a large offset costs no precision.
     """
     out = np.empty((matrix.shape[0], dense.shape[1]), np.float32)
-    spread(
+    run_parallel(
         _rows_times_dense,
         matrix.shape[0],
         matrix.data,

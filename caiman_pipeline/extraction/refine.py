@@ -32,15 +32,15 @@ from caiman_pipeline.extraction.temporal import (
 from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.model.background import Background
 from caiman_pipeline.model.components import Components
-from caiman_pipeline.movies.left_out import spread_over
+from caiman_pipeline.movies.left_out import put_back_left_out
 from caiman_pipeline.movies.store.parts import MovieStore
 from caiman_pipeline.numerics.progress import FrameCounter
-from caiman_pipeline.numerics.threads import spread
+from caiman_pipeline.numerics.threads import run_parallel
 from caiman_pipeline.results.long_tables import Tables, frame_blocks, trace_blocks
 
 
 @dataclass(frozen=True)
-class RefineSettings:
+class RefineRules:
     """Settings of the updates, in pixels and frames.
 
     Attributes
@@ -120,7 +120,7 @@ def refine(
     traces: FloatArray,
     *,
     n_seeds: int,
-    settings: RefineSettings,
+    settings: RefineRules,
     denoise: Callable[[FloatArray], FloatArray],
     tables: Tables,
     progress: Callable[[int, int], None],
@@ -215,7 +215,7 @@ def update_space(
     traces: FloatArray,
     *,
     masks: csc_matrix,
-    settings: RefineSettings,
+    settings: RefineRules,
     counter: FrameCounter,
 ) -> SpatialModel:
     """Solve footprints, static background and gain in one pass over the time-binned movie; masks are the seeds'."""
@@ -311,7 +311,7 @@ def _add_piece(
     local_traces: FloatArray,
 ) -> None:
     mix = field.grid.interpolation
-    spread(
+    run_parallel(
         add_regression_sums,
         len(binned),
         binned,
@@ -389,5 +389,5 @@ def _split(
     for name, (table, wanted) in found.items():
         results.append(tables.result(name, (wanted.stop - wanted.start, len(kept))))
         for rows in trace_blocks(wanted, n_frames):
-            results[-1][rows.start - wanted.start : rows.stop - wanted.start] = spread_over(table[rows], kept)
+            results[-1][rows.start - wanted.start : rows.stop - wanted.start] = put_back_left_out(table[rows], kept)
     return results[0], results[1], results[2]

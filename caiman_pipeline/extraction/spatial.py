@@ -16,7 +16,7 @@ from caiman_pipeline.extraction.search.greedy import main_body
 from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.numerics.kernels import compiled
-from caiman_pipeline.numerics.threads import spread
+from caiman_pipeline.numerics.threads import run_parallel
 
 # Of the largest section's pixels: sections of a soma are discs, single pixels are noise or a process that passes.
 LEAST_SECTION = 0.2
@@ -109,7 +109,7 @@ def solve_pixels(
     data = np.zeros(len(structure.indices), np.float32)
     deviation = noise.astype(np.float64)
     kernel = _solve if regression == "nonnegative" else _solve_few
-    spread(
+    run_parallel(
         kernel,
         structure.shape[0],
         structure.indptr,

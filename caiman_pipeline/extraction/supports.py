@@ -110,14 +110,14 @@ def _ellipse(rows: FloatArray, values: FloatArray, dims: Dims, factor: float) ->
     weights = values / values.sum()
     centre = points @ weights
     offsets = points - centre[:, None]
-    spread = (offsets * weights) @ offsets.T + np.eye(len(dims)) / 12  # a pixel has an extent of its own
-    reach = np.ceil(factor * np.sqrt(np.diag(spread))).astype(int)
+    covariance = (offsets * weights) @ offsets.T + np.eye(len(dims)) / 12  # a pixel has an extent of its own
+    reach = np.ceil(factor * np.sqrt(np.diag(covariance))).astype(int)
     low = np.maximum(np.floor(centre).astype(int) - reach, 0)
     high = np.minimum(np.ceil(centre).astype(int) + reach + 1, dims)
     box = np.stack(np.meshgrid(*(np.arange(a, b) for a, b in zip(low, high, strict=True)), indexing="ij"))
     flat = box.reshape(len(dims), -1)
     away = flat - centre[:, None]
-    distance = np.einsum("ip,ip->p", away, np.linalg.solve(spread, away))
+    distance = np.einsum("ip,ip->p", away, np.linalg.solve(covariance, away))
     return np.ravel_multi_index(tuple(flat[:, distance <= factor**2]), dims)
 
 

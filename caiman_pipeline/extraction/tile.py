@@ -159,7 +159,7 @@ def _search(frame: _Frame, model: TileModel, settings: TileSettings, limit: int)
         piece += model.static[a:b, None]
         piece += footprints[a:b] @ model.traces
         np.subtract(frame.movie[a:b], piece, out=piece)
-        piece -= running_baseline(piece, settings.baseline_bins)
+        piece -= movie_baseline(piece, settings.baseline_bins)
         rest[a:b] = piece / frame.noise[a:b, None]
     found = settings.initialise(rest, frame.dims, allowed=frame.usable, limit=limit)
     return csc_matrix(found.footprints * np.where(frame.usable, frame.noise, 0)[:, None])
@@ -221,7 +221,7 @@ def _regression_sums(
     )
 
 
-def running_baseline(movie: FloatArray, window: int) -> FloatArray:
+def movie_baseline(movie: FloatArray, window: int) -> FloatArray:
     """Return a slow baseline of each pixel, (P, T): quiet levels of windows, joined by straight lines.
 
     Notes

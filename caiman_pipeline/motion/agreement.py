@@ -12,7 +12,7 @@ import numpy as np
 from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.motion.surfaces import CellTemplate, cell_bounds, widest
 from caiman_pipeline.numerics.kernels import compiled
-from caiman_pipeline.numerics.threads import spread
+from caiman_pipeline.numerics.threads import run_parallel
 
 U = np.uint64
 LANES, STEP = 8, 16
@@ -214,7 +214,7 @@ def cell_agreement(frames: FloatArray, offsets: FloatArray, cells: CellTemplate)
     volume = np.ascontiguousarray(frames.reshape(len(frames), *cells.image.shape))
     by_cell = np.ascontiguousarray(np.swapaxes(np.asarray(offsets, np.int64), 0, 1))
     out = np.empty((len(frames), *cells.own.shape), np.float32)
-    spread(
+    run_parallel(
         _agreement,
         cells.n_cells,
         volume,

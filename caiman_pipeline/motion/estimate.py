@@ -18,7 +18,7 @@ from caiman_pipeline.motion.peaks import cell_gain, frame_gain, linearise, patch
 from caiman_pipeline.motion.rigid import CoarseTemplate, bin_frames, choose_bins, coarse_shifts, prepare_coarse
 from caiman_pipeline.motion.surfaces import CellTemplate, prepare_cells
 from caiman_pipeline.numerics.kernels import compiled
-from caiman_pipeline.numerics.threads import spread
+from caiman_pipeline.numerics.threads import run_parallel
 
 ROUNDS, ROUNDS_ACROSS, STEP_ACROSS = 3, 6, 0.6
 FINE_REACH_PX = 3
@@ -39,7 +39,7 @@ class Registration:
     bins : pixels per bin along each axis, for the first two steps
     coarse, wide, cells : the template prepared for the whole frame, for windows of it (both binned), and for cells
     members : int64 (windows, most), cells of ``wide`` in each window, filled up with -1
-    spread : float32 (cells, windows), from windows to cells
+    to_cells : float32 (cells, windows), from the displacement of windows to that of cells
     rigid : of the field that is estimated, give only the mean
     """
 
@@ -53,7 +53,7 @@ class Registration:
     cells: CellTemplate
     modes: Modes
     members: FloatArray
-    spread: FloatArray
+    to_cells: FloatArray
     rigid: bool
     threads: int
 
@@ -104,7 +104,7 @@ def prepare_registration(
     limits3 = (0, limits[0], limits[1]) if len(limits) == 2 else (limits[0], limits[1], limits[2])
     rows, columns = (max(2, round(FLAT_SHARE * s / b)) for s, b in zip(plan.patch_spacing[-2:], bins[-2:], strict=True))
     coarse = prepare_coarse(small, small_weight, limits=limits3, radius=(rows, columns))
-    members, spread = _search_windows(windows, grid, plan.patch_size if local else None)
+    members, to_cells = _search_windows(windows, grid, plan.patch_size if local else None)
     return Registration(
         plan,
         grid,
@@ -116,7 +116,7 @@ def prepare_registration(
         cells,
         modes or make_modes(cells, grid),
         members,
-        spread,
+        to_cells,
         not local,
         threads,
     )
@@ -172,7 +172,7 @@ def estimate_seen(seen: FloatArray, registration: Registration) -> Estimate:
     cells, modes = registration.cells, registration.modes
     windows, rigid, at_limit = window_shifts(seen, registration)
     whole = np.rint(rigid)
-    start = np.einsum("cp,tpa->tca", registration.spread, windows, optimize=True)
+    start = np.einsum("cp,tpa->tca", registration.to_cells, windows, optimize=True)
     offsets = np.rint(start)
     surfaces = cell_agreement(seen, offsets, cells)
     gain = frame_gain(surfaces, cells)
@@ -201,7 +201,7 @@ def times(left: FloatArray, right: FloatArray) -> FloatArray:
     """Return ``left @ right.T``, float32, a few rows of ``right`` at a time on all threads."""
     out = np.empty((len(left), len(right)), np.float32)
     first, second = np.ascontiguousarray(left, np.float32), np.ascontiguousarray(right, np.float32)
-    spread(_times_rows, -(-len(right) // ROWS_TOGETHER), first, second, out)
+    run_parallel(_times_rows, -(-len(right) // ROWS_TOGETHER), first, second, out)
     return out
 
 

@@ -13,7 +13,7 @@ from caiman_pipeline.model.motion import Shifts
 from caiman_pipeline.motion.surfaces import as_volume
 from caiman_pipeline.numerics.cubic import catmull_rom
 from caiman_pipeline.numerics.kernels import compiled
-from caiman_pipeline.numerics.threads import spread
+from caiman_pipeline.numerics.threads import run_parallel
 
 FIXED_POINT_ROUNDS = 6
 
@@ -100,5 +100,5 @@ def displacement_at(shifts: Shifts, *points: FloatArray) -> FloatArray:
         first[axis] = n[0]
         step[axis] = (n[-1] - n[0]) / (len(n) - 1) if len(n) > 1 else 0.0
     out = np.empty((shifts.n_frames, len(full), 3), np.float32)
-    spread(_displacement, shifts.n_frames, extend_field(shifts.field), first, step, full, FIXED_POINT_ROUNDS, out)
+    run_parallel(_displacement, shifts.n_frames, extend_field(shifts.field), first, step, full, FIXED_POINT_ROUNDS, out)
     return out[..., lead:].reshape(shape)

@@ -9,7 +9,7 @@ from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.motion.measures import SURROUND, TRUNCATE
 from caiman_pipeline.motion.surfaces import as_volume
 from caiman_pipeline.numerics.kernels import compiled
-from caiman_pipeline.numerics.threads import spread
+from caiman_pipeline.numerics.threads import run_parallel
 
 FOURIER_PAD_PX = 16
 
@@ -28,7 +28,7 @@ def band_pass(frames: FloatArray, width: tuple[float, ...] | None) -> FloatArray
     volume = np.ascontiguousarray(frames, np.float32).reshape(len(frames), *as_volume(frames.shape[1:]))
     taps = [_half_gaussian(s * w) for s in (1.0, SURROUND) for w in width[-2:]]
     out = np.empty_like(volume)
-    spread(_difference, len(volume) * volume.shape[1], volume, *taps, out)
+    run_parallel(_difference, len(volume) * volume.shape[1], volume, *taps, out)
     return out.reshape(frames.shape)
 
 

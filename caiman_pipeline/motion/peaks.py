@@ -9,7 +9,7 @@ from caiman_pipeline.motion.surfaces import CellTemplate
 from caiman_pipeline.numerics.cubic import catmull_rom, catmull_rom_slopes
 from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.numerics.peaks import parabola_vertex
-from caiman_pipeline.numerics.threads import spread
+from caiman_pipeline.numerics.threads import run_parallel
 
 
 @compiled
@@ -58,7 +58,7 @@ def patch_peaks(agreement: FloatArray, cells: CellTemplate, members: FloatArray,
     """
     out = np.empty((len(agreement), len(members), 3), np.float32)
     sizes = np.array([2 * r + 1 for r in cells.lags])
-    spread(_patch_peaks, len(out), agreement, cells.energy, gain, members, sizes, out)
+    run_parallel(_patch_peaks, len(out), agreement, cells.energy, gain, members, sizes, out)
     return out
 
 
@@ -186,7 +186,7 @@ def linearise(agreement: FloatArray, cells: CellTemplate, at: FloatArray, gain: 
     out = np.empty((*at.shape[:2], 4), np.float32)
     sizes = np.array([2 * r + 1 for r in cells.lags])
     at = np.ascontiguousarray(at, np.float32)
-    spread(_linearise, len(out), agreement, cells.energy, cells.across, gain, sizes, at, out)
+    run_parallel(_linearise, len(out), agreement, cells.energy, cells.across, gain, sizes, at, out)
     return out
 
 
@@ -224,5 +224,5 @@ def cell_gain(agreement: FloatArray, cells: CellTemplate, at: FloatArray, gain: 
     out = np.repeat(gain[:, None], cells.n_cells, axis=1)
     if cells.lags[0]:
         place, sizes = np.ascontiguousarray(at, np.float32), np.array([2 * r + 1 for r in cells.lags])
-        spread(_gain_at, len(out), agreement, cells.energy, cells.across, sizes, place, out)
+        run_parallel(_gain_at, len(out), agreement, cells.energy, cells.across, sizes, place, out)
     return out

@@ -116,8 +116,8 @@ class ShiftTable:
 def less_rigid(shifts: Shifts, rigid: FloatArray) -> Shifts:
     """Return shifts from which rigid ones, (T, ndim) or (ndim,) for all frames, are taken away."""
     rigid = np.broadcast_to(np.asarray(rigid, np.float32), shifts.rigid.shape)
-    spread = rigid.reshape(len(rigid), *(1,) * rigid.shape[1], -1)
-    field = None if shifts.field is None else shifts.field - spread
+    per_node = rigid.reshape(len(rigid), *(1,) * rigid.shape[1], -1)
+    field = None if shifts.field is None else shifts.field - per_node
     return Shifts(shifts.rigid - rigid, field, shifts.grid)
 
 

@@ -13,7 +13,7 @@ from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.motion.surfaces import as_volume
 from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.numerics.peaks import parabola_vertex
-from caiman_pipeline.numerics.threads import spread
+from caiman_pipeline.numerics.threads import run_parallel
 
 BIN_FROM_PX = 64
 
@@ -60,7 +60,7 @@ def prepare_coarse(
     back = _inverse(shape, limits)
     energy = np.empty((1, *(len(b) for b in back)), np.float32)
     squares = np.conj(fft.rfftn(flat.astype(np.float64) ** 2, shape)).astype(np.complex64)
-    spread(_correlate, 1, np.asarray(fft.rfftn(inner, shape)[None], np.complex64), squares, *back, energy)
+    run_parallel(_correlate, 1, np.asarray(fft.rfftn(inner, shape)[None], np.complex64), squares, *back, energy)
     spectrum = np.conj(fft.rfftn(flat, shape)).astype(np.complex64)
     return CoarseTemplate(spectrum, inner, 0.5 * energy[0], shape, back, radius)
 
@@ -110,7 +110,7 @@ def _flatten(begin: int, end: int, frames: FloatArray, reach_y: int, reach_x: in
 def flatten(frames: FloatArray, radius: tuple[int, int]) -> FloatArray:
     """Return frames (T, D, H, W) without structure wider than ``2 radius + 1`` along rows and columns, float32."""
     out = np.empty(frames.shape, np.float32)
-    spread(_flatten, frames.shape[0] * frames.shape[1], np.ascontiguousarray(frames, np.float32), *radius, out)
+    run_parallel(_flatten, frames.shape[0] * frames.shape[1], np.ascontiguousarray(frames, np.float32), *radius, out)
     return out
 
 
@@ -157,7 +157,7 @@ def bin_frames(frames: FloatArray, bins: tuple[int, ...]) -> FloatArray:
         return np.ascontiguousarray(volume, np.float32)
     if bins[-2:] == (2, 2):
         out = np.empty((*volume.shape[:2], volume.shape[2] // 2, volume.shape[3] // 2), np.float32)
-        spread(_bin_pairs, out.shape[0] * out.shape[1], np.ascontiguousarray(volume, np.float32), out)
+        run_parallel(_bin_pairs, out.shape[0] * out.shape[1], np.ascontiguousarray(volume, np.float32), out)
         return out
     rows, columns = (n // b for n, b in zip(volume.shape[2:], bins[-2:], strict=True))
     cut = volume[:, :, : rows * bins[-2], : columns * bins[-1]]
@@ -207,7 +207,7 @@ def coarse_shifts(small: FloatArray, template: CoarseTemplate, *, threads: int) 
     sizes = tuple(len(b) for b in template.back)
     surface = np.empty((len(small), *sizes), np.float32)
     spectra = np.ascontiguousarray(spectra, np.complex64)
-    spread(_correlate, len(spectra), spectra, template.spectrum, *template.back, surface)
+    run_parallel(_correlate, len(spectra), spectra, template.spectrum, *template.back, surface)
     surface -= template.energy
     position, at_limit = np.zeros((len(small), 3), np.float32), np.zeros(len(small), bool)
     for t, one in enumerate(surface if prod(sizes) > 1 else ()):

@@ -6,7 +6,7 @@ import numpy as np
 
 from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.numerics.kernels import compiled
-from caiman_pipeline.numerics.threads import spread
+from caiman_pipeline.numerics.threads import run_parallel
 
 # Share of a frame's power that float32 sums may make up.
 FLAT = 1e-4
@@ -189,7 +189,7 @@ class Likeness:
         """Return the correlation of frames (T, *dims), float32 (T,); add the good ones to ``total`` (int64 dims)."""
         rows, width = self._image.shape
         moments = np.zeros((rows, len(frames), 3))
-        spread(
+        run_parallel(
             _time_first,
             rows,
             frames.reshape(len(frames), rows, width),
@@ -212,7 +212,7 @@ class Likeness:
         """
         rows, width = self._image.shape
         moments = np.zeros((rows, part.shape[-1], 6 if holes else 3))
-        spread(
+        run_parallel(
             _time_last_holes if holes else _time_last,
             rows,
             part.reshape(rows, width, -1),
@@ -237,7 +237,9 @@ class Likeness:
         """
         rows, width = self._image.shape
         moments = np.zeros((rows, part.shape[-1], 3))
-        spread(_time_last_cut, rows, part.reshape(rows, width, -1), good, self._image, self._mask, self._level, moments)
+        run_parallel(
+            _time_last_cut, rows, part.reshape(rows, width, -1), good, self._image, self._mask, self._level, moments
+        )
         return self._correlation(moments)
 
     def _correlation(self, moments: FloatArray) -> FloatArray:

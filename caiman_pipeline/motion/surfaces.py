@@ -16,7 +16,7 @@ from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.motion.nodes import Grid
 from caiman_pipeline.numerics.kernels import compiled
-from caiman_pipeline.numerics.threads import spread
+from caiman_pipeline.numerics.threads import run_parallel
 
 U = np.uint64
 
@@ -76,7 +76,7 @@ def prepare_cells(template: FloatArray, weight: FloatArray, grid: Grid, *, lags:
     projection = np.zeros((cells, 3, displacements), np.float32)
     own, energy = np.zeros((2, cells, displacements))
     across, information = np.zeros((cells, 2 * rz + 1, 2 * rz + 1)), np.zeros((cells, 3, 3))
-    spread(
+    run_parallel(
         _prepare,
         len(own),
         image,

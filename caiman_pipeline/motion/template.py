@@ -33,7 +33,7 @@ from caiman_pipeline.motion.source import LONGEST_CHUNK, Source, read_ahead
 from caiman_pipeline.motion.surfaces import as_volume
 from caiman_pipeline.motion.warp import Scratch, plan_warp, warp_sum
 from caiman_pipeline.numerics.kernels import compiled
-from caiman_pipeline.numerics.threads import spread
+from caiman_pipeline.numerics.threads import run_parallel
 
 START_FRAMES, GROUP = 128, 24
 START_SIZE_PX = 128
@@ -127,7 +127,7 @@ def _add_residual(
     shape = as_volume(image.shape)
     shifts = np.zeros((len(frames), 3), np.int64)
     shifts[:, 3 - whole.shape[1] :] = whole
-    spread(
+    run_parallel(
         _residual_power,
         shape[0] * shape[1],
         frames.reshape(-1, *shape),

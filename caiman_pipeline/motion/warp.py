@@ -17,7 +17,7 @@ from caiman_pipeline.motion.resampling import MARGIN_PX, corrected_row, row_work
 from caiman_pipeline.motion.surfaces import as_volume
 from caiman_pipeline.numerics.cubic import cubic_weights
 from caiman_pipeline.numerics.kernels import compiled
-from caiman_pipeline.numerics.threads import spread
+from caiman_pipeline.numerics.threads import run_parallel
 
 Border = Literal["nearest", "min", "nan"]
 LANES, OVERSHOOT = 16, 1.25
@@ -226,7 +226,7 @@ def _common(
     if max(field.shape[1:-1]) > 1:
         padding = int(min(reach[:, 2].max(initial=0.0), width)) + 2 * MARGIN_PX
         volumes, wide = wide, scratch.array("wide", (len(frames), depth, height, width + 2 * padding))
-        spread(_pad, len(frames) * depth, volumes, *plan.box[2], padding, wide)
+        run_parallel(_pad, len(frames) * depth, volumes, *plan.box[2], padding, wide)
     return (
         wide,
         padding,
@@ -263,7 +263,7 @@ def warp(
     outside : int32 dims, raised by one wherever a pixel of a good corrected frame comes from outside
     scratch : memory that is used again from call to call
     """
-    spread(
+    run_parallel(
         _warp,
         plan.dims[0] * plan.dims[1],
         *_common(frames, shifts, plan, good, scratch),
@@ -284,7 +284,7 @@ def warp_sum(
     scratch: Scratch,
 ) -> None:
     """Add the good frames, with their displacement undone, to ``total`` (float64 dims); the rest as in ``warp``."""
-    spread(
+    run_parallel(
         _warp_sum,
         plan.dims[0] * plan.dims[1],
         *_common(frames, shifts, plan, good, scratch),

@@ -74,7 +74,7 @@ def from_ranges(ranges: Mapping[str, Sequence[Sequence[int]]], n_frames: int) ->
     return codes
 
 
-def spread_over(rows: FloatArray, kept: FloatArray) -> FloatArray:
+def put_back_left_out(rows: FloatArray, kept: FloatArray) -> FloatArray:
     """Return rows (N, frames that take part) as float32 (N, T), NaN where ``kept``, bool (T,), is false."""
     if kept.all():
         return rows

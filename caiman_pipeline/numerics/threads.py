@@ -63,7 +63,7 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads)
 
 
-def spread(kernel: Callable[..., None], count: int, *arguments: Any, threads: int = 0) -> None:
+def run_parallel(kernel: Callable[..., None], count: int, *arguments: Any, threads: int = 0) -> None:
     """Call a compiled ``kernel(start, stop, *arguments)`` for ranges that together cover ``count`` items, on threads.
 
     Items must not depend on each other: the result is the same for any number of threads (0: all that are granted).

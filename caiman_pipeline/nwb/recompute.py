@@ -36,7 +36,7 @@ ROUNDING = 1e-5
 
 
 @dataclass(frozen=True)
-class Finding:
+class Discrepancy:
     """What was compared, and how far it is apart at most, as a share of the largest value; NaN apart is infinite."""
 
     what: str
@@ -48,7 +48,7 @@ class Finding:
         return self.apart <= ROUNDING
 
 
-def recompute(path: Path) -> list[Finding]:
+def recompute(path: Path) -> list[Discrepancy]:
     """Hold an NWB file against itself, its table and its results.
 
     Raises
@@ -69,7 +69,7 @@ def recompute(path: Path) -> list[Finding]:
         raise PipelineError(
             f"{path}: lacks what this version's files hold ({error}). Delete it and run the workflow again."
         ) from error
-    return [Finding(what, apart) for what, apart in worst.items()]
+    return [Discrepancy(what, apart) for what, apart in worst.items()]
 
 
 def distance(found: ArrayLike, expected: ArrayLike) -> float:

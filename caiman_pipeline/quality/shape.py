@@ -77,8 +77,8 @@ def elongation(footprints: csc_matrix, dims: Dims, *, cell_px: tuple[float, ...]
     y *= height
     yy, xx, yx = (np.bincount(owner, footprints.data * v, n) / mass for v in (y * y, x * x, y * x))
     middle = (yy + xx) / 2 + PIXEL_VARIANCE * (1 + height**2) / 2
-    spread = np.hypot((yy - xx) / 2 + PIXEL_VARIANCE * (height**2 - 1) / 2, yx)
-    return np.sqrt((middle + spread) / (middle - spread)).astype(np.float32)
+    half_difference = np.hypot((yy - xx) / 2 + PIXEL_VARIANCE * (height**2 - 1) / 2, yx)
+    return np.sqrt((middle + half_difference) / (middle - half_difference)).astype(np.float32)
 
 
 def likeness(footprints: csc_matrix, traces: Any, strength: FloatArray) -> FloatArray:

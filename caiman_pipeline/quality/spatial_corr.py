@@ -14,7 +14,7 @@ from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.movies.store.parts import MovieStore
 from caiman_pipeline.numerics.kernels import compiled
-from caiman_pipeline.numerics.threads import spread
+from caiman_pipeline.numerics.threads import run_parallel
 from caiman_pipeline.quality.snr import noise_below
 from caiman_pipeline.results.long_tables import frame_blocks
 
@@ -95,8 +95,8 @@ def active_images(
     images, peaks = np.zeros(around.nnz), np.full(around.shape[0], -np.inf, np.float32)
     for start, stop, frames in movie.read_parts():
         here = np.ascontiguousarray(weights[:, start:stop])
-        spread(_add_products, len(frames), frames, here, around.indices, around.indptr, images, threads=threads)
-        spread(_raise_peaks, len(frames), frames, peaks, threads=threads)
+        run_parallel(_add_products, len(frames), frames, here, around.indices, around.indptr, images, threads=threads)
+        run_parallel(_raise_peaks, len(frames), frames, peaks, threads=threads)
         progress(stop, movie.n_frames)
     return images, peaks
 

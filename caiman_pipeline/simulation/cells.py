@@ -181,14 +181,14 @@ def out_of_focus(body: FloatArray, settings: SimulationSettings) -> FloatArray:
     half, reach = settings.axial_planes / 2, int(np.ceil(BLUR_REACH * settings.axial_planes))
     away = np.abs(np.arange(-reach, reach + 1))
     weight = (1 - TAIL) * _unit(np.exp(-np.log(2) * (away / half) ** 2)) + TAIL * _unit(1 / (1 + (away / half) ** 2))
-    spread = np.zeros_like(body)
+    blurred = np.zeros_like(body)
     for d in range(min(reach, len(body) - 1) + 1):
         sigma = IN_FOCUS * settings.cell_diameter_px * d / half
         there = weight[reach + d] * ndi.gaussian_filter(body, (0, sigma, sigma), mode="constant")
-        spread[d:] += there[: len(body) - d]
+        blurred[d:] += there[: len(body) - d]
         if d:
-            spread[:-d] += there[d:]
-    return spread
+            blurred[:-d] += there[d:]
+    return blurred
 
 
 def _unit(weights: FloatArray) -> FloatArray:

@@ -28,8 +28,8 @@ class Detector:
         """
         s, rng = self.settings, stream(self.settings, "detector", frame)
         photons = rng.poisson(brightness * np.float32(s.photons)).astype(np.float32)
-        spread = np.sqrt((s.gain * s.gain_spread) ** 2 * photons + np.float32(s.read_noise**2))
-        signal = s.gain * photons + spread * rng.standard_normal(brightness.shape, np.float32)
+        deviation = np.sqrt((s.gain * s.gain_spread) ** 2 * photons + np.float32(s.read_noise**2))
+        signal = s.gain * photons + deviation * rng.standard_normal(brightness.shape, np.float32)
         if s.smear:
             before = np.concatenate([signal[..., :1], signal[..., :-1]], axis=-1)
             signal = (1 - s.smear) * signal + s.smear * before

@@ -29,7 +29,7 @@ SERIES = {
 
 
 @dataclass(frozen=True)
-class Found:
+class Extracted:
     """Components of a result.
 
     Attributes
@@ -46,7 +46,7 @@ class Found:
     traces: dict[str, FloatArray]
     rigid: FloatArray | None
 
-    def only_accepted(self) -> Found:
+    def only_accepted(self) -> Extracted:
         """Return the accepted components."""
         rows = np.flatnonzero(self.accepted)
         traces = {name: values[rows] for name, values in self.traces.items()}
@@ -113,7 +113,7 @@ class Rule:
     smooth_s: float
 
 
-def score_result(found: Found, truth: Result, rule: Rule) -> Score:
+def score_result(found: Extracted, truth: Result, rule: Rule) -> Score:
     """Pair the components found with the true ones, and compare the traces of the pairs.
 
     Parameters
@@ -239,7 +239,7 @@ def rigid_error(found: FloatArray, true: FloatArray) -> float:
     return float(np.sqrt(((error - error.mean(axis=0)) ** 2).mean()))
 
 
-def read_found(path: Path | str) -> Found:
+def read_found(path: Path | str) -> Extracted:
     """Read the components of a result.
 
     Parameters
@@ -266,7 +266,7 @@ def read_found(path: Path | str) -> Found:
         ) from error
 
 
-def _read_nwb(file: h5py.File) -> Found:
+def _read_nwb(file: h5py.File) -> Extracted:
     ophys = file[OPHYS]
     table = ophys["ImageSegmentation/PlaneSegmentation"]
     masks = table["image_mask"]
@@ -280,7 +280,7 @@ def _read_nwb(file: h5py.File) -> Found:
         counts.append(len(columns[-1]))
     rows = np.concatenate([np.empty(0, np.int64), *columns])
     weights = np.concatenate([np.empty(0, np.float32), *values])
-    return Found(
+    return Extracted(
         dims=dims,
         footprints=csc_matrix((weights, rows, np.cumsum(counts)), shape=(int(np.prod(dims)), masks.shape[0])),
         accepted=np.asarray(table["Accepted"][()], bool),
@@ -289,9 +289,9 @@ def _read_nwb(file: h5py.File) -> Found:
     )
 
 
-def _found_in(components: Result) -> Found:
+def _found_in(components: Result) -> Extracted:
     denoised = components["denoised"]
-    return Found(
+    return Extracted(
         dims=tuple(int(n) for n in components["dims"]),
         footprints=components["footprints"],
         accepted=np.ones(len(components["ids"]), bool),
@@ -300,7 +300,7 @@ def _found_in(components: Result) -> Found:
     )
 
 
-def _read_folder(folder: Path) -> Found:
+def _read_folder(folder: Path) -> Extracted:
     components = load_result(folder / "refine/components.h5", "components")
     selection = load_result(folder / "select/selection.h5", "selection")
     traces = load_result(folder / "traces/traces.h5", "traces")

@@ -200,11 +200,11 @@ def mode_fraction(ascending: FloatArray, n: int) -> float:
         total += ascending[i] - low
         square += (ascending[i] - low) ** 2
     deviation = np.sqrt(max(square / n - (total / n) ** 2, 0.0))
-    spread = min(deviation, (ascending[3 * n // 4] - ascending[n // 4]) / 1.34)
-    if high <= low or spread <= 0.0:
+    scale = min(deviation, (ascending[3 * n // 4] - ascending[n // 4]) / 1.34)
+    if high <= low or scale <= 0.0:
         return np.nan
     width = (high - low) / MODE_BINS
-    histogram, bandwidth = np.zeros(MODE_BINS), max(0.9 * spread * n ** (-0.2) / width, 0.5)
+    histogram, bandwidth = np.zeros(MODE_BINS), max(0.9 * scale * n ** (-0.2) / width, 0.5)
     for i in range(n):
         if ascending[i] <= high:
             histogram[min(int((ascending[i] - low) / width), MODE_BINS - 1)] += 1.0

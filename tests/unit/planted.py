@@ -13,7 +13,7 @@ from caiman_pipeline.extraction.denoise import make_denoiser
 from caiman_pipeline.extraction.masks.seeds import assign_seeds
 from caiman_pipeline.extraction.masks.usable import Seeds, no_seeds
 from caiman_pipeline.extraction.merge import Merged, merge_candidates
-from caiman_pipeline.extraction.refine import RefineSettings, prepare_field, refine
+from caiman_pipeline.extraction.refine import RefineRules, prepare_field, refine
 from caiman_pipeline.extraction.search.initialise import Budget, Evidence, EvidenceSearch
 from caiman_pipeline.extraction.supports import FootprintRules
 from caiman_pipeline.extraction.tile import TileSettings
@@ -207,7 +207,7 @@ def refined(
     tables: Tables | None = None,
 ) -> Components:
     ndim = len(movie.dims)
-    plan = RefineSettings(
+    plan = RefineRules(
         cell_px=cell_size(ndim),
         bin_frames=bin_frames,
         rules=footprints or rules(ndim),

@@ -75,20 +75,20 @@ def extract_binary_masks(
 
 
 def _above_surround(image: FloatArray, cell_px: tuple[float, ...], contrast: float) -> FloatArray:
-    """Return which pixels are brighter than the mean around them, by ``contrast`` times the spread of background.
+    """Return which pixels are brighter than the mean around them, by ``contrast`` times the deviation of background.
 
     Of what is as bright, pixels below half of the brightest within half a cell are the blurred border.
     """
     fine = ndi.gaussian_filter(image, [0.1 * d for d in cell_px], mode="nearest")
     difference = fine - _smooth(fine, list(cell_px))
-    # Cells lie above: what lies below the median is background, mirrored it gives the spread.
+    # Cells lie above: what lies below the median is background, mirrored it gives the deviation.
     middle = np.median(difference)
     below = difference[difference < middle] - middle
-    spread = np.sqrt(np.mean(below**2)) if below.size else 0.0
-    if spread <= 0:
+    deviation = np.sqrt(np.mean(below**2)) if below.size else 0.0
+    if deviation <= 0:
         return np.zeros(image.shape, bool)
     summit = ndi.maximum_filter(difference, [2 * int(0.5 * d) + 1 for d in cell_px])
-    return (difference > contrast * spread) & (difference > 0.5 * summit)
+    return (difference > contrast * deviation) & (difference > 0.5 * summit)
 
 
 def _smooth(image: FloatArray, sigmas: list[float]) -> FloatArray:

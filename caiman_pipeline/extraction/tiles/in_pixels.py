@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from caiman_pipeline.extraction.background.nodes import BackgroundRules
 from caiman_pipeline.extraction.binning import frames_per_bin
-from caiman_pipeline.extraction.refine import RefineSettings
+from caiman_pipeline.extraction.refine import RefineRules
 from caiman_pipeline.extraction.tile import TileSettings
 from caiman_pipeline.extraction.tiles.methods import (
     SHAPELESS,
@@ -24,7 +24,7 @@ from caiman_pipeline.model.tiles import TileGrid
 if TYPE_CHECKING:
     from caiman_pipeline.config.patch_cnmf import PatchSettings
     from caiman_pipeline.config.recording import RecordingSettings
-    from caiman_pipeline.config.refine import RefineSettings as RefineSection
+    from caiman_pipeline.config.refine import RefineSettings
 
 
 # Beyond this, a cell larger than the frame is a mistake and not a small frame.
@@ -118,14 +118,14 @@ def _check_fit(facts: Facts, cell_px: tuple[float, ...], dims: Dims, n_frames: i
 class RefinePlan:
     """Settings of the updates and of the background, and the facts for the traces' model."""
 
-    updates: RefineSettings
+    updates: RefineRules
     background: BackgroundRules
     frame_rate_hz: float
     decay_time_s: float
 
 
 def plan_refine(
-    settings: RefineSection, recording: RecordingSettings, dims: Dims, *, bin_frames: int, shapeless: bool
+    settings: RefineSettings, recording: RecordingSettings, dims: Dims, *, bin_frames: int, shapeless: bool
 ) -> RefinePlan:
     """Turn the settings of the refinement into pixels and frames of one movie.
 
@@ -140,7 +140,7 @@ def plan_refine(
         If a fact about the recording is missing or does not fit.
     """
     facts = needed_facts(recording, len(dims), "refine")
-    updates = RefineSettings(
+    updates = RefineRules(
         cell_px=facts.cell_px,
         bin_frames=bin_frames,
         rules=make_rules(settings, facts.cell_px, shapeless=shapeless),

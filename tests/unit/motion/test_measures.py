@@ -25,7 +25,7 @@ from caiman_pipeline.motion.measures import (
 from caiman_pipeline.motion.records import ShiftTable, join_shifts, sum_scale
 from caiman_pipeline.motion.scan import find_scan_offset, shift_odd_rows
 from caiman_pipeline.motion.sums import Likeness
-from caiman_pipeline.numerics.threads import spread
+from caiman_pipeline.numerics.threads import run_parallel
 
 RNG = np.random.default_rng(31)
 
@@ -151,7 +151,7 @@ def test_every_item_is_done_once_on_any_number_of_threads(monkeypatch, threads, 
     def kernel(begin, end, add):
         done[begin:end] += add
 
-    spread(kernel, count, 2)
+    run_parallel(kernel, count, 2)
     assert (done == 2).all()
 
 
@@ -162,7 +162,7 @@ def test_an_error_in_a_kernel_comes_through(monkeypatch):
         raise ValueError(begin)
 
     with pytest.raises(ValueError):
-        spread(kernel, 10)
+        run_parallel(kernel, 10)
 
 
 def test_shifts_of_pieces_without_frames_do_not_matter():

@@ -31,8 +31,8 @@ def test_modes_are_independent_under_the_information_and_rigid_ones_come_first()
 
 
 def test_modes_at_cells_are_those_at_nodes_interpolated():
-    spread = np.kron(nodes_to_cells(GRID), np.eye(2))
-    np.testing.assert_allclose(MODES.to_cells, spread @ MODES.to_nodes, atol=1e-5 * np.abs(MODES.to_cells).max())
+    to_cells = np.kron(nodes_to_cells(GRID), np.eye(2))
+    np.testing.assert_allclose(MODES.to_cells, to_cells @ MODES.to_nodes, atol=1e-5 * np.abs(MODES.to_cells).max())
 
 
 def test_values_of_modes_come_back_from_the_slopes_that_they_cause():

@@ -13,9 +13,9 @@ from caiman_pipeline.movies.left_out import (
     describe_left_out,
     from_ranges,
     kept_parts,
+    put_back_left_out,
     record_left_out,
     runs,
-    spread_over,
     to_ranges,
 )
 from caiman_pipeline.movies.store import parts as store_module
@@ -101,5 +101,5 @@ def test_rows_are_spread_over_the_recording():
     kept = np.array([True, False, True, True, False])
     rows = np.arange(6, dtype=np.float32).reshape(2, 3)
     nan = np.nan
-    np.testing.assert_array_equal(spread_over(rows, kept), [[0, nan, 1, 2, nan], [3, nan, 4, 5, nan]])
-    assert spread_over(rows, kept[[0, 2, 3]]) is rows
+    np.testing.assert_array_equal(put_back_left_out(rows, kept), [[0, nan, 1, 2, nan], [3, nan, 4, 5, nan]])
+    assert put_back_left_out(rows, kept[[0, 2, 3]]) is rows

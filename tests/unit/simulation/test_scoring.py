@@ -17,7 +17,7 @@ from caiman_pipeline.nwb.write import write_nwb
 from caiman_pipeline.outcome import component_table
 from caiman_pipeline.results.files import Result, load_result, save_result
 from caiman_pipeline.simulation.scoring import (
-    Found,
+    Extracted,
     Rule,
     binarise,
     correlation,
@@ -61,7 +61,7 @@ def truth_of(images, n_frames=200):
 
 def found_of(images, truth, order=None, **traces):
     footprints = stack(*images) if images else csc_matrix((DIMS[0] * DIMS[1], 0), dtype=np.float32)
-    return Found(DIMS, footprints, np.ones(len(images), bool), traces, None)
+    return Extracted(DIMS, footprints, np.ones(len(images), bool), traces, None)
 
 
 IMAGES = (disc(5, 6, 4), disc(12, 20, 4), disc(14, 8, 3))
