@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,10 @@ from caiman_pipeline.movies.store.parts import MovieStore
 from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.numerics.noise import noise_power
 from caiman_pipeline.numerics.threads import map_ordered, row_slabs, run_parallel
+
+if TYPE_CHECKING:
+    from caiman_pipeline.config.recording import RecordingSettings
+    from caiman_pipeline.config.summary_images import ImageSettings
 
 NOISE_FRAMES = 1024
 
@@ -87,6 +92,25 @@ def summarise(
         progress(stop, movie.n_frames)
     assert sums is not None
     return _images(sums, reference, bin_frames, len(chosen))
+
+
+def summarise_as_set(
+    movie: MovieStore,
+    settings: ImageSettings,
+    recording: RecordingSettings,
+    *,
+    threads: int,
+    progress: Callable[[int, int], None],
+) -> SummaryImages:
+    """Make the summary images of a movie as its settings say."""
+    return summarise(
+        movie,
+        bin_frames=max(1, round(settings.average_s * (recording.frame_rate_hz or 0))),
+        noise_band=settings.noise_band,
+        noise_method=settings.noise_method,
+        threads=threads,
+        progress=progress,
+    )
 
 
 def _reference(frames: FloatArray) -> FloatArray:

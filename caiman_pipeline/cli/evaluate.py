@@ -21,15 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Evaluate one recording's components."""
     with stage_job("evaluate", args) as threads:
-        from math import ceil
-
         from caiman_pipeline.config.evaluate import EvaluateSettings
-        from caiman_pipeline.extraction.gaps import without_gaps
-        from caiman_pipeline.extraction.tiles.in_pixels import needed_facts
         from caiman_pipeline.movies.store.parts import open_movie
-        from caiman_pipeline.quality.classifier import load_network
-        from caiman_pipeline.quality.evaluate import evaluate
-        from caiman_pipeline.quality.movement import Movement
+        from caiman_pipeline.quality.evaluate import evaluate_as_set
         from caiman_pipeline.results.files import load_result, save_result
         from caiman_pipeline.results.job_settings import load_stage
         from caiman_pipeline.results.long_tables import working_tables
@@ -42,22 +36,16 @@ def run(args: argparse.Namespace) -> None:
 
         settings, recording = load_stage(EvaluateSettings, args.settings)
         movie = open_movie(args.movie)
-        facts = needed_facts(recording, len(movie.dims), "evaluate")
         motion = load_result(args.motion, "motion", skip=("field",))
-        kept, window = movie.kept, round(settings.motion_window_s * facts.frame_rate_hz)
-        movement = Movement(motion["rigid"][kept], ~motion["at_limit"][kept], window)
         found = load_result(args.components, "components", stored=LONG_TABLES["components"])
-        quality = evaluate(
+        quality = evaluate_as_set(
             movie,
-            without_gaps(components_from_result(found), kept),
-            transient_frames=ceil(facts.frame_rate_hz * facts.decay_time_s),
-            transients=settings.transients,
-            margin_px=settings.margin.per_axis(len(movie.dims)),
-            network=load_network(settings.model) if settings.classifier else None,
-            cell_px=facts.cell_px,
-            scales=settings.scales,
+            components_from_result(found),
+            settings,
+            recording,
+            shifts=motion["rigid"],
+            at_limit=motion["at_limit"],
             ceiling=load_movie_info(args.movie_info).ceiling,
-            movement=movement,
             new_table=working_tables(args.quality),
             threads=threads,
             progress=progress("frames"),

@@ -19,8 +19,7 @@ def run(args: argparse.Namespace) -> None:
     """Merge one recording's components."""
     with stage_job("merge", args):
         from caiman_pipeline.config.merge import MergeSettings
-        from caiman_pipeline.extraction.footprints import min_pixels
-        from caiman_pipeline.extraction.merge import merge_candidates
+        from caiman_pipeline.extraction.merge import merge_as_set
         from caiman_pipeline.extraction.tiles.stitch import stitch
         from caiman_pipeline.results.files import load_result, save_result
         from caiman_pipeline.results.job_settings import load_stage
@@ -29,16 +28,7 @@ def run(args: argparse.Namespace) -> None:
         settings, recording = load_stage(MergeSettings, args.settings)
         batches = [load_result(path, "candidates") for path in args.batches]
         candidates = stitch([candidates_from_result(batch) for batch in batches])
-        cell_px = recording.cell_diameter.per_axis(len(candidates.dims)) if recording.cell_diameter else ()
-        merged = merge_candidates(
-            candidates,
-            merge=settings.merge,
-            min_correlation=settings.min_correlation,
-            min_overlap=settings.min_overlap,
-            duplicate_overlap=settings.duplicate_overlap,
-            max_pixels=min_pixels(cell_px, settings.max_size),
-            n_masks=int(batches[0]["n_masks"]),
-        )
+        merged = merge_as_set(candidates, settings, recording, n_masks=int(batches[0]["n_masks"]))
         for child, parents in zip(merged.ids, merged.parents, strict=True):
             if len(parents) > 1:
                 log.info("merged %s -> %d", ", ".join(map(str, parents)), child)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from contextlib import ExitStack, nullcontext
-from dataclasses import replace
 from pathlib import Path
 
 from caiman_pipeline.cli.stage import add_stage_arguments, log, progress, stage_job
@@ -25,10 +24,8 @@ def run(args: argparse.Namespace) -> None:
     with stage_job("refine", args) as threads, ExitStack() as kept:
         from caiman_pipeline.config.refine import RefineSettings
         from caiman_pipeline.config.traces import TraceSettings
-        from caiman_pipeline.extraction.denoise import make_denoiser
-        from caiman_pipeline.extraction.refine import prepare_field, refine
+        from caiman_pipeline.extraction.refined import refine_as_set
         from caiman_pipeline.extraction.refit import load_start
-        from caiman_pipeline.extraction.tiles.in_pixels import plan_refine
         from caiman_pipeline.movies.store.parts import open_movie
         from caiman_pipeline.movies.store.scratch import near
         from caiman_pipeline.results.files import add_arrays, load_result, result_file
@@ -36,34 +33,28 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.results.long_tables import on_disk
         from caiman_pipeline.results.provenance import of_another_run
         from caiman_pipeline.results.records import components_to_arrays
-        from caiman_pipeline.traces.activity import timing_from
 
         settings, recording = load_stage(RefineSettings, args.settings)
         model = load_other(TraceSettings, "traces", args.settings)
         movie = kept.enter_context(near(open_movie(args.movie), args.scratch))
         with of_another_run() if settings.start else nullcontext():
             start = load_start(settings.start or args.merged, movie)
-        plan = plan_refine(settings, recording, movie.dims, bin_frames=start.bin_frames, shapeless=start.shapeless)
         images = load_result(args.images, "images")
-        field = prepare_field(
-            movie, mean=images["mean"], noise=images["noise"], background=plan.background, threads=threads
-        )
         stored = settings.model_dump(mode="json")
         source = {"movie": str(args.movie)}
         with result_file(args.components, kind="components", settings=stored, source=source) as file:
-            components = refine(
-                field,
-                start.footprints,
-                start.traces,
-                n_seeds=start.n_seeds,
-                settings=plan.updates,
-                denoise=make_denoiser(
-                    model, timing_from(plan.frame_rate_hz, plan.decay_time_s), kept=movie.kept, threads=threads
-                ),
+            components = refine_as_set(
+                movie,
+                start,
+                settings,
+                recording,
+                model=model,
+                mean=images["mean"],
+                noise=images["noise"],
                 tables=on_disk(file, args.components),
+                threads=threads,
                 progress=progress("frames"),
             )
-            components = replace(components, ids=start.ids[components.ids])
             facts = {"bin_frames": start.bin_frames, "n_masks": start.n_masks, "shapeless": start.shapeless}
             add_arrays(file, {**components_to_arrays(components), **facts})
         log.info("%d components", components.n_components)

@@ -19,10 +19,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("result", type=Path, help="NWB file, a recording's results folder, or its refine/components.h5")
     parser.add_argument("--all", action="store_true", help="score all components instead of the accepted ones")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
-    parser.add_argument("--level", type=float, default=0.3, help="share of its peak that bounds a found footprint")
-    parser.add_argument("--true-level", type=float, default=0.15, help="share of its peak that bounds a true footprint")
-    parser.add_argument("--min-iou", type=float, default=0.4, help="smallest intersection over union of a pair")
-    parser.add_argument("--smooth-s", type=float, default=0.07, help="smoothing of spikes before they are compared, s")
+    parser.add_argument("--level", type=float, help="share of its peak that bounds a found footprint (default: 0.3)")
+    parser.add_argument(
+        "--true-level", type=float, help="share of its peak that bounds a true footprint (default: 0.15)"
+    )
+    parser.add_argument("--min-iou", type=float, help="smallest intersection over union of a pair (default: 0.4)")
+    parser.add_argument(
+        "--smooth-s", type=float, help="smoothing of spikes before they are compared, s (default: 0.07)"
+    )
     add_stage_arguments(parser, settings=False)
 
 
@@ -33,7 +37,13 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.simulation.scoring import Rule, read_found, score_result
 
         found = read_found(args.result)
-        rule = Rule(args.level, args.true_level, args.min_iou, args.smooth_s)
+        given = {
+            "found_level": args.level,
+            "true_level": args.true_level,
+            "min_iou": args.min_iou,
+            "smooth_s": args.smooth_s,
+        }
+        rule = Rule(**{name: value for name, value in given.items() if value is not None})
         score = score_result(found if args.all else found.only_accepted(), load_result(args.truth, "truth"), rule)
         print(json.dumps(as_record(score)) if args.json else as_text(score))
 

@@ -32,20 +32,22 @@ def run(args: argparse.Namespace) -> None:
     """Select one recording's components."""
     with stage_job("select", args):
         from caiman_pipeline.config.select import SelectSettings
-        from caiman_pipeline.quality.accept import UNDECIDED, accept_masks, select
-        from caiman_pipeline.quality.by_hand import apply_decisions, read_decisions
-        from caiman_pipeline.quality.in_pixels import make_thresholds
+        from caiman_pipeline.quality.accept import UNDECIDED
+        from caiman_pipeline.quality.in_pixels import select_as_set
         from caiman_pipeline.results.files import load_result, save_result
         from caiman_pipeline.results.job_settings import load_stage
         from caiman_pipeline.results.records import load_movie_info, quality_from_result
 
         settings, recording = load_stage(SelectSettings, args.settings)
-        thresholds = make_thresholds(settings, recording, load_movie_info(args.movie_info).dims)
-        selection = select(quality_from_result(load_result(args.quality, "quality")), thresholds)
-        if args.components and not settings.judge_masks:
-            selection = accept_masks(selection, int(load_result(args.components, "components", skip=BULKY)["n_masks"]))
+        n_masks = int(load_result(args.components, "components", skip=BULKY)["n_masks"]) if args.components else 0
+        selection = select_as_set(
+            quality_from_result(load_result(args.quality, "quality")),
+            settings,
+            recording,
+            dims=load_movie_info(args.movie_info).dims,
+            n_masks=n_masks,
+        )
         if settings.curation:
-            selection = apply_decisions(selection, read_decisions(Path(settings.curation)))
             log.info("%d decided by hand (%s)", (selection.by_hand != UNDECIDED).sum(), settings.curation)
         log.info("%d of %d components accepted", selection.accepted.sum(), len(selection.ids))
         save_result(

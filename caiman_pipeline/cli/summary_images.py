@@ -22,19 +22,11 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.movies.store.parts import open_movie
         from caiman_pipeline.results.files import save_result
         from caiman_pipeline.results.job_settings import load_stage
-        from caiman_pipeline.summary_images import summarise
+        from caiman_pipeline.summary_images import summarise_as_set
 
         settings, recording = load_stage(ImageSettings, args.settings)
         movie = open_movie(args.movie)
-        bin_frames = max(1, round(settings.average_s * (recording.frame_rate_hz or 0)))
-        images = summarise(
-            movie,
-            bin_frames=bin_frames,
-            noise_band=settings.noise_band,
-            noise_method=settings.noise_method,
-            threads=threads,
-            progress=progress("frames"),
-        )
+        images = summarise_as_set(movie, settings, recording, threads=threads, progress=progress("frames"))
         save_result(
             args.images,
             kind="images",

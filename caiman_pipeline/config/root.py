@@ -23,7 +23,7 @@ from caiman_pipeline.config.report import ReportSettings
 from caiman_pipeline.config.select import SelectSettings
 from caiman_pipeline.config.summary_images import ImageSettings
 from caiman_pipeline.config.traces import TraceSettings
-from caiman_pipeline.config.validate import validate
+from caiman_pipeline.config.validate import SectionType, split_stage, validate
 from caiman_pipeline.model.errors import PipelineError
 
 
@@ -166,6 +166,22 @@ def resolve_stage(config: Config, stage: str) -> dict[str, Any]:
         return {**values, "recording": recording.facts(section.recording_keys)}
     except ValueError as error:
         raise PipelineError(f"`recording.cell_diameter`: {error}.") from None
+
+
+def settings_for(config: Config, model: type[SectionType]) -> tuple[SectionType, RecordingSettings]:
+    """Return the section that a stage runs with and the facts that it needs, both in pixels.
+
+    Parameters
+    ----------
+    config : the recording's own, sheet values and overrides applied
+    model : type of the section, like ``MotionSettings``
+
+    Raises
+    ------
+    PipelineError
+        If a length cannot be turned into pixels.
+    """
+    return split_stage(model, resolve_stage(config, model.stage), "config")
 
 
 def check_required(recording: RecordingSettings, where: str) -> None:

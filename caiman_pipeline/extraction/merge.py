@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.sparse import coo_matrix, csc_matrix, hstack
 from scipy.sparse.csgraph import connected_components
 
+from caiman_pipeline.extraction.footprints import min_pixels
 from caiman_pipeline.extraction.spatial import dilate_supports
 from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.model.components import Candidates
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.numerics.threads import value_slabs
+
+if TYPE_CHECKING:
+    from caiman_pipeline.config.merge import MergeSettings
+    from caiman_pipeline.config.recording import RecordingSettings
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,23 @@ def merge_candidates(
         dropped,
         int(np.count_nonzero(is_seed)),
         number_components(np.array([seeds[g[0]] for g in groups], np.int64), n_masks=n_masks),
+    )
+
+
+def merge_as_set(
+    candidates: Candidates, settings: MergeSettings, recording: RecordingSettings, *, n_masks: int
+) -> Merged:
+    """Merge a recording's candidates as its settings say; see ``merge_candidates``."""
+    ndim = len(candidates.dims)
+    cell_px = recording.cell_diameter.per_axis(ndim) if recording.cell_diameter else ()
+    return merge_candidates(
+        candidates,
+        merge=settings.merge,
+        min_correlation=settings.min_correlation,
+        min_overlap=settings.min_overlap,
+        duplicate_overlap=settings.duplicate_overlap,
+        max_pixels=min_pixels(cell_px, settings.max_size),
+        n_masks=n_masks,
     )
 
 

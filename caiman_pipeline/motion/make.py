@@ -22,7 +22,7 @@ from caiman_pipeline.motion.scan import find_scan_offset
 from caiman_pipeline.motion.source import Source, read_ahead
 from caiman_pipeline.motion.template import OUTSIDE_SHARE, choose_stretches, refine_template, start_image, weight_of
 from caiman_pipeline.motion.warp import Scratch, plan_warp, warp_sum
-from caiman_pipeline.movies.readers.open import open_file
+from caiman_pipeline.movies.readers.open import RawMovie, open_file
 from caiman_pipeline.results.files import load_result
 from caiman_pipeline.results.provenance import of_another_run
 from caiman_pipeline.results.records import shifts_from_result
@@ -158,14 +158,20 @@ def sample_mean(
 
 
 def build(
-    info: MovieInfo, plan: MotionPlan, settings: MotionSettings, *, threads: int, progress: Callable[[int, int], None]
+    info: MovieInfo,
+    plan: MotionPlan,
+    settings: MotionSettings,
+    *,
+    threads: int,
+    progress: Callable[[int, int], None],
+    movie: RawMovie | None = None,
 ) -> TemplateResult:
-    """Make the template of an inspected recording as its settings say."""
+    """Make the template of an inspected recording as its settings say; for ``movie`` see ``open_source``."""
     offset = settings.scan_offset
     if settings.shifts_from is not None and offset == "auto":
         with of_another_run():
             offset = float(load_result(settings.shifts_from, "motion")["scan_offset_px"])
-    source = open_source(info, plan, settings, scan_offset_px=0.0 if offset == "auto" else offset)
+    source = open_source(info, plan, settings, scan_offset_px=0.0 if offset == "auto" else offset, movie=movie)
     if offset == "auto":
         source = replace(source, scan_offset_px=measure_scan_offset(source))
     if settings.shifts_from is not None:

@@ -20,16 +20,23 @@ from caiman_pipeline.motion.records import TemplateResult, sum_scale
 from caiman_pipeline.motion.source import Source, usable_bounds
 from caiman_pipeline.motion.sums import Likeness
 from caiman_pipeline.motion.warp import plan_warp
-from caiman_pipeline.movies.readers.open import open_inspected
+from caiman_pipeline.movies.readers.open import RawMovie, open_inspected
 
 if TYPE_CHECKING:
     from caiman_pipeline.config.motion import MotionSettings
 
 
-def open_source(info: MovieInfo, plan: MotionPlan, settings: MotionSettings, *, scan_offset_px: float) -> Source:
-    """Open a recording's raw frames for motion correction."""
+def open_source(
+    info: MovieInfo,
+    plan: MotionPlan,
+    settings: MotionSettings,
+    *,
+    scan_offset_px: float,
+    movie: RawMovie | None = None,
+) -> Source:
+    """Open a recording's raw frames for motion correction; ``movie`` are those of a recording that is in no file."""
     return Source(
-        movie=open_inspected(info),
+        movie=open_inspected(info) if movie is None else movie,
         inside=usable_bounds(info.border_px, plan.region, info.dims),
         scan_offset_px=scan_offset_px,
         bad_frames=tuple(sorted({*info.bad_frames, *frames_listed(settings.bad_frames, info.file_frames)})),

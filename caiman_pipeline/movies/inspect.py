@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 from caiman_pipeline.config.bad_frames import frames_listed
 from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.model.errors import PipelineError
-from caiman_pipeline.model.movie import Bounds, MovieInfo, Reading
+from caiman_pipeline.model.movie import Bounds, MovieInfo, Reading, SourceFile
 from caiman_pipeline.movies.borders import border_warnings, confirmed_border, filled_depths
 from caiman_pipeline.movies.identity import Checksums, identify
 from caiman_pipeline.movies.metadata import RATE_TOLERANCE, differs, read_metadata
@@ -83,14 +83,58 @@ def inspect_recording(
     """
     require_past(files)
     movie = open_movie_files(list(files), reading)
-    if movie.n_frames < min_frames:
-        raise PipelineError(
-            f"{files[0]}: {movie.n_frames} frames of {movie.dims}, at least {min_frames} are needed "
-            "(`inspect.min_frames`). Are the axes right, and all files listed?"
-        )
-    named = frames_listed(listed, [(path, r.n_frames) for path, r in zip(files, movie.readers, strict=True)])
+    _require_frames(files[0], movie, min_frames)
     counts = [reader.n_frames for reader in movie.readers]
     known = tuple(identify(path, n, n_files=len(files)) for path, n in zip(files, counts, strict=True))
+    return inspect_frames(
+        recording,
+        movie,
+        known,
+        reading=reading,
+        frame_rate_hz=frame_rate_hz,
+        min_frames=min_frames,
+        max_bad_fraction=max_bad_fraction,
+        checksums=checksums,
+        threads=threads,
+        progress=progress,
+        listed=listed,
+        stated=_stated_rates(files, reading.dataset),
+    )
+
+
+def _require_frames(path: str, movie: RawMovie, min_frames: int) -> None:
+    if movie.n_frames < min_frames:
+        raise PipelineError(
+            f"{path}: {movie.n_frames} frames of {movie.dims}, at least {min_frames} are needed "
+            "(`inspect.min_frames`). Are the axes right, and all files listed?"
+        )
+
+
+def inspect_frames(
+    recording: str,
+    movie: RawMovie,
+    known: tuple[SourceFile, ...],
+    *,
+    reading: Reading,
+    frame_rate_hz: float,
+    min_frames: int,
+    max_bad_fraction: float,
+    checksums: bool,
+    threads: int,
+    progress: Callable[[int, int], None],
+    listed: Sequence[str],
+    stated: Mapping[str, float | None],
+) -> tuple[MovieInfo, FrameStats]:
+    """Read every frame of an open movie once, and describe what is there; see ``inspect_recording``.
+
+    Parameters
+    ----------
+    known : the movie's files, or one entry that stands for an array
+    stated : the frame rate that each file states, Hz, by path
+    """
+    files = [file.path for file in known]
+    _require_frames(files[0], movie, min_frames)
+    named = frames_listed(listed, [(file.path, file.n_frames) for file in known])
     with Checksums(known if checksums else ()) as following:
         stats = scan_frames(movie, threads=threads, progress=following.follow(progress))
         known = following.finished() or known
@@ -127,7 +171,7 @@ def inspect_recording(
     )
     steps = brightness_steps([f.n_frames for f in info.files], stats.mean, np.flatnonzero(~kept).tolist())
     told = [_step_text(info, *step) for step in steps]
-    warnings = (*movie.notes, *_warnings(info), *told, *border_warnings(info, stats.depths))
+    warnings = (*movie.notes, *_warnings(info, stated), *told, *border_warnings(info, stats.depths))
     return replace(info, warnings=warnings), stats
 
 
@@ -152,9 +196,12 @@ def _frames_kept(path: str, bad: FloatArray, named: tuple[int, ...], *, n_frames
     return kept
 
 
-def _warnings(info: MovieInfo) -> list[str]:
+def _stated_rates(files: list[str], dataset: str | None) -> dict[str, float | None]:
+    return {path: read_metadata(path, dataset).frame_rate_hz for path in files}
+
+
+def _warnings(info: MovieInfo, rates: Mapping[str, float | None]) -> list[str]:
     warnings = []
-    rates = {file.path: read_metadata(file.path, info.dataset).frame_rate_hz for file in info.files}
     other = [path for path, rate in rates.items() if differs(info.frame_rate_hz, rate, RATE_TOLERANCE)]
     if other:
         warnings.append(

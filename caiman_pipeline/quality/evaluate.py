@@ -4,22 +4,74 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from math import ceil
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from caiman_pipeline.extraction.gaps import without_gaps
+from caiman_pipeline.extraction.tiles.in_pixels import needed_facts
 from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.model.quality import Quality
 from caiman_pipeline.movies.store.parts import MovieStore
 from caiman_pipeline.numerics.threads import value_slabs
-from caiman_pipeline.quality.classifier import Network, classify
+from caiman_pipeline.quality.classifier import Network, classify, load_network
 from caiman_pipeline.quality.crops import crop_footprints, main_planes
 from caiman_pipeline.quality.movement import Movement, displacement_basis, explained_share
 from caiman_pipeline.quality.shape import border_share, elongation, likeness, nesting, saturated_share
 from caiman_pipeline.quality.snr import trace_snr
 from caiman_pipeline.quality.spatial_corr import Contrast, activity_weights, compare_with_movie
 from caiman_pipeline.results.stored_rows import row_blocks
+
+if TYPE_CHECKING:
+    from caiman_pipeline.config.evaluate import EvaluateSettings
+    from caiman_pipeline.config.recording import RecordingSettings
+
+
+def evaluate_as_set(
+    movie: MovieStore,
+    components: Components,
+    settings: EvaluateSettings,
+    recording: RecordingSettings,
+    *,
+    shifts: FloatArray,
+    at_limit: FloatArray,
+    ceiling: float | None,
+    new_table: Callable[[tuple[int, int]], Any],
+    threads: int,
+    progress: Callable[[int, int], None],
+) -> Quality:
+    """Measure every component of a recording as its settings say; see ``evaluate``.
+
+    Parameters
+    ----------
+    components : their traces have a sample for every frame of the recording
+    shifts : float32 (T, ndim), rigid displacement of all frames of the recording, pixels
+    at_limit : bool (T,), frames that were shifted as far as allowed
+
+    Raises
+    ------
+    PipelineError
+        If a fact about the recording is missing or does not fit the movie.
+    """
+    facts, kept = needed_facts(recording, len(movie.dims), "evaluate"), movie.kept
+    window = round(settings.motion_window_s * facts.frame_rate_hz)
+    return evaluate(
+        movie,
+        without_gaps(components, kept),
+        transient_frames=ceil(facts.frame_rate_hz * facts.decay_time_s),
+        transients=settings.transients,
+        margin_px=settings.margin.per_axis(len(movie.dims)),
+        network=load_network(settings.model) if settings.classifier else None,
+        cell_px=facts.cell_px,
+        scales=settings.scales,
+        ceiling=ceiling,
+        movement=Movement(shifts[kept], ~at_limit[kept], window),
+        new_table=new_table,
+        threads=threads,
+        progress=progress,
+    )
 
 
 def evaluate(

@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from caiman_pipeline.extraction.footprints import cell_pixels
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import Dims
-from caiman_pipeline.quality.accept import Thresholds
+from caiman_pipeline.model.quality import Quality
+from caiman_pipeline.quality.accept import Selection, Thresholds, accept_masks, select
+from caiman_pipeline.quality.by_hand import apply_decisions, read_decisions
 
 if TYPE_CHECKING:
     from caiman_pipeline.config.recording import RecordingSettings
     from caiman_pipeline.config.select import SelectSettings
+
+
+def select_as_set(
+    quality: Quality, settings: SelectSettings, recording: RecordingSettings, *, dims: Dims, n_masks: int
+) -> Selection:
+    """Accept or reject components as the settings say.
+
+    Parameters
+    ----------
+    dims : (H, W) or (D, H, W)
+    n_masks : masks that were given: components that start from them have ids below this, and are accepted unless
+        ``judge_masks``
+
+    Raises
+    ------
+    PipelineError
+        If the cell diameter is missing or does not fit, or decisions by hand cannot be read or do not fit.
+    """
+    selection = select(quality, make_thresholds(settings, recording, dims))
+    if not settings.judge_masks:
+        selection = accept_masks(selection, n_masks)
+    if settings.curation:
+        selection = apply_decisions(selection, read_decisions(Path(settings.curation)))
+    return selection
 
 
 def make_thresholds(settings: SelectSettings, recording: RecordingSettings, dims: Dims) -> Thresholds:

@@ -50,7 +50,7 @@ def _outline(slabs: FloatArray, places: FloatArray, weights: FloatArray, *, canv
     peak, best = float(weights.max(initial=0)), (0.0, 0.0)
     for slab in np.unique(slabs) if peak > 0 else ():
         here = slabs == slab
-        line = _longest_line(places[:, here], weights[here], threshold=level * peak)
+        line = longest_line(places[:, here], weights[here], threshold=level * peak)
         if line is None:
             continue
         corner = canvas.corner(int(slab))
@@ -60,7 +60,17 @@ def _outline(slabs: FloatArray, places: FloatArray, weights: FloatArray, *, canv
     return Outline(tuple(lines), *best)
 
 
-def _longest_line(places: FloatArray, weights: FloatArray, *, threshold: float) -> FloatArray | None:
+def longest_line(places: FloatArray, weights: FloatArray, *, threshold: float) -> FloatArray | None:
+    """Return the longest closed line around the pixels of a plane that reach a threshold, (points, 2) as x, y.
+
+    Parameters
+    ----------
+    places : int (2, n), row and column of each pixel; ``weights`` : (n,), their values
+
+    Returns
+    -------
+    None where no pixel reaches it.
+    """
     corner = places.min(1)
     box = np.zeros(places.max(1) - corner + 5, np.float32)
     np.maximum.at(box, tuple(places - corner[:, None] + 2), weights)

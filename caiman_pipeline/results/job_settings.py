@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from caiman_pipeline.config.base import Section
 from caiman_pipeline.config.recording import RecordingSettings
-from caiman_pipeline.config.validate import validate
+from caiman_pipeline.config.validate import split_stage, validate
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.results.provenance import note_settings
 
@@ -25,11 +25,7 @@ def load_stage(model: type[SectionType], text: str) -> tuple[SectionType, Record
     PipelineError
         If the text is not JSON or does not fit the section.
     """
-    values = _parse(text)
-    facts = values.pop("recording", {})
-    own = {name: value for name, value in values.items() if name not in model.others}
-    settings = validate(model, own, "--settings")
-    recording = validate(RecordingSettings, facts, "--settings.recording")
+    settings, recording = split_stage(model, _parse(text), "--settings")
     used = settings.model_dump(mode="json", exclude=settings.unused())
     told = recording.model_dump(mode="json", include=set(model.recording_keys))
     note_settings(model.stage, {**used, "recording": told})

@@ -199,17 +199,32 @@ def simulate(
     Parameters
     ----------
     path : movie to write, uint16 (T, [D,] H, W); .tif (BigTIFF), .npy, .h5 or .zarr
+    settings : size, cells, indicator, motion and detector of the recording
     truth : result file to write, of kind ``truth``. Footprints (P, K), peak 1; calcium (K, T), one spike = 1; spikes
         (K, T), counts; fluorescence (K, T), brightness; faint (P, F), what a volume shows of cells between its planes
         and beside it that do not show clearly; rigid (T, ndim), field (T, *grid, ndim) and grid_N,
         displacement in pixels; mean_image, brightness; dims; frame_rate_hz; is_dendrite (K,)
     planted : footprints to use instead of drawn somata
+    threads : threads to use; the movie is the same for any number
     progress : called with the number of frames written and in all
+
+    Returns
+    -------
+    Simulation
+        All that is known of the recording; its movie is on disk.
 
     Raises
     ------
     PipelineError
         If the settings do not fit together, or a file cannot be written.
+
+    Examples
+    --------
+    >>> import caiman_pipeline as cp
+    >>> settings = cp.SimulationSettings(frames=60, dims=(40, 56), n_cells=3, cell_diameter_px=8, seed=1)
+    >>> made = cp.simulate("small.tif", settings, truth="small_truth.h5")
+    >>> made.n_components, cp.open_movie("small.tif").shape
+    (3, (60, 40, 56))
     """
     simulation = build_simulation(settings, planted)
     settings = simulation.settings

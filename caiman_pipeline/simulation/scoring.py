@@ -107,10 +107,10 @@ class Rule:
     smooth_s : standard deviation of the Gaussian that smooths spikes and deconvolved traces before they are compared
     """
 
-    found_level: float
-    true_level: float
-    min_iou: float
-    smooth_s: float
+    found_level: float = 0.3
+    true_level: float = 0.15
+    min_iou: float = 0.4
+    smooth_s: float = 0.07
 
 
 def score_result(found: Extracted, truth: Result, rule: Rule) -> Score:
