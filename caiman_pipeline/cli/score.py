@@ -19,11 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("result", type=Path, help="NWB file, a recording's results folder, or its refine/components.h5")
     parser.add_argument("--all", action="store_true", help="score all components instead of the accepted ones")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
-    parser.add_argument("--level", type=float, help="share of its peak that bounds a found footprint (default: 0.3)")
+    parser.add_argument("--level", type=float, help="share of its peak that bounds a found footprint (0.3)")
     parser.add_argument(
         "--true-level", type=float, help="share of its peak that bounds a true footprint (default: 0.15)"
     )
-    parser.add_argument("--min-iou", type=float, help="smallest intersection over union of a pair (default: 0.4)")
+    parser.add_argument("--min-iou", type=float, help="smallest intersection over union of a pair (0.4)")
     parser.add_argument(
         "--smooth-s", type=float, help="smoothing of spikes before they are compared, s (default: 0.07)"
     )
