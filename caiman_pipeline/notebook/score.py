@@ -9,7 +9,7 @@ import numpy as np
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.notebook.results import RecordingResults
 from caiman_pipeline.results.files import load_result
-from caiman_pipeline.simulation.scoring import Found, Rule, Score, read_found, score_result
+from caiman_pipeline.simulation.scoring import Extracted, Rule, Score, read_found, score_result
 
 
 def score(
@@ -58,8 +58,8 @@ def score(
     return score_result(chosen, load_result(truth, "truth"), rule or Rule())
 
 
-def _of_components(components: Components) -> Found:
-    return Found(
+def _of_components(components: Components) -> Extracted:
+    return Extracted(
         dims=components.dims,
         footprints=components.footprints,
         accepted=np.ones(components.n_components, bool),
