@@ -27,6 +27,8 @@ help:
 	@echo "make test-faults a full disk, a jumping clock, two runs at once, damaged files (root, small disks are mounted)"
 	@echo "make dist        a wheel and an sdist in dist/, to be installed where there is no checkout"
 	@echo "make test-install  the wheel in a clean environment and an empty folder, from init to verify"
+	@echo "make test-pythons  the unit tests with Python 3.11, 3.12 and 3.13, or PYTHONS=3.12"
+	@echo "make wheelhouse  all wheels that an installation without a network needs, in wheelhouse/ (EXTRAS=slurm,cloud)"
 	@echo "make clean       remove what demo and tests left; the environment stays"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -102,7 +104,23 @@ dist: $(STAMP)
 	python -m build --outdir dist .
 
 test-install: $(STAMP)
+	python -m pip install --quiet --disable-pip-version-check -c constraints.txt snakedeploy
 	python -m pytest -rs tests/install
+
+PYTHONS ?= 3.11 3.12 3.13
+.PHONY: test-pythons
+test-pythons: $(STAMP)
+	python tests/pythons.py $(PYTHONS) --jobs $(JOBS)
+
+# For machines without a network: pip install --no-index --find-links wheelhouse -c wheelhouse/constraints.txt caiman_pipeline
+HOUSE ?= wheelhouse
+EXTRAS ?= slurm
+.PHONY: wheelhouse
+wheelhouse: $(STAMP)
+	@mkdir -p $(HOUSE)
+	python -m pip wheel --quiet --disable-pip-version-check -c constraints.txt -w $(HOUSE) ".[$(EXTRAS)]"
+	cp constraints.txt $(HOUSE)/
+	@echo "$$(ls $(HOUSE)/*.whl | wc -l) wheels in $(HOUSE), for this machine's system and version of Python"
 
 # A simulated recording from raw movie to NWB file and report, in the folder demo/; then scored against the truth.
 demo: $(STAMP)
@@ -116,4 +134,4 @@ demo: $(STAMP)
 	@echo "HTML report  $(DEMO)/results/demo/report/demo.html"
 
 clean:
-	rm -rf $(DEMO) build dist .pytest_cache .mypy_cache .ruff_cache .snakemake
+	rm -rf $(DEMO) build dist wheelhouse .pytest_cache .mypy_cache .ruff_cache .snakemake

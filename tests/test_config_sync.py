@@ -12,7 +12,7 @@ from caiman_pipeline.config.root import Config, load_config
 from caiman_pipeline.config.sheet import load_sheet
 
 ROOT = Path(__file__).parents[1]
-CONDA_NAMES = {"snakemake": "snakemake-minimal", "opencv-python-headless": "py-opencv", "matplotlib": "matplotlib-base"}
+CONDA_NAMES = {"snakemake": "snakemake-minimal", "opencv-python-headless": "py-opencv"}
 
 
 @pytest.mark.parametrize("name", GENERATED)
@@ -98,3 +98,33 @@ def test_constraints_pin_every_requirement_within_its_bounds():
         name = requirement.name.lower().replace("_", "-")
         assert name in pins, f"{name} is not pinned in constraints.txt"
         assert requirement.specifier.contains(pins[name]), f"{name}: pinned {pins[name]}, required {requirement}"
+
+
+def test_the_changelog_has_one_dated_section_for_each_release():
+    from caiman_pipeline import __version__
+
+    headings = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    released = headings[1:] if headings[0] == "Unreleased" else headings
+    found = [re.fullmatch(r"(\d+\.\d+\.\d+) - (\d{4}-\d{2}-\d{2})", heading) for heading in released]
+    assert all(found), f"a release is `## X.Y.Z - YYYY-MM-DD`: {released}"
+    numbers = [tuple(map(int, f[1].split("."))) for f in found]
+    assert numbers == sorted(set(numbers), reverse=True)
+    assert [f[2] for f in found] == sorted((f[2] for f in found), reverse=True)
+    # While it is not tagged, the version that is being made may be the first one.
+    assert not found or found[0][1] == __version__
+
+
+def test_images_hold_what_a_wheel_is_built_from():
+    """Dockerfile and Apptainer recipe copy every file and folder that pyproject.toml puts into the wheel."""
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    needed = {"pyproject.toml", "constraints.txt", "README.md", "LICENSE", *build["packages"], *build["force-include"]}
+    docker = (ROOT / "Dockerfile").read_text()
+    before_install = docker[: docker.index("RUN pip")]
+    copied = {
+        word.removeprefix("./")
+        for line in re.findall(r"^COPY (.+)$", before_install, re.M)
+        for word in line.split()[:-1]
+    }
+    assert copied >= needed
+    recipe = (ROOT / "apptainer.def").read_text()
+    assert set(re.findall(r"^    (\S+) /opt/caiman_pipeline", recipe, re.M)) >= needed

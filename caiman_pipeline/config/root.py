@@ -19,6 +19,7 @@ from caiman_pipeline.config.motion import MotionSettings
 from caiman_pipeline.config.patch_cnmf import PatchSettings
 from caiman_pipeline.config.recording import REQUIRED, RecordingSettings
 from caiman_pipeline.config.refine import RefineSettings
+from caiman_pipeline.config.renamed import in_new_names
 from caiman_pipeline.config.report import ReportSettings
 from caiman_pipeline.config.select import SelectSettings
 from caiman_pipeline.config.summary_images import ImageSettings
@@ -91,7 +92,8 @@ def load_config(source: Path | str | Mapping[str, Any]) -> Config:
     """
     values, where = (source, "config") if isinstance(source, Mapping) else (_read_yaml(Path(source)), str(source))
     # A section that is named but left blank has its defaults.
-    return validate(Config, {k: v for k, v in _plain(values).items() if v is not None}, where)
+    named = in_new_names({k: v for k, v in _plain(values).items() if v is not None}, where)
+    return validate(Config, named, where)
 
 
 def says_something(path: Path) -> bool:

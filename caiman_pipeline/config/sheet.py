@@ -16,6 +16,7 @@ import yaml
 
 from caiman_pipeline.config.plausible import wrong_timing
 from caiman_pipeline.config.recording import RecordingSettings
+from caiman_pipeline.config.renamed import GONE, new_name
 from caiman_pipeline.config.root import STAGES, Config, check_required, resolve_stage
 from caiman_pipeline.config.validate import known_keys, validate
 from caiman_pipeline.model.errors import PipelineError
@@ -178,7 +179,7 @@ def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     if not lines:
         raise PipelineError(f"{path}: the recordings sheet is empty. Add a header and one row per recording.")
     header, *body = (_split(path, number, line) for number, line in lines)
-    columns = header
+    columns = [new_name(column, f"{path}, column") for column in header]
     _check_columns(path, columns)
     if not body:
         raise PipelineError(f"{path}: the recordings sheet has a header but no recordings. Add one row for each.")
@@ -215,6 +216,8 @@ def _check_columns(path: Path, columns: list[str]) -> None:
     if repeated:
         raise PipelineError(f"{path}: column {sorted(repeated)[0]!r} appears twice.")
     for column in columns:
+        if column in GONE:
+            raise PipelineError(f"{path}: column {column!r} is no key any more: {GONE[column]}.")
         if column not in known:
             elsewhere = [k for k in overrides if k.rsplit(".", 1)[-1] == column]
             near = elsewhere or difflib.get_close_matches(column, known, n=1, cutoff=0.5)

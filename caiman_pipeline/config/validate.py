@@ -10,10 +10,8 @@ from pydantic import ValidationError
 
 from caiman_pipeline.config.base import Section
 from caiman_pipeline.config.recording import RecordingSettings
+from caiman_pipeline.config.renamed import GONE
 from caiman_pipeline.model.errors import PipelineError
-
-# Keys that are no more, and what there is in their place.
-GONE = {"use_residuals": "both are always written: `dff` is measured, `dff_denoised` of the model without noise"}
 
 SectionType = TypeVar("SectionType", bound=Section)
 
@@ -50,8 +48,8 @@ def _explain(model: type[Section], problem: dict[str, Any]) -> str:
 
 
 def _suggest(model: type[Section], path: list[str]) -> str:
-    if path[-1] in GONE:
-        return f": {GONE[path[-1]]}"
+    if ".".join(path) in GONE:
+        return f": {GONE['.'.join(path)]}"
     known = known_keys(model)
     elsewhere = [k for k in known if k.rsplit(".", 1)[-1] == path[-1]]
     near = elsewhere or difflib.get_close_matches(".".join(path), known, n=1, cutoff=0.5)

@@ -256,13 +256,18 @@ def movie_store(wildcards):
     )
 
 
+def runs_elsewhere():
+    """Whether jobs are handed to a cluster or a cloud; `snakemake --report` hands them to nobody."""
+    return workflow.executor_plugin is not None and workflow.non_local_exec
+
+
 def threads_beside_others(most):
     """A scattered rule's `threads`: on this machine, fewer where its jobs fill it by themselves."""
 
     def choose(wildcards):
         from caiman_pipeline.batch.planning import job_threads
 
-        if workflow.non_local_exec or not workflow.is_main_process:
+        if runs_elsewhere() or not workflow.is_main_process:
             return most
         jobs = int(wildcards.scatteritem.split("-of-")[1])
         return job_threads(most, jobs=jobs, cores=workflow.cores or most)
@@ -290,10 +295,10 @@ def memory_mb(stage):
         )
 
         info = placed(MOVIE_INFO.format(recording=wildcards.recording))
-        beside = SNAKEMAKE_MB if workflow.non_local_exec else 0
+        beside = SNAKEMAKE_MB if runs_elsewhere() else 0
         cut = layout(wildcards.recording)
         needed = predict_memory_mb(stage, info, threads, layout=cut) * attempt + beside
-        on_batch = workflow.executor_plugin.name == "aws-batch"
+        on_batch = runs_elsewhere() and workflow.executor_plugin.name == "aws-batch"
         return batch_memory_mb(needed, threads) if on_batch else needed
 
     return predict

@@ -4,8 +4,6 @@ from datetime import datetime
 
 import pytest
 
-pytest.importorskip("obstore")
-
 from caiman_pipeline.batch.fetching import fetch_traces, object_size
 from caiman_pipeline.batch.job_logs import STAGE_ORDER
 from caiman_pipeline.batch.job_records import JobRecord

@@ -46,10 +46,6 @@ def test_dump_and_load_change_nothing():
         ({"min_frames": 5}, "unknown key `min_frames`, did you mean `inspect.min_frames`?"),
         ({"motion": {"min_frames": 5}}, "unknown key `motion.min_frames`, did you mean `inspect.min_frames`?"),
         ({"traces": {"use_residuals": True}}, "unknown key `traces.use_residuals`: both are always written: `dff` is"),
-        (
-            {"export_nwb": {"event_height": 3}},
-            "unknown key `export_nwb.event_height`, did you mean `traces.event_height`?",
-        ),
         ({"inspekt": {}}, "unknown key `inspekt`, did you mean `inspect`?"),
         ({"recording": {"frame_rate_hz": 0}}, "`recording.frame_rate_hz`: Input should be greater than 0"),
         (

@@ -173,7 +173,6 @@ def test_motion_taken_from_another_recording_is_no_alarm(second_channel, recordi
 
 @pytest.mark.parametrize("damage", [False, True])
 def test_parts_on_an_object_store_are_verified_too(tmp_path, damage):
-    pytest.importorskip("obstore")
     folder, dims = tmp_path / "rec/movie", (11, 17)
     folder.mkdir(parents=True)
     url = f"file://{tmp_path}/store/1-of-1.zarr"

@@ -3,8 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-pytest.importorskip("obstore")
-
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.tiles import Tile
 from caiman_pipeline.movies.store.parts import (
