@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from caiman_pipeline.batch.benchmarks import read_benchmark, stage_costs
+from caiman_pipeline.batch.benchmarks import read_benchmark, stage_uses
 from caiman_pipeline.batch.job_logs import STAGE_ORDER
 from caiman_pipeline.batch.job_records import EARLIER, JobRecord, read_record, read_records, record_of
 from caiman_pipeline.batch.states import KILLED, collect_states, count_states, recording_state
@@ -252,7 +252,7 @@ def test_costs_sum_seconds_and_keep_the_largest_memory(tmp_path):
     run_through(tmp_path)
     (tmp_path / "benchmarks/refine.tsv").write_text("s\th:m:s\tmax_rss\n0.4\t0:00:00\tNA\n")
     (tmp_path / "benchmarks/traces.tsv").write_text("s\th:m:s\tmax_rss\n4\t0:00:04\t900.5\n")
-    costs = {c.stage: c for c in stage_costs(tmp_path / "benchmarks", read_records(tmp_path / "logs"))}
+    costs = {c.stage: c for c in stage_uses(tmp_path / "benchmarks", read_records(tmp_path / "logs"))}
     assert list(costs) == list(STAGE_ORDER)
     assert (costs["patch_cnmf"].jobs, costs["patch_cnmf"].seconds) == (2, 5.0)
     assert costs["refine"].memory_mb == 345
