@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import AnyArray, FloatArray, IntArray
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.motion import Shifts
@@ -136,7 +136,7 @@ def keep_accepted(outcome: Outcome) -> Outcome:
     )
 
 
-def _take(table: Any, rows: FloatArray) -> Any:
+def _take(table: Any, rows: IntArray) -> Any:
     columns = {n: v for n, v in vars(table).items() if v is not None and not isinstance(v, str)}
     taken = {n: tuple(v[i] for i in rows) if isinstance(v, tuple) else v.take(rows, axis=0) for n, v in columns.items()}
     return replace(table, **taken)
@@ -175,7 +175,7 @@ def missing_dff(outcome: Outcome) -> list[str]:
     ]
 
 
-def component_table(outcome: Outcome, *, pixel_um: tuple[float, ...] | None) -> dict[str, FloatArray]:
+def component_table(outcome: Outcome, *, pixel_um: tuple[float, ...] | None) -> dict[str, AnyArray]:
     """Lay out what is known of each component, one column per name and one row per component.
 
     Soma scores are left out where the classifier was not run. Centroids come in the order x, y[, z], in pixels counted
@@ -183,7 +183,7 @@ def component_table(outcome: Outcome, *, pixel_um: tuple[float, ...] | None) -> 
     known.
     """
     selection, quality, traces = outcome.selection, outcome.quality, outcome.traces
-    columns: dict[str, FloatArray] = {
+    columns: dict[str, AnyArray] = {
         "id": np.asarray(outcome.components.ids, np.int64),
         "accepted": selection.accepted,
         "reason": np.array(selection.reasons, dtype=object),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.movies.store.parts import MovieStore
 from caiman_pipeline.numerics.kernels import compiled
@@ -223,7 +223,7 @@ def _neighbour_products(binned: FloatArray, dims: Dims, offset: tuple[int, ...],
 
 @compiled(fastmath={"contract", "reassoc"})
 def _pair_products(
-    start: int, stop: int, binned: FloatArray, first: FloatArray, second: FloatArray, out: FloatArray
+    start: int, stop: int, binned: FloatArray, first: IntArray, second: IntArray, out: FloatArray
 ) -> None:
     for i in range(start, stop):
         a, b = binned[first[i]], binned[second[i]]

@@ -302,6 +302,44 @@ def test_public_functions_are_documented_and_typed():
         assert not untyped or _is_kernel(node), f"{_where(path, node)}: {untyped} have no type"
 
 
+# What a docstring says of an array, and how it is annotated then.
+KINDS = {"float32": "FloatArray", "float64": "FloatArray", "int": "IntArray", "int32": "IntArray", "int64": "IntArray"}
+KINDS |= {"uint8": "IntArray", "uint16": "IntArray", "bool": "BoolArray", "complex64": "ComplexArray"}
+SAID = re.compile(
+    r"(?:^\s*|; )(?:``)?(\w+(?:, \w+)*)(?:``)? : (float32|float64|int|int32|int64|uint8|uint16|bool|complex64) \(", re.M
+)
+
+
+def _said_kinds(node):
+    """Yield (name, kind) of arrays whose kind a docstring says, if they are arguments or attributes."""
+    for names, kind in SAID.findall(ast.get_docstring(node) or ""):
+        yield from ((name, KINDS[kind]) for name in names.split(", "))
+
+
+def _annotations(node):
+    if isinstance(node, ast.ClassDef):
+        return {n.target.id: ast.unparse(n.annotation) for n in node.body if isinstance(n, ast.AnnAssign)}
+    arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+    return {a.arg: ast.unparse(a.annotation) for a in arguments if a.annotation}
+
+
+def test_arrays_are_annotated_as_their_docstrings_say():
+    """Ids, flags and measured numbers are arrays of different kinds, which mypy keeps apart."""
+    wrong, seen = [], 0
+    for path, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef | ast.FunctionDef):
+                annotated = _annotations(node)
+                for name, kind in _said_kinds(node):
+                    known = re.findall(r"\w+Array", annotated.get(name, ""))
+                    seen += bool(known)
+                    wrong += [f"{_where(path, node)}: {name}"] if known and kind not in known else []
+    assert not wrong
+    assert seen > 150
+    bare = re.compile(r"(: |-> |\[)np\.ndarray\b")
+    assert not [p for p in MODULES if bare.search(p.read_text())]
+
+
 def _rules():
     for path in sorted((ROOT / "workflow/rules").glob("*.smk")):
         for text in re.split(r"\n(?=rule |checkpoint )", path.read_text()):

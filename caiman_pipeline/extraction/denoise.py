@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from caiman_pipeline.config.traces import TraceSettings
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray
 from caiman_pipeline.movies.left_out import put_back_left_out
 from caiman_pipeline.traces.activity import Timing, infer_block
 
 
 def make_denoiser(
-    settings: TraceSettings, timing: Timing, *, kept: FloatArray, threads: int
+    settings: TraceSettings, timing: Timing, *, kept: BoolArray, threads: int
 ) -> Callable[[FloatArray], FloatArray]:
     """Return a function from raw traces (K, T) to the fluorescence of their model, float32 (K, T), with slow drifts.
 

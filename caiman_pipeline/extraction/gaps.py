@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.movies.left_out import put_back_left_out
 from caiman_pipeline.traces.ar_model import fill_gaps
 
 
-def with_gaps(components: Components, kept: FloatArray) -> Components:
+def with_gaps(components: Components, kept: BoolArray) -> Components:
     """Return components of a movie's frames that take part as those of the whole recording.
 
     Parameters
@@ -33,7 +33,7 @@ def with_gaps(components: Components, kept: FloatArray) -> Components:
     )
 
 
-def without_gaps(components: Components, kept: FloatArray) -> Components:
+def without_gaps(components: Components, kept: BoolArray) -> Components:
     """Return components of a whole recording as those of the frames that take part.
 
     Notes
@@ -60,7 +60,7 @@ class KeptRows:
     """
 
     table: Any
-    kept: FloatArray
+    kept: BoolArray
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -79,13 +79,13 @@ class KeptRows:
         return take_kept(self.table[rows], self.kept)
 
 
-def _kept(table: Any, kept: FloatArray) -> Any:
+def _kept(table: Any, kept: BoolArray) -> Any:
     if kept.all() or table.shape[1] != len(kept):
         return table
     return take_kept(table, kept) if isinstance(table, np.ndarray) else KeptRows(table, kept)
 
 
-def take_kept(rows: FloatArray, kept: FloatArray) -> FloatArray:
+def take_kept(rows: FloatArray, kept: BoolArray) -> FloatArray:
     """Return the columns of rows (N, T) that take part, gaps bridged; rows of another length (bins) as they are."""
     if rows.shape[1] != len(kept):
         return rows

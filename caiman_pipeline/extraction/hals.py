@@ -20,7 +20,7 @@ from scipy.sparse import csc_matrix, csr_matrix, diags, hstack
 from caiman_pipeline.extraction.products import add_regression_sums, sparse_dense
 from caiman_pipeline.extraction.refine import Field
 from caiman_pipeline.extraction.spatial import normalise
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.background import Background
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.numerics.kernels import compiled
@@ -49,7 +49,7 @@ class HalsSettings:
 
 
 def hals_footprints(
-    footprints: csr_matrix, products: FloatArray, gram: FloatArray, *, iterations: int, frozen: FloatArray, threads: int
+    footprints: csr_matrix, products: FloatArray, gram: FloatArray, *, iterations: int, frozen: BoolArray, threads: int
 ) -> csr_matrix:
     """Return footprints (P, K) after some sweeps, non-negative, zero outside the entries they have.
 
@@ -80,11 +80,11 @@ def hals_footprints(
 def _sweep_pixels(
     start: int,
     stop: int,
-    indptr: FloatArray,
-    indices: FloatArray,
+    indptr: IntArray,
+    indices: IntArray,
     products: FloatArray,
     gram: FloatArray,
-    frozen: FloatArray,
+    frozen: BoolArray,
     iterations: int,
     data: FloatArray,
 ) -> None:
@@ -106,8 +106,8 @@ def hals_traces(
     traces: FloatArray,
     *,
     iterations: int,
-    frozen: FloatArray,
-    nonnegative: FloatArray,
+    frozen: BoolArray,
+    nonnegative: BoolArray,
     threads: int,
 ) -> FloatArray:
     """Return traces (K, T) after some sweeps.
@@ -143,12 +143,12 @@ def hals_traces(
 def _sweep_frames(
     start: int,
     stop: int,
-    indptr: FloatArray,
-    indices: FloatArray,
+    indptr: IntArray,
+    indices: IntArray,
     weights: FloatArray,
     target: FloatArray,
-    frozen: FloatArray,
-    nonnegative: FloatArray,
+    frozen: BoolArray,
+    nonnegative: BoolArray,
     iterations: int,
     traces: FloatArray,
 ) -> None:
@@ -254,7 +254,7 @@ def _start(field: Field, components: Components, settings: HalsSettings) -> _Mod
 
 
 def _update_footprints(
-    field: Field, model: _Model, frozen: FloatArray, settings: HalsSettings, count: Callable[[int], None]
+    field: Field, model: _Model, frozen: BoolArray, settings: HalsSettings, count: Callable[[int], None]
 ) -> _Model:
     """Collect the movie's products with the traces in one pass, and sweep."""
     structure = model.footprints

@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 
 from caiman_pipeline.extraction.footprints import min_pixels
 from caiman_pipeline.extraction.spatial import dilate_supports
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.components import Candidates
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.numerics.threads import value_slabs
@@ -39,7 +39,7 @@ class Merged:
     parents: tuple[tuple[int, ...], ...]
     dropped: tuple[tuple[int, int], ...]
     n_seeds: int
-    ids: FloatArray
+    ids: IntArray
 
 
 def merge_candidates(
@@ -111,7 +111,7 @@ def merge_as_set(
     )
 
 
-def _taken_by_seeds(first: FloatArray, second: FloatArray, is_seed: FloatArray) -> dict[int, int]:
+def _taken_by_seeds(first: IntArray, second: IntArray, is_seed: BoolArray) -> dict[int, int]:
     """Return the components that are not seeds but joined to one, and that seed."""
     taken: dict[int, int] = {}
     for a, b in zip(first, second, strict=True):
@@ -121,7 +121,7 @@ def _taken_by_seeds(first: FloatArray, second: FloatArray, is_seed: FloatArray) 
     return taken
 
 
-def number_components(seeds: FloatArray, *, n_masks: int) -> FloatArray:
+def number_components(seeds: IntArray, *, n_masks: int) -> IntArray:
     """Return ids (K,): the seeds' own numbers, and for the others (-1) those that follow all masks'."""
     others = seeds < 0
     ids = seeds.astype(np.int64)
@@ -129,7 +129,7 @@ def number_components(seeds: FloatArray, *, n_masks: int) -> FloatArray:
     return ids
 
 
-def touching_pairs(footprints: csc_matrix, dims: Dims, *, min_overlap: float) -> tuple[FloatArray, FloatArray]:
+def touching_pairs(footprints: csc_matrix, dims: Dims, *, min_overlap: float) -> tuple[IntArray, IntArray]:
     """Return pairs (first, second), first < second, of which enough of the smaller lies within a pixel of the other."""
     everywhere = np.ones(footprints.shape[0], bool)
     grown = dilate_supports(footprints, dims, radius_px=(1.5,) * len(dims), allowed=everywhere)
@@ -141,19 +141,19 @@ def touching_pairs(footprints: csc_matrix, dims: Dims, *, min_overlap: float) ->
     return _upper_pairs(contact.row, contact.col, share >= min_overlap)
 
 
-def similar_pairs(footprints: csc_matrix, *, min_cosine: float) -> tuple[FloatArray, FloatArray]:
+def similar_pairs(footprints: csc_matrix, *, min_cosine: float) -> tuple[IntArray, IntArray]:
     """Return pairs (first, second), first < second, of unit-norm footprints with at least that cosine."""
     product = (footprints.T @ footprints).tocoo()
     return _upper_pairs(product.row, product.col, product.data >= min_cosine)
 
 
-def _upper_pairs(rows: FloatArray, columns: FloatArray, chosen: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _upper_pairs(rows: IntArray, columns: IntArray, chosen: BoolArray) -> tuple[IntArray, IntArray]:
     first, second = np.minimum(rows, columns)[chosen], np.maximum(rows, columns)[chosen]
     pairs = np.unique(np.stack([first, second], axis=1)[first != second], axis=0)
     return pairs[:, 0], pairs[:, 1]
 
 
-def trace_correlations(traces: Any, first: FloatArray, second: FloatArray) -> FloatArray:
+def trace_correlations(traces: Any, first: IntArray, second: IntArray) -> FloatArray:
     """Return the correlation of pairs of traces; 0 where a trace is constant.
 
     ``traces`` is any table (K, T) that gives some of its rows: a few are read at a time.
@@ -178,7 +178,7 @@ def _centred(traces: FloatArray) -> FloatArray:
 
 def drop_duplicates(
     candidates: Candidates, *, min_overlap: float, min_correlation: float
-) -> tuple[FloatArray, tuple[tuple[int, int], ...]]:
+) -> tuple[IntArray, tuple[tuple[int, int], ...]]:
     """Return the candidates to keep, and pairs (dropped, kept): of two tiles' views the deeper stays."""
     first, second = similar_pairs(candidates.footprints, min_cosine=min_overlap)
     across = candidates.tiles[first] != candidates.tiles[second]
@@ -196,7 +196,7 @@ def drop_duplicates(
 
 
 def merge_groups(
-    footprints: csc_matrix, first: FloatArray, second: FloatArray, *, max_pixels: int
+    footprints: csc_matrix, first: IntArray, second: IntArray, *, max_pixels: int
 ) -> list[tuple[int, ...]]:
     """Group components that the given pairs join, in the order of their first members; large groups fall apart."""
     n = footprints.shape[1]

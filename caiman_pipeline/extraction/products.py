@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.numerics.threads import map_ordered, run_parallel, value_slabs
 
@@ -15,8 +15,8 @@ def _rows_times_dense(
     start: int,
     stop: int,
     data: FloatArray,
-    indices: FloatArray,
-    indptr: FloatArray,
+    indices: IntArray,
+    indptr: IntArray,
     dense: FloatArray,
     level: FloatArray,
     out: FloatArray,
@@ -50,7 +50,7 @@ def sparse_dense(matrix: csr_matrix, dense: FloatArray, *, level: FloatArray, th
     return out
 
 
-def bin_columns(frames: FloatArray, edges: FloatArray, *, level: FloatArray, threads: int) -> FloatArray:
+def bin_columns(frames: FloatArray, edges: IntArray, *, level: FloatArray, threads: int) -> FloatArray:
     """Average the columns of float32 (P, t), less a level (P,), between ``edges`` (n + 1,); returns (P, n)."""
     out = np.empty((len(frames), len(edges) - 1), np.float32)
     used, at = slice(edges[0], edges[-1]), np.arange(edges[0], edges[-1])[:, None]
@@ -74,10 +74,10 @@ def add_regression_sums(
     traces: FloatArray,
     signals: FloatArray,
     mix_data: FloatArray,
-    mix_indices: FloatArray,
-    mix_indptr: FloatArray,
-    support_indices: FloatArray,
-    support_indptr: FloatArray,
+    mix_indices: IntArray,
+    mix_indptr: IntArray,
+    support_indices: IntArray,
+    support_indptr: IntArray,
     pixel_sums: FloatArray,
     movie_traces: FloatArray,
     local_traces: FloatArray,

@@ -29,7 +29,7 @@ from caiman_pipeline.extraction.temporal import (
     target_traces,
     unexplained,
 )
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.background import Background
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.movies.left_out import put_back_left_out
@@ -75,7 +75,7 @@ class Field:
     movie: MovieStore
     level: FloatArray
     noise: FloatArray
-    usable: FloatArray
+    usable: BoolArray
     grid: NodeGrid
     background: BackgroundRules
     threads: int
@@ -282,7 +282,7 @@ def collect_sums(
     return RegressionSums(weight, pixels, structure, movie_traces, local_traces, sums, products)
 
 
-def _cut_bins(start: int, n_frames: int, bin_frames: int, n_bins: int) -> tuple[FloatArray, FloatArray]:
+def _cut_bins(start: int, n_frames: int, bin_frames: int, n_bins: int) -> tuple[IntArray, IntArray]:
     """Return the edges (within a part of ``n_frames`` from ``start``) of its pieces of bins, and the bins' numbers."""
     stop = min(start + n_frames, n_bins * bin_frames)
     if stop <= start:
@@ -365,7 +365,7 @@ def _split(
     view: View,
     *,
     n_maps: int,
-    kept: FloatArray,
+    kept: BoolArray,
     denoise: Callable[[FloatArray], FloatArray],
     tables: Tables,
 ) -> tuple[Any, Any, Any]:

@@ -11,7 +11,7 @@ from scipy.sparse import csc_matrix
 
 from caiman_pipeline.extraction.binning import bin_traces
 from caiman_pipeline.extraction.gaps import take_kept
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.movies.store.parts import MovieStore
@@ -33,7 +33,7 @@ class Start:
 
     footprints: csc_matrix
     traces: FloatArray
-    ids: FloatArray
+    ids: IntArray
     bin_frames: int
     n_seeds: int
     n_masks: int

@@ -13,7 +13,7 @@ from scipy import ndimage as ndi
 from scipy.sparse import csc_matrix, csr_matrix
 
 from caiman_pipeline.extraction.search.greedy import main_body
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.numerics.threads import run_parallel
@@ -24,7 +24,7 @@ SPIKE = 2.0
 
 
 def dilate_supports(
-    footprints: csc_matrix, dims: Dims, *, radius_px: tuple[float, ...], allowed: FloatArray
+    footprints: csc_matrix, dims: Dims, *, radius_px: tuple[float, ...], allowed: BoolArray
 ) -> csc_matrix:
     """Return the pixels (P, K) where each footprint may be: its own, dilated by an ellipsoid, if ``allowed`` (P,)."""
     reach = [int(np.ceil(r)) for r in radius_px]
@@ -42,7 +42,7 @@ def dilate_supports(
     return csc_matrix((ones, joined.astype(np.int32), np.array(indptr)), shape=footprints.shape)
 
 
-def _dilate(rows: FloatArray, dims: Dims, reach: list[int], ball: FloatArray) -> FloatArray:
+def _dilate(rows: IntArray, dims: Dims, reach: list[int], ball: BoolArray) -> IntArray:
     if len(rows) == 0:
         return rows
     points = np.stack(np.unravel_index(rows, dims))
@@ -139,8 +139,8 @@ def solve_pixels(
 def _solve(
     start: int,
     stop: int,
-    indptr: FloatArray,
-    indices: FloatArray,
+    indptr: IntArray,
+    indices: IntArray,
     with_y: FloatArray,
     with_g: FloatArray,
     gram: FloatArray,
@@ -175,8 +175,8 @@ def _solve(
 def _solve_few(
     start: int,
     stop: int,
-    indptr: FloatArray,
-    indices: FloatArray,
+    indptr: IntArray,
+    indices: IntArray,
     with_y: FloatArray,
     with_g: FloatArray,
     gram: FloatArray,
@@ -215,7 +215,7 @@ def _solve_few(
 
 
 @compiled
-def _descend(gram: FloatArray, target: FloatArray, keep: FloatArray, noise: float) -> FloatArray:
+def _descend(gram: FloatArray, target: FloatArray, keep: BoolArray, noise: float) -> FloatArray:
     """Minimise 0.5 a'Ga - a'y over a >= 0, the entries not kept at zero, by cyclic coordinate descent."""
     a = np.zeros(len(target))
     for _ in range(50):
@@ -252,7 +252,7 @@ def clean_footprints(footprints: csc_matrix, dims: Dims, *, min_pixels: int) -> 
     return csc_matrix((values.astype(np.float32), rows.astype(np.int32), np.array(indptr)), shape=footprints.shape)
 
 
-def _main_part(rows: FloatArray, values: FloatArray, dims: Dims) -> tuple[FloatArray, FloatArray]:
+def _main_part(rows: IntArray, values: FloatArray, dims: Dims) -> tuple[IntArray, FloatArray]:
     points = np.stack(np.unravel_index(rows, dims))
     low = points.min(1)
     box = np.zeros(points.max(1) - low + 1, np.float32)
@@ -273,7 +273,7 @@ def without_spikes(values: FloatArray) -> FloatArray:
     return np.minimum(values, SPIKE * np.percentile(values, 75)).astype(values.dtype) if len(values) else values
 
 
-def main_sections(points: FloatArray, values: FloatArray) -> FloatArray:
+def main_sections(points: IntArray, values: FloatArray) -> BoolArray:
     """Return which pixels of a volume's footprint lie in the run of planes around the one of most weight, bool (N,).
 
     Parameters

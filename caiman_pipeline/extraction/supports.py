@@ -16,7 +16,7 @@ from scipy import ndimage as ndi
 from scipy.sparse import csc_matrix, hstack
 
 from caiman_pipeline.extraction.spatial import clean_footprints, dilate_supports, main_sections, without_spikes
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.movie import Dims
 
 
@@ -62,7 +62,7 @@ class FootprintRules:
 
 
 def grow_supports(
-    footprints: csc_matrix, dims: Dims, *, rules: FootprintRules, allowed: FloatArray, masks: csc_matrix
+    footprints: csc_matrix, dims: Dims, *, rules: FootprintRules, allowed: BoolArray, masks: csc_matrix
 ) -> csc_matrix:
     """Return the pixels (P, K) where each footprint may be.
 
@@ -79,7 +79,7 @@ def grow_supports(
     return hstack([pattern(masks, allowed), grown]).tocsc() if masks.shape[1] else grown
 
 
-def pattern(masks: csc_matrix, allowed: FloatArray) -> csc_matrix:
+def pattern(masks: csc_matrix, allowed: BoolArray) -> csc_matrix:
     """Return ones (P, S) where masks are positive, if ``allowed`` (P,)."""
     found = masks.tocoo()
     kept = (found.data > 0) & allowed[found.row]
@@ -89,7 +89,7 @@ def pattern(masks: csc_matrix, allowed: FloatArray) -> csc_matrix:
     return result
 
 
-def ellipse_supports(footprints: csc_matrix, dims: Dims, *, factor: float, allowed: FloatArray) -> csc_matrix:
+def ellipse_supports(footprints: csc_matrix, dims: Dims, *, factor: float, allowed: BoolArray) -> csc_matrix:
     """Return the pixels (P, K) inside the ellipse (ellipsoid) of each footprint's moments, and its own, if allowed.
 
     Parameters
@@ -97,7 +97,7 @@ def ellipse_supports(footprints: csc_matrix, dims: Dims, *, factor: float, allow
     factor : half axes, in standard deviations of the footprint along them
     """
 
-    def grow(rows: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def grow(rows: IntArray, values: FloatArray) -> tuple[IntArray, FloatArray]:
         inside = np.union1d(rows, _ellipse(rows, values, dims, factor))
         inside = inside[allowed[inside]]
         return inside, np.ones(len(inside), np.float32)
@@ -105,7 +105,7 @@ def ellipse_supports(footprints: csc_matrix, dims: Dims, *, factor: float, allow
     return map_footprints(footprints, grow)
 
 
-def _ellipse(rows: FloatArray, values: FloatArray, dims: Dims, factor: float) -> FloatArray:
+def _ellipse(rows: IntArray, values: FloatArray, dims: Dims, factor: float) -> IntArray:
     points = np.stack(np.unravel_index(rows, dims)).astype(np.float64)
     weights = values / values.sum()
     centre = points @ weights
@@ -122,7 +122,7 @@ def _ellipse(rows: FloatArray, values: FloatArray, dims: Dims, factor: float) ->
 
 
 def map_footprints(
-    footprints: csc_matrix, function: Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
+    footprints: csc_matrix, function: Callable[[IntArray, FloatArray], tuple[IntArray, FloatArray]]
 ) -> csc_matrix:
     """Apply ``function`` (rows, values) -> (rows, values) to each footprint (P, K) that has pixels."""
     data, indices, indptr = [], [], [0]
@@ -143,7 +143,7 @@ def shape_footprints(
     dims: Dims,
     *,
     rules: FootprintRules,
-    allowed: FloatArray,
+    allowed: BoolArray,
     masks: csc_matrix,
     keep_masks: bool,
 ) -> csc_matrix:
@@ -166,7 +166,7 @@ def shape_footprints(
     )
 
 
-def _seeds(solved: csc_matrix, masks: csc_matrix, allowed: FloatArray, keep_masks: bool) -> csc_matrix:
+def _seeds(solved: csc_matrix, masks: csc_matrix, allowed: BoolArray, keep_masks: bool) -> csc_matrix:
     """Return each seed as solved, or as its mask (with the norm of what was solved) where under a tenth is left."""
     whole = pattern(masks, allowed)
     poor = np.diff(solved.indptr) < (np.inf if keep_masks else 0.1) * np.maximum(np.diff(whole.indptr), 1)
@@ -178,8 +178,8 @@ def _seeds(solved: csc_matrix, masks: csc_matrix, allowed: FloatArray, keep_mask
 
 
 def _shaped(
-    rows: FloatArray, values: FloatArray, dims: Dims, rules: FootprintRules, allowed: FloatArray
-) -> tuple[FloatArray, FloatArray]:
+    rows: IntArray, values: FloatArray, dims: Dims, rules: FootprintRules, allowed: BoolArray
+) -> tuple[IntArray, FloatArray]:
     points = np.stack(np.unravel_index(rows, dims))
     margin = rules.closing_px
     low = np.maximum(points.min(1) - margin, 0)
@@ -225,7 +225,7 @@ def shaped_image(image: FloatArray, rules: FootprintRules) -> FloatArray:
     return np.where(keep, weights, 0).astype(np.float32)
 
 
-def _above(image: FloatArray, rules: FootprintRules) -> FloatArray:
+def _above(image: FloatArray, rules: FootprintRules) -> BoolArray:
     """Return which pixels pass the threshold."""
     if rules.threshold == "significance":
         return image > 0

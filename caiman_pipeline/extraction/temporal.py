@@ -12,7 +12,7 @@ import numpy as np
 from scipy.sparse import csc_matrix, csr_matrix, diags
 
 from caiman_pipeline.extraction.background.nodes import NodeGrid
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.numerics.threads import map_ordered, row_slabs
 
@@ -95,8 +95,8 @@ def solve_traces(projection: Projection, target: FloatArray, *, rounds: int, thr
 def _sweep(
     start: int,
     stop: int,
-    indptr: FloatArray,
-    indices: FloatArray,
+    indptr: IntArray,
+    indices: IntArray,
     weights: FloatArray,
     target: FloatArray,
     traces: FloatArray,
@@ -117,8 +117,8 @@ def _unexplained(
     k: int,
     start: int,
     stop: int,
-    indptr: FloatArray,
-    indices: FloatArray,
+    indptr: IntArray,
+    indices: IntArray,
     weights: FloatArray,
     target: FloatArray,
     traces: FloatArray,

@@ -21,7 +21,7 @@ from caiman_pipeline.extraction.search.initialise import Budget, Initialiser
 from caiman_pipeline.extraction.spatial import RegressionSums, normalise, solve_pixels
 from caiman_pipeline.extraction.supports import FootprintRules, grow_supports, pattern, shape_footprints
 from caiman_pipeline.extraction.temporal import demix, make_projection, node_signals
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.numerics.threads import value_slabs
 
@@ -65,7 +65,7 @@ class _Frame:
     dims: Dims
     grid: NodeGrid
     noise: FloatArray
-    usable: FloatArray
+    usable: BoolArray
     masks: csc_matrix
     maps: csc_matrix
 
@@ -82,7 +82,7 @@ class TileModel:
 
 
 def fit_tile(
-    movie: FloatArray, dims: Dims, *, noise: FloatArray, valid: FloatArray, seeds: csc_matrix, settings: TileSettings
+    movie: FloatArray, dims: Dims, *, noise: FloatArray, valid: BoolArray, seeds: csc_matrix, settings: TileSettings
 ) -> tuple[csc_matrix, FloatArray]:
     """Find the components of a tile.
 
@@ -120,7 +120,7 @@ def fit_tile(
 
 
 def _make_frame(
-    movie: FloatArray, dims: Dims, noise: FloatArray, usable: FloatArray, *, seeds: csc_matrix, settings: TileSettings
+    movie: FloatArray, dims: Dims, noise: FloatArray, usable: BoolArray, *, seeds: csc_matrix, settings: TileSettings
 ) -> _Frame:
     rules, masks = settings.background, pattern(seeds, usable)
     grid = background_grid(dims, rules, use=usable)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.model.background import Background
 from caiman_pipeline.model.checks import require
 from caiman_pipeline.model.movie import Dims
@@ -37,10 +37,10 @@ class Candidates:
     dims: Dims
     footprints: csc_matrix
     traces: FloatArray
-    tiles: FloatArray
+    tiles: IntArray
     depth: FloatArray
     frames_per_bin: int
-    seeds: FloatArray
+    seeds: IntArray
     shapeless: bool
 
     def __post_init__(self) -> None:
@@ -67,7 +67,7 @@ class Components:
     """
 
     dims: Dims
-    ids: FloatArray
+    ids: IntArray
     footprints: csc_matrix
     denoised: FloatArray
     residual: FloatArray

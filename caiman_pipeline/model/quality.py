@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.model.checks import require
 
 
@@ -26,7 +26,7 @@ class Quality:
     motion_share : float32 (K,), share of its trace's variance that the displacement of the frames explains
     """
 
-    ids: FloatArray
+    ids: IntArray
     snr: FloatArray
     r_value: FloatArray
     size_px: FloatArray

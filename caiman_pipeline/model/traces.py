@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.model.checks import require
 
 
@@ -29,7 +29,7 @@ class Traces:
     flags : (K,) text, empty or what is the matter with a trace
     """
 
-    ids: FloatArray
+    ids: IntArray
     denoised: FloatArray
     deconvolved: FloatArray
     baseline: FloatArray

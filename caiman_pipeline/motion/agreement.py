@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.motion.surfaces import CellTemplate, cell_bounds, widest
 from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.numerics.threads import run_parallel
@@ -71,7 +71,7 @@ def _three(a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray, count: in
 
 
 @compiled
-def _surroundings(image: FloatArray, low: FloatArray, high: FloatArray, reach: FloatArray, out: FloatArray) -> None:
+def _surroundings(image: FloatArray, low: IntArray, high: IntArray, reach: IntArray, out: FloatArray) -> None:
     """Copy a cell of the template and ``reach`` pixels around it, line after line, edges repeated."""
     depth, height, width = image.shape
     at = 0
@@ -84,7 +84,7 @@ def _surroundings(image: FloatArray, low: FloatArray, high: FloatArray, reach: F
 
 
 @compiled
-def _lines(image: FloatArray, low: FloatArray, high: FloatArray, shape: FloatArray, out: FloatArray) -> None:
+def _lines(image: FloatArray, low: IntArray, high: IntArray, shape: IntArray, out: FloatArray) -> None:
     """Write one cell of an image into lines as long as those of its surroundings, zero beyond the cell."""
     out[:] = np.float32(0.0)
     for z in range(low[0], high[0]):
@@ -98,10 +98,10 @@ def _lines(image: FloatArray, low: FloatArray, high: FloatArray, shape: FloatArr
 def _residual(
     frames: FloatArray,
     t: int,
-    offset: FloatArray,
-    low: FloatArray,
-    high: FloatArray,
-    shape: FloatArray,
+    offset: IntArray,
+    low: IntArray,
+    high: IntArray,
+    shape: IntArray,
     still: FloatArray,
     weight: FloatArray,
     out: FloatArray,
@@ -132,7 +132,7 @@ def _residual(
 
 @compiled(forceinline=True)
 def _all_lags(
-    residual: FloatArray, around: FloatArray, shape: FloatArray, reach: FloatArray, few: FloatArray, out: FloatArray
+    residual: FloatArray, around: FloatArray, shape: IntArray, reach: IntArray, few: FloatArray, out: FloatArray
 ) -> None:
     """Write the product of one cell's residual with the template at every displacement, the last axis fastest."""
     planes, plane, line, used = shape
@@ -166,14 +166,14 @@ def _agreement(
     begin: int,
     end: int,
     frames: FloatArray,
-    offsets: FloatArray,
+    offsets: IntArray,
     image: FloatArray,
     weight: FloatArray,
     basis: FloatArray,
-    ez: FloatArray,
-    ey: FloatArray,
-    ex: FloatArray,
-    reach: FloatArray,
+    ez: IntArray,
+    ey: IntArray,
+    ex: IntArray,
+    reach: IntArray,
     projection: FloatArray,
     own: FloatArray,
     out: FloatArray,
@@ -203,7 +203,7 @@ def _agreement(
             _project(slow, along, alone, target)
 
 
-def cell_agreement(frames: FloatArray, offsets: FloatArray, cells: CellTemplate) -> FloatArray:
+def cell_agreement(frames: FloatArray, offsets: IntArray, cells: CellTemplate) -> FloatArray:
     """Return ``f'P T_d`` of every cell and displacement, float32 (T, cells, displacements).
 
     Parameters

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray
 from caiman_pipeline.motion.agreement import cell_agreement
 from caiman_pipeline.motion.estimate import Registration, estimate_seen, modes_at_cells, prepare_registration, shifts_of
 from caiman_pipeline.motion.filters import band_pass
@@ -54,7 +54,7 @@ def judge(source: Source, stretches: Ranges, registration: Registration, *, want
     return Verdict(gains.mean(0), METHODS[kept])
 
 
-def _gains(seen: FloatArray, registration: Registration, known: FloatArray) -> FloatArray:
+def _gains(seen: FloatArray, registration: Registration, known: BoolArray) -> FloatArray:
     """Return the gain of (no, rigid, local) correction on the cells that are not known, float64 (T, 3).
 
     ``seen`` are frames as registration sees them, float32 (T, *dims); ``known`` are the cells to estimate from.
@@ -68,7 +68,7 @@ def _gains(seen: FloatArray, registration: Registration, known: FloatArray) -> F
     return fits - fits[:, :1]
 
 
-def _pixels_of(registration: Registration, chosen: FloatArray) -> FloatArray:
+def _pixels_of(registration: Registration, chosen: BoolArray) -> FloatArray:
     """Return 1 for the pixels of the chosen cells, 0 elsewhere, float32 dims."""
     grid = registration.grid
     pixels = chosen.reshape(grid.cell_shape).astype(np.float32)
@@ -98,7 +98,7 @@ def _at_cells(seen: FloatArray, registration: Registration, n_cells: int) -> Flo
     return at
 
 
-def _fits(seen: FloatArray, at: FloatArray, registration: Registration, judged: FloatArray) -> FloatArray:
+def _fits(seen: FloatArray, at: FloatArray, registration: Registration, judged: BoolArray) -> FloatArray:
     """Return the log-likelihood of the judged cells at the displacements ``at``, float64 (T,)."""
     offsets = np.rint(at)
     surfaces = cell_agreement(seen, offsets, registration.cells)

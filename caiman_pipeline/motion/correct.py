@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.motion import Shifts
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.motion.estimate import Estimate, Registration, estimate, shifts_of, smooth_values
@@ -62,9 +62,9 @@ class Chunk:
     start: int
     stop: int
     frames: FloatArray
-    good: FloatArray
+    good: BoolArray
     shifts: Shifts
-    at_limit: FloatArray
+    at_limit: BoolArray
 
 
 class _Tally:
@@ -75,7 +75,7 @@ class _Tally:
         self.outside = np.zeros(dims, np.int32)
         self.scratch = Scratch()
         self.shifts = shifts
-        self.at_limit: list[FloatArray] = [np.zeros(0, bool)]
+        self.at_limit: list[BoolArray] = [np.zeros(0, bool)]
         self.before: list[FloatArray] = [np.zeros(0, np.float32)]
         self.after: list[FloatArray] = [np.zeros((3, 0), np.float32)]
         self.residual: list[FloatArray] = [np.zeros((0, 2), np.float32)]
@@ -119,7 +119,7 @@ def correct_block(
     )
 
 
-def _means(sums: FloatArray, good: FloatArray, outside: FloatArray, correction: Correction) -> FloatArray:
+def _means(sums: IntArray, good: BoolArray, outside: IntArray, correction: Correction) -> FloatArray:
     """Return the means of a part's good frames before and after, float32 (2, *dims), of the pixels that frames have."""
     every = np.full_like(outside, good.sum())
     seen = np.stack([every, every - outside if correction.holes else every])
@@ -204,7 +204,7 @@ def _found_chunks(source: Source, parts: Parts, correction: Correction) -> Itera
             spare.append(ready)
 
 
-def _fill_blank(frames: FloatArray, good: FloatArray, blank: FloatArray) -> None:
+def _fill_blank(frames: FloatArray, good: BoolArray, blank: FloatArray) -> None:
     """Put the mean image in place of bad frames that are not finite."""
     for t in np.flatnonzero(~good):
         if not np.isfinite(frames[t]).all():
@@ -213,7 +213,7 @@ def _fill_blank(frames: FloatArray, good: FloatArray, blank: FloatArray) -> None
 
 def _chunk_shifts(
     source: Source, start: int, stop: int, estimates: deque[tuple[int, Estimate]], correction: Correction
-) -> tuple[Shifts, FloatArray]:
+) -> tuple[Shifts, BoolArray]:
     """Return the shifts of frames ``start`` to ``stop``, smoothed over time, and which of them are at the limit."""
     registration = correction.registration
     if registration is None or correction.given is not None:
@@ -236,7 +236,7 @@ def _chunk_shifts(
     return _still(shifts, ~good), at_limit & good
 
 
-def _still(shifts: Shifts, frames: FloatArray) -> Shifts:
+def _still(shifts: Shifts, frames: BoolArray) -> Shifts:
     """Return shifts with those of some frames set to zero."""
     rigid = np.where(frames[:, None], np.float32(0), shifts.rigid)
     if shifts.field is None:

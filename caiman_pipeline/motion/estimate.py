@@ -7,7 +7,7 @@ from functools import reduce
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.motion import Shifts
 from caiman_pipeline.motion.agreement import cell_agreement
 from caiman_pipeline.motion.filters import band_pass
@@ -52,7 +52,7 @@ class Registration:
     wide: CellTemplate
     cells: CellTemplate
     modes: Modes
-    members: FloatArray
+    members: IntArray
     to_cells: FloatArray
     rigid: bool
     threads: int
@@ -74,9 +74,9 @@ class Estimate:
     at_limit : bool (T,), the rigid shift may be larger than allowed
     """
 
-    whole: FloatArray
+    whole: IntArray
     values: FloatArray
-    at_limit: FloatArray
+    at_limit: BoolArray
 
 
 def prepare_registration(
@@ -128,7 +128,7 @@ def _wide_spacing(plan: MotionPlan) -> tuple[float, ...]:
     return tuple(max(s, min(RIGID_SPACING * s, most)) for s, most in zip(plan.patch_spacing, widest, strict=True))
 
 
-def _search_windows(blocks: Grid, grid: Grid, size: tuple[float, ...] | None) -> tuple[FloatArray, FloatArray]:
+def _search_windows(blocks: Grid, grid: Grid, size: tuple[float, ...] | None) -> tuple[IntArray, FloatArray]:
     """Return the blocks of windows half overlapping each other, and how the cells of ``grid`` follow from windows."""
     lines, inside = [], []
     for axis, (n, places, centres) in enumerate(zip(grid.dims, blocks.cell_centres, grid.cell_centres, strict=True)):
@@ -146,7 +146,7 @@ def _search_windows(blocks: Grid, grid: Grid, size: tuple[float, ...] | None) ->
     return members, reduce(np.kron, lines).astype(np.float32)
 
 
-def window_shifts(seen: FloatArray, registration: Registration) -> tuple[FloatArray, FloatArray, FloatArray]:
+def window_shifts(seen: FloatArray, registration: Registration) -> tuple[FloatArray, FloatArray, BoolArray]:
     """Return the displacement of each window, float32 (T, windows, 3), of the whole frame, (T, 3), and if at the limit.
 
     Displacements are in pixels. ``seen`` are frames as registration sees them, float32 (T, *dims).
@@ -225,7 +225,7 @@ def modes_at_cells(values: FloatArray, modes: Modes) -> FloatArray:
     return at
 
 
-def smooth_values(values: FloatArray, good: FloatArray, modes: Modes) -> FloatArray:
+def smooth_values(values: FloatArray, good: BoolArray, modes: Modes) -> FloatArray:
     """Return mode values shrunk and smoothed over time, float32 (T - 2 reach, modes).
 
     Parameters
@@ -245,7 +245,7 @@ def smooth_values(values: FloatArray, good: FloatArray, modes: Modes) -> FloatAr
     return result
 
 
-def _bridge(values: FloatArray, good: FloatArray) -> FloatArray:
+def _bridge(values: FloatArray, good: BoolArray) -> FloatArray:
     if not good.any():
         return np.zeros_like(values)
     known = np.flatnonzero(good)
@@ -255,7 +255,7 @@ def _bridge(values: FloatArray, good: FloatArray) -> FloatArray:
     return values[known[low]] * (1 - part) + values[known[np.minimum(low + 1, len(known) - 1)]] * part
 
 
-def shifts_of(whole: FloatArray, values: FloatArray, registration: Registration) -> Shifts:
+def shifts_of(whole: IntArray, values: FloatArray, registration: Registration) -> Shifts:
     """Return the shifts of frames from their whole-pixel part and their smoothed mode values.
 
     The rigid part is the field's mean over all pixels, at most ``max_shift``; deviations from it are limited to

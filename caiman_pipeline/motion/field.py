@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, NumberArray
 from caiman_pipeline.model.motion import Shifts
 from caiman_pipeline.motion.surfaces import as_volume
 from caiman_pipeline.numerics.cubic import catmull_rom
@@ -81,7 +81,7 @@ def _displacement(
                 out[t, p, a] = found[a]
 
 
-def displacement_at(shifts: Shifts, *points: FloatArray) -> FloatArray:
+def displacement_at(shifts: Shifts, *points: NumberArray) -> FloatArray:
     """Return the displacement of the scene at pixels of the raw frames, float32 (T, len(points[0]), ..., ndim).
 
     Parameters

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray
 from caiman_pipeline.model.movie import MovieInfo
 from caiman_pipeline.motion.correct import correct_block
 from caiman_pipeline.motion.in_pixels import make_plan
@@ -29,7 +29,7 @@ def apply_shifts(
     settings: MotionSettings,
     threads: int,
     progress: Callable[[int, int], None],
-) -> FloatArray:
+) -> BoolArray:
     """Write the frames of an inspected movie, moved back by the shifts in ``motion.h5``, as parts into ``folder``.
 
     Returns

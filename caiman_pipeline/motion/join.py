@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from caiman_pipeline.config.bad_frames import frames_listed
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import Dims, MovieInfo
 from caiman_pipeline.motion.in_pixels import capped_lengths, make_plan
@@ -31,8 +31,8 @@ class Joined:
     """A recording's motion: arrays for ``motion.h5``, the valid mask, why frames are left out, and warnings."""
 
     arrays: dict[str, Any]
-    valid: FloatArray
-    left_out: FloatArray
+    valid: BoolArray
+    left_out: IntArray
     warnings: tuple[str, ...]
 
     @property
@@ -165,9 +165,7 @@ def _means(
     return [(before / number).astype(np.float32), after.astype(np.float32)]
 
 
-def _per_frame(
-    blocks: list[BlockResult], good: FloatArray, rules: JoinRules
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _per_frame(blocks: list[BlockResult], good: BoolArray, rules: JoinRules) -> tuple[BoolArray, FloatArray, BoolArray]:
     """Return which frames are at the limit, each frame's correlation, and which are unlike the template."""
     names = ("at_limit", "correlation_after", "likeness", "gain")
     at_limit, correlation, likeness, gain = (np.concatenate([getattr(b, n) for b in blocks]) for n in names)
@@ -175,7 +173,7 @@ def _per_frame(
     return at_limit, correlation, unlike
 
 
-def _left_out(good: FloatArray, unlike: FloatArray, no_shifts: FloatArray, rules: JoinRules) -> FloatArray:
+def _left_out(good: BoolArray, unlike: BoolArray, no_shifts: IntArray, rules: JoinRules) -> IntArray:
     """Return the record of ``io.left_out``; where no frame holds anything, none is left out."""
     # What was not moved for want of shifts is unlike the template for that reason.
     unlike = unlike & ~np.isin(np.arange(len(good)), no_shifts)
@@ -204,6 +202,6 @@ def _warnings(arrays: dict[str, Any]) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def _listed(flags: FloatArray) -> str:
+def _listed(flags: BoolArray) -> str:
     found = np.flatnonzero(flags)
     return ", ".join(map(str, found[:LISTED])) + (" ..." if len(found) > LISTED else "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 
 # Of the outer Gaussian to the inner one, and where both are cut off, in standard deviations.
 SURROUND, TRUNCATE = 3.0, 3.0
@@ -12,7 +12,7 @@ SURROUND, TRUNCATE = 3.0, 3.0
 LEAST_GAIN = 0.5
 
 
-def crispness(image: FloatArray, mask: FloatArray) -> float:
+def crispness(image: FloatArray, mask: BoolArray) -> float:
     """Return the norm of an image's gradient over the pixels of ``mask`` (bool), larger for a sharper image.
 
     References
@@ -39,7 +39,8 @@ def structures(image: FloatArray, width: tuple[float, ...] | None) -> FloatArray
     """
     if width is None:
         return image
-    fine, coarse = image.astype(np.float64), image.astype(np.float64)
+    fine: FloatArray = image.astype(np.float64)
+    coarse = fine
     for axis, sigma in zip((-2, -1), width[-2:], strict=True):
         fine, coarse = _smooth(fine, sigma, axis), _smooth(coarse, SURROUND * sigma, axis)
     return fine - coarse
@@ -56,7 +57,7 @@ def _smooth(image: FloatArray, sigma: float, axis: int) -> FloatArray:
     return np.moveaxis(np.asarray(total), -1, axis)
 
 
-def unlike_frames(correlation: FloatArray, good: FloatArray, *, deviations: float) -> FloatArray:
+def unlike_frames(correlation: FloatArray, good: BoolArray, *, deviations: float) -> BoolArray:
     """Return which good frames are less like the template than nearly all others, bool (T,).
 
     Parameters
@@ -72,8 +73,8 @@ def unlike_frames(correlation: FloatArray, good: FloatArray, *, deviations: floa
 
 
 def damaged_frames(
-    correlation: FloatArray, likeness: FloatArray, gain: FloatArray, good: FloatArray, *, deviations: float
-) -> FloatArray:
+    correlation: FloatArray, likeness: FloatArray, gain: FloatArray, good: BoolArray, *, deviations: float
+) -> BoolArray:
     """Return which good frames are unlike the template for another reason than that cells are active, bool (T,).
 
     Parameters
@@ -94,7 +95,7 @@ def damaged_frames(
     return unlike & unlike_frames(correlation, good, deviations=deviations)
 
 
-def border_widths(valid: FloatArray) -> FloatArray:
+def border_widths(valid: BoolArray) -> IntArray:
     """Return how many lines at each end of each axis are not valid, int64 (ndim, 2); half a line is enough."""
     widths = np.zeros((valid.ndim, 2), np.int64)
     for axis in range(valid.ndim):
@@ -107,7 +108,7 @@ def border_widths(valid: FloatArray) -> FloatArray:
     return widths
 
 
-def frames_beyond(rigid: FloatArray, widths: FloatArray) -> FloatArray:
+def frames_beyond(rigid: FloatArray, widths: IntArray) -> BoolArray:
     """Return which frames are shifted further than a border of ``widths`` (ndim, 2), bool (T,).
 
     A scene displaced by +d leaves the last d lines of the corrected frame outside.

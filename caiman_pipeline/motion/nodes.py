@@ -11,7 +11,7 @@ from functools import reduce
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, IntArray, NumberArray
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.numerics.cubic import cubic_weights
 
@@ -32,7 +32,7 @@ class Grid:
 
     dims: Dims
     nodes: tuple[FloatArray, ...]
-    edges: tuple[FloatArray, ...]
+    edges: tuple[IntArray, ...]
 
     @property
     def node_shape(self) -> Dims:
@@ -88,7 +88,7 @@ def middle_nodes(dims: Dims) -> tuple[FloatArray, ...]:
     return tuple(_line_of_nodes(n, 1) for n in dims)
 
 
-def _line_of_edges(size: int, cell: float, multiple: int) -> FloatArray:
+def _line_of_edges(size: int, cell: float, multiple: int) -> IntArray:
     edges = np.linspace(0, size / multiple, max(1, round(size / cell)) + 1).round() * multiple
     edges[-1] = size
     return edges.astype(np.int64)
@@ -99,7 +99,7 @@ def _node_counts(dims: Dims, spacing: tuple[float, ...], factor: float) -> list[
     return [round((n - 1) / s) + 1 if n >= 1.5 * s else 1 for n, s in zip(dims, steps, strict=True)]
 
 
-def interpolation_weights(points: FloatArray, nodes: FloatArray) -> FloatArray:
+def interpolation_weights(points: NumberArray, nodes: FloatArray) -> FloatArray:
     """Return float64 (len(points), len(nodes)): Catmull-Rom interpolation, going on linearly beyond the last nodes."""
     count = len(nodes)
     if count == 1:
@@ -136,8 +136,8 @@ def roughness(grid: Grid) -> FloatArray:
     A little of the slope's energy is added, so that a constant costs nothing and a slope next to nothing.
     """
     slope, bend = zip(*(_differences(k) for k in grid.node_shape), strict=True)
-    identity = [np.eye(k) for k in grid.node_shape]
-    total = np.zeros((np.prod(grid.node_shape),) * 2)
+    identity: list[FloatArray] = [np.eye(k) for k in grid.node_shape]
+    total: FloatArray = np.zeros((np.prod(grid.node_shape),) * 2)
     for i in range(len(grid.nodes)):
         total += _place(identity, {i: bend[i]}) + 1e-3 * _place(identity, {i: slope[i]})
         for j in range(i):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.motion.surfaces import CellTemplate
 from caiman_pipeline.numerics.cubic import catmull_rom, catmull_rom_slopes
 from caiman_pipeline.numerics.kernels import compiled
@@ -13,7 +13,7 @@ from caiman_pipeline.numerics.threads import run_parallel
 
 
 @compiled
-def _peak(surface: FloatArray, sizes: FloatArray, out: FloatArray) -> None:
+def _peak(surface: FloatArray, sizes: IntArray, out: FloatArray) -> None:
     """Write the sub-pixel position of the maximum of ``surface`` (flat, ``sizes`` per axis) relative to its centre."""
     top = np.argmax(surface)
     stride = 1
@@ -32,8 +32,8 @@ def _patch_peaks(
     agreement: FloatArray,
     energy: FloatArray,
     gain: FloatArray,
-    members: FloatArray,
-    sizes: FloatArray,
+    members: IntArray,
+    sizes: IntArray,
     out: FloatArray,
 ) -> None:
     for t in range(begin, end):
@@ -47,7 +47,7 @@ def _patch_peaks(
             _peak(surface, sizes, out[t, patch])
 
 
-def patch_peaks(agreement: FloatArray, cells: CellTemplate, members: FloatArray, gain: FloatArray) -> FloatArray:
+def patch_peaks(agreement: FloatArray, cells: CellTemplate, members: IntArray, gain: FloatArray) -> FloatArray:
     """Return the most likely displacement of each patch of cells, float32 (T, patches, 3) in pixels.
 
     Parameters
@@ -90,8 +90,8 @@ def _at_cell(
     agreement: FloatArray,
     energy: FloatArray,
     gain: float,
-    sizes: FloatArray,
-    first: FloatArray,
+    sizes: IntArray,
+    first: IntArray,
     weights: FloatArray,
     slopes: FloatArray,
     out: FloatArray,
@@ -123,7 +123,7 @@ def _between_planes(
     energy: FloatArray,
     across: FloatArray,
     gain: float,
-    sizes: FloatArray,
+    sizes: IntArray,
     first: int,
     weights: FloatArray,
     slopes: FloatArray,
@@ -155,7 +155,7 @@ def _linearise(
     energy: FloatArray,
     across: FloatArray,
     gain: FloatArray,
-    sizes: FloatArray,
+    sizes: IntArray,
     at: FloatArray,
     out: FloatArray,
 ) -> None:
@@ -197,7 +197,7 @@ def _gain_at(
     agreement: FloatArray,
     energy: FloatArray,
     across: FloatArray,
-    sizes: FloatArray,
+    sizes: IntArray,
     at: FloatArray,
     out: FloatArray,
 ) -> None:

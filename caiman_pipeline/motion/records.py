@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.motion import Shifts
 from caiman_pipeline.results.files import Result, load_result
 from caiman_pipeline.results.records import shifts_from_result, shifts_to_arrays
@@ -34,10 +34,10 @@ class BlockResult:
     """
 
     shifts: Shifts
-    at_limit: FloatArray
-    outside: FloatArray
-    sum_before: FloatArray
-    sum_after: FloatArray
+    at_limit: BoolArray
+    outside: IntArray
+    sum_before: IntArray
+    sum_after: IntArray
     correlation_before: FloatArray
     correlation_after: FloatArray
     gain: FloatArray
@@ -67,15 +67,15 @@ class TemplateResult:
 
     template: FloatArray
     weight: FloatArray
-    mask: FloatArray
+    mask: BoolArray
     mean_before: FloatArray
     method: str
     scores: FloatArray
     scan_offset_px: float
-    sample: FloatArray
+    sample: IntArray
     modes: dict[str, Any]
     given: Shifts | None
-    no_shifts: FloatArray
+    no_shifts: IntArray
 
 
 def sum_scale(value_min: float, value_max: float) -> float:

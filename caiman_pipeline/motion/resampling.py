@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, IntArray, NumberArray
 from caiman_pipeline.numerics.cubic import catmull_rom
 from caiman_pipeline.numerics.kernels import compiled
 
@@ -43,7 +43,7 @@ def _row_displacement(
 
 
 @compiled(fastmath={"contract", "nsz"}, forceinline=True)
-def _split(displacement: FloatArray, whole: FloatArray, weights: FloatArray) -> None:
+def _split(displacement: FloatArray, whole: IntArray, weights: FloatArray) -> None:
     """Split displacements (W,) into whole pixels and the four weights (4, W) of the rest."""
     for x in range(len(displacement)):
         floor = np.floor(displacement[x])
@@ -97,7 +97,7 @@ def _four_rows(y: int, top: int, bottom: int) -> tuple[np.uint64, np.uint64, np.
 
 
 @compiled
-def _mark_changes(whole: FloatArray, out: FloatArray) -> int:
+def _mark_changes(whole: IntArray, out: IntArray) -> int:
     """Mark the pixels of a row whose whole displacement is not that of the pixel before, and count them."""
     total = 0
     for x in range(U(1), U(len(out))):
@@ -109,7 +109,7 @@ def _mark_changes(whole: FloatArray, out: FloatArray) -> int:
 
 
 @compiled
-def _next_change(changes: FloatArray, start: int) -> int:
+def _next_change(changes: IntArray, start: int) -> int:
     """Return the first marked pixel from ``start`` on, or the row's length."""
     for x in range(start, U(len(changes))):
         if changes[x] != 0:
@@ -122,10 +122,10 @@ def _row(
     frame: FloatArray,
     z: int,
     y: int,
-    box: FloatArray,
+    box: IntArray,
     padding: int,
-    whole: FloatArray,
-    changes: FloatArray,
+    whole: IntArray,
+    changes: IntArray,
     wz: FloatArray,
     wy: FloatArray,
     wx: FloatArray,
@@ -178,8 +178,8 @@ def _uniform_row(
     frame: FloatArray,
     z: int,
     y: int,
-    box: FloatArray,
-    whole: FloatArray,
+    box: IntArray,
+    whole: IntArray,
     weights: FloatArray,
     line: FloatArray,
     out: FloatArray,
@@ -211,7 +211,7 @@ def _mark_outside(
     replace: bool,
     counts: int,
     out: FloatArray,
-    outside: FloatArray,
+    outside: IntArray,
 ) -> None:
     """Add ``counts`` to ``outside`` (W,) for pixels from below ``low`` or above ``high``, and fill them if asked.
 
@@ -248,13 +248,13 @@ def corrected_row(
     y: int,
     base_y: int,
     taps_y: FloatArray,
-    box: FloatArray,
+    box: IntArray,
     fill: float,
     replace: bool,
     counts: int,
-    work: tuple[FloatArray, ...],
+    work: tuple[NumberArray, ...],
     out: FloatArray,
-    outside: FloatArray,
+    outside: IntArray,
 ) -> None:
     """Fill ``out`` with one row of one corrected frame, and mark what comes from outside.
 
@@ -280,7 +280,7 @@ def corrected_row(
 
 
 @compiled
-def row_work(width: int, box: FloatArray) -> tuple[FloatArray, ...]:
+def row_work(width: int, box: IntArray) -> tuple[NumberArray, ...]:
     """Return memory for one row, and what is inside.
 
     For displacement, whole part, its changes, weights per axis, and of one pixel alone; and for a sum of rows.

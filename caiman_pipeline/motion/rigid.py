@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 import scipy.fft as fft
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, ComplexArray, FloatArray
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.motion.surfaces import as_volume
 from caiman_pipeline.numerics.kernels import compiled
@@ -32,11 +32,11 @@ class CoarseTemplate:
     radius : half the width of the mean that is subtracted from frames, bins along rows and along columns
     """
 
-    spectrum: FloatArray
+    spectrum: ComplexArray
     weight: FloatArray
     energy: FloatArray
     shape: tuple[int, int, int]
-    back: tuple[FloatArray, FloatArray, FloatArray]
+    back: tuple[ComplexArray, ...]
     radius: tuple[int, int]
 
 
@@ -114,7 +114,7 @@ def flatten(frames: FloatArray, radius: tuple[int, int]) -> FloatArray:
     return out
 
 
-def _inverse(shape: tuple[int, int, int], limits: tuple[int, int, int]) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _inverse(shape: tuple[int, int, int], limits: tuple[int, int, int]) -> tuple[ComplexArray, ...]:
     matrices = []
     for axis, (size, limit) in enumerate(zip(shape, limits, strict=True)):
         count = size // 2 + 1 if axis == 2 else size
@@ -168,11 +168,11 @@ def bin_frames(frames: FloatArray, bins: tuple[int, ...]) -> FloatArray:
 def _correlate(
     begin: int,
     end: int,
-    spectra: FloatArray,
-    template: FloatArray,
-    bz: FloatArray,
-    by: FloatArray,
-    bx: FloatArray,
+    spectra: ComplexArray,
+    template: ComplexArray,
+    bz: ComplexArray,
+    by: ComplexArray,
+    bx: ComplexArray,
     out: FloatArray,
 ) -> None:
     depth, rows, columns = template.shape
@@ -193,7 +193,7 @@ def _correlate(
                     out[t, k, y, x] = total[y, x].real
 
 
-def coarse_shifts(small: FloatArray, template: CoarseTemplate, *, threads: int) -> tuple[FloatArray, FloatArray]:
+def coarse_shifts(small: FloatArray, template: CoarseTemplate, *, threads: int) -> tuple[FloatArray, BoolArray]:
     """Return the displacement of binned frames, float32 (T, 3) in bins, and whether it is at the limit, bool (T,).
 
     Parameters

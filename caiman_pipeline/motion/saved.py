@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from caiman_pipeline.config.bad_frames import frames_listed
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, NumberArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import MovieInfo
 from caiman_pipeline.motion.correct import Correction
@@ -86,7 +86,7 @@ def prepare(template: TemplateResult, plan: MotionPlan, *, threads: int) -> Regi
     )
 
 
-def modes_to_arrays(modes: Modes) -> dict[str, FloatArray]:
+def modes_to_arrays(modes: Modes) -> dict[str, NumberArray]:
     """Flatten modes for ``save_result``."""
     return {name: np.asarray(value) for name, value in vars(modes).items()}
 

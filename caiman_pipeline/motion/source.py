@@ -9,7 +9,7 @@ from math import log2, prod
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray, NumberArray
 from caiman_pipeline.model.movie import Bounds, Dims
 from caiman_pipeline.motion.scan import shift_odd_rows
 from caiman_pipeline.movies.readers.open import RawMovie
@@ -54,16 +54,16 @@ class Source:
         raw = self.movie.read(start, stop)
         return self._ready(raw, _take(spare or [], raw.shape))
 
-    def read_frames(self, indices: FloatArray) -> FloatArray:
+    def read_frames(self, indices: IntArray) -> FloatArray:
         """Return chosen frames, ascending ``indices``, as float32 (t, *dims)."""
         raw = self.movie.read_frames(indices)
         return self._ready(raw, np.empty(raw.shape, np.float32))
 
-    def good(self, start: int, stop: int) -> FloatArray:
+    def good(self, start: int, stop: int) -> BoolArray:
         """Return which of the frames ``start`` to ``stop`` hold something, bool (t,)."""
         return ~np.isin(np.arange(start, stop), self.bad_frames)
 
-    def _ready(self, raw: FloatArray, frames: FloatArray) -> FloatArray:
+    def _ready(self, raw: NumberArray, frames: FloatArray) -> FloatArray:
         """Fill ``frames`` (float32) from raw ones and return them, or others made from them."""
         np.copyto(frames, raw, casting="unsafe")
         if np.dtype(raw.dtype).kind == "f" or self.filled:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.numerics.threads import run_parallel
 
@@ -29,7 +29,7 @@ def _row_moments(row: FloatArray, image: FloatArray, mask: FloatArray, level: fl
 
 
 @compiled
-def _add_rounded(row: FloatArray, scale: float, out: FloatArray) -> None:
+def _add_rounded(row: FloatArray, scale: float, out: IntArray) -> None:
     for x in range(len(row)):
         out[x] += np.int64(np.rint(row[x] * scale))
 
@@ -39,12 +39,12 @@ def _time_first(
     begin: int,
     end: int,
     frames: FloatArray,
-    good: FloatArray,
+    good: BoolArray,
     image: FloatArray,
     mask: FloatArray,
     level: float,
     scale: float,
-    total: FloatArray,
+    total: IntArray,
     moments: FloatArray,
 ) -> None:
     count = len(frames)
@@ -56,7 +56,7 @@ def _time_first(
 
 
 @compiled
-def _pixel_sum(series: FloatArray, good: FloatArray, scale: float) -> int:
+def _pixel_sum(series: FloatArray, good: BoolArray, scale: float) -> int:
     """Sum the good frames; a value that is not a number counts for nothing."""
     total = np.int64(0)
     for t in range(len(series)):
@@ -71,12 +71,12 @@ def _time_last(
     begin: int,
     end: int,
     part: FloatArray,
-    good: FloatArray,
+    good: BoolArray,
     image: FloatArray,
     mask: FloatArray,
     level: float,
     scale: float,
-    total: FloatArray,
+    total: IntArray,
     moments: FloatArray,
 ) -> None:
     _, width, count = part.shape
@@ -100,12 +100,12 @@ def _time_last_holes(
     begin: int,
     end: int,
     part: FloatArray,
-    good: FloatArray,
+    good: BoolArray,
     image: FloatArray,
     mask: FloatArray,
     level: float,
     scale: float,
-    total: FloatArray,
+    total: IntArray,
     moments: FloatArray,
 ) -> None:
     """As ``_time_last``, over the pixels of each frame that are numbers: their count and the image's moments, too."""
@@ -130,7 +130,7 @@ def _time_last_holes(
 
 
 @compiled(fastmath={"contract", "nsz", "reassoc"}, forceinline=True)
-def _reach(series: FloatArray, pair: FloatArray) -> float:
+def _reach(series: FloatArray, pair: BoolArray) -> float:
     """Return how far a pixel may lie from the image before it is cut, by its noise from frame to frame."""
     total, pairs = np.float32(0.0), np.float32(0.0)
     for t in range(1, len(series)):
@@ -148,7 +148,7 @@ def _time_last_cut(
     begin: int,
     end: int,
     part: FloatArray,
-    pair: FloatArray,
+    pair: BoolArray,
     image: FloatArray,
     mask: FloatArray,
     level: float,
@@ -175,7 +175,7 @@ def _time_last_cut(
 class Likeness:
     """Correlation of frames with an image over a mask, and exact sums of frames."""
 
-    def __init__(self, image: FloatArray, mask: FloatArray, scale: float) -> None:
+    def __init__(self, image: FloatArray, mask: BoolArray, scale: float) -> None:
         """Prepare for an image (float32 dims), over the pixels of ``mask`` (bool dims)."""
         rows = (-1, image.shape[-1])
         self._level = np.float32(image[mask].mean() if mask.any() else 0.0)
@@ -185,7 +185,7 @@ class Likeness:
         self._image = centred.astype(np.float32).reshape(rows)
         self._scale = np.float32(scale)
 
-    def of_frames(self, frames: FloatArray, good: FloatArray, total: FloatArray) -> FloatArray:
+    def of_frames(self, frames: FloatArray, good: BoolArray, total: IntArray) -> FloatArray:
         """Return the correlation of frames (T, *dims), float32 (T,); add the good ones to ``total`` (int64 dims)."""
         rows, width = self._image.shape
         moments = np.zeros((rows, len(frames), 3))
@@ -204,7 +204,7 @@ class Likeness:
         return self._correlation(moments)
 
     def of_part(
-        self, part: FloatArray, good: FloatArray, total: FloatArray, *, holes: bool
+        self, part: FloatArray, good: BoolArray, total: IntArray, *, holes: bool
     ) -> tuple[FloatArray, FloatArray]:
         """As ``of_frames``, for frames with time last, (*dims, T); ``holes``: some pixels may be no numbers.
 
@@ -229,7 +229,7 @@ class Likeness:
         product = moments[..., 2].sum(0)
         return self._correlation(moments), (product / max(self._norm**2, 1e-30)).astype(np.float32)
 
-    def of_quiet(self, part: FloatArray, good: FloatArray) -> FloatArray:
+    def of_quiet(self, part: FloatArray, good: BoolArray) -> FloatArray:
         """Return each frame's correlation with the image where activity counts little, float32 (T,), time last.
 
         Each pixel is cut to ``CLIP_SD`` deviations of its noise about the image: light of active cells, however

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.motion.nodes import Grid
 from caiman_pipeline.numerics.kernels import compiled
@@ -46,7 +46,7 @@ class CellTemplate:
     image: FloatArray
     weight: FloatArray
     basis: FloatArray
-    edges: tuple[FloatArray, FloatArray, FloatArray]
+    edges: tuple[IntArray, IntArray, IntArray]
     lags: tuple[int, int, int]
     projection: FloatArray
     own: FloatArray
@@ -111,7 +111,7 @@ def _slopes(image: FloatArray) -> FloatArray:
 
 @compiled
 def _gather_template(
-    image: FloatArray, low: FloatArray, high: FloatArray, lz: int, ly: int, lx: int, out: FloatArray
+    image: FloatArray, low: IntArray, high: IntArray, lz: int, ly: int, lx: int, out: FloatArray
 ) -> None:
     """Fill ``out`` (displacements, pixels) with a cell of the template at each displacement, edges repeated."""
     depth, height, width = image.shape
@@ -143,7 +143,7 @@ def _copy(image: FloatArray, z: int, y: int, first: int, size: int, row: int, co
 
 
 @compiled
-def cell_bounds(cell: int, ez: FloatArray, ey: FloatArray, ex: FloatArray, low: FloatArray, high: FloatArray) -> int:
+def cell_bounds(cell: int, ez: IntArray, ey: IntArray, ex: IntArray, low: IntArray, high: IntArray) -> int:
     """Write where a cell begins and ends along each axis, and return its pixels."""
     ny, nx = len(ey) - 1, len(ex) - 1
     i, j, k = cell // (ny * nx), cell // nx % ny, cell % nx
@@ -153,7 +153,7 @@ def cell_bounds(cell: int, ez: FloatArray, ey: FloatArray, ex: FloatArray, low: 
 
 
 @compiled
-def widest(edges: FloatArray) -> int:
+def widest(edges: IntArray) -> int:
     """Return the size of the largest cell along an axis."""
     most = 0
     for k in range(len(edges) - 1):
@@ -162,7 +162,7 @@ def widest(edges: FloatArray) -> int:
 
 
 @compiled
-def cut(image: FloatArray, low: FloatArray, high: FloatArray, out: FloatArray) -> None:
+def cut(image: FloatArray, low: IntArray, high: IntArray, out: FloatArray) -> None:
     """Write the pixels of one cell of an image (D, H, W) in C order."""
     column = 0
     for z in range(low[0], high[0]):
@@ -173,7 +173,7 @@ def cut(image: FloatArray, low: FloatArray, high: FloatArray, out: FloatArray) -
 
 
 @compiled
-def _paste(values: FloatArray, low: FloatArray, high: FloatArray, image: FloatArray) -> None:
+def _paste(values: FloatArray, low: IntArray, high: IntArray, image: FloatArray) -> None:
     """Write pixels in C order into one cell of an image (D, H, W)."""
     column = 0
     for z in range(low[0], high[0]):
@@ -192,7 +192,7 @@ def _inner(a: FloatArray, weight: FloatArray, b: FloatArray) -> float:
 
 
 @compiled(forceinline=True)
-def _nuisance(weight: FloatArray, low: FloatArray, high: FloatArray, out: FloatArray) -> None:
+def _nuisance(weight: FloatArray, low: IntArray, high: IntArray, out: FloatArray) -> None:
     """Fill ``out`` (3, pixels) with an offset and two slopes made orthonormal under the weight (Gram-Schmidt)."""
     rows, columns, pixels = high[1] - low[1], high[2] - low[2], len(weight)
     heaviest = 0.0
@@ -231,9 +231,9 @@ def _prepare(
     image: FloatArray,
     slopes: FloatArray,
     weight: FloatArray,
-    ez: FloatArray,
-    ey: FloatArray,
-    ex: FloatArray,
+    ez: IntArray,
+    ey: IntArray,
+    ex: IntArray,
     lz: int,
     ly: int,
     lx: int,

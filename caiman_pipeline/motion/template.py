@@ -14,7 +14,7 @@ import numpy as np
 from scipy import ndimage as ndi
 from scipy.ndimage import gaussian_filter1d
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.motion import Shifts
 from caiman_pipeline.motion.estimate import (
     Estimate,
@@ -71,7 +71,7 @@ class Refined:
 
     registration: Registration
     image: FloatArray
-    inside: FloatArray
+    inside: BoolArray
 
 
 def choose_stretches(source: Source, *, count: int, reach: int) -> Ranges:
@@ -107,7 +107,7 @@ def start_image(source: Source, stretches: Ranges, *, high_pass: tuple[float, ..
 
 @compiled
 def _residual_power(
-    begin: int, end: int, frames: FloatArray, whole: FloatArray, good: FloatArray, image: FloatArray, total: FloatArray
+    begin: int, end: int, frames: FloatArray, whole: IntArray, good: BoolArray, image: FloatArray, total: FloatArray
 ) -> None:
     depth, height, width = image.shape
     for item in range(begin, end):
@@ -121,9 +121,7 @@ def _residual_power(
                     total[z, y, x] += (frames[t, sz, sy, sx] - image[z, y, x]) ** 2
 
 
-def _add_residual(
-    frames: FloatArray, whole: FloatArray, good: FloatArray, image: FloatArray, total: FloatArray
-) -> None:
+def _add_residual(frames: FloatArray, whole: IntArray, good: BoolArray, image: FloatArray, total: FloatArray) -> None:
     shape = as_volume(image.shape)
     shifts = np.zeros((len(frames), 3), np.int64)
     shifts[:, 3 - whole.shape[1] :] = whole
@@ -183,7 +181,7 @@ def _moved(image: FloatArray, by: FloatArray, *, beyond: float | None = None) ->
     return ndi.shift(image, np.round(by), order=0, mode=mode, cval=beyond or 0.0)
 
 
-def _smoothed(found: Estimate, good: FloatArray, registration: Registration) -> Shifts:
+def _smoothed(found: Estimate, good: BoolArray, registration: Registration) -> Shifts:
     reach = registration.modes.kernel.shape[1] // 2
     padded = np.pad(found.values, ((reach, reach), (0, 0)), mode="symmetric")
     values = smooth_values(padded, np.pad(good, reach, mode="symmetric"), registration.modes)

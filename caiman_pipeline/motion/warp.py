@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray, NumberArray
 from caiman_pipeline.model.motion import Shifts
 from caiman_pipeline.model.movie import Bounds, Dims
 from caiman_pipeline.motion.field import extend_field
@@ -53,10 +53,10 @@ class WarpPlan:
 
     dims: tuple[int, int, int]
     ndim: int
-    base: tuple[FloatArray, FloatArray]
+    base: tuple[IntArray, IntArray]
     taps: tuple[FloatArray, FloatArray]
     along: FloatArray
-    box: FloatArray
+    box: IntArray
     fill: float
     replace: bool
 
@@ -79,7 +79,7 @@ def plan_warp(dims: Dims, nodes: tuple[FloatArray, ...], *, inside: Bounds, bord
     return WarpPlan(shape, len(dims), (bz, by), (tz, ty), along, box, fill, border != "nearest")
 
 
-def _taps_along(size: int, nodes: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _taps_along(size: int, nodes: FloatArray) -> tuple[IntArray, FloatArray]:
     """Return for each pixel of an axis the first of four extended nodes, and their weights."""
     if len(nodes) == 1:
         return np.zeros(size, np.int64), np.tile(np.array([1, 0, 0, 0], np.float32), (size, 1))
@@ -119,17 +119,17 @@ def _warp(
     padding: int,
     across: FloatArray,
     reach: FloatArray,
-    base_z: FloatArray,
-    base_y: FloatArray,
+    base_z: IntArray,
+    base_y: IntArray,
     taps_z: FloatArray,
     taps_y: FloatArray,
-    box: FloatArray,
+    box: IntArray,
     fill: float,
     replace: bool,
-    counts: FloatArray,
+    counts: IntArray,
     position: int,
     out: FloatArray,
-    outside: FloatArray,
+    outside: IntArray,
 ) -> None:
     _, height, width, _ = out.shape
     work, result = row_work(width, box), np.empty((len(frames), width + LANES), np.float32)
@@ -166,16 +166,16 @@ def _warp_sum(
     padding: int,
     across: FloatArray,
     reach: FloatArray,
-    base_z: FloatArray,
-    base_y: FloatArray,
+    base_z: IntArray,
+    base_y: IntArray,
     taps_z: FloatArray,
     taps_y: FloatArray,
-    box: FloatArray,
+    box: IntArray,
     fill: float,
     replace: bool,
-    counts: FloatArray,
+    counts: IntArray,
     total: FloatArray,
-    outside: FloatArray,
+    outside: IntArray,
 ) -> None:
     _, height, width = total.shape
     work, result = row_work(width, box), np.empty(width, np.float32)
@@ -208,8 +208,8 @@ def _warp_sum(
 
 
 def _common(
-    frames: FloatArray, shifts: Shifts, plan: WarpPlan, good: FloatArray, scratch: Scratch
-) -> tuple[FloatArray | int | float, ...]:
+    frames: FloatArray, shifts: Shifts, plan: WarpPlan, good: BoolArray, scratch: Scratch
+) -> tuple[NumberArray | int | float, ...]:
     """Return what both kernels take: frames, displacement along the rows of nodes, and the plan's parts.
 
     Frames are padded along their rows where displacement varies.
@@ -246,10 +246,10 @@ def warp(
     shifts: Shifts,
     plan: WarpPlan,
     *,
-    good: FloatArray,
+    good: BoolArray,
     position: int,
     out: FloatArray,
-    outside: FloatArray,
+    outside: IntArray,
     scratch: Scratch,
 ) -> None:
     """Write frames with their displacement undone.
@@ -278,9 +278,9 @@ def warp_sum(
     shifts: Shifts,
     plan: WarpPlan,
     *,
-    good: FloatArray,
+    good: BoolArray,
     total: FloatArray,
-    outside: FloatArray,
+    outside: IntArray,
     scratch: Scratch,
 ) -> None:
     """Add the good frames, with their displacement undone, to ``total`` (float64 dims); the rest as in ``warp``."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, NumberArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import Dims, Reading
 from caiman_pipeline.movies.readers.choices import Channel, choose_channel, choose_planes
@@ -57,7 +57,7 @@ class AxisOrder:
             sizes[self.planes[0]] = len(range(*self.planes[1].indices(sizes[self.planes[0]])))
         return tuple(sizes[i] for i in self.order if i != self.time)
 
-    def read(self, array: Any, start: int, stop: int) -> FloatArray:
+    def read(self, array: Any, start: int, stop: int) -> NumberArray:
         """Return frames ``start`` to ``stop`` as (t, [D,] H, W) in this machine's byte order.
 
         ``array`` may be anything that slices.

@@ -13,7 +13,7 @@ from math import prod
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, IntArray, NumberArray
 from caiman_pipeline.model.movie import Bounds, MovieInfo
 
 # Pixels of a line that are looked at first, and then: all of them only where these are alike.
@@ -28,7 +28,7 @@ COMMON, RARE_LINES = 0.002, 3
 MIXED, MOST_MIXED = 0.5, 2
 
 
-def filled_depths(frames: FloatArray) -> FloatArray:
+def filled_depths(frames: NumberArray) -> IntArray:
     """Return how many lines at each end of each axis were filled in.
 
     Parameters
@@ -49,7 +49,7 @@ def filled_depths(frames: FloatArray) -> FloatArray:
     return depths
 
 
-def _as_images(frames: FloatArray, axis: int) -> FloatArray:
+def _as_images(frames: NumberArray, axis: int) -> NumberArray:
     """Return frames as images (n, lines, pixels of a line) along an axis; a volume's planes follow one another."""
     if frames.ndim == 4 and axis == 0:
         return frames.reshape(*frames.shape[:2], -1)
@@ -57,7 +57,7 @@ def _as_images(frames: FloatArray, axis: int) -> FloatArray:
     return images if axis == frames.ndim - 3 else images.swapaxes(1, 2)
 
 
-def _filled_at_start(images: FloatArray) -> FloatArray:
+def _filled_at_start(images: NumberArray) -> IntArray:
     """Return how many lines at the start of each image were filled in, int32 (n,)."""
     few = _few_pixels(images)
     alike = (few[1:] == few[0]).all(0)
@@ -78,20 +78,20 @@ def _filled_at_start(images: FloatArray) -> FloatArray:
     return depth.astype(np.int32)
 
 
-def _few_pixels(images: FloatArray) -> FloatArray:
+def _few_pixels(images: NumberArray) -> NumberArray:
     """Return a few pixels from the middle of every line, (few, n, lines)."""
     start = max(0, (images.shape[2] - FEW_PX) // 2)
     return np.ascontiguousarray(np.moveaxis(images[:, :, start : start + FEW_PX], 2, 0))
 
 
-def _equal(few: FloatArray, gap: int) -> FloatArray:
+def _equal(few: NumberArray, gap: int) -> BoolArray:
     """Return which lines equal the one ``gap`` after them as far as ``few`` tells, bool (n, lines - gap)."""
     return (few[:, :, gap:] == few[:, :, :-gap]).all(0)
 
 
 def _verified(
-    suspects: FloatArray, images: FloatArray, test: Callable[[FloatArray, FloatArray, FloatArray], FloatArray]
-) -> FloatArray:
+    suspects: BoolArray, images: NumberArray, test: Callable[[NumberArray, NumberArray, NumberArray], BoolArray]
+) -> BoolArray:
     """Return which of the suspected lines, bool (n, lines), hold a test: on some of their pixels, then on all."""
     found = suspects.copy()
     for step in (max(1, images.shape[2] // SOME_PX), 1):
@@ -101,20 +101,20 @@ def _verified(
     return found
 
 
-def _all_alike(lines: FloatArray) -> FloatArray:
+def _all_alike(lines: NumberArray) -> BoolArray:
     return (lines == lines[:, :1]).all(1)
 
 
-def _all_equal(lines: FloatArray, others: FloatArray) -> FloatArray:
+def _all_equal(lines: NumberArray, others: NumberArray) -> BoolArray:
     return (lines == others).all(1)
 
 
-def _leading(filled: FloatArray) -> FloatArray:
+def _leading(filled: BoolArray) -> IntArray:
     """Return how many lines are true before the first that is not, for each image."""
     return np.where(filled.all(1), filled.shape[1], np.argmin(filled, axis=1))
 
 
-def usual_border(depths: FloatArray) -> FloatArray:
+def usual_border(depths: IntArray) -> IntArray:
     """Return the border that the frames share, int64 (ndim, 2), from the depths of each frame (T, ndim, 2).
 
     Notes
@@ -128,12 +128,12 @@ def usual_border(depths: FloatArray) -> FloatArray:
     return counted.max(0).astype(np.int64)
 
 
-def beyond_border(depths: FloatArray, border: Bounds) -> FloatArray:
+def beyond_border(depths: IntArray, border: Bounds) -> IntArray:
     """Return the frames that are filled in well beyond a border, ascending."""
     return np.flatnonzero((depths > np.array(border) + RARE_LINES).any((1, 2)))
 
 
-def border_warnings(info: MovieInfo, depths: FloatArray) -> list[str]:
+def border_warnings(info: MovieInfo, depths: IntArray) -> list[str]:
     """Say what is left out of a movie because it was filled in, and which frames are filled in beyond that."""
     warnings = []
     # Where a depth that many frames share was taken for chance, single frames are no better.
@@ -156,7 +156,7 @@ def _widths(border: Bounds) -> list[int]:
     return [width for ends in ((0, 0),) * (3 - len(border)) + border for width in ends]
 
 
-def confirmed_border(read_frames: Callable[[FloatArray], FloatArray], depths: FloatArray) -> Bounds:
+def confirmed_border(read_frames: Callable[[IntArray], NumberArray], depths: IntArray) -> Bounds:
     """Return the border to leave out, (before, after) per axis, without what chance explains.
 
     Parameters
@@ -181,12 +181,12 @@ def confirmed_border(read_frames: Callable[[FloatArray], FloatArray], depths: Fl
     return tuple((int(before), int(after)) for before, after in border)
 
 
-def _spaced(indices: FloatArray) -> FloatArray:
+def _spaced(indices: IntArray) -> IntArray:
     """Return some of the indices, evenly spaced."""
     return indices[np.linspace(0, len(indices) - 1, min(SAMPLE_FRAMES, len(indices))).astype(int)]
 
 
-def _chance_of_filled(images: FloatArray, line: int) -> float:
+def _chance_of_filled(images: NumberArray, line: int) -> float:
     """Return the chance that a line of these images, none of which is filled there, looks as if it were.
 
     By how few of its pixels are not alike, and by how often lines elsewhere are lost.
@@ -199,7 +199,7 @@ def _chance_of_filled(images: FloatArray, line: int) -> float:
     return max(lost, _chance_of_none(own), _chance_of_none(np.count_nonzero(here != there, axis=1)))
 
 
-def _chance_of_none(counts: FloatArray) -> float:
+def _chance_of_none(counts: IntArray) -> float:
     """Return the chance that a count is 0, by the Poisson distribution that explains the counts above 0.
 
     Notes
@@ -215,7 +215,7 @@ def _chance_of_none(counts: FloatArray) -> float:
     return float(np.exp(-rate))
 
 
-def _mixed_lines(images: FloatArray, border: int) -> int:
+def _mixed_lines(images: NumberArray, border: int) -> int:
     """Return how many lines beside a constant border are mixed with it, as one is where it ends within a pixel."""
     if border + MOST_MIXED >= images.shape[1] or not _all_alike(images[:, 0]).mean() > 0.5:
         return 0

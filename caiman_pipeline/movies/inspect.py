@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from caiman_pipeline.config.bad_frames import frames_listed
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray, NumberArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import Bounds, MovieInfo, Reading, SourceFile
 from caiman_pipeline.movies.borders import border_warnings, confirmed_border, filled_depths
@@ -43,9 +43,9 @@ class FrameStats:
     minimum: FloatArray
     maximum: FloatArray
     saturated: FloatArray
-    finite_always: FloatArray
-    finite_ever: FloatArray
-    depths: FloatArray
+    finite_always: BoolArray
+    finite_ever: BoolArray
+    depths: IntArray
 
 
 def inspect_recording(
@@ -175,7 +175,7 @@ def inspect_frames(
     return replace(info, warnings=warnings), stats
 
 
-def _frames_kept(path: str, bad: FloatArray, named: tuple[int, ...], *, n_frames: int, min_frames: int) -> FloatArray:
+def _frames_kept(path: str, bad: IntArray, named: tuple[int, ...], *, n_frames: int, min_frames: int) -> BoolArray:
     """Return which frames take part, bool (T,): all where none holds anything.
 
     Raises
@@ -255,7 +255,7 @@ def scan_frames(movie: RawMovie, *, threads: int, progress: Callable[[int, int],
     starts = range(0, movie.n_frames, length)
     is_float = np.dtype(movie.dtype).kind == "f"
 
-    def scan(start: int) -> tuple[FloatArray, FloatArray, FloatArray | None, FloatArray | None]:
+    def scan(start: int) -> tuple[IntArray, FloatArray, BoolArray | None, BoolArray | None]:
         frames = movie.read(start, min(start + length, movie.n_frames))
         return filled_depths(frames), *_scan_chunk(frames, is_float)
 
@@ -271,7 +271,7 @@ def scan_frames(movie: RawMovie, *, threads: int, progress: Callable[[int, int],
     return FrameStats(mean, low, high, saturated, always, ever, np.concatenate(depths))
 
 
-def _scan_chunk(frames: FloatArray, is_float: bool) -> tuple[FloatArray, FloatArray | None, FloatArray | None]:
+def _scan_chunk(frames: NumberArray, is_float: bool) -> tuple[FloatArray, BoolArray | None, BoolArray | None]:
     flat = frames.reshape(len(frames), -1)
     if not is_float:
         high = flat.max(1)
@@ -287,7 +287,7 @@ def _scan_chunk(frames: FloatArray, is_float: bool) -> tuple[FloatArray, FloatAr
     table = np.stack([np.nanmean(masked, axis=1), np.nanmin(masked, axis=1), high, (masked == high[:, None]).sum(1)])
     table = table.astype(np.float64)
     table[:3, ~whole] = np.nan
-    return table, finite[whole].all(0), finite[whole].any(0)
+    return table, np.all(finite[whole], axis=0), np.any(finite[whole], axis=0)
 
 
 def border_px(path: str, movie: RawMovie, stats: FrameStats) -> Bounds:
@@ -309,7 +309,7 @@ def border_px(path: str, movie: RawMovie, stats: FrameStats) -> Bounds:
     return border
 
 
-def finite_border(path: str, always: FloatArray, ever: FloatArray) -> Bounds:
+def finite_border(path: str, always: BoolArray, ever: BoolArray) -> Bounds:
     """Return how many pixels at each axis end are not always finite, (before, after) per axis.
 
     Raises

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, IntArray, NumberArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import Bounds, Dims
 from caiman_pipeline.movies.readers.open import RawMovie
@@ -34,7 +34,7 @@ class Frames(Protocol):
         """Type of the pixels."""
         ...
 
-    def box(self, frames: FloatArray, bounds: Bounds) -> FloatArray:
+    def box(self, frames: IntArray, bounds: Bounds) -> NumberArray:
         """Return a box of chosen frames, ascending and each once, (t, *box)."""
         ...
 
@@ -60,7 +60,7 @@ class RawFrames:
         """Type of the pixels."""
         return self.movie.dtype
 
-    def box(self, frames: FloatArray, bounds: Bounds) -> FloatArray:
+    def box(self, frames: IntArray, bounds: Bounds) -> NumberArray:
         """Return a box of chosen frames, ascending and each once, (t, *box)."""
         if not len(frames):
             return np.empty((0, *(b - a for a, b in bounds)), self.dtype)
@@ -88,7 +88,7 @@ class StoredFrames:
         """Type of the pixels."""
         return np.dtype(np.float32)
 
-    def box(self, frames: FloatArray, bounds: Bounds) -> FloatArray:
+    def box(self, frames: IntArray, bounds: Bounds) -> NumberArray:
         """Return a box of chosen frames, ascending and each once, (t, *box)."""
         kept = self.store.kept
         out = np.full((len(frames), *(b - a for a, b in bounds)), np.nan, np.float32)
@@ -166,10 +166,10 @@ class Movie:
     def __len__(self) -> int:
         return self.n_frames
 
-    def __iter__(self) -> Iterator[FloatArray]:
+    def __iter__(self) -> Iterator[NumberArray]:
         return (self[t] for t in range(self.n_frames))
 
-    def __getitem__(self, key: Any) -> FloatArray:
+    def __getitem__(self, key: Any) -> NumberArray:
         first, *rest = _whole_key(key, self.ndim)
         wanted = _frame_numbers(first, self.n_frames)
         bounds, within = zip(*(_along(k, n) for k, n in zip(rest, self.dims, strict=True)), strict=True)
@@ -178,7 +178,7 @@ class Movie:
         picked = box[order.reshape(-1)] if not np.array_equal(wanted, frames) else box
         return picked[(0 if np.ndim(first) == 0 and not isinstance(first, slice) else slice(None), *within)]
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> FloatArray:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NumberArray:
         """Read everything."""
         return np.asarray(self[:], dtype=dtype)
 
@@ -198,7 +198,7 @@ def _whole_key(key: Any, ndim: int) -> list[Any]:
     return [*parts[:at], *missing, *parts[at + 1 :]]
 
 
-def _frame_numbers(key: Any, n_frames: int) -> FloatArray:
+def _frame_numbers(key: Any, n_frames: int) -> IntArray:
     """Return the frames that the first index picks, int64, as they were asked for."""
     numbers = np.atleast_1d(np.arange(n_frames)[key])
     if numbers.ndim != 1:
@@ -240,7 +240,7 @@ class ArrayReader:
             raise PipelineError(f"pixels of type {self.dtype} are not supported, only integers and floats.")
         self.array, self.n_frames, self.dims = array, shape[0], shape[1:]
 
-    def read(self, start: int, stop: int) -> FloatArray:
+    def read(self, start: int, stop: int) -> NumberArray:
         """Return frames ``start`` to ``stop``."""
         return np.asarray(self.array[start:stop])
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.movie import Bounds
 from caiman_pipeline.numerics.threads import value_slabs
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 REASONS = ("listed", "empty", "unlike", "no_shifts")
 
 
-def record_left_out(n_frames: int, frames: Mapping[str, FloatArray]) -> FloatArray:
+def record_left_out(n_frames: int, frames: Mapping[str, IntArray | BoolArray]) -> IntArray:
     """Return why each frame is left out, uint8 (T,), 0 where it is not; of several reasons the first counts.
 
     Parameters
@@ -38,26 +38,26 @@ def record_left_out(n_frames: int, frames: Mapping[str, FloatArray]) -> FloatArr
     return codes
 
 
-def describe_left_out(left_out: FloatArray) -> str:
+def describe_left_out(left_out: IntArray) -> str:
     """Return how many frames are left out, and why, like ``6 of 500 (5 listed, 1 unlike)``."""
     counts = [(int((left_out == code).sum()), reason) for code, reason in enumerate(REASONS, 1)]
     why = ", ".join(f"{count} {reason}" for count, reason in counts if count)
     return f"{np.count_nonzero(left_out)} of {len(left_out)}{f' ({why})' if why else ''}"
 
 
-def runs(mask: FloatArray) -> list[tuple[int, int]]:
+def runs(mask: BoolArray) -> list[tuple[int, int]]:
     """Return (start, stop) of every run of true values of bool (T,), in order."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
     return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
 
-def to_ranges(left_out: FloatArray) -> dict[str, list[list[int]]]:
+def to_ranges(left_out: IntArray) -> dict[str, list[list[int]]]:
     """Return the record as [start, stop] by reason, without reasons that no frame has."""
     found = {reason: [list(run) for run in runs(left_out == code)] for code, reason in enumerate(REASONS, 1)}
     return {reason: ranges for reason, ranges in found.items() if ranges}
 
 
-def from_ranges(ranges: Mapping[str, Sequence[Sequence[int]]], n_frames: int) -> FloatArray:
+def from_ranges(ranges: Mapping[str, Sequence[Sequence[int]]], n_frames: int) -> IntArray:
     """Return the record of ``to_ranges``, uint8 (T,).
 
     Raises
@@ -74,7 +74,7 @@ def from_ranges(ranges: Mapping[str, Sequence[Sequence[int]]], n_frames: int) ->
     return codes
 
 
-def put_back_left_out(rows: FloatArray, kept: FloatArray) -> FloatArray:
+def put_back_left_out(rows: FloatArray, kept: BoolArray) -> FloatArray:
     """Return rows (N, frames that take part) as float32 (N, T), NaN where ``kept``, bool (T,), is false."""
     if kept.all():
         return rows
@@ -88,7 +88,7 @@ class KeptPart:
     """A part without the frames that are left out; ``start`` and ``stop`` count those that take part."""
 
     part: StoredPart
-    kept: FloatArray
+    kept: BoolArray
     start: int
     stop: int
 
@@ -101,7 +101,7 @@ class KeptPart:
         return _squeeze(self.part.read_box(bounds), self.kept)
 
 
-def _squeeze(frames: FloatArray, kept: FloatArray) -> FloatArray:
+def _squeeze(frames: FloatArray, kept: BoolArray) -> FloatArray:
     """Move the kept columns of a contiguous array (*dims, t) to its front, in place: a copy would double the memory."""
     pixels, count = frames.reshape(-1, frames.shape[-1]), int(kept.sum())
     front = pixels.reshape(-1)[: len(pixels) * count].reshape(-1, count)
@@ -110,7 +110,7 @@ def _squeeze(frames: FloatArray, kept: FloatArray) -> FloatArray:
     return front.reshape(*frames.shape[:-1], count)
 
 
-def kept_parts(parts: Sequence[StoredPart], kept: FloatArray) -> tuple[StoredPart, ...]:
+def kept_parts(parts: Sequence[StoredPart], kept: BoolArray) -> tuple[StoredPart, ...]:
     """Return the parts as they are where every frame takes part, else without the others; empty parts are dropped."""
     if kept.all():
         return tuple(parts)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import binary_dilation, label
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, NumberArray
 from caiman_pipeline.movies.readers.open import RawMovie
 
 FRAMES_LOOKED_AT = 64
@@ -21,7 +21,7 @@ PILE_UP, FEWEST_PIXELS, SCENE_PIXELS = 4.0, 12, 25
 TAIL_LEVELS, TAIL_SHARE = 16, 0.1
 
 
-def saturated_counts(movie: RawMovie, counts: FloatArray, high: FloatArray, *, kept: FloatArray) -> FloatArray:
+def saturated_counts(movie: RawMovie, counts: FloatArray, high: FloatArray, *, kept: BoolArray) -> FloatArray:
     """Return how many pixels of each frame are saturated, float64 (T,).
 
     Parameters
@@ -45,7 +45,7 @@ def saturated_counts(movie: RawMovie, counts: FloatArray, high: FloatArray, *, k
     return np.zeros_like(found) if hot is None else np.where(reaching, np.maximum(found - hot, 0.0), 0.0)
 
 
-def _hot_pixels(frames: FloatArray, top: float, *, every: bool) -> int | None:
+def _hot_pixels(frames: NumberArray, top: float, *, every: bool) -> int | None:
     """Return how many hot pixels there are besides saturated ones; None if nothing is saturated.
 
     ``every``: nearly all frames reach the top, so that a pixel that does so in each of these may be hot.
@@ -64,7 +64,7 @@ def _hot_pixels(frames: FloatArray, top: float, *, every: bool) -> int | None:
     return None
 
 
-def _piles_up(frames: FloatArray, reached: FloatArray, top: float, always: FloatArray) -> bool:
+def _piles_up(frames: NumberArray, reached: BoolArray, top: float, always: BoolArray) -> bool:
     """Tell whether pixels come to the top and go far more often than the values below it let expect."""
     low = float(np.nanmedian(frames[:: max(1, len(frames) // 8)]))
     near = (frames > top - TAIL_SHARE * (top - low)) & (frames < top) & ~always

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from caiman_pipeline.config.recording import RecordingSettings
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import Reading
 from caiman_pipeline.movies.lazy import ArrayPart, ArrayReader, Movie, RawFrames, StoredFrames
@@ -116,8 +116,8 @@ def as_store(movie: Movie, frame_rate_hz: float) -> MovieStore:
     return MovieStore(movie.dims, frame_rate_hz, kept_parts(parts, ~empty), valid, left_out)
 
 
-def _without_value(movie: Movie, start: int, stop: int) -> FloatArray:
+def _without_value(movie: Movie, start: int, stop: int) -> BoolArray:
     """Return which frames have no finite pixel, bool (stop - start,)."""
     if movie.dtype.kind != "f":
         return np.zeros(stop - start, bool)
-    return ~np.isfinite(movie[start:stop]).reshape(stop - start, -1).any(1)
+    return np.all(~np.isfinite(movie[start:stop]).reshape(stop - start, -1), axis=1)

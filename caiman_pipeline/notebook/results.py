@@ -13,7 +13,7 @@ from scipy.sparse import csc_matrix
 
 from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.config.report import ReportSettings
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.motion import Shifts
@@ -146,12 +146,12 @@ class RecordingResults:
         return components_from_result(result)
 
     @property
-    def ids(self) -> FloatArray:
+    def ids(self) -> IntArray:
         """Ids of all components, int64 (K,)."""
         return self.outcome.components.ids
 
     @property
-    def accepted(self) -> FloatArray:
+    def accepted(self) -> IntArray:
         """Ids of the accepted components, int64."""
         return self.ids[self.outcome.selection.accepted]
 
@@ -185,7 +185,7 @@ class RecordingResults:
         names = [f"{axis}_px" for axis in "zyx"[-len(self.dims) :]]
         return pd.DataFrame(centroids(self.outcome.components), index=self._index(self.ids), columns=names)
 
-    def contours(self, ids: Sequence[int] | FloatArray | None = None, *, level: float | None = None) -> dict[int, Any]:
+    def contours(self, ids: Sequence[int] | IntArray | None = None, *, level: float | None = None) -> dict[int, Any]:
         """Return the outline of each footprint, to be drawn on an image.
 
         Parameters
@@ -219,7 +219,7 @@ class RecordingResults:
                 found[int(plane)] = line[:, ::-1]
         return found if len(places) == 3 else list(found.values())
 
-    def traces(self, kind: TraceKind = "demixed", ids: Sequence[int] | FloatArray | None = None) -> pd.DataFrame:
+    def traces(self, kind: TraceKind = "demixed", ids: Sequence[int] | IntArray | None = None) -> pd.DataFrame:
         """Return traces, a column for each component and a row for each frame.
 
         Parameters
@@ -249,6 +249,7 @@ class RecordingResults:
         wanted = self.accepted if ids is None else np.asarray(ids, np.int64)
         rows = self._rows(wanted)
         components, traces = self.outcome.components, self.outcome.traces
+        values: FloatArray
         if kind == "demixed":
             values = components.denoised[rows] + components.residual[rows]
         elif kind == "residual":
@@ -316,7 +317,7 @@ class RecordingResults:
         }
         return {"raw_files": [vars(f) for f in self.outcome.info.files], "stages": made_by, "read_by": environment()}
 
-    def _rows(self, ids: Sequence[int] | FloatArray) -> FloatArray:
+    def _rows(self, ids: Sequence[int] | IntArray) -> IntArray:
         """Return the rows of components, int64.
 
         Raises
@@ -329,7 +330,7 @@ class RecordingResults:
             raise PipelineError(f"{self.name}: no component has the id {unknown[0]}. `ids` lists them.")
         return np.array([rows[int(k)] for k in ids], np.int64)
 
-    def _index(self, ids: FloatArray) -> pd.Index:
+    def _index(self, ids: IntArray) -> pd.Index:
         return pd.Index(ids, name="id")
 
     def __repr__(self) -> str:

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from caiman_pipeline.config.traces import TraceSettings
 from caiman_pipeline.config.validate import validate
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.nwb.restore import read_run
 from caiman_pipeline.nwb.series import RELATIVE, SERIES, SERIES_CHUNK
@@ -135,7 +135,7 @@ def _block_agrees(
     yield "column noise is the noise of Demixed", distance(noise, measured)
     per_s, _ = events_of(read["denoised"], noise, height=settings.event_height, frame_rate_hz=timing.frame_rate_hz)
     yield "column events_per_min counts the events of Denoised", distance(table["events_per_min"][rows], 60 * per_s)
-    yield "Deconvolved is not negative", float(max(0.0, -np.nanmin(read["deconvolved"], initial=0.0)))
+    yield "Deconvolved is not negative", max(0.0, -float(np.nanmin(read["deconvolved"], initial=0.0)))
 
 
 def _masks_agree(table: h5py.Group) -> Iterator[tuple[str, float]]:
@@ -197,7 +197,7 @@ def _results_agree(ophys: h5py.Group, path: Path, settings: TraceSettings) -> It
             yield what, distance(ophys[place]["data"][:, part].T, _stored(results, components, table, rows[part]))
 
 
-def _stored(results: dict[str, Any], components: Any, table: str, rows: FloatArray) -> FloatArray:
+def _stored(results: dict[str, Any], components: Any, table: str, rows: IntArray) -> FloatArray:
     if table == "demixed":
         return components.denoised[rows] + components.residual[rows]
     return results["traces"][table][rows]

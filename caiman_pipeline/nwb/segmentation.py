@@ -10,7 +10,7 @@ from hdmf.common import VectorData
 from pynwb.image import GrayscaleImage
 from pynwb.ophys import ImagingPlane, PlaneSegmentation
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import AnyArray
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.nwb.series import reserve
 from caiman_pipeline.outcome import Outcome
@@ -45,7 +45,7 @@ COLUMN_TEXT = {
 }
 
 
-def segment(plane: ImagingPlane, components: Components, table: Mapping[str, FloatArray]) -> PlaneSegmentation:
+def segment(plane: ImagingPlane, components: Components, table: Mapping[str, AnyArray]) -> PlaneSegmentation:
     """Return the table of components, its masks (K, x, y[, z]) still empty."""
     shape = (components.n_components, *components.dims[::-1])
     chunks = (1, *(min(MASK_CHUNK, n) for n in shape[1:]))
@@ -72,7 +72,7 @@ def segment(plane: ImagingPlane, components: Components, table: Mapping[str, Flo
     )
 
 
-def _storable(values: FloatArray) -> FloatArray:
+def _storable(values: AnyArray) -> AnyArray:
     """Give text columns a fixed-width type, which an empty column keeps."""
     return values.astype(str) if values.dtype == object else values
 

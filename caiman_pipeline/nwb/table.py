@@ -6,11 +6,11 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import AnyArray
 from caiman_pipeline.results.atomic import whole_file
 
 
-def write_table(path: Path | str, table: Mapping[str, FloatArray]) -> None:
+def write_table(path: Path | str, table: Mapping[str, AnyArray]) -> None:
     """Write the table of components as CSV with a header, whole or not at all; numbers keep their full precision."""
     with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -18,7 +18,7 @@ def write_table(path: Path | str, table: Mapping[str, FloatArray]) -> None:
         writer.writerows(zip(*(_cells(values) for values in table.values()), strict=True))
 
 
-def _cells(values: FloatArray) -> list[str]:
+def _cells(values: AnyArray) -> list[str]:
     if values.dtype == bool:
         return ["true" if v else "false" for v in values]
     return [str(v) for v in values]

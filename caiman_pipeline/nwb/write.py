@@ -20,7 +20,7 @@ from pynwb.ophys import ImageSegmentation, ImagingPlane
 
 from caiman_pipeline import __version__
 from caiman_pipeline.config.recording import RecordingSettings
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import AnyArray
 from caiman_pipeline.nwb.left_out import add_invalid_times
 from caiman_pipeline.nwb.run import run_record
 from caiman_pipeline.nwb.segmentation import fill_masks, segment, summary_images
@@ -35,7 +35,7 @@ from caiman_pipeline.results.stored_rows import row_blocks
 CHUNK_CACHE_BYTES = 2**21
 
 
-def write_nwb(path: Path | str, outcome: Outcome, table: Mapping[str, FloatArray], *, facts: RecordingSettings) -> None:
+def write_nwb(path: Path | str, outcome: Outcome, table: Mapping[str, AnyArray], *, facts: RecordingSettings) -> None:
     """Write one recording's results as an NWB file, whole or not at all.
 
     Parameters
@@ -76,7 +76,7 @@ def content_digest(outcome: Outcome) -> str:
     return digest.hexdigest()
 
 
-def _add_results(nwbfile: NWBFile, plane: ImagingPlane, outcome: Outcome, table: Mapping[str, FloatArray]) -> None:
+def _add_results(nwbfile: NWBFile, plane: ImagingPlane, outcome: Outcome, table: Mapping[str, AnyArray]) -> None:
     module = nwbfile.create_processing_module("ophys", f"results of caiman_pipeline {__version__}")
     rois = segment(plane, outcome.components, table)
     module.add(ImageSegmentation(plane_segmentations=rois))

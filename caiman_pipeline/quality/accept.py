@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, IntArray
 from caiman_pipeline.model.quality import Quality
 
 
@@ -44,10 +44,10 @@ class Selection:
     ``by_hand`` is int8 (K,): 1 where somebody decided to keep a component, 0 to leave it out, -1 where nobody did.
     """
 
-    ids: FloatArray
-    accepted: FloatArray
+    ids: IntArray
+    accepted: BoolArray
     reasons: tuple[str, ...]
-    by_hand: FloatArray
+    by_hand: IntArray
 
 
 @dataclass(frozen=True)

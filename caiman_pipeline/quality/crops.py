@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from scipy.sparse import csc_matrix
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.model.movie import Dims
 
 SIDE_PX = 50
@@ -53,7 +53,7 @@ def main_planes(footprints: csc_matrix, dims: Dims) -> csc_matrix:
     return csc_matrix((footprints.data[kept], (pixel[kept], owner[kept])), shape=(plane, footprints.shape[1]))
 
 
-def _crop(pixels: FloatArray, values: FloatArray, dims: Dims, cell_px: tuple[float, ...]) -> FloatArray:
+def _crop(pixels: IntArray, values: FloatArray, dims: Dims, cell_px: tuple[float, ...]) -> FloatArray:
     rows, columns = np.unravel_index(pixels, dims)
     low = np.array([rows.min(), columns.min()])
     image = np.zeros((np.ptp(rows) + 1, np.ptp(columns) + 1), np.float32)

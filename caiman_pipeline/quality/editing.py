@@ -16,7 +16,7 @@ from scipy.sparse import csc_matrix, hstack
 from caiman_pipeline.extraction.merge import rank_one, similar_pairs, trace_correlations
 from caiman_pipeline.extraction.spatial import normalise
 from caiman_pipeline.extraction.supports import map_footprints
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.components import Components, Curated
 from caiman_pipeline.model.errors import PipelineError
 
@@ -26,7 +26,7 @@ def uncurated(components: Components) -> Curated:
     return Curated(components, take(components, np.zeros(0, np.int64)), ())
 
 
-def take(components: Components, rows: FloatArray) -> Components:
+def take(components: Components, rows: IntArray | BoolArray) -> Components:
     """Return the components in the given rows (int or bool)."""
     rows = np.flatnonzero(rows) if np.asarray(rows).dtype == bool else np.asarray(rows, np.int64)
     return replace(
@@ -51,7 +51,7 @@ def joined(first: Components, second: Components) -> Components:
     return take(both, np.argsort(ids, kind="stable"))
 
 
-def _rows(components: Components, ids: Iterable[int], what: str) -> FloatArray:
+def _rows(components: Components, ids: Iterable[int], what: str) -> BoolArray:
     """Return which components have the given ids, bool (K,)."""
     wanted = [int(i) for i in ids]
     known = set(components.ids.tolist())
@@ -64,7 +64,7 @@ def _rows(components: Components, ids: Iterable[int], what: str) -> FloatArray:
     return np.isin(components.ids, wanted)
 
 
-def _line(word: str, ids: FloatArray) -> str:
+def _line(word: str, ids: IntArray) -> str:
     return " ".join([word, *map(str, ids)])
 
 
@@ -92,7 +92,7 @@ def select(curated: Curated, ids: Iterable[int]) -> Curated:
     return _removed(curated, ~kept, _line("select", curated.present.ids[kept]))
 
 
-def _removed(curated: Curated, gone: FloatArray, line: str) -> Curated:
+def _removed(curated: Curated, gone: BoolArray, line: str) -> Curated:
     return Curated(
         take(curated.present, ~gone), joined(curated.removed, take(curated.present, gone)), (*curated.history, line)
     )
@@ -147,7 +147,7 @@ def merge(curated: Curated, ids: Iterable[int]) -> Curated:
     return replace(rest, present=joined(rest.present, child))
 
 
-def _largest(ids: FloatArray) -> int:
+def _largest(ids: IntArray) -> int:
     return int(ids.max(initial=-1))
 
 
@@ -197,7 +197,7 @@ def remove_duplicates(curated: Curated, *, min_cosine: float, min_correlation: f
 def threshold_footprints(curated: Curated, *, fraction: float) -> Curated:
     """Drop the pixels of each footprint below a share of its peak; traces are scaled so that the rest is explained."""
 
-    def cut(rows: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def cut(rows: IntArray, values: FloatArray) -> tuple[IntArray, FloatArray]:
         kept = values >= fraction * values.max()
         return rows[kept], values[kept]
 

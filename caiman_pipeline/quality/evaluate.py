@@ -11,7 +11,7 @@ import numpy as np
 
 from caiman_pipeline.extraction.gaps import without_gaps
 from caiman_pipeline.extraction.tiles.in_pixels import needed_facts
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.model.quality import Quality
 from caiman_pipeline.movies.store.parts import MovieStore
@@ -36,7 +36,7 @@ def evaluate_as_set(
     recording: RecordingSettings,
     *,
     shifts: FloatArray,
-    at_limit: FloatArray,
+    at_limit: BoolArray,
     ceiling: float | None,
     new_table: Callable[[tuple[int, int]], Any],
     threads: int,

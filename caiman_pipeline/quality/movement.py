@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import uniform_filter1d
 
 from caiman_pipeline.extraction.binning import bin_traces
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Movement:
     """
 
     shifts: FloatArray
-    usable: FloatArray
+    usable: BoolArray
     window_frames: int
 
     def binned(self, bin_frames: int) -> Movement:

@@ -9,7 +9,7 @@ from scipy.ndimage import binary_erosion
 from scipy.sparse import csc_matrix
 
 from caiman_pipeline.extraction.merge import similar_pairs, trace_correlations
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.simulation.scoring import binarise
 
@@ -19,11 +19,11 @@ NEARLY = 0.97
 OUTLINE_LEVEL = 0.3
 
 
-def _owners(footprints: csc_matrix) -> FloatArray:
+def _owners(footprints: csc_matrix) -> IntArray:
     return np.repeat(np.arange(footprints.shape[1]), np.diff(footprints.indptr))
 
 
-def _share(footprints: csc_matrix, marked: FloatArray) -> FloatArray:
+def _share(footprints: csc_matrix, marked: BoolArray) -> FloatArray:
     """Return the share of each footprint's weight on marked pixels (P,), float32 (K,); 0 for empty footprints."""
     owner, n = _owners(footprints), footprints.shape[1]
     mass = np.bincount(owner, footprints.data, n)
@@ -31,7 +31,7 @@ def _share(footprints: csc_matrix, marked: FloatArray) -> FloatArray:
     return np.divide(there, mass, out=np.zeros(n), where=mass > 0).astype(np.float32)
 
 
-def border_share(footprints: csc_matrix, dims: Dims, *, usable: FloatArray) -> FloatArray:
+def border_share(footprints: csc_matrix, dims: Dims, *, usable: BoolArray) -> FloatArray:
     """Return the share of each footprint's weight on pixels next to the end of what the movie shows, float32 (K,).
 
     Parameters
@@ -52,7 +52,7 @@ def saturated_share(footprints: csc_matrix, peaks: FloatArray, *, ceiling: float
     peaks : (P,), each pixel's largest value in the corrected movie; interpolation keeps it a little below the ceiling
     ceiling : the largest pixel value where the recording is saturated, else None: nothing is
     """
-    return _share(footprints, np.zeros(len(peaks)) if ceiling is None else peaks >= NEARLY * ceiling)
+    return _share(footprints, np.zeros(len(peaks), bool) if ceiling is None else peaks >= NEARLY * ceiling)
 
 
 def elongation(footprints: csc_matrix, dims: Dims, *, cell_px: tuple[float, ...]) -> FloatArray:
@@ -127,7 +127,7 @@ def nesting(footprints: csc_matrix, dims: Dims, strength: FloatArray) -> FloatAr
     return np.clip(nested, 0, 1)
 
 
-def _weaker(one: FloatArray, other: FloatArray, strength: FloatArray) -> FloatArray:
+def _weaker(one: IntArray, other: IntArray, strength: FloatArray) -> IntArray:
     """Return the weaker component of each pair, of equals the later."""
     rank = np.nan_to_num(strength, nan=-np.inf)
     first, second = np.minimum(one, other), np.maximum(one, other)

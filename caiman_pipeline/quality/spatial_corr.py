@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import csc_matrix, csr_matrix
 
 from caiman_pipeline.extraction.spatial import dilate_supports
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.movies.store.parts import MovieStore
 from caiman_pipeline.numerics.kernels import compiled
@@ -43,7 +43,7 @@ def activity_weights(traces: FloatArray, *, transients: int, transient_frames: i
     return weights
 
 
-def _largest_transients(trace: FloatArray, count: int, length: int) -> FloatArray:
+def _largest_transients(trace: FloatArray, count: int, length: int) -> BoolArray:
     """Mark the frames of the largest peaks of the running mean, each with the frames around it."""
     length = min(max(length, 1), len(trace))
     running = np.convolve(trace, np.ones(length) / length, mode="valid")
@@ -67,8 +67,8 @@ def _add_products(
     stop: int,
     frames: FloatArray,
     weights: FloatArray,
-    indices: FloatArray,
-    indptr: FloatArray,
+    indices: IntArray,
+    indptr: IntArray,
     out: FloatArray,
 ) -> None:
     for p in range(start, stop):
@@ -181,11 +181,11 @@ def _explained_by_others(components: Components, contrast: Contrast, around: csr
 
 @compiled
 def _add_model(
-    indices: FloatArray,
-    indptr: FloatArray,
+    indices: IntArray,
+    indptr: IntArray,
     data: FloatArray,
-    sources: FloatArray,
-    pointers: FloatArray,
+    sources: IntArray,
+    pointers: IntArray,
     levels: FloatArray,
     out: FloatArray,
 ) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from caiman_pipeline import __version__
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.quality.classifier import Network, classify
 from caiman_pipeline.quality.crops import SIDE_PX
@@ -37,8 +37,8 @@ class Labelled:
     """Crops (N, 50, 50), whether each is a soma, bool (N,), and the recording that each is from, int (N,)."""
 
     crops: FloatArray
-    is_soma: FloatArray
-    recording: FloatArray
+    is_soma: BoolArray
+    recording: IntArray
 
 
 def train(examples: Labelled, settings: TrainingSettings) -> Network:
@@ -81,7 +81,7 @@ def build_model(settings: TrainingSettings) -> Any:
     return keras.Model(image, layers.Dense(1)(x))
 
 
-def _fit(crops: FloatArray, is_soma: FloatArray, settings: TrainingSettings) -> tuple[Any, Any, Any]:
+def _fit(crops: FloatArray, is_soma: IntArray, settings: TrainingSettings) -> tuple[Any, Any, Any]:
     keras = _keras()
     model = build_model(settings)
     model.compile(
@@ -127,7 +127,7 @@ def _logit(probability: FloatArray) -> FloatArray:
     return np.log(p / (1 - p))
 
 
-def calibrate(logits: FloatArray, is_soma: FloatArray) -> tuple[float, float]:
+def calibrate(logits: FloatArray, is_soma: BoolArray) -> tuple[float, float]:
     """Return scale and shift of logits that make the scores probabilities (Platt scaling)."""
 
     def loss(v: FloatArray) -> float:
@@ -138,7 +138,7 @@ def calibrate(logits: FloatArray, is_soma: FloatArray) -> tuple[float, float]:
     return float(scale), float(shift)
 
 
-def roc_auc(scores: FloatArray, is_soma: FloatArray) -> float:
+def roc_auc(scores: FloatArray, is_soma: BoolArray) -> float:
     """Return the area under the receiver's curve: the chance that a soma scores above another component."""
     from scipy.stats import rankdata
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 import yaml
+from scipy.sparse import csc_matrix
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, IntArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.quality.crops import crop_footprints
@@ -179,7 +180,7 @@ def collect(folder: Path, recipes: list[Recipe]) -> Labelled:
     return Labelled(np.concatenate(crops), np.concatenate(labels), np.concatenate(owners))
 
 
-def label_components(found: FloatArray, true: FloatArray, is_dendrite: FloatArray, dims: Dims) -> FloatArray:
+def label_components(found: csc_matrix, true: csc_matrix, is_dendrite: BoolArray, dims: Dims) -> IntArray:
     """Return 1 for components that are a soma, 0 for others, -1 for what is neither clearly, int (K,).
 
     Notes

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.outcome import Outcome
 from caiman_pipeline.report.canvas import jpeg_uri
 from caiman_pipeline.report.charts import envelope, nice_number, polyline
@@ -18,14 +18,14 @@ RASTER_COLUMNS = 1100
 ROWS_AT_ONCE, VALUES_AT_ONCE = 16, 2**18
 
 
-def relative_traces(outcome: Outcome, rows: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+def relative_traces(outcome: Outcome, rows: IntArray) -> tuple[FloatArray, FloatArray, BoolArray]:
     """Return measured and denoised traces (K, T), and for each row whether they are DF/F, bool (K,).
 
     Where there is no DF/F (of another kind, or F0 is nowhere known) the unit is the noise's standard deviation.
     """
     traces = outcome.traces
     measured, denoised = traces.dff[rows], traces.dff_denoised[rows]
-    is_dff = np.isfinite(measured).any(1) & (traces.dff_kind == "dff")
+    is_dff: BoolArray = np.any(np.isfinite(measured), axis=1) & (traces.dff_kind == "dff")
     if not is_dff.all():
         noise = np.maximum(traces.noise[rows], 1e-12)[:, None]
         demixed = outcome.components.denoised[rows] + outcome.components.residual[rows]
@@ -34,13 +34,13 @@ def relative_traces(outcome: Outcome, rows: FloatArray) -> tuple[FloatArray, Flo
     return measured, denoised, is_dff
 
 
-def best_rows(outcome: Outcome, count: int) -> FloatArray:
+def best_rows(outcome: Outcome, count: int) -> IntArray:
     """Return the rows of the accepted components with the highest signal to noise, best first."""
     rows = np.flatnonzero(outcome.selection.accepted)
     return rows[np.argsort(-np.nan_to_num(outcome.quality.snr[rows]), kind="stable")][:count]
 
 
-def stack_figure(outcome: Outcome, rows: FloatArray, *, width: int = 1140, row_height: int = 26) -> str:
+def stack_figure(outcome: Outcome, rows: IntArray, *, width: int = 1140, row_height: int = 26) -> str:
     """Draw traces one below the other, raw in grey, denoised over it, each as high as its own peak (at the right)."""
     left, head, fine = 54, 26, 2
     inner, height = width - left - 92, head + row_height * (len(rows) + 1) + 22
@@ -64,13 +64,13 @@ def stack_figure(outcome: Outcome, rows: FloatArray, *, width: int = 1140, row_h
     return f'<svg viewBox="0 0 {width} {height}" class="chart stack">{"".join(body)}</svg>'
 
 
-def _row_blocks(outcome: Outcome, rows: FloatArray) -> list[FloatArray]:
+def _row_blocks(outcome: Outcome, rows: IntArray) -> list[IntArray]:
     """Cut rows into those to read at a time: fewer of long traces."""
     step = min(max(1, VALUES_AT_ONCE // max(outcome.traces.denoised.shape[1], 1)), ROWS_AT_ONCE)
     return [rows[start : start + step] for start in range(0, len(rows), step)]
 
 
-def _each_trace(outcome: Outcome, rows: FloatArray) -> Iterator[tuple[int, FloatArray, FloatArray, bool]]:
+def _each_trace(outcome: Outcome, rows: IntArray) -> Iterator[tuple[int, FloatArray, FloatArray, bool]]:
     """Yield each row, its raw and denoised trace (T,), and whether they are DF/F."""
     for block in _row_blocks(outcome, rows):
         yield from zip(block.tolist(), *relative_traces(outcome, block), strict=True)
@@ -85,7 +85,7 @@ def trace_peak(raw: FloatArray, denoised: FloatArray) -> float:
     return 1.0
 
 
-def similarity_order(traces: FloatArray) -> FloatArray:
+def similarity_order(traces: FloatArray) -> IntArray:
     """Order (K, T) traces so that similar ones are neighbours: as the leaves of their average-linkage tree."""
     if len(traces) < 3:
         return np.arange(len(traces))
@@ -111,7 +111,7 @@ def raster_picture(outcome: Outcome) -> tuple[str, int]:
     return jpeg_uri(grey.astype(np.uint8), 75), len(rows)
 
 
-def _reduced(outcome: Outcome, rows: FloatArray, n_bins: int) -> tuple[FloatArray, FloatArray]:
+def _reduced(outcome: Outcome, rows: IntArray, n_bins: int) -> tuple[FloatArray, BoolArray]:
     """Return raw and denoised traces side by side, reduced in time, and whether they are DF/F."""
     blocks, flags = [np.zeros((0, 0), np.float32)], [np.zeros(0, bool)]
     for block in _row_blocks(outcome, rows):

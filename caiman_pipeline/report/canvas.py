@@ -10,7 +10,7 @@ from math import ceil, sqrt
 import cv2
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.model.movie import Dims
 
 MAX_SLABS = 12
@@ -44,7 +44,7 @@ class Canvas:
         height, width = self.dims[-2:]
         return (slab // self.columns) * (height + GAP_PX), (slab % self.columns) * (width + GAP_PX)
 
-    def slab_of_planes(self) -> FloatArray:
+    def slab_of_planes(self) -> IntArray:
         """Return the slab of each plane, int (D,)."""
         return np.repeat(np.arange(len(self.slabs)), [b - a for a, b in self.slabs])
 
@@ -78,7 +78,7 @@ def to_grey(
     like: FloatArray | None = None,
     power: float = 1.0,
     room: float = 0.0,
-) -> FloatArray:
+) -> IntArray:
     """Stretch an image between two percentiles (of ``like``, if given) to uint8; what is not finite becomes black.
 
     Parameters
@@ -95,7 +95,7 @@ def to_grey(
     return (255 * np.clip(scaled, 0, 1) ** power + 0.5).astype(np.uint8)
 
 
-def shrink(grey: FloatArray, max_side: int = MAX_SIDE_PX) -> FloatArray:
+def shrink(grey: IntArray, max_side: int = MAX_SIDE_PX) -> IntArray:
     """Reduce an image so that its longer side has at most ``max_side`` pixels."""
     scale = max_side / max(grey.shape[:2])
     if scale >= 1:
@@ -104,11 +104,11 @@ def shrink(grey: FloatArray, max_side: int = MAX_SIDE_PX) -> FloatArray:
     return cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
 
 
-def jpeg_bytes(picture: FloatArray, quality: int = 82) -> bytes:
+def jpeg_bytes(picture: IntArray, quality: int = 82) -> bytes:
     """Encode a grey (H, W) or blue-green-red (H, W, 3) uint8 picture as JPEG."""
     return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
-def jpeg_uri(picture: FloatArray, quality: int = 82) -> str:
+def jpeg_uri(picture: IntArray, quality: int = 82) -> str:
     """Return a picture as a data URI."""
     return "data:image/jpeg;base64," + base64.b64encode(jpeg_bytes(picture, quality)).decode()

@@ -8,7 +8,7 @@ from math import floor, log10
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, NumberArray
 
 MARGIN = {"left": 52, "right": 12, "top": 10, "bottom": 34}
 
@@ -22,7 +22,7 @@ class Axis:
     label: str
     log: bool = False
 
-    def place(self, values: FloatArray | float) -> FloatArray:
+    def place(self, values: NumberArray | float) -> FloatArray:
         """Return positions between 0 and 1."""
         v, a, b = np.asarray(values, np.float64), self.low, self.high
         if self.log:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from skimage.measure import find_contours
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.report.canvas import Canvas
 
@@ -45,7 +45,7 @@ def trace_outlines(components: Components, canvas: Canvas, *, level: float) -> l
     return outlines
 
 
-def _outline(slabs: FloatArray, places: FloatArray, weights: FloatArray, *, canvas: Canvas, level: float) -> Outline:
+def _outline(slabs: IntArray, places: IntArray, weights: FloatArray, *, canvas: Canvas, level: float) -> Outline:
     lines: list[FloatArray] = []
     peak, best = float(weights.max(initial=0)), (0.0, 0.0)
     for slab in np.unique(slabs) if peak > 0 else ():
@@ -60,7 +60,7 @@ def _outline(slabs: FloatArray, places: FloatArray, weights: FloatArray, *, canv
     return Outline(tuple(lines), *best)
 
 
-def longest_line(places: FloatArray, weights: FloatArray, *, threshold: float) -> FloatArray | None:
+def longest_line(places: IntArray, weights: FloatArray, *, threshold: float) -> FloatArray | None:
     """Return the longest closed line around the pixels of a plane that reach a threshold, (points, 2) as x, y.
 
     Parameters

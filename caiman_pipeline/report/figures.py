@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.movies.left_out import describe_left_out
 from caiman_pipeline.outcome import Outcome
 from caiman_pipeline.report.canvas import Canvas, flatten, jpeg_uri, lay_out, shrink, to_grey
@@ -35,7 +35,7 @@ class FieldOfView:
 
     canvas: Canvas
     outlines: list[Outline]
-    images: dict[str, FloatArray]
+    images: dict[str, IntArray]
 
 
 def draw_field(outcome: Outcome, *, contour_level: float) -> FieldOfView:
@@ -84,7 +84,7 @@ def _length_bar(width: int, height: int, pixel_um: float | None) -> str:
     )
 
 
-def thumbnail(field: FieldOfView, outcome: Outcome, *, side: int = 240) -> FloatArray:
+def thumbnail(field: FieldOfView, outcome: Outcome, *, side: int = 240) -> IntArray:
     """Draw outlines on the correlation image, small, blue-green-red uint8 (H, W, 3)."""
     grey = next(iter(field.images.values()))
     scale = side / max(grey.shape)

@@ -7,7 +7,7 @@ from math import sqrt
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.outcome import Outcome
 from caiman_pipeline.report.activity import relative_traces, trace_peak
 from caiman_pipeline.report.charts import envelope, polyline
@@ -27,7 +27,7 @@ def rejected_gallery(field: FieldOfView, outcome: Outcome, *, count: int) -> str
     return "".join(_figure(field, outcome, int(k), escape(outcome.selection.reasons[k])) for k in rows)
 
 
-def accepted_rows(outcome: Outcome, count: int) -> FloatArray:
+def accepted_rows(outcome: Outcome, count: int) -> IntArray:
     """Return rows of accepted components, highest signal to noise first; of too many, evenly spaced ones."""
     rows = np.flatnonzero(outcome.selection.accepted)
     rows = rows[np.argsort(-np.nan_to_num(outcome.quality.snr[rows]), kind="stable")]
@@ -36,7 +36,7 @@ def accepted_rows(outcome: Outcome, count: int) -> FloatArray:
     return rows[np.linspace(0, len(rows) - 1, count).round().astype(int)] if count > 1 else rows[:count]
 
 
-def accepted_gallery(field: FieldOfView, outcome: Outcome, rows: FloatArray) -> str:
+def accepted_gallery(field: FieldOfView, outcome: Outcome, rows: IntArray) -> str:
     """Show the components of some rows with their raw and denoised trace and what decided."""
     pictures = []
     for k in rows:

@@ -15,7 +15,7 @@ from caiman_pipeline.batch.job_logs import in_order
 from caiman_pipeline.config.portable import flat, portable, short_names
 from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.config.report import ReportSettings
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.outcome import Outcome, centroids, missing_dff
 from caiman_pipeline.report import activity, figures, galleries
 from caiman_pipeline.report.charts import bar_rows
@@ -27,7 +27,7 @@ class Page:
     """A recording's page as HTML, its thumbnail (H, W, 3) uint8, and its overview for the batch page."""
 
     html: str
-    thumbnail: FloatArray
+    thumbnail: IntArray
     overview: dict[str, Any]
 
 

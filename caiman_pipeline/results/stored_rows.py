@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, IntArray
 
 BLOCK_BYTES = 2**21
 
@@ -34,7 +34,7 @@ class StoredRows:
 
     path: Path
     name: str
-    rows: FloatArray
+    rows: IntArray
     row_shape: tuple[int, ...]
     dtype: np.dtype
 
@@ -51,7 +51,7 @@ class StoredRows:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def take(self, rows: FloatArray, axis: int = 0) -> StoredRows:
+    def take(self, rows: IntArray, axis: int = 0) -> StoredRows:
         """Return the table of some of the rows, still in the file; as numpy's ``take`` along the first axis."""
         if axis != 0:
             raise ValueError(f"rows are taken along axis 0, not {axis}")
@@ -106,7 +106,7 @@ def stack_rows(tables: Sequence[Any]) -> Any:
     return np.concatenate(tables) if in_memory else StackedRows(tuple(tables))
 
 
-def _read_rows(source: h5py.Dataset, rows: FloatArray, columns: slice) -> FloatArray:
+def _read_rows(source: h5py.Dataset, rows: IntArray, columns: slice) -> FloatArray:
     first = int(rows[0]) if len(rows) else 0
     if np.array_equal(rows, np.arange(first, first + len(rows))):
         return source[first : first + len(rows), columns]

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.ndimage as ndi
 from scipy.sparse import csc_matrix, hstack
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, NumberArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import Bounds, Dims
 from caiman_pipeline.simulation.fields import stream
@@ -46,7 +46,7 @@ class Window:
         apart = (self.step, 1, 1)[-len(self.dims) :]
         return tuple(slice(m, m + n, s) for n, m, s in zip(self.dims, self.margin, apart, strict=True))
 
-    def crop(self, scene: FloatArray) -> FloatArray:
+    def crop(self, scene: NumberArray) -> NumberArray:
         """Return the part of the scene in the field of view."""
         return scene[self.steps]
 

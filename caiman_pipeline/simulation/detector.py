@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.simulation.fields import stream
 from caiman_pipeline.simulation.settings import SimulationSettings
 
@@ -35,7 +35,7 @@ class Detector:
             signal = (1 - s.smear) * signal + s.smear * before
         return signal + np.float32(s.offset)
 
-    def digitise(self, signal: FloatArray) -> FloatArray:
+    def digitise(self, signal: FloatArray) -> IntArray:
         """Bend towards the ceiling, where the detector is soft, and round to whole pixel values below it, uint16."""
         span = np.float32(self.settings.soft_range * self.ceiling)
         if span:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.fft
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, NumberArray
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.simulation.settings import SimulationSettings
 
@@ -17,7 +17,7 @@ def stream(settings: SimulationSettings, name: str, index: int = 0) -> np.random
     return np.random.default_rng(np.random.SeedSequence(settings.seed, spawn_key=(STREAMS.index(name), index)))
 
 
-def smooth_field(rng: np.random.Generator, shape: Dims, sigma: FloatArray) -> FloatArray:
+def smooth_field(rng: np.random.Generator, shape: Dims, sigma: NumberArray) -> FloatArray:
     """Return Gaussian noise smoothed by ``sigma`` pixels along each axis, zero mean, unit variance, float64.
 
     The field is drawn on a larger domain, up to twice the size, so that its ends are not alike.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.numerics.cubic import catmull_rom
 from caiman_pipeline.numerics.kernels import compiled
 
@@ -14,8 +14,8 @@ def add_light(
     layers: FloatArray,
     layer_light: FloatArray,
     data: FloatArray,
-    indices: FloatArray,
-    indptr: FloatArray,
+    indices: IntArray,
+    indptr: IntArray,
     cell_light: FloatArray,
     scene: FloatArray,
 ) -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import NumberArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.results.atomic import require_space, whole_file, whole_folder
 
-Append = Callable[[FloatArray], None]
+Append = Callable[[NumberArray], None]
 DATASET = "movie"
 
 
@@ -63,7 +64,7 @@ def _npy(path: Path, shape: Dims, dtype: np.dtype) -> Iterator[Append]:
         yield lambda frames: _write_bytes(file.write, frames, dtype)
 
 
-def _write_bytes(write: Callable[[memoryview], int], frames: FloatArray, dtype: np.dtype) -> None:
+def _write_bytes(write: Callable[[memoryview], int], frames: NumberArray, dtype: np.dtype) -> None:
     write(np.ascontiguousarray(frames, dtype).data.cast("B"))
 
 
@@ -89,11 +90,11 @@ def _zarr(path: Path, shape: Dims, dtype: np.dtype) -> Iterator[Append]:
     )
 
 
-def _fill(array: FloatArray) -> Append:
+def _fill(array: Any) -> Append:
     """Append to anything of fixed shape that takes slices."""
     done = [0]
 
-    def append(frames: FloatArray) -> None:
+    def append(frames: NumberArray) -> None:
         array[done[0] : done[0] + len(frames)] = frames
         done[0] += len(frames)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from scipy.sparse import csc_matrix, hstack
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.motion import Shifts
 from caiman_pipeline.numerics.threads import stream_ordered
@@ -48,7 +48,7 @@ class Simulation:
     window: Window
     scene: csc_matrix
     n_components: int
-    is_dendrite: FloatArray
+    is_dendrite: BoolArray
     activity: Activity
     tissue: Tissue
     motion: Shifts
@@ -147,7 +147,7 @@ def _ceiling(simulation: Simulation) -> float:
     return float(np.floor(np.clip(np.quantile(np.stack(values), 1 - settings.saturated), 1, 65535)))
 
 
-def _brightness(simulation: Simulation, frames: FloatArray) -> Iterator[tuple[int, FloatArray]]:
+def _brightness(simulation: Simulation, frames: IntArray) -> Iterator[tuple[int, FloatArray]]:
     """Yield (frame, brightness float32 (D, H, W)) of the displaced scene, without noise."""
     window, motion, dims = simulation.window, simulation.motion, simulation.settings.dims
     matrices = tuple(spline_matrix(g, n) for g, n in zip(motion.grid, dims, strict=True))
@@ -168,14 +168,14 @@ def _brightness(simulation: Simulation, frames: FloatArray) -> Iterator[tuple[in
 
 def render_movie(
     simulation: Simulation, *, threads: int, chunk_frames: int | None = None
-) -> Iterator[tuple[int, int, FloatArray]]:
+) -> Iterator[tuple[int, int, IntArray]]:
     """Yield (start, stop, uint16 (stop - start, *dims)) of the movie in order; the pieces' length changes nothing."""
     settings = simulation.settings
     if chunk_frames is None:
         chunk_frames = int(np.clip(CHUNK_BYTES // (4 * np.prod(settings.dims)), 1, 64))
     detector = simulation.detector
 
-    def render(start: int) -> FloatArray:
+    def render(start: int) -> IntArray:
         frames = np.arange(start, min(start + chunk_frames, settings.frames))
         pieces = [detector.digitise(detector.expose(b, t)) for t, b in _brightness(simulation, frames)]
         return np.stack(pieces).reshape(-1, *settings.dims)

@@ -12,7 +12,7 @@ import scipy.ndimage as ndi
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csc_matrix
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.results.files import Result, load_result
@@ -42,7 +42,7 @@ class Extracted:
 
     dims: Dims
     footprints: csc_matrix
-    accepted: FloatArray
+    accepted: BoolArray
     traces: dict[str, FloatArray]
     rigid: FloatArray | None
 
@@ -70,7 +70,7 @@ class Score:
     found: int
     faint: int
     true: int
-    pairs: FloatArray
+    pairs: IntArray
     iou: float
     correlations: dict[str, tuple[float, float]]
     rigid_rms_px: float | None
@@ -165,7 +165,7 @@ def binarise(footprints: csc_matrix, dims: Dims, *, level: float) -> csc_matrix:
     return csc_matrix((np.ones(len(rows), np.float32), rows, np.cumsum(counts)), shape=footprints.shape)
 
 
-def _filled(pixels: FloatArray, values: FloatArray, dims: Dims, level: float) -> FloatArray:
+def _filled(pixels: IntArray, values: FloatArray, dims: Dims, level: float) -> IntArray:
     inside = values > level * max(values.max(initial=0), 1e-12)
     if not inside.any():
         return np.empty(0, np.int64)
@@ -177,7 +177,7 @@ def _filled(pixels: FloatArray, values: FloatArray, dims: Dims, level: float) ->
     return np.ravel_multi_index(tuple(filled), dims)
 
 
-def match_masks(found: csc_matrix, true: csc_matrix, *, min_iou: float) -> tuple[FloatArray, FloatArray]:
+def match_masks(found: csc_matrix, true: csc_matrix, *, min_iou: float) -> tuple[IntArray, FloatArray]:
     """Pair masks one to one so that the sum of their intersections over unions is largest.
 
     Returns
@@ -194,7 +194,7 @@ def match_masks(found: csc_matrix, true: csc_matrix, *, min_iou: float) -> tuple
 
 
 def _compare_traces(
-    traces: Mapping[str, FloatArray], truth: Result, pairs: FloatArray, sigma: float
+    traces: Mapping[str, FloatArray], truth: Result, pairs: IntArray, sigma: float
 ) -> dict[str, tuple[float, float]]:
     found = {}
     for name, values in traces.items():

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from caiman_pipeline.config.traces import TraceSettings
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.traces.ar_model import ar_coefficients, noise_level, nominal_coefficients
@@ -176,7 +176,7 @@ def _infer_rising(traces: FloatArray, settings: TraceSettings, timing: Timing, t
     return _describe(result, traces, detrended, settings, gain=gain)
 
 
-def points_down(traces: FloatArray, noise: FloatArray) -> FloatArray:
+def points_down(traces: FloatArray, noise: FloatArray) -> BoolArray:
     """Return which traces reach further below their median than above, far beyond their noise, bool (K,)."""
     down = np.zeros(len(traces), bool)
     for k in np.flatnonzero(noise > 0):
@@ -203,7 +203,7 @@ def _describe(
     size, offset = fit_to_trace(response, detrended, offsets=offsets)
     transients = (size[:, None] * response).astype(np.float32)
     fluorescence = transients + offset[:, None] + (traces - detrended)
-    baseline = result.baseline.astype(np.float64)
+    baseline: FloatArray = result.baseline.astype(np.float64)
     if settings.linear_range:
         gain, baseline = fit_to_trace(result.denoised, detrended, offsets=offsets, gain=gain)
         result = replace(
@@ -238,7 +238,7 @@ def detrend(traces: FloatArray, settings: TraceSettings, timing: Timing, *, thre
 
 def time_constants(
     traces: FloatArray, noise: FloatArray, settings: TraceSettings, timing: Timing, *, own: FloatArray
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[FloatArray, BoolArray]:
     """Return AR coefficients (K, order) and where an estimate failed, bool (K,); ``own`` (K,) is the traces' decay."""
     method = method_from(settings, timing)
     if settings.time_constants == "given" or settings.order == 0:

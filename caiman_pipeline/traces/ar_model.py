@@ -6,7 +6,7 @@ import numpy as np
 from scipy.fft import rfft, rfftfreq
 from scipy.special import digamma
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.numerics.kernels import compiled
 
 SEGMENT = 256
@@ -24,7 +24,7 @@ def nominal_coefficients(*, order: int, decay_frames: float, rise_frames: float)
     return {0: (), 1: (decay,), 2: (decay + rise, -decay * rise)}[order]
 
 
-def fill_gaps(traces: FloatArray) -> tuple[FloatArray, FloatArray]:
+def fill_gaps(traces: FloatArray) -> tuple[FloatArray, BoolArray]:
     """Bridge values that are not finite by straight lines; return the traces and where they were finite.
 
     Parameters
@@ -74,7 +74,7 @@ def noise_level(traces: FloatArray, *, band: tuple[float, float], average: str, 
     return noise
 
 
-def _alike(finite: FloatArray) -> list[tuple[FloatArray, FloatArray]]:
+def _alike(finite: BoolArray) -> list[tuple[IntArray, BoolArray]]:
     """Return the rows of bool (K, T) that are equal, and what they are, bool (T,)."""
     if finite.all():
         return [(np.arange(len(finite)), np.ones(finite.shape[1], bool))]
@@ -113,7 +113,7 @@ def _welch_power(traces: FloatArray, band: tuple[float, float], average: str, th
 
 
 @compiled
-def _centre(trace: FloatArray, finite: FloatArray, centred: FloatArray) -> int:
+def _centre(trace: FloatArray, finite: BoolArray, centred: FloatArray) -> int:
     """Write the trace without its mean, zero where it is not finite; return the number of finite frames."""
     total, count = 0.0, 0
     for t in range(len(trace)):
@@ -135,7 +135,7 @@ def _lagged_product(centred: FloatArray, lag: int) -> float:
 
 
 @compiled
-def autocovariance(traces: FloatArray, finite: FloatArray, lags: int) -> FloatArray:
+def autocovariance(traces: FloatArray, finite: BoolArray, lags: int) -> FloatArray:
     """Return float64 (K, lags + 1), the autocovariance of each trace, missing frames left out."""
     n_traces, n_frames = traces.shape
     cov = np.zeros((n_traces, lags + 1))
@@ -198,7 +198,7 @@ def ar_coefficients(
     lags: int,
     fudge_factor: float,
     nominal: tuple[float, ...],
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[FloatArray, BoolArray]:
     """Estimate AR coefficients from the autocovariance, noise taken out of lag 0.
 
     Parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.numerics.threads import map_ordered
 
@@ -59,7 +59,7 @@ def _exact_quantile(values: FloatArray, half: int, fraction: float, out: FloatAr
 
 
 @compiled
-def _step(present: FloatArray, buckets: FloatArray, rank: int, direction: int) -> int:
+def _step(present: IntArray, buckets: IntArray, rank: int, direction: int) -> int:
     """Return the next present rank in a direction; there must be one."""
     rank += direction
     while present[rank] == 0:
@@ -72,7 +72,7 @@ def _step(present: FloatArray, buckets: FloatArray, rank: int, direction: int) -
 
 
 @compiled
-def _enter(present: FloatArray, buckets: FloatArray, rank: int, state: FloatArray) -> None:
+def _enter(present: IntArray, buckets: IntArray, rank: int, state: IntArray) -> None:
     """Mark a rank as in the window; ``state`` is (ranks present, pointer or -1, ranks below the pointer)."""
     present[rank] = 1
     buckets[rank // BUCKET] += 1
@@ -84,7 +84,7 @@ def _enter(present: FloatArray, buckets: FloatArray, rank: int, state: FloatArra
 
 
 @compiled
-def _leave(present: FloatArray, buckets: FloatArray, rank: int, state: FloatArray) -> None:
+def _leave(present: IntArray, buckets: IntArray, rank: int, state: IntArray) -> None:
     """Take a rank out of the window; a pointer at it moves to a neighbour."""
     state[0] -= 1
     if rank < state[1]:
@@ -103,7 +103,7 @@ def _leave(present: FloatArray, buckets: FloatArray, rank: int, state: FloatArra
 
 @compiled
 def _read_quantile(
-    present: FloatArray, buckets: FloatArray, values: FloatArray, order: FloatArray, state: FloatArray, fraction: float
+    present: IntArray, buckets: IntArray, values: FloatArray, order: IntArray, state: IntArray, fraction: float
 ) -> float:
     """Move the pointer to the quantile and return its value; NaN for an empty window."""
     if state[0] == 0:
@@ -124,7 +124,7 @@ def _read_quantile(
 
 @compiled
 def running_quantile_row(
-    values: FloatArray, order: FloatArray, n_finite: int, half: int, fraction: float, out: FloatArray
+    values: FloatArray, order: IntArray, n_finite: int, half: int, fraction: float, out: FloatArray
 ) -> None:
     """Write the quantile over frames t - half to t + half, as far as they exist and are finite.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_matrix, lil_matrix
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.traces.ar_model import ar_roots
 from caiman_pipeline.traces.foopsi import Deconvolution
@@ -49,11 +49,11 @@ def deconvolve_convex(
         _solve_one(y, float(sd), g, baseline=baseline, level=float(level), solver=solver)
         for y, sd, g, level in zip(traces, noise, ar, levels, strict=True)
     ]
-    calcium, activity, levels, penalties, flags = zip(*rows, strict=True)
+    calcium, activity, found_levels, penalties, flags = zip(*rows, strict=True)
     return Deconvolution(
         np.array(calcium, np.float32),
         np.array(activity, np.float32),
-        np.array(levels, np.float32),
+        np.array(found_levels, np.float32),
         np.asarray(noise, np.float32),
         np.asarray(ar, np.float32),
         np.array(penalties, np.float32),
@@ -96,7 +96,7 @@ def _solve_one(
     return c, s, float(b.value) * scale + centre, penalty, " ".join(f for f in flags if f)
 
 
-def _nothing(y: FloatArray, finite: FloatArray) -> tuple[FloatArray, FloatArray, float, float, str]:
+def _nothing(y: FloatArray, finite: BoolArray) -> tuple[FloatArray, FloatArray, float, float, str]:
     quiet = np.where(finite, 0.0, np.nan)
     if not finite.any():
         return quiet, quiet, np.nan, np.nan, "no_data"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray
 from caiman_pipeline.traces.activity import Timing, events_of
 from caiman_pipeline.traces.foopsi import Deconvolution
 
@@ -25,7 +25,7 @@ def own_decays(activity: Deconvolution, timing: Timing) -> FloatArray:
     return np.where(active, activity.own_decay / timing.frame_rate_hz, np.nan).astype(np.float32)
 
 
-def far_decays(own_s: FloatArray, stated_s: float) -> FloatArray:
+def far_decays(own_s: FloatArray, stated_s: float) -> BoolArray:
     """Return which traces decay far slower or faster than was stated, bool (K,); unknown ones do not."""
     return np.asarray((own_s > FAR_TRACE * stated_s) | (own_s < stated_s / FAR_TRACE))
 

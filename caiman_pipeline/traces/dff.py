@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray
 from caiman_pipeline.model.background import Background
 from caiman_pipeline.numerics.threads import row_slabs
 from caiman_pipeline.traces.baseline import baseline_quantile, running_baseline
@@ -54,10 +54,10 @@ class Relative:
     values: FloatArray
     denoised: FloatArray
     quantile: FloatArray
-    invalid: FloatArray
+    invalid: BoolArray
 
 
-def background_under(background: Background, footprints_t: FloatArray, *, dark_level: float) -> FloatArray:
+def background_under(background: Background, footprints_t: csr_matrix, *, dark_level: float) -> FloatArray:
     """Return what the background adds under each footprint: footprint^T (static + spatial temporal - dark level).
 
     Parameters
@@ -122,10 +122,10 @@ def relative_fluorescence(
     slow = slow_level(background, method, threads=threads)
     fluorescence, f0 = (traces + slow).astype(np.float32), quiet + slow
     f0[~np.isfinite(traces)] = np.nan
-    invalid = np.zeros(len(traces), bool)
+    invalid: BoolArray = np.zeros(len(traces), bool)
     if method.kind == "dff":
         usable = f0 > noise[:, None]
-        invalid = (np.isfinite(traces) & ~usable).any(1)
+        invalid = np.any(np.isfinite(traces) & ~usable, axis=1)
         f0 = np.where(usable, f0, np.float32(np.nan))
     values = relate(fluorescence, f0, noise, method.kind)
     denoised = relate((model + slow).astype(np.float32), f0, noise, method.kind)

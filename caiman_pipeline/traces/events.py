@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.traces.oasis_ar1 import (
     data_moments,
@@ -21,7 +21,7 @@ LEVEL_ROUNDS = 3
 
 @compiled
 def _squared_residual(
-    y: FloatArray, w: FloatArray, b: float, first: FloatArray, sums: FloatArray, count: int, powers: FloatArray
+    y: FloatArray, w: FloatArray, b: float, first: IntArray, sums: FloatArray, count: int, powers: FloatArray
 ) -> float:
     total, sum_y, sum_yy = data_moments(y, w)
     square = pool_moments(first, sums, count, powers, b)[1]
@@ -30,7 +30,7 @@ def _squared_residual(
 
 @compiled
 def largest_threshold(
-    y: FloatArray, w: FloatArray, powers: FloatArray, b: float, target: float, first: FloatArray, sums: FloatArray
+    y: FloatArray, w: FloatArray, powers: FloatArray, b: float, target: float, first: IntArray, sums: FloatArray
 ) -> float:
     """Return the largest smallest event for which the squared residual stays within ``target``, by bisection.
 
@@ -64,7 +64,7 @@ def threshold_pools(
     free_b: bool,
     b_min: float,
     target: float,
-    first: FloatArray,
+    first: IntArray,
     sums: FloatArray,
 ) -> tuple[int, float]:
     """Find AR(1) pools whose events are all at least ``s_min``; return their number and the baseline.
@@ -87,7 +87,7 @@ def threshold_pools(
 
 
 @compiled
-def _drop_small(spike: FloatArray, h: FloatArray, b: float, s_min: float) -> int:
+def _drop_small(spike: BoolArray, h: FloatArray, b: float, s_min: float) -> int:
     """Clear the spikes below ``s_min`` that are the smallest of their near neighbours; return how many were cleared."""
     cleared, smallest, at, last = 0, np.inf, -1, -9
     for t in range(1 if spike[0] and h[0, 0] - b * h[0, 1] >= 0.0 else 0, len(spike)):
@@ -114,7 +114,7 @@ def _drop_small(spike: FloatArray, h: FloatArray, b: float, s_min: float) -> int
 @compiled
 def _prune(
     bands: FloatArray,
-    spike: FloatArray,
+    spike: BoolArray,
     b: float,
     s_min: float,
     free_b: bool,
@@ -135,7 +135,7 @@ def _prune(
 @compiled
 def threshold_pivots(
     bands: FloatArray,
-    spike: FloatArray,
+    spike: BoolArray,
     b: float,
     s_min: float,
     free_b: bool,

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.numerics.threads import map_ordered, row_slabs
 from caiman_pipeline.traces.ar_model import ar_coefficients, fill_gaps, noise_level
 from caiman_pipeline.traces.one_trace import AR_FALLBACK, FLAG_NAMES, Problem, solve_row
@@ -144,12 +144,12 @@ class _Rows:
     gain: FloatArray
     baseline: FloatArray
     sparsity: FloatArray
-    codes: FloatArray
+    codes: IntArray
 
 
 def _solve_rows(
     filled: FloatArray,
-    finite: FloatArray,
+    finite: BoolArray,
     rows: _Rows,
     method: DeconvolutionMethod,
     *,

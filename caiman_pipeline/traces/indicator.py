@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray
 from caiman_pipeline.traces.ar_model import autocovariance, fill_gaps, fit_ar1, nominal_coefficients
 
 SEARCH_RANGE = 8.0
@@ -97,7 +97,7 @@ def decay_frames_of(traces: FloatArray, noise: FloatArray, *, lags: int, fudge_f
 
 def combined_coefficients(
     own: FloatArray, *, order: int, decay_frames: float, rise_frames: float, share: float
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[FloatArray, BoolArray]:
     """Return AR coefficients from a decay time between the indicator's and the trace's own.
 
     Parameters

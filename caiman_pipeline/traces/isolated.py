@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.traces.ar_model import ar_roots, fill_gaps
 
@@ -20,7 +20,7 @@ MINOR = 0.15
 
 
 @compiled
-def _find_rises(calcium: FloatArray, onsets: FloatArray, heights: FloatArray) -> int:
+def _find_rises(calcium: FloatArray, onsets: IntArray, heights: FloatArray) -> int:
     """Write the first frame and the height of each rise from a minimum to the next maximum; return their number."""
     count, t, n = 0, 1, len(calcium)
     while t < n:
@@ -35,7 +35,7 @@ def _find_rises(calcium: FloatArray, onsets: FloatArray, heights: FloatArray) ->
 
 
 @compiled
-def find_isolated(calcium: FloatArray, finite: FloatArray, span: int, starts: FloatArray) -> int:
+def find_isolated(calcium: FloatArray, finite: BoolArray, span: int, starts: IntArray) -> int:
     """Write the first frames of the largest rises of calcium that have ``span`` frames either way to themselves.
 
     All other rises around may together have 15% of the height. Returns how many were found, at most the length of
@@ -61,7 +61,7 @@ def find_isolated(calcium: FloatArray, finite: FloatArray, span: int, starts: Fl
 
 
 @compiled
-def event_misfit(y: FloatArray, b: float, starts: FloatArray, span: int, decay: float, rise: float) -> float:
+def event_misfit(y: FloatArray, b: float, starts: IntArray, span: int, decay: float, rise: float) -> float:
     """Return the squared residual of the events, each of its own size and on the remainder of what came before."""
     total = 0.0
     for start in starts:
@@ -90,7 +90,7 @@ def event_misfit(y: FloatArray, b: float, starts: FloatArray, span: int, decay: 
 
 @compiled
 def _search(
-    y: FloatArray, b: float, starts: FloatArray, span: int, decay: float, rise: float, centre: float, of_rise: bool
+    y: FloatArray, b: float, starts: IntArray, span: int, decay: float, rise: float, centre: float, of_rise: bool
 ) -> float:
     """Return the decay (or rise) factor of least misfit around ``centre``, by golden section on its log time."""
     middle = np.log(-1.0 / np.log(centre))
@@ -109,7 +109,7 @@ def _search(
 
 
 def _optimise(
-    trace: FloatArray, calcium: FloatArray, finite: FloatArray, *, baseline: float, ar: FloatArray, n_events: int
+    trace: FloatArray, calcium: FloatArray, finite: BoolArray, *, baseline: float, ar: FloatArray, n_events: int
 ) -> tuple[FloatArray, int]:
     """Return one trace's coefficients and the number of events that they were fitted to."""
     first_decay, first_rise = ar_roots(*ar) if len(ar) == 2 else (float(ar[0]), 0.0)
@@ -130,7 +130,7 @@ def _optimise(
 
 def optimise_on_events(
     traces: FloatArray, calcium: FloatArray, baseline: FloatArray, ar: FloatArray, *, n_events: int
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[FloatArray, IntArray]:
     """Fit each trace's time constants to its largest isolated events.
 
     Parameters

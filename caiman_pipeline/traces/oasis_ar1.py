@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.numerics.kernels import compiled
 
 MAX_STEPS = 100
@@ -34,7 +34,7 @@ def decay_powers(g: float, n_frames: int) -> FloatArray:
 
 
 @compiled
-def single_frames(y: FloatArray, w: FloatArray, first: FloatArray, sums: FloatArray) -> int:
+def single_frames(y: FloatArray, w: FloatArray, first: IntArray, sums: FloatArray) -> int:
     """Start with one pool for each frame; ``sums`` rows are sum g^k w y, sum g^k w, sum g^2k w and the value."""
     for t in range(len(y)):
         first[t] = t
@@ -46,7 +46,7 @@ def single_frames(y: FloatArray, w: FloatArray, first: FloatArray, sums: FloatAr
 
 @compiled
 def merge_pools(
-    first: FloatArray, sums: FloatArray, count: int, powers: FloatArray, lam: float, b: float, s_min: float
+    first: IntArray, sums: FloatArray, count: int, powers: FloatArray, lam: float, b: float, s_min: float
 ) -> int:
     """Merge neighbouring pools until every spike between them is at least ``s_min`` (and positive).
 
@@ -84,7 +84,7 @@ def merge_pools(
 
 @compiled
 def pool_moments(
-    first: FloatArray, sums: FloatArray, count: int, powers: FloatArray, b: float
+    first: IntArray, sums: FloatArray, count: int, powers: FloatArray, b: float
 ) -> tuple[float, float, float, float, float]:
     """Return, for the present pools, what the residual and its response to penalty and baseline need.
 
@@ -137,7 +137,7 @@ def fit_pools(
     free_b: bool,
     b_min: float,
     target: float,
-    first: FloatArray,
+    first: IntArray,
     sums: FloatArray,
 ) -> tuple[int, float, float, bool]:
     """Find pools, penalty and baseline that meet ``sum w r^2 = target``, or the baseline alone where ``target`` < 0.
@@ -189,7 +189,7 @@ def fit_pools(
 
 @compiled
 def write_pools(
-    first: FloatArray, sums: FloatArray, count: int, powers: FloatArray, c: FloatArray, s: FloatArray
+    first: IntArray, sums: FloatArray, count: int, powers: FloatArray, c: FloatArray, s: FloatArray
 ) -> None:
     """Write calcium and spikes of the pools; the calcium of the first frame is a starting value, not a spike."""
     s[:] = 0.0

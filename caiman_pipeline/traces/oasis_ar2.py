@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray
 from caiman_pipeline.numerics.kernels import compiled
 
 MAX_PIVOTS = 1000
@@ -41,7 +41,7 @@ def gram_bands(w: FloatArray, g1: float, g2: float, d: float, bands: FloatArray)
 
 
 @compiled
-def solve_quiet(bands: FloatArray, spike: FloatArray, data: FloatArray, work: FloatArray, h: FloatArray) -> None:
+def solve_quiet(bands: FloatArray, spike: BoolArray, data: FloatArray, work: FloatArray, h: FloatArray) -> None:
     """Solve M_AA h_A = (-data[:, 0], -data[:, 1], M_AF 1)_A for the frames A that hold no spike, F the others.
 
     ``h`` is (T, 3) and left alone on F; ``work`` (T, 3) receives 1 / pivot and the two multipliers of each row.
@@ -83,7 +83,7 @@ def solve_quiet(bands: FloatArray, spike: FloatArray, data: FloatArray, work: Fl
 
 
 @compiled
-def _substitute_back(spike: FloatArray, work: FloatArray, h: FloatArray) -> None:
+def _substitute_back(spike: BoolArray, work: FloatArray, h: FloatArray) -> None:
     after, after2 = -1, -1
     for t in range(len(h) - 1, -1, -1):
         if spike[t]:
@@ -102,7 +102,7 @@ def _substitute_back(spike: FloatArray, work: FloatArray, h: FloatArray) -> None
 
 
 @compiled
-def spike_rows(bands: FloatArray, spike: FloatArray, t: int, h: FloatArray) -> tuple[float, float, float]:
+def spike_rows(bands: FloatArray, spike: BoolArray, t: int, h: FloatArray) -> tuple[float, float, float]:
     """Return row ``t`` (a spike's) of M (h0, h1, h2 - 1_F), h taken as zero on frames with a spike."""
     n = len(bands)
     p0, p1, p2 = 0.0, 0.0, -bands[t, 0]
@@ -122,7 +122,7 @@ def spike_rows(bands: FloatArray, spike: FloatArray, t: int, h: FloatArray) -> t
 
 @compiled
 def moments(
-    bands: FloatArray, spike: FloatArray, data: FloatArray, h: FloatArray
+    bands: FloatArray, spike: BoolArray, data: FloatArray, h: FloatArray
 ) -> tuple[float, float, float, float, float]:
     """Return alpha, beta, gamma, epsilon, Q: the squared residual is alpha - 2 b beta + b^2 gamma + lam^2 Q.
 
@@ -178,7 +178,7 @@ def choose_level(
 
 
 @compiled
-def _excess(spike: FloatArray, h: FloatArray, t: int, lam: float, b: float) -> float:
+def _excess(spike: BoolArray, h: FloatArray, t: int, lam: float, b: float) -> float:
     """Return by how much frame ``t`` violates its condition, spike or multiplier not negative; negative if it holds."""
     if spike[t]:
         return -(h[t, 0] - b * h[t, 1] + lam * h[t, 2])
@@ -186,7 +186,7 @@ def _excess(spike: FloatArray, h: FloatArray, t: int, lam: float, b: float) -> f
 
 
 @compiled
-def exchange_all(spike: FloatArray, h: FloatArray, lam: float, b: float) -> int:
+def exchange_all(spike: BoolArray, h: FloatArray, lam: float, b: float) -> int:
     """Swap all frames whose condition is violated; return their number."""
     violated = 0
     for t in range(len(spike)):
@@ -197,7 +197,7 @@ def exchange_all(spike: FloatArray, h: FloatArray, lam: float, b: float) -> int:
 
 
 @compiled
-def exchange_worst(spike: FloatArray, h: FloatArray, lam: float, b: float, reach: int) -> int:
+def exchange_worst(spike: BoolArray, h: FloatArray, lam: float, b: float, reach: int) -> int:
     """Swap the worst violated frame of each group no more than ``reach`` frames apart; return how many are violated.
 
     What is within rounding of its bound does not count as violated.
@@ -239,7 +239,7 @@ def prepare(y: FloatArray, g1: float, g2: float, d: float, data: FloatArray) -> 
 @compiled
 def fit_pivots(
     bands: FloatArray,
-    spike: FloatArray,
+    spike: BoolArray,
     data: FloatArray,
     lam: float,
     b: float,
@@ -277,7 +277,7 @@ def fit_pivots(
 
 @compiled
 def write_calcium(
-    spike: FloatArray, h: FloatArray, lam: float, b: float, g1: float, g2: float, d: float, c: FloatArray, s: FloatArray
+    spike: BoolArray, h: FloatArray, lam: float, b: float, g1: float, g2: float, d: float, c: FloatArray, s: FloatArray
 ) -> None:
     """Write spikes and calcium of the solution; the calcium of the first frame is a starting value, not a spike."""
     for t in range(len(s)):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray
 from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.traces.ar_model import ar_roots
 from caiman_pipeline.traces.oasis_ar1 import decay_powers, fit_pools, write_pools
@@ -95,7 +95,7 @@ class Solution:
     activity: FloatArray
 
 
-def solve_row(trace: FloatArray, finite: FloatArray, problem: Problem) -> Solution:
+def solve_row(trace: FloatArray, finite: BoolArray, problem: Problem) -> Solution:
     """Deconvolve one trace, gaps bridged, with ``finite`` (T,) marking the frames that are present."""
     zeros, count = np.zeros(len(trace)), int(finite.sum())
     flags = 0 if count == len(trace) else GAP
@@ -119,7 +119,7 @@ def solve_row(trace: FloatArray, finite: FloatArray, problem: Problem) -> Soluti
     return Solution(sparsity, baseline + mean, flags | more, zeros, activity)
 
 
-def _prepare(trace: FloatArray, finite: FloatArray, values: FloatArray, problem: Problem) -> Samples:
+def _prepare(trace: FloatArray, finite: BoolArray, values: FloatArray, problem: Problem) -> Samples:
     mean = values.mean()
     missing = GAP_WEIGHT if len(problem.ar) == 2 else 0.0
     w = np.ones(len(trace)) if len(values) == len(trace) else np.where(finite, 1.0, missing)

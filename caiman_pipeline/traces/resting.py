@@ -6,7 +6,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.sparse import csc_matrix
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.numerics.kernels import compiled
@@ -49,7 +49,7 @@ def neighbours_light(components: Components, *, pixel_height: float) -> FloatArr
 
 
 def level_between(
-    image: FloatArray, footprints: csc_matrix, dims: Dims, *, usable: FloatArray, pixel_height: float
+    image: FloatArray, footprints: csc_matrix, dims: Dims, *, usable: BoolArray, pixel_height: float
 ) -> FloatArray:
     """Return an image (P,) smoothed over the pixels that no footprint covers, plane by plane, float64 (P,).
 
@@ -80,7 +80,7 @@ def _radius_px(footprints: csc_matrix, peaks: FloatArray, dims: Dims) -> float:
 
 @compiled
 def _solve_nonnegative(
-    data: FloatArray, indices: FloatArray, indptr: FloatArray, target: FloatArray, x: FloatArray
+    data: FloatArray, indices: IntArray, indptr: IntArray, target: FloatArray, x: FloatArray
 ) -> None:
     """Minimise x G x / 2 - target x over x >= 0 by coordinate descent; G is symmetric, its rows sparse."""
     for _ in range(SWEEPS):

@@ -11,7 +11,7 @@ from scipy.sparse import csc_matrix
 
 from caiman_pipeline.extraction.search.greedy import robust_spread
 from caiman_pipeline.extraction.search.nmf import Smoothing, factorise, pure_traces, smoothed
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.numerics.low_rank import leading_part
 
@@ -55,6 +55,6 @@ def tile_maps(
     return csc_matrix(maps * np.where(np.isfinite(noise), noise, 0)[:, None]).astype(np.float32)
 
 
-def whole_field(usable: FloatArray, count: int) -> csc_matrix:
+def whole_field(usable: BoolArray, count: int) -> csc_matrix:
     """Return ``count`` masks of all usable pixels, (P, count)."""
     return csc_matrix(np.repeat(usable.astype(np.float32)[:, None], count, axis=1))

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from scipy.sparse import csc_matrix, csr_matrix, diags, kron
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray
 from caiman_pipeline.model.movie import Dims
 
 
@@ -66,7 +66,7 @@ class BackgroundRules:
         return self.components if self.model == "low_rank" else 0
 
 
-def background_grid(dims: Dims, rules: BackgroundRules, *, use: FloatArray) -> NodeGrid:
+def background_grid(dims: Dims, rules: BackgroundRules, *, use: BoolArray) -> NodeGrid:
     """Return the background's nodes: none unless the model is ``nodes``; ``use`` is bool (P,)."""
     if rules.model == "nodes":
         return node_grid(dims, spacing_px=rules.spacing_px, use=use)
@@ -76,7 +76,7 @@ def background_grid(dims: Dims, rules: BackgroundRules, *, use: FloatArray) -> N
     )
 
 
-def node_grid(dims: Dims, *, spacing_px: tuple[float, ...], use: FloatArray) -> NodeGrid:
+def node_grid(dims: Dims, *, spacing_px: tuple[float, ...], use: BoolArray) -> NodeGrid:
     """Lay nodes over a field of view.
 
     Parameters

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 from scipy.sparse import csc_matrix, load_npz, save_npz
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import IntArray, NumberArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.movies.readers.foreign import OBJECTS, holds_objects, masks_advice
@@ -70,7 +70,7 @@ def _misfit(path: Path, found: tuple[int, ...], dims: Dims) -> PipelineError:
     return PipelineError(f"{path}: masks of {found}, but the movie's frames are {dims}.{hint}")
 
 
-def masks_from_array(path: Path, array: FloatArray, dims: Dims) -> csc_matrix:
+def masks_from_array(path: Path, array: NumberArray, dims: Dims) -> csc_matrix:
     """Return masks (P, S) from a label image (*dims), 0 outside, or a stack of masks (S, *dims)."""
     array = np.asarray(array)
     shape = tuple(array.shape)
@@ -81,7 +81,7 @@ def masks_from_array(path: Path, array: FloatArray, dims: Dims) -> csc_matrix:
     raise _misfit(path, shape, dims)
 
 
-def _from_labels(path: Path, labels: FloatArray) -> csc_matrix:
+def _from_labels(path: Path, labels: NumberArray) -> csc_matrix:
     if not np.array_equal(labels, np.round(labels)) or labels.min() < 0:
         raise PipelineError(f"{path}: an image of labels has whole numbers from 0. For weights, give a stack of masks.")
     flat = labels.ravel().astype(np.int64)
@@ -116,7 +116,7 @@ def _read_npz(path: Path, dims: Dims, pixel_order: str) -> csc_matrix:
         return _matrix_or_images(path, file[known[0]], dims, pixel_order)
 
 
-def _matrix_or_images(path: Path, array: FloatArray, dims: Dims, pixel_order: str) -> csc_matrix:
+def _matrix_or_images(path: Path, array: NumberArray, dims: Dims, pixel_order: str) -> csc_matrix:
     if array.ndim == 2 and array.shape != dims and len(array) == prod(dims):
         return _in_c_order(path, csc_matrix(array.astype(np.float32)), dims, pixel_order)
     return masks_from_array(path, array, dims)
@@ -156,7 +156,7 @@ def _read_nwb(path: Path, dims: Dims, pixel_order: str) -> csc_matrix:
         return _from_points(path, table[name][()], table[f"{name}_index"][()], dims)
 
 
-def _from_points(path: Path, points: Any, ends: FloatArray, dims: Dims) -> csc_matrix:
+def _from_points(path: Path, points: Any, ends: IntArray, dims: Dims) -> csc_matrix:
     """Return masks from the x, y[, z] and weight of their pixels, one mask after the other."""
     axes = ("z", "y", "x")[3 - len(dims) :]
     places = tuple(points[a].astype(np.int64) for a in axes)

@@ -12,7 +12,7 @@ from scipy.sparse import csc_matrix
 from caiman_pipeline.extraction.masks.read import read_masks
 from caiman_pipeline.extraction.masks.usable import Seeds, choose_seeds, no_seeds
 from caiman_pipeline.extraction.spatial import normalise
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.model.tiles import Tile, TileGrid
@@ -27,8 +27,8 @@ class OwnedSeeds:
     """Masks to start from: ones (P, S), their numbers in the file (S,), the tile that each belongs to (S,)."""
 
     masks: csc_matrix
-    numbers: FloatArray
-    owners: FloatArray
+    numbers: IntArray
+    owners: IntArray
 
 
 def find_seeds(settings: PatchSettings, movie: MovieStore, noise: FloatArray) -> Seeds:
@@ -61,7 +61,7 @@ def assign_seeds(grid: TileGrid, seeds: Seeds) -> OwnedSeeds:
     return OwnedSeeds(masks, seeds.numbers, owners)
 
 
-def seeds_in_tile(seeds: OwnedSeeds, tile: Tile, dims: Dims, *, usable: FloatArray) -> tuple[FloatArray, csc_matrix]:
+def seeds_in_tile(seeds: OwnedSeeds, tile: Tile, dims: Dims, *, usable: BoolArray) -> tuple[IntArray, csc_matrix]:
     """Return which seeds have usable pixels in a tile, and their masks there (P_tile, those)."""
     pixels = np.arange(prod(dims)).reshape(dims)[tile.slices].ravel()
     local = seeds.masks.tocsr()[pixels].multiply(usable.reshape(-1, 1)).tocsc()
@@ -74,11 +74,11 @@ def own_seeds(
     seeds: OwnedSeeds,
     tile: Tile,
     *,
-    inside: FloatArray,
+    inside: IntArray,
     local: csc_matrix,
     footprints: csc_matrix,
     traces: FloatArray,
-) -> tuple[csc_matrix, FloatArray, FloatArray]:
+) -> tuple[csc_matrix, FloatArray, IntArray]:
     """Return the seeds that belong to a tile, whole: masks (P, K) of unit norm, their traces (K, T), and numbers (K,).
 
     Parameters

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage as ndi
 from scipy.sparse import csc_matrix
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.movies.readers.open import RawMovie
 
 CHUNK_BYTES = 64 * 2**20
@@ -74,7 +74,7 @@ def extract_binary_masks(
     return _as_masks(labels, min_area * cell)
 
 
-def _above_surround(image: FloatArray, cell_px: tuple[float, ...], contrast: float) -> FloatArray:
+def _above_surround(image: FloatArray, cell_px: tuple[float, ...], contrast: float) -> BoolArray:
     """Return which pixels are brighter than the mean around them, by ``contrast`` times the deviation of background.
 
     Of what is as bright, pixels below half of the brightest within half a cell are the blurred border.
@@ -99,12 +99,12 @@ def _smooth(image: FloatArray, sigmas: list[float]) -> FloatArray:
     return smooth[tuple(slice(p, p + n) for p, n in zip(pads, image.shape, strict=True))]
 
 
-def _ball(radius: int, dims: tuple[int, ...]) -> FloatArray:
+def _ball(radius: int, dims: tuple[int, ...]) -> BoolArray:
     grids = np.ogrid[tuple(slice(-radius, radius + 1) if n > 1 else slice(0, 1) for n in dims)]
     return sum((g**2 for g in grids), np.zeros(1)) <= radius**2 + 0.5
 
 
-def _fill_holes(bright: FloatArray, largest: float) -> FloatArray:
+def _fill_holes(bright: BoolArray, largest: float) -> BoolArray:
     holes, count = ndi.label(~bright)
     if count == 0:
         return bright
@@ -113,14 +113,14 @@ def _fill_holes(bright: FloatArray, largest: float) -> FloatArray:
     return bright | small[holes]
 
 
-def _large_parts(bright: FloatArray, smallest: float) -> FloatArray:
+def _large_parts(bright: BoolArray, smallest: float) -> BoolArray:
     labels, _ = ndi.label(bright)
     large = np.bincount(labels.ravel()) >= smallest
     large[0] = False
     return large[labels]
 
 
-def _split(bright: FloatArray, cell_px: tuple[float, ...]) -> FloatArray:
+def _split(bright: BoolArray, cell_px: tuple[float, ...]) -> IntArray:
     """Label parts, cut along the watershed of their depth; summits closer than half a cell are one."""
     from skimage.segmentation import watershed
 
@@ -131,7 +131,7 @@ def _split(bright: FloatArray, cell_px: tuple[float, ...]) -> FloatArray:
     return watershed(-depth, ndi.label(summits, np.ones((3,) * bright.ndim))[0], mask=bright)
 
 
-def _as_masks(labels: FloatArray, smallest: float) -> csc_matrix:
+def _as_masks(labels: IntArray, smallest: float) -> csc_matrix:
     flat = labels.ravel()
     sizes = np.bincount(flat)
     wanted = np.flatnonzero(sizes >= smallest)

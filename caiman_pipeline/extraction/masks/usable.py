@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csc_matrix
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class Seeds:
     """
 
     masks: csc_matrix
-    numbers: FloatArray
+    numbers: IntArray
     dropped: tuple[tuple[int, str], ...]
     n_masks: int
 
 
-def choose_seeds(masks: csc_matrix, usable: FloatArray, *, min_pixels: int) -> Seeds:
+def choose_seeds(masks: csc_matrix, usable: BoolArray, *, min_pixels: int) -> Seeds:
     """Keep the masks with enough pixels that count.
 
     Parameters

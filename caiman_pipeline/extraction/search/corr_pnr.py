@@ -14,7 +14,7 @@ import numpy as np
 from caiman_pipeline.extraction.search.greedy import Found, main_body, robust_spread
 from caiman_pipeline.extraction.search.initialise import Evidence, with_evidence
 from caiman_pipeline.extraction.windows import Box, box_around, filtered_footprint, widened, within
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.numerics.filters import convolve_space, gaussian_kernel, kernel_norm
 from caiman_pipeline.numerics.kernels import compiled
@@ -45,7 +45,7 @@ class CorrPnr:
     footprint_corr: float
     evidence: Evidence
 
-    def __call__(self, rest: FloatArray, dims: Dims, *, allowed: FloatArray, limit: int) -> Found:
+    def __call__(self, rest: FloatArray, dims: Dims, *, allowed: BoolArray, limit: int) -> Found:
         """Find components where correlation times peak-to-noise ratio is largest."""
         search = _start(rest, dims, self)
         free = allowed.reshape(dims).copy()

@@ -14,7 +14,7 @@ from math import ceil
 import numpy as np
 from scipy import ndimage as ndi
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.numerics.filters import convolve_space, kernel_norm, matched_kernels
 from caiman_pipeline.numerics.kernels import compiled
@@ -104,7 +104,7 @@ def greedy_search(
     threshold: float,
     min_evidence: float,
     max_components: int,
-    allowed: FloatArray,
+    allowed: BoolArray,
 ) -> Found:
     """Find components in a background-free movie.
 

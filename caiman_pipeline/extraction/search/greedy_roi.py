@@ -13,7 +13,7 @@ import numpy as np
 from caiman_pipeline.extraction.search.greedy import Found
 from caiman_pipeline.extraction.search.initialise import Evidence, with_evidence
 from caiman_pipeline.extraction.windows import Box, box_around, filtered_footprint
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.numerics.filters import convolve_space, gaussian_kernel, kernel_norm
 from caiman_pipeline.numerics.kernels import compiled
@@ -42,7 +42,7 @@ class GreedyRoi:
     min_energy: float
     evidence: Evidence
 
-    def __call__(self, rest: FloatArray, dims: Dims, *, allowed: FloatArray, limit: int) -> Found:
+    def __call__(self, rest: FloatArray, dims: Dims, *, allowed: BoolArray, limit: int) -> Found:
         """Find components where there is most energy."""
         search = _start(rest, dims, self)
         search.energy[~allowed.reshape(dims)] = -1.0
@@ -130,7 +130,7 @@ def _best_window(filtered: FloatArray, window: int, out: FloatArray) -> None:
 
 
 def _rank_one(
-    search: _Search, centre: tuple[int, ...], box: Box, allowed: FloatArray, iterations: int
+    search: _Search, centre: tuple[int, ...], box: Box, allowed: BoolArray, iterations: int
 ) -> tuple[FloatArray, FloatArray]:
     """Return a non-negative footprint (*box) and its trace (T,) by alternating regression from the filtered trace."""
     local = search.rest[box]

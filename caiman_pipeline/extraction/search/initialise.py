@@ -14,14 +14,14 @@ from typing import Protocol
 import numpy as np
 
 from caiman_pipeline.extraction.search.greedy import Found, evidence_map, greedy_search, robust_spread
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray
 from caiman_pipeline.model.movie import Dims
 
 
 class Initialiser(Protocol):
     """A way of finding components."""
 
-    def __call__(self, rest: FloatArray, dims: Dims, *, allowed: FloatArray, limit: int) -> Found:
+    def __call__(self, rest: FloatArray, dims: Dims, *, allowed: BoolArray, limit: int) -> Found:
         """Find at most ``limit`` components.
 
         Parameters
@@ -87,7 +87,7 @@ class EvidenceSearch:
     cell_px: tuple[float, ...]
     evidence: Evidence
 
-    def __call__(self, rest: FloatArray, dims: Dims, *, allowed: FloatArray, limit: int) -> Found:
+    def __call__(self, rest: FloatArray, dims: Dims, *, allowed: BoolArray, limit: int) -> Found:
         """Find components where there is most evidence of activity."""
         return greedy_search(
             rest,

@@ -21,7 +21,7 @@ from scipy.sparse import coo_matrix, csr_matrix
 
 from caiman_pipeline.extraction.search.greedy import Found
 from caiman_pipeline.extraction.search.initialise import Evidence, with_evidence
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.numerics.filters import convolve_space, gaussian_kernel
 from caiman_pipeline.numerics.kernels import compiled
@@ -72,7 +72,7 @@ class NonNegativeFactors:
     min_coherence: float
     evidence: Evidence
 
-    def __call__(self, rest: FloatArray, dims: Dims, *, allowed: FloatArray, limit: int) -> Found:
+    def __call__(self, rest: FloatArray, dims: Dims, *, allowed: BoolArray, limit: int) -> Found:
         """Find components by factorising the movie."""
         inside = np.where(allowed[:, None], rest, 0).astype(np.float32)
         part = leading_part(inside, rank=limit)
@@ -252,8 +252,8 @@ def _descend(
     sparsity: float,
     weight: float,
     link_data: FloatArray,
-    link_indices: FloatArray,
-    link_indptr: FloatArray,
+    link_indices: IntArray,
+    link_indptr: IntArray,
     rows: FloatArray,
 ) -> None:
     """Update each entry of ``rows`` (N, K) once, in order: least squares with an L1 penalty and ties between rows."""

@@ -15,7 +15,7 @@ from scipy.linalg import svd
 from caiman_pipeline.extraction.search.greedy import Found
 from caiman_pipeline.extraction.search.initialise import Evidence, with_evidence
 from caiman_pipeline.extraction.search.nmf import regressed_traces
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.numerics.low_rank import LowRank, leading_part, signal_rank
 
@@ -46,7 +46,7 @@ class PcaIca:
     rank_margin: float
     evidence: Evidence
 
-    def __call__(self, rest: FloatArray, dims: Dims, *, allowed: FloatArray, limit: int) -> Found:
+    def __call__(self, rest: FloatArray, dims: Dims, *, allowed: BoolArray, limit: int) -> Found:
         """Find components by rotating the movie's principal components."""
         inside = np.where(allowed[:, None], rest, 0).astype(np.float32)
         part = leading_part(inside, rank=limit)

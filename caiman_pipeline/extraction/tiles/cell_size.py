@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage as ndi
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray
 
 # Of the stated diameter, in steps of a quarter: structures of these widths are looked for.
 FACTORS = np.geomspace(1 / 6, 10, 19)
@@ -27,7 +27,7 @@ FAR = 2.25
 AS_STRONG, WEAKER = 0.8, 0.95
 
 
-def seen_cell_factor(image: FloatArray, valid: FloatArray, cell_px: Sequence[float]) -> float | None:
+def seen_cell_factor(image: FloatArray, valid: BoolArray, cell_px: Sequence[float]) -> float | None:
     """Return how many times the stated diameter the structures of an image are wide; None where it does not tell.
 
     Parameters
@@ -57,7 +57,7 @@ def seen_cell_factor(image: FloatArray, valid: FloatArray, cell_px: Sequence[flo
     return float(factors[best] / WIDER)
 
 
-def cell_size_warning(image: FloatArray, valid: FloatArray, cell_px: Sequence[float]) -> str:
+def cell_size_warning(image: FloatArray, valid: BoolArray, cell_px: Sequence[float]) -> str:
     """Say that the movie shows cells of quite another size than was stated, or ""."""
     factor = seen_cell_factor(image, valid, cell_px)
     if factor is None or 1 / FAR < factor < FAR:
@@ -69,7 +69,7 @@ def cell_size_warning(image: FloatArray, valid: FloatArray, cell_px: Sequence[fl
     )
 
 
-def _window(image: FloatArray, valid: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _window(image: FloatArray, valid: BoolArray) -> tuple[FloatArray, BoolArray]:
     """Return the middle of an image as planes (D, h, w), what holds no data filled from next to it; and what does."""
     cut = tuple(slice(max(0, (n - WINDOW_PX) // 2), max(0, (n - WINDOW_PX) // 2) + WINDOW_PX) for n in image.shape[-2:])
     planes = np.atleast_3d(image.T).T[(slice(None), *cut)]
@@ -82,7 +82,7 @@ def _window(image: FloatArray, valid: FloatArray) -> tuple[FloatArray, FloatArra
     return filled, inside
 
 
-def _strength(planes: FloatArray, inside: FloatArray, width_px: tuple[float, float]) -> float:
+def _strength(planes: FloatArray, inside: BoolArray, width_px: tuple[float, float]) -> float:
     """Return the mean of the strongest maxima of the Laplacian at one width, NaN where there are too few."""
     n = max(1, int(min(width_px) // FINE_PX))
     planes, inside, width_px = _binned(planes, n), _binned(inside, n) == 1, (width_px[0] / n, width_px[1] / n)
@@ -101,7 +101,7 @@ def _strength(planes: FloatArray, inside: FloatArray, width_px: tuple[float, flo
     return float(peaks[:count].mean()) if len(peaks) >= FEWEST_PLACES else float("nan")
 
 
-def _binned(planes: FloatArray, n: int) -> FloatArray:
+def _binned(planes: FloatArray | BoolArray | BoolArray, n: int) -> FloatArray:
     """Return the means over squares of ``n`` pixels a side, float64 (D, h // n, w // n)."""
     depth, rows, columns = (len(planes), planes.shape[1] // n, planes.shape[2] // n)
     cut = planes[:, : rows * n, : columns * n].astype(np.float64)

@@ -14,7 +14,7 @@ from caiman_pipeline.extraction.footprints import centroids
 from caiman_pipeline.extraction.masks.seeds import OwnedSeeds, own_seeds, seeds_in_tile
 from caiman_pipeline.extraction.tile import TileSettings, fit_tile
 from caiman_pipeline.extraction.tiles.layout import MIN_TILE_CELLS, TILE_ELEMENTS, tile_batch, tile_grid, tile_size
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.components import Candidates
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import Dims
@@ -35,7 +35,7 @@ class TileFinding:
     footprints: csc_matrix
     traces: FloatArray
     depth: FloatArray
-    seeds: FloatArray
+    seeds: IntArray
 
 
 def make_grid(
@@ -139,9 +139,7 @@ def _search_tile(
     )
 
 
-def _ownership(
-    centres: FloatArray, tile: Tile, dims: Dims, cell_px: tuple[float, ...]
-) -> tuple[FloatArray, FloatArray]:
+def _ownership(centres: FloatArray, tile: Tile, dims: Dims, cell_px: tuple[float, ...]) -> tuple[BoolArray, FloatArray]:
     """Return which components are the tile's own (centred in its core, a quarter cell of slack), and their depth."""
     keep, depth = np.ones(len(centres), bool), np.full(len(centres), np.inf)
     for axis, ((low, high), (core_low, core_high)) in enumerate(zip(tile.bounds, tile.core, strict=True)):

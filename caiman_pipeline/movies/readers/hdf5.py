@@ -6,7 +6,7 @@ from pathlib import Path
 
 import h5py
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import NumberArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import Reading
 from caiman_pipeline.movies.axes import order_axes, overruled
@@ -29,7 +29,7 @@ class Hdf5Reader:
         self.n_frames, self.dims = self._axes.frames(shape), self._axes.dims(shape)
         self.notes = overruled(path, reading, stored)
 
-    def read(self, start: int, stop: int) -> FloatArray:
+    def read(self, start: int, stop: int) -> NumberArray:
         """Return frames ``start`` to ``stop`` as (t, [D,] H, W)."""
         try:
             with h5py.File(self._path, "r") as file:

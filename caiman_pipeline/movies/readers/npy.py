@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import NumberArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import Reading
 from caiman_pipeline.movies.axes import order_axes
@@ -31,6 +31,6 @@ class NpyReader:
         self.dims = self._axes.dims(array.shape)
         self.dtype = array.dtype.newbyteorder("=")
 
-    def read(self, start: int, stop: int) -> FloatArray:
+    def read(self, start: int, stop: int) -> NumberArray:
         """Return frames ``start`` to ``stop`` as (t, [D,] H, W)."""
         return np.array(self._axes.read(np.load(self._path, mmap_mode="r", allow_pickle=False), start, stop))

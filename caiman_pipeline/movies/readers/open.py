@@ -15,7 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import IntArray, NumberArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import Dims, MovieInfo, Reading
 from caiman_pipeline.movies.identity import require_unchanged
@@ -29,7 +29,7 @@ class FrameReader(Protocol):
     dims: Dims
     dtype: np.dtype
 
-    def read(self, start: int, stop: int) -> FloatArray:
+    def read(self, start: int, stop: int) -> NumberArray:
         """Return frames ``start`` to ``stop``."""
         ...
 
@@ -180,7 +180,7 @@ class RawMovie:
         """Frames of all files together."""
         return self.stops[-1]
 
-    def read(self, start: int, stop: int) -> FloatArray:
+    def read(self, start: int, stop: int) -> NumberArray:
         """Return frames ``start`` to ``stop`` as (t, [D,] H, W), across file boundaries, in the files' own type."""
         stops, pieces = self.stops, []
         for i in range(bisect_right(stops, start), len(stops)):
@@ -192,7 +192,7 @@ class RawMovie:
                 break
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
-    def read_frames(self, indices: FloatArray) -> FloatArray:
+    def read_frames(self, indices: IntArray) -> NumberArray:
         """Return chosen frames, ascending ``indices``, as (t, [D,] H, W); neighbours are read together."""
         runs = np.split(indices, np.flatnonzero(np.diff(indices) != 1) + 1)
         return np.concatenate([self.read(int(run[0]), int(run[-1]) + 1) for run in runs])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import IntArray
 from caiman_pipeline.movies.readers.choices import Channel
 
 
@@ -35,7 +35,7 @@ class Says:
     of_all: bool = False
     source: str = "the file"
     start: str = ""
-    places: FloatArray | None = None
+    places: IntArray | None = None
     notes: tuple[str, ...] = ()
     across: str = ""
     unclear: str = ""

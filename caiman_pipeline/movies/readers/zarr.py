@@ -9,7 +9,7 @@ from typing import Any
 
 import zarr
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import NumberArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import Reading
 from caiman_pipeline.movies.axes import order_axes, overruled
@@ -96,7 +96,7 @@ class ZarrReader:
         self.notes = overruled(path, reading, found.axes)
         self.dtype = self._array.dtype.newbyteorder("=")
 
-    def read(self, start: int, stop: int) -> FloatArray:
+    def read(self, start: int, stop: int) -> NumberArray:
         """Return frames ``start`` to ``stop`` as (t, [D,] H, W)."""
         try:
             return self._axes.read(self._array, start, stop)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import Bounds, Dims
 from caiman_pipeline.model.tiles import Tile
@@ -214,8 +214,8 @@ class MovieStore:
     dims: Dims
     frame_rate_hz: float
     parts: tuple[StoredPart, ...]
-    valid: FloatArray
-    left_out: FloatArray | None = None
+    valid: BoolArray
+    left_out: IntArray | None = None
 
     @property
     def n_frames(self) -> int:
@@ -223,7 +223,7 @@ class MovieStore:
         return self.parts[-1].stop if self.parts else 0
 
     @property
-    def kept(self) -> FloatArray:
+    def kept(self) -> BoolArray:
         """Which frames of the recording take part, bool (frames of the recording,)."""
         return np.ones(self.n_frames, bool) if self.left_out is None else self.left_out == 0
 
@@ -254,9 +254,9 @@ def write_index(
     dims: Dims,
     frame_rate_hz: float,
     parts: Sequence[Part | ZarrPart],
-    valid: FloatArray,
+    valid: BoolArray,
     source: dict[str, object],
-    left_out: FloatArray | None = None,
+    left_out: IntArray | None = None,
 ) -> None:
     """Write ``movie.json``, the valid mask and the frames left out in it; part paths are kept relative to it.
 
@@ -275,11 +275,11 @@ def write_index(
     write_text(path, json.dumps({**index, "digest": text_digest(index), "provenance": describe(path)}, indent=1))
 
 
-def _mask_to_text(mask: FloatArray) -> str:
+def _mask_to_text(mask: BoolArray) -> str:
     return base64.b64encode(zlib.compress(np.packbits(mask.astype(bool)).tobytes())).decode("ascii")
 
 
-def _mask_from_text(text: str, dims: Dims) -> FloatArray:
+def _mask_from_text(text: str, dims: Dims) -> BoolArray:
     bits = np.frombuffer(zlib.decompress(base64.b64decode(text, validate=True)), np.uint8)
     if len(bits) != -(-prod(dims) // 8):
         raise ValueError("the valid mask does not fit the frame")

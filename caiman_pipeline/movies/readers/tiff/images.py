@@ -13,7 +13,7 @@ from typing import BinaryIO
 import numpy as np
 import tifffile
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import IntArray, NumberArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.movies.readers.tiff.pages import AGAIN, PageLayout, PageTable
@@ -82,7 +82,7 @@ class FileImages:
             self.table, ifds=np.full(count, self.table.ifds[0]), data=starts, kinds=np.full(count, self.table.kinds[0])
         )
 
-    def read(self, numbers: FloatArray, out: FloatArray) -> None:
+    def read(self, numbers: IntArray, out: NumberArray) -> None:
         """Read images, ascending or not, into ``out`` (m, H, W) of this machine's byte order."""
         layout, images = self.layout, self.layout.images
         pages = numbers // images
@@ -93,7 +93,7 @@ class FileImages:
             return
         self._read_decoded(pages, numbers % images, out)
 
-    def _read_plain(self, starts: FloatArray, numbers: FloatArray, out: FloatArray) -> None:
+    def _read_plain(self, starts: IntArray, numbers: IntArray, out: NumberArray) -> None:
         dtype = self.table.layouts[int(self.table.kinds[numbers[0] // self.layout.images])].dtype
         nbytes = out[0].nbytes
         ends = np.append(np.flatnonzero(np.diff(starts) != nbytes) + 1, len(starts))
@@ -107,7 +107,7 @@ class FileImages:
         if raw.dtype != out.dtype or not np.shares_memory(raw, out):
             out[...] = raw
 
-    def _fill(self, file: BinaryIO, start: int, block: FloatArray, image: int) -> None:
+    def _fill(self, file: BinaryIO, start: int, block: NumberArray, image: int) -> None:
         view = memoryview(block.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
         file.seek(start)
         done = 0
@@ -117,7 +117,7 @@ class FileImages:
                 raise PipelineError(f"{self.path}: the file ends before frame {image}. {AGAIN}")
             done += got
 
-    def _read_decoded(self, pages: FloatArray, parts: FloatArray, out: FloatArray) -> None:
+    def _read_decoded(self, pages: IntArray, parts: IntArray, out: NumberArray) -> None:
         """Decode pages, each once; the first of a kind tells how the others of that kind are to be decoded."""
         keyframes: dict[int, tifffile.TiffPage] = {}
         page = int(pages[0])
@@ -134,7 +134,7 @@ class FileImages:
         except DAMAGE as error:
             raise PipelineError(f"{self.path}: page {page} cannot be decoded ({error}). {AGAIN}") from error
 
-    def _as_images(self, page: FloatArray) -> FloatArray:
+    def _as_images(self, page: NumberArray) -> NumberArray:
         """Return a decoded page as (images, H, W)."""
         if self.layout.samples > 1 and not self.layout.planar:
             page = np.moveaxis(page, -1, 0)
@@ -156,7 +156,7 @@ class Images:
     def __len__(self) -> int:
         return self.stops[-1]
 
-    def read(self, numbers: FloatArray) -> FloatArray:
+    def read(self, numbers: IntArray) -> NumberArray:
         """Return images as (m, H, W)."""
         first = self.files[0]
         out = np.empty((len(numbers), *first.dims), first.dtype)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import IntArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.movies.readers.choices import Channel
 from caiman_pipeline.movies.readers.says import Says
@@ -68,7 +68,7 @@ class OmeSet:
     names: dict[str, str] = field(default_factory=dict)
     n_movies: int = 1
 
-    def places(self, key: str, n_pages: int) -> FloatArray:
+    def places(self, key: str, n_pages: int) -> IntArray:
         """Return time, plane and channel of a file's images, int64 (n, 3); -1 where nothing is said."""
         found = np.full((n_pages, 3), -1, np.int64)
         for page, count, place in self.blocks.get(key, []):
@@ -82,7 +82,7 @@ class OmeSet:
             found[listed[-1] :] = self._from(tuple(found[listed[-1]].tolist()), rest)
         return found
 
-    def _from(self, place: Place, count: int) -> FloatArray:
+    def _from(self, place: Place, count: int) -> IntArray:
         """Return ``count`` places from one on, in the set's order; the last axis runs on."""
         letters = [letter for letter in self.order if letter in "TZC"]
         size = dict(zip("TZC", self.sizes, strict=True))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import AnyArray, BoolArray, IntArray
 from caiman_pipeline.model.errors import PipelineError
 
 AGAIN = "Copy it again from its source."
@@ -100,9 +100,9 @@ class PageTable:
     size: int
     byteorder: str
     big: bool
-    ifds: FloatArray
-    data: FloatArray
-    kinds: FloatArray
+    ifds: IntArray
+    data: IntArray
+    kinds: IntArray
     layouts: tuple[PageLayout, ...]
     first: dict[int, Entry]
     ends_early: bool = False
@@ -133,7 +133,7 @@ class PageTable:
         except EOFError:
             raise PipelineError(f"{self.path}: the file is cut short (a text is not in it). {AGAIN}") from None
 
-    def select(self, pages: FloatArray) -> PageTable:
+    def select(self, pages: IntArray) -> PageTable:
         """Return the table of some pages."""
         return replace(self, ifds=self.ifds[pages], data=self.data[pages], kinds=self.kinds[pages])
 
@@ -186,7 +186,7 @@ class _File:
         tags = {code: (kind, count, value) for code, kind, count, value in self._entry.iter_unpack(table)}
         return tags, self._offset.unpack_from(block, wanted - self._offset.size)[0]
 
-    def records(self, offsets: list[int], like: np.dtype | None = None) -> FloatArray | None:
+    def records(self, offsets: list[int], like: np.dtype | None = None) -> AnyArray | None:
         """Return directories of as many tags as the first has, as records; None if one ends behind the file."""
         if like is None:
             number = self._count.unpack(self.read(offsets[0], self._count.size))[0]
@@ -324,7 +324,7 @@ class _Walk:
             batch = min(4 * batch, 4096)
         return found, following
 
-    def _is_simple(self, rows: FloatArray) -> bool:
+    def _is_simple(self, rows: AnyArray) -> bool:
         """Tell whether a directory's layout and its single strip stand in the directory itself."""
         entries, width = rows["entries"][1], 8 if self._file.big else 4
         codes = entries["code"].tolist()
@@ -333,7 +333,7 @@ class _Walk:
         inside = all(size <= width for code, size in zip(codes, sizes, strict=True) if code in LAYOUT_TAGS)
         return inside and len(strips) == 1 and strips[0] <= width and int(entries["count"][codes.index(STRIPS)]) == 1
 
-    def _alike(self, rows: FloatArray, block: FloatArray, ks: FloatArray) -> FloatArray:
+    def _alike(self, rows: AnyArray, block: AnyArray, ks: IntArray) -> BoolArray:
         """Return which directories differ from the last page's only in where its pixels and its texts lie."""
         before, last = rows["entries"]
         found = block["entries"]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import IntArray, NumberArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import Dims, Reading
 from caiman_pipeline.movies.axes import AxisOrder, order_axes, parse_axes
@@ -38,14 +38,14 @@ class _Run:
 class TiffMovie:
     """Frames as the numbers of the images that they are made of."""
 
-    def __init__(self, images: Images, numbers: FloatArray, *, transposed: bool) -> None:
+    def __init__(self, images: Images, numbers: IntArray, *, transposed: bool) -> None:
         self.images, self.numbers, self._transposed = images, numbers, transposed
         dims = images.files[0].dims
         dims = dims[::-1] if transposed else dims
         self.dims: Dims = dims if numbers.shape[1] == 1 else (numbers.shape[1], *dims)
         self.dtype = images.files[0].dtype
 
-    def read(self, start: int, stop: int) -> FloatArray:
+    def read(self, start: int, stop: int) -> NumberArray:
         """Return frames ``start`` to ``stop`` as (t, [D,] H, W)."""
         block = self.images.read(self.numbers[start:stop].ravel())
         block = block.swapaxes(1, 2) if self._transposed else block
@@ -59,7 +59,7 @@ class TiffReader:
         self._movie, self._first, self.n_frames, self.notes = movie, first, n_frames, notes
         self.dims, self.dtype = movie.dims, movie.dtype
 
-    def read(self, start: int, stop: int) -> FloatArray:
+    def read(self, start: int, stop: int) -> NumberArray:
         """Return frames ``start`` to ``stop`` as (t, [D,] H, W)."""
         return self._movie.read(self._first + start, self._first + stop)
 
@@ -74,13 +74,13 @@ class _OtherOrder:
         self.n_frames, self.dims = self._order.frames(self.shape), self._order.dims(self.shape)
         self.dtype, self.notes = images.dtype, ()
 
-    def __getitem__(self, index: tuple[slice | int, ...]) -> FloatArray:
+    def __getitem__(self, index: tuple[slice | int, ...]) -> NumberArray:
         lead = self.shape[:-2]
         chosen = np.arange(prod(lead)).reshape(lead)[index[: len(lead)]]
         block = self._images.read(np.atleast_1d(chosen.ravel())).reshape(*chosen.shape, *self.shape[-2:])
         return block[(slice(None),) * chosen.ndim + index[len(lead) :]]
 
-    def read(self, start: int, stop: int) -> FloatArray:
+    def read(self, start: int, stop: int) -> NumberArray:
         """Return frames ``start`` to ``stop`` as (t, [D,] H, W)."""
         return self._order.read(self, start, stop)
 
@@ -151,7 +151,7 @@ def _runs(files: list[FileImages], said: list[list[tuple[int, Says]]], reading: 
     return runs
 
 
-def _all_frames(runs: list[_Run], reading: Reading) -> tuple[FloatArray, list[str]]:
+def _all_frames(runs: list[_Run], reading: Reading) -> tuple[IntArray, list[str]]:
     """Return the images of every frame, int64 (T, planes), and what the user should know."""
     found, notes = [], []
     for members in _going_on(runs):

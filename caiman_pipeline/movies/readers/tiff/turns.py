@@ -7,7 +7,7 @@ from math import prod
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, IntArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import Dims, Reading
 from caiman_pipeline.movies.axes import advice, parse_axes
@@ -233,7 +233,7 @@ def _no_movie(path: str, repeats: int, *, several: bool) -> str:
     return f"{taken}, so its volumes are no movie. Choose one plane in the sheet's `planes` column."
 
 
-def frames_of_turns(path: str, turn: Turn, count: int, reading: Reading) -> tuple[FloatArray, str]:
+def frames_of_turns(path: str, turn: Turn, count: int, reading: Reading) -> tuple[IntArray, str]:
     """Return the images of each frame, int64 (T, planes), and what is left over, if anything.
 
     Raises
@@ -258,7 +258,7 @@ def frames_of_turns(path: str, turn: Turn, count: int, reading: Reading) -> tupl
     return kept.astype(np.int64), note + (", its frame is left out" if over and len(kept) * whole <= count else "")
 
 
-def frames_of_places(path: str, turn: Turn, places: FloatArray, reading: Reading) -> tuple[FloatArray, str]:
+def frames_of_places(path: str, turn: Turn, places: IntArray, reading: Reading) -> tuple[IntArray, str]:
     """Return the images of each frame where their times, planes and channels are listed, int64 (n, 3).
 
     Raises
@@ -282,7 +282,7 @@ def frames_of_places(path: str, turn: Turn, places: FloatArray, reading: Reading
     numbers[rows, columns] = mine
     if np.count_nonzero(numbers >= 0) < len(mine):
         raise PipelineError(f"{path}: its OME-XML gives one place to several images. Is a file listed twice?")
-    whole: FloatArray = np.all(numbers >= 0, axis=1)
+    whole: BoolArray = np.all(numbers >= 0, axis=1)
     last = int(np.flatnonzero(whole)[-1]) + 1 if np.any(whole) else 0
     if not whole[:last].all() or not last:
         t = int(np.argmin(whole))
