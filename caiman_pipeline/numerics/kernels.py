@@ -9,8 +9,10 @@ of all that it calls. Numba adds its version, the argument types and the process
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator
 from functools import cache, cached_property
+from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
@@ -125,7 +127,39 @@ class _KernelCache(caching.FunctionCache):
 
     @cached_property
     def _cache_file(self) -> caching.IndexDataCacheFile:
-        return caching.IndexDataCacheFile(self._cache_path, self._impl.filename_base, machine_code_key(self._kernel))
+        return self._index_in(self._cache_path)
+
+    @cached_property
+    def _beside_module(self) -> caching.IndexDataCacheFile:
+        """What the owner of an installation has compiled, for users who cannot write there."""
+        return self._index_in(str(Path(self._py_func.__code__.co_filename).parent / "__pycache__"))
+
+    def _index_in(self, folder: str) -> caching.IndexDataCacheFile:
+        return caching.IndexDataCacheFile(folder, self._impl.filename_base, machine_code_key(self._kernel))
+
+    def _load_overload(self, sig: Any, target_context: Any) -> Any:
+        key = self._index_key(sig, target_context.codegen())
+        for index in (self._cache_file, self._beside_module):
+            data = index.load(key)
+            if data is not None:
+                return self._impl.rebuild(target_context, data)
+        return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep a compiled kernel; where that cannot be done, the next process compiles it again."""
+        if isinstance(self._impl.locator, _Nowhere):
+            return _say_once("no folder for them can be written")
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:  # a disk or quota that is full: the numbers do not depend on it
+            _say_once(f"{self._cache_path}: {error.strerror}")
+        return None
+
+
+@cache
+def _say_once(why: str) -> None:
+    advice = "Set NUMBA_CACHE_DIR to a folder of your own."
+    logging.getLogger("caiman_pipeline").warning("compiled kernels cannot be kept (%s). %s", why, advice)
 
 
 class _AnyLine:
@@ -159,5 +193,11 @@ class _InTree(_AnyLine, caching.InTreeCacheLocator): ...
 class _UserWide(_AnyLine, caching.UserWideCacheLocator): ...
 
 
+class _Nowhere(_AnyLine, caching.InTreeCacheLocator):
+    """Where nothing can be written: what lies beside the module can still be read."""
+
+    def ensure_cache_path(self) -> None: ...
+
+
 class _KernelCacheImpl(caching.CompileResultCacheImpl):
-    _locator_classes = (_UserProvided, _InTree, _UserWide)
+    _locator_classes = (_UserProvided, _InTree, _UserWide, _Nowhere)

@@ -1,5 +1,7 @@
 """A kernel's machine code is made anew when the kernel or anything it calls changes, and only then."""
 
+import errno
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -8,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numba.core import caching
 
 import caiman_pipeline
-from caiman_pipeline.numerics.kernels import compiled, machine_code_key
+from caiman_pipeline.numerics import kernels
+from caiman_pipeline.numerics.kernels import _UserWide, compiled, machine_code_key
 
 PACKAGE = Path(caiman_pipeline.__file__).parent
 # A kernel of `traces.events` calls two of `traces.oasis_ar1`; another one of that file is called by neither.
@@ -102,3 +106,90 @@ def test_kernels_that_call_each_other_have_a_key():
     source = "@compiled\ndef other(n):\n    return 0 if n == 0 else outer(n - 1)\n"
     source += "@compiled\ndef outer(n):\n    return 0 if n == 0 else other(n - 1)\n"
     assert _key_of(source) != _key_of(source.replace("n == 0", "n == 1"))
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """An installation, a home and the folders that this user may write; kernels of the installation are made anew."""
+    folder = tmp_path / "installed"
+    folder.mkdir()
+    (folder / "tripled.py").write_text(
+        "from caiman_pipeline.numerics.kernels import compiled\n\n@compiled\ndef tripled(x):\n    return 3 * x + 0.25\n"
+    )
+    monkeypatch.setattr(caching.config, "CACHE_DIR", "")
+    monkeypatch.setattr(_UserWide, "get_cache_path", lambda self: str(tmp_path / "home"))
+    writable = {str(folder / "__pycache__"), str(tmp_path / "home"), str(tmp_path / "given")}
+    able = kernels._can_be_written
+    monkeypatch.setattr(kernels, "_can_be_written", lambda path: path in writable and able(path))
+    kernels._say_once.cache_clear()
+    return tmp_path, writable
+
+
+def _fresh(folder):
+    """Return the kernel as a new process would import it."""
+    spec = importlib.util.spec_from_file_location("tripled", folder / "installed/tripled.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.tripled
+
+
+def _hits(kernel):
+    assert kernel(2.0) == 6.25
+    return sum(kernel.stats.cache_hits.values())
+
+
+def _kept(folder):
+    return list(folder.glob("*.nbc"))
+
+
+def test_kernels_of_an_installation_are_read_by_users_who_cannot_write_there(places):
+    folder, writable = places
+    assert _hits(_fresh(folder)) == 0
+    assert _kept(folder / "installed/__pycache__")
+    writable.remove(str(folder / "installed/__pycache__"))
+    assert _hits(_fresh(folder)) == 1
+    assert not _kept(folder / "home")
+
+
+def test_kernels_are_kept_at_home_where_the_installation_cannot_be_written(places):
+    folder, writable = places
+    writable.remove(str(folder / "installed/__pycache__"))
+    assert _hits(_fresh(folder)) == 0
+    assert _kept(folder / "home")
+    assert _hits(_fresh(folder)) == 1
+
+
+def test_without_a_place_to_write_numbers_are_the_same_and_one_line_says_so(places, caplog):
+    folder, writable = places
+    writable.clear()
+    for _ in range(2):
+        assert _hits(_fresh(folder)) == 0
+    assert [r.getMessage() for r in caplog.records] == [
+        "compiled kernels cannot be kept (no folder for them can be written). "
+        "Set NUMBA_CACHE_DIR to a folder of your own."
+    ]
+    assert not list(folder.rglob("*.nb?"))
+
+
+def test_a_full_disk_stops_no_job(places, monkeypatch, caplog):
+    folder, _ = places
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(caching.IndexDataCacheFile, "save", full)
+    assert _hits(_fresh(folder)) == 0
+    assert "No space left on device" in caplog.text
+
+
+def test_many_processes_may_fill_one_folder_at_once(places):
+    folder, _ = places
+    shared = folder / "given"
+    path = os.pathsep.join([str(folder / "installed"), str(PACKAGE.parent)])
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(shared), "PYTHONPATH": path}
+    command = [sys.executable, "-c", "from tripled import tripled; print(tripled(2.0))"]
+    started = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [p.communicate()[0].strip() for p in started] == ["6.25"] * 3
+    (index,) = shared.rglob("*.nbi")
+    assert _kept(index.parent)
+    assert not [p for p in shared.rglob("*") if p.is_file() and p.suffix not in (".nbi", ".nbc")]
