@@ -34,6 +34,8 @@ STATES = ("ok", "ok_empty", "failed", "waiting")
 KILLED = "the job was ended without a word"
 # A job that had come so close to the memory that it was granted was most likely killed for it; the last step is unseen.
 CLOSE = 0.5
+# The time stamp, s since 1970, of results whose stage has failed since: older than anything that they could be made of.
+LONG_AGO_S = 1
 END_STAGES = ("export_nwb", "report")
 NOT_NEEDED_BY = {"evaluate": ("traces",), "select": ("traces",)}
 
@@ -219,7 +221,7 @@ def age_old_results(results: Path, recordings: Iterable[str]) -> list[Path]:
     for folder in (results / name for name in recordings):
         for record in failed_jobs(read_records(folder / "logs"), ended=True):
             for path in (folder / record.stage).glob("*.h5"):
-                os.utime(path, (1, 1))
+                os.utime(path, (LONG_AGO_S, LONG_AGO_S))
                 aged.append(path)
     return aged
 

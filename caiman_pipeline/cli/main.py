@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from caiman_pipeline import __version__
 from caiman_pipeline.model.errors import PipelineError
+from caiman_pipeline.model.machine import why_not_here
 from caiman_pipeline.numerics.threads import keep_blas_on_one_thread
 
 OBJECTS_BEFORE_COLLECTION = 100_000
@@ -82,6 +83,9 @@ def run_verb(verb: str, arguments: list[str]) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: foreseen failures end with one line on stderr and status 2."""
+    if why_not := why_not_here(sys.platform):
+        print(f"caiman-pipeline: error: {why_not}", file=sys.stderr)
+        sys.exit(2)
     given = sys.argv[1:] if arguments is None else arguments
     parser = build_parser()
     verb = parser.parse_args(given[:1]).verb

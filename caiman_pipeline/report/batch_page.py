@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from caiman_pipeline import __version__
 from caiman_pipeline.batch.states import RecordingState, count_states
+from caiman_pipeline.model.names import without_folders
 from caiman_pipeline.report.template import asset, duration, fill
 
 STATE_NAMES = {"ok": "ok", "ok_empty": "no cells", "failed": "failed", "waiting": "not finished"}
@@ -42,7 +43,7 @@ def build_batch_page(states: list[RecordingState], results: Path) -> str:
 
 def _row(state: RecordingState, results: Path) -> Row:
     return Row(
-        state=state,
+        state=replace(state, reason=without_folders(state.reason)),
         finished=state.state in ("ok", "ok_empty"),
         log=Path(state.log).name if state.log and (results / state.recording).exists() else "",
         computing=duration(state.seconds) if state.seconds else "",

@@ -16,6 +16,7 @@ from caiman_pipeline.config.portable import flat, portable, short_names
 from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.config.report import ReportSettings
 from caiman_pipeline.model.arrays import FloatArray, IntArray
+from caiman_pipeline.model.names import without_folders
 from caiman_pipeline.outcome import Outcome, centroids, missing_dff
 from caiman_pipeline.report import activity, figures, galleries
 from caiman_pipeline.report.charts import bar_rows
@@ -96,7 +97,7 @@ def collect_warnings(outcome: Outcome) -> list[str]:
     known = {text for _, text in texts}
     texts = [("inspect", text) for text in outcome.info.warnings if text not in known] + texts
     texts += [("traces", text) for text in missing_dff(outcome)]
-    return list(dict.fromkeys(f"{stage}: {text}" for stage, text in texts))
+    return list(dict.fromkeys(f"{stage}: {without_folders(text)}" for stage, text in texts))
 
 
 def _viewer_data(outcome: Outcome, field: figures.FieldOfView) -> dict[str, Any]:

@@ -115,3 +115,23 @@ def test_a_recording_whose_raw_file_was_away_for_a_while_is_whole_again(batch, r
     assert "1 recordings: 1 ok" in workflow.snakemake(sheet="good.tsv")
     assert "failed" not in states.read_text()
     assert workflow.planned(sheet="good.tsv") == {}
+
+
+def test_decisions_that_cannot_be_applied_fail_each_run_until_they_are_mended(batch):
+    """The last selection stays in place meanwhile, and is known to be old."""
+    workflow, _ = batch
+    selection = workflow.folder / "results/good/select/selection.h5"
+    before, table = selection.read_bytes(), workflow.folder / "decisions.csv"
+    settings = ("--config", "select={curation: decisions.csv}")
+    table.write_text("id\tdecision\n3\taccept\n")
+    try:
+        for _ in range(2):
+            assert "needs the columns roi_id and keep" in workflow.snakemake(*settings, sheet="good.tsv", ok=False)
+            assert selection.read_bytes() == before
+        table.write_text("roi_id,keep\n1,1\n")
+        workflow.snakemake(*settings, sheet="good.tsv")
+        assert selection.read_bytes() != before
+        assert workflow.planned(*settings, sheet="good.tsv") == {}
+    finally:
+        table.unlink()
+        workflow.snakemake(sheet="good.tsv")

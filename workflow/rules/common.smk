@@ -13,7 +13,10 @@ from caiman_pipeline.batch.preflight import unwritable
 from caiman_pipeline.config.root import load_config
 from caiman_pipeline.config.sheet import MOTION_FILE, load_sheet
 from caiman_pipeline.model.errors import PipelineError
+from caiman_pipeline.model.machine import why_not_here
 from caiman_pipeline.batch.live import FirstJob, RunWatch, recordings_together
+from caiman_pipeline.batch.states import LONG_AGO_S
+from snakemake.io import IOFile
 from snakemake.jobs import GroupJob
 from snakemake.logging import logger
 
@@ -44,6 +47,8 @@ def config_source():
 
 
 try:
+    if why_not := why_not_here(sys.platform):
+        raise PipelineError(why_not)
     for file in [] if HOSTED else workflow.configfiles:
         load_config(Path(file))
     CONFIG = load_config(config_source())
@@ -384,6 +389,15 @@ def write_summary():
             f"{kept.default_storage_prefix.rstrip('/')}/{RESULTS_FOLDER}",
         ]
     subprocess.run([*command, "--recordings", *Watch.recordings], check=True)
+    forget_old_results()
+
+
+def forget_old_results():
+    """A selection that was put back: Snakemake has noted it as made from the table that could not be applied."""
+    for recording in RECORDINGS:
+        selection = placed(SELECTION.format(recording=recording))
+        if os.path.exists(selection) and os.path.getmtime(selection) == LONG_AGO_S:
+            workflow.persistence.cleanup_metadata(IOFile(selection))
 
 
 def follow_in_host():

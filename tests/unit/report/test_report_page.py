@@ -177,8 +177,15 @@ def test_settings_are_those_that_were_used_each_under_its_whole_name(make_outcom
 def test_page_names_no_folder_of_the_machine(make_outcome):
     outcome = make_outcome()
     file = replace(outcome.info.files[0], path="/home/jane/raw/movie one.tif")
-    html = page_of(replace(outcome, info=replace(outcome.info, files=(file,)))).html
+    texts = ("/home/jane/raw/movie one.tif: frames are dark", "masks of /home/jane/masks.tif do not fit")
+    stages = {"inspect": entry("inspect", warnings=texts)}
+    page = page_of(replace(outcome, info=replace(outcome.info, files=(file,), warnings=texts), stages=stages))
+    html = page.html
     assert "movie one.tif" in html
+    assert page.overview["warnings"] == [
+        "inspect: movie one.tif: frames are dark",
+        "inspect: masks of masks.tif do not fit",
+    ]
     assert "jane" not in html
 
 

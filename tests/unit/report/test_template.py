@@ -39,3 +39,10 @@ def test_every_text_of_the_batch_page_is_escaped(tmp_path):
     assert re.search(r'href="(%\w\w|[\w/.])+"', body), "links are quoted"
     assert '<a href="m%201/report/m%201.html">m 1</a>' in body
     assert "<b>0</b> of 3" in body
+
+
+def test_the_batch_page_names_no_folder_of_the_machine(tmp_path):
+    state = RecordingState("a", "failed", stage="inspect", reason="/home/jane/raw data/m.tif: is cut short.")
+    page = build_batch_page([state], tmp_path)
+    assert "m.tif: is cut short." in page
+    assert "jane" not in page
