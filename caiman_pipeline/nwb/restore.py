@@ -22,6 +22,7 @@ from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.movies.identity import holds
 from caiman_pipeline.nwb.run import SCHEMA
 from caiman_pipeline.results.provenance import environment
+from caiman_pipeline.results.schema import of_another_form, writer
 
 RECORD = "general/data_collection"
 # What ends a line or a cell of the sheet; `str.splitlines` knows more of them than line feeds.
@@ -69,7 +70,9 @@ def read_run(path: Path) -> Run:
         with h5py.File(path, "r") as file:
             record = json.loads(file[RECORD].asstr()[()])
         if record["schema"] != SCHEMA:
-            raise PipelineError(f"{path}: settings of schema {record['schema']}, this version reads {SCHEMA}.")
+            version = writer(next(iter(record["made_by"].values()), {}))
+            found = record["schema"]
+            raise of_another_form(path, found=found, reads=SCHEMA, version=version, stage="export_nwb")
         settings = {section: dict(values) for section, values in record["settings"].items()}
         facts: dict[str, Any] = {}
         for section, values in settings.items():

@@ -18,6 +18,7 @@ from caiman_pipeline import __version__
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.results.atomic import whole_file
 from caiman_pipeline.results.provenance import describe, note_result
+from caiman_pipeline.results.schema import made_anew, of_another_form, writer
 from caiman_pipeline.results.stored_rows import StackedRows, StoredRows, row_blocks, stored_rows
 
 SCHEMA = 1
@@ -26,9 +27,9 @@ SCHEMA = 1
 class Arrays(dict[str, Any]):
     """Arrays of a result file by name; one that is not there was not known to the version that wrote the file."""
 
-    def __init__(self, arrays: Mapping[str, Any], *, path: Path | str, version: str) -> None:
+    def __init__(self, arrays: Mapping[str, Any], *, path: Path | str, version: str, stage: str) -> None:
         super().__init__(arrays)
-        self._path, self._version = path, version
+        self._path, self._version, self._stage = path, version, stage
 
     def __missing__(self, name: str) -> NoReturn:
         raise self._other_version(f"lacks `{name}`")
@@ -50,7 +51,7 @@ class Arrays(dict[str, Any]):
     def _other_version(self, what: str) -> PipelineError:
         return PipelineError(
             f"{self._path}: {what}: it was written by another version of caiman_pipeline ({self._version}). "
-            "Delete it and run the workflow again."
+            f"{made_anew(self._stage)}"
         )
 
 
@@ -73,7 +74,7 @@ class Result:
     def exactly(self, record: Any) -> dict[str, Any]:
         """Return the arrays, which must be the fields of a record: no more and no fewer."""
         found = self.arrays
-        arrays = found if isinstance(found, Arrays) else Arrays(found, path=self.kind, version="unknown")
+        arrays = found if isinstance(found, Arrays) else Arrays(found, path=self.kind, version="unknown", stage="")
         return arrays.exactly([field.name for field in fields(record)])
 
     def __contains__(self, name: str) -> bool:
@@ -186,6 +187,17 @@ def is_result(path: Path | str) -> bool:
         return False
 
 
+def _check_kind(path: Path | str, file: h5py.File, kind: str, provenance: Mapping[str, Any]) -> None:
+    """Refuse a file that holds something else, or in another form."""
+    found, schema, stage = file.attrs.get("kind"), file.attrs.get("schema"), provenance.get("stage", "")
+    if schema is None or found != kind:
+        what = "a file that is no result" if schema is None else f"a {found!r} result"
+        raise PipelineError(f"{path}: expected a {kind!r} result, found {what}. {made_anew(stage)}")
+    if int(schema) != SCHEMA:
+        version = writer(provenance, str(file.attrs.get("version", "")))
+        raise of_another_form(path, found=int(schema), reads=SCHEMA, version=version, stage=stage)
+
+
 def load_result(path: Path | str, kind: str, *, skip: Collection[str] = (), stored: Collection[str] = ()) -> Result:
     """Read a result of the given kind, without the arrays named by ``skip``; those in ``stored`` stay in the file.
 
@@ -196,22 +208,17 @@ def load_result(path: Path | str, kind: str, *, skip: Collection[str] = (), stor
     """
     try:
         with h5py.File(path, "r") as file:
-            found = (file.attrs.get("kind"), file.attrs.get("schema"))
-            if found != (kind, SCHEMA):
-                raise PipelineError(
-                    f"{path}: expected a {kind!r} result of schema {SCHEMA}, found {found[0]!r} of schema {found[1]}. "
-                    "Delete it and run the workflow again."
-                )
+            provenance = json.loads(file.attrs.get("provenance", "{}"))
+            written_by = writer(provenance, str(file.attrs.get("version", "")))
+            _check_kind(path, file, kind, provenance)
             found_arrays = {
                 name: stored_rows(path, item) if name in stored else _read(item)
                 for name, item in file.items()
                 if name not in skip
             }
-            provenance = json.loads(file.attrs.get("provenance", "{}"))
-            written_by = f"{file.attrs.get('version', 'unknown')} {provenance.get('commit', '')}".strip()
             note_result(Path(path), file.attrs.get("digest", ""), provenance)
             settings, source = json.loads(file.attrs["settings"]), json.loads(file.attrs["source"])
-            arrays = Arrays(found_arrays, path=path, version=written_by)
+            arrays = Arrays(found_arrays, path=path, version=written_by, stage=provenance.get("stage", ""))
             return Result(kind, arrays, settings, source, provenance.get("stages", {}))
     except OSError as error:
         raise PipelineError(f"{path}: not a readable result file ({error}). Delete it and run again.") from error

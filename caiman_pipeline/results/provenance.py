@@ -134,6 +134,7 @@ def describe(path: Path) -> dict[str, Any]:
     return {
         "version": __version__,
         "commit": commit(),
+        "stage": ledger.stage,
         "environment": environment(),
         "raw_files": [asdict(ledger.raw[path]) for path in sorted(ledger.raw)],
         "made_from": dict(sorted(made_from.items())),

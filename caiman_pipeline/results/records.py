@@ -21,6 +21,7 @@ from caiman_pipeline.model.traces import Traces
 from caiman_pipeline.results.atomic import write_text
 from caiman_pipeline.results.files import Result
 from caiman_pipeline.results.provenance import describe, note_raw, note_result, text_digest
+from caiman_pipeline.results.schema import made_anew, of_another_form, writer
 
 INFO_SCHEMA = 1
 
@@ -44,9 +45,9 @@ def load_movie_info(path: Path | str) -> MovieInfo:
     """
     try:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
-        if record.pop("schema") != INFO_SCHEMA:
-            raise PipelineError(f"{path}: written by another version. Delete it and run again.")
-        provenance, digest = record.pop("provenance", {}), record.pop("digest", "")
+        schema, provenance, digest = record.pop("schema"), record.pop("provenance", {}), record.pop("digest", "")
+        if schema != INFO_SCHEMA:
+            raise of_another_form(path, found=schema, reads=INFO_SCHEMA, version=writer(provenance), stage="inspect")
         files = tuple(SourceFile(**f) for f in record.pop("files"))
         note_result(Path(path), digest, provenance)
         note_raw(files)
@@ -55,7 +56,7 @@ def load_movie_info(path: Path | str) -> MovieInfo:
         record["border_px"] = tuple(tuple(b) for b in record["border_px"])
         return MovieInfo(files=files, **record)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PipelineError(f"{path}: not a readable inspection ({error}). Delete it and run again.") from error
+        raise PipelineError(f"{path}: not a readable inspection ({error}). {made_anew('inspect')}") from error
 
 
 def components_to_arrays(components: Components) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from caiman_pipeline.model.tiles import Tile
 from caiman_pipeline.movies.left_out import from_ranges, kept_parts, to_ranges
 from caiman_pipeline.results.atomic import flush_to_disk, write_text
 from caiman_pipeline.results.provenance import describe, note_result, text_digest
+from caiman_pipeline.results.schema import of_another_form, writer
 
 if TYPE_CHECKING:
     from caiman_pipeline.movies.store.zarr_parts import BlockArray, ZarrPart
@@ -324,9 +325,8 @@ def open_movie(path: Path | str) -> MovieStore:
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
         if index["schema"] != SCHEMA:
-            raise PipelineError(
-                f"{path}: movie index of schema {index['schema']}, this version reads {SCHEMA}. {REJOIN}"
-            )
+            version = writer(index.get("provenance", {}))
+            raise of_another_form(path, found=index["schema"], reads=SCHEMA, version=version, stage="memmap_join")
         note_result(path, index.get("digest", ""), index.get("provenance", {}))
         parts = [_from_entry(entry, path.parent) for entry in index["parts"]]
         sizes = [entry.get("bytes") for entry in index["parts"]]

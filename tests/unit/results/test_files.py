@@ -15,6 +15,7 @@ from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.motion import Shifts
 from caiman_pipeline.model.movie import MovieInfo, SourceFile
 from caiman_pipeline.results.files import load_result, save_result
+from caiman_pipeline.results.provenance import kept_ledger
 from caiman_pipeline.results.records import (
     components_from_result,
     components_to_arrays,
@@ -144,7 +145,7 @@ def test_foreign_movie_info_is_named(tmp_path, change):
     record = json.loads((tmp_path / "i.json").read_text())
     change(record)
     (tmp_path / "i.json").write_text(json.dumps(record))
-    with pytest.raises(PipelineError, match=r"i\.json.*Delete it and run again"):
+    with pytest.raises(PipelineError, match=r"i\.json.*elete it.*the stage `inspect` makes it anew"):
         load_movie_info(tmp_path / "i.json")
 
 
@@ -158,12 +159,33 @@ def test_unreadable_movie_info_is_named(tmp_path, content):
 
 def test_result_of_another_kind_or_schema_is_refused(tmp_path):
     round_trip(tmp_path / "r.h5", {"x": np.arange(3)})
-    with pytest.raises(PipelineError, match=r"r\.h5: expected a 'traces' result of schema 1, found 'k'"):
+    with pytest.raises(PipelineError, match=r"r\.h5: expected a 'traces' result, found a 'k' result"):
         load_result(tmp_path / "r.h5", "traces")
     with h5py.File(tmp_path / "r.h5", "a") as file:
         file.attrs["schema"] = 99
-    with pytest.raises(PipelineError, match="schema 99"):
+    with pytest.raises(PipelineError, match=r"by a later version .* as schema 99; this one reads schema 1\. Use that"):
         load_result(tmp_path / "r.h5", "k")
+
+
+def test_a_result_of_an_earlier_form_says_who_wrote_it_and_which_stage_makes_it_anew(tmp_path):
+    path = tmp_path / "selection.h5"
+    with kept_ledger("select"):
+        save_result(path, kind="selection", arrays={"ids": np.arange(3)}, settings={}, source={})
+    with h5py.File(path, "a") as file:
+        file.attrs["schema"] = 0
+    with pytest.raises(PipelineError) as raised:
+        load_result(path, "selection")
+    assert str(raised.value).startswith(f"{path}: written by another version of caiman_pipeline ({__version__}")
+    assert str(raised.value).endswith(
+        "as schema 0; this one reads schema 1. Delete it and run the workflow again: the stage `select` makes it anew."
+    )
+
+
+def test_a_file_that_is_no_result_is_said_to_be_none(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["data"] = np.arange(3)
+    with pytest.raises(PipelineError, match=r"x\.h5: expected a 'traces' result, found a file that is no result"):
+        load_result(tmp_path / "x.h5", "traces")
 
 
 def test_damaged_result_is_named(tmp_path):
