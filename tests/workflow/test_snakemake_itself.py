@@ -11,10 +11,12 @@ from types import SimpleNamespace
 import pytest
 from packaging.requirements import Requirement
 from snakemake import common
+from snakemake.io import IOFile
 from snakemake.jobs import GroupJob
 from snakemake.logging import logger
 from snakemake.modules import WorkflowModifier
 from snakemake.path_modifier import PathModifier
+from snakemake.persistence import PersistenceBase
 
 from .conftest import ROOT
 
@@ -29,7 +31,11 @@ def test_snakemake_is_bounded_above():
 
 def test_what_is_imported_from_snakemake_is_what_is_tested_here():
     imported = [line for line in RULES.splitlines() if line.startswith(("from snakemake", "import snakemake"))]
-    assert imported == ["from snakemake.jobs import GroupJob", "from snakemake.logging import logger"]
+    assert imported == [
+        "from snakemake.io import IOFile",
+        "from snakemake.jobs import GroupJob",
+        "from snakemake.logging import logger",
+    ]
     assert not re.search(r"\._(?!_signature__)", RULES), "nothing that is marked as private"
 
 
@@ -40,6 +46,12 @@ class _Heard(logging.Handler):
 
     def emit(self, record):
         self.records.append(record)
+
+
+def test_what_is_noted_of_a_result_can_be_forgotten():
+    """`forget_old_results` asks for it; without, a selection that failed is taken for made."""
+    assert list(inspect.signature(PersistenceBase.cleanup_metadata).parameters) == ["self", "target"]
+    assert str(IOFile("results/m/select/selection.h5")) == "results/m/select/selection.h5"
 
 
 def test_a_groups_error_hands_on_what_it_is_given_besides_the_message():
