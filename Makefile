@@ -19,6 +19,7 @@ help:
 	@echo "make lint, types, unit, workflow, docs-check    parts of it"
 	@echo "make format      format Python and Snakemake files"
 	@echo "make config      write config.yaml, schema.json, docs/settings.md and docs/indicators.md"
+	@echo "make docs        the documentation as a site, in site/"
 	@echo "make bench       time and memory of every stage"
 	@echo "make test-slurm  the workflow on a SLURM cluster of one node, installed and started here (root, a container)"
 	@echo "make test-cloud  the workflow on an S3-compatible store, started here"
@@ -99,6 +100,12 @@ test-browser: $(STAMP)
 test-faults: $(STAMP)
 	python -m pytest -rs tests/faults
 
+# The site of the documentation in site/; a link that leads nowhere is an error.
+.PHONY: docs
+docs: $(STAMP)
+	python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,docs]"
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
+
 .PHONY: dist test-install
 dist: $(STAMP)
 	python -m build --outdir dist .
@@ -134,4 +141,4 @@ demo: $(STAMP)
 	@echo "HTML report  $(DEMO)/results/demo/report/demo.html"
 
 clean:
-	rm -rf $(DEMO) build dist wheelhouse .pytest_cache .mypy_cache .ruff_cache .snakemake
+	rm -rf $(DEMO) build dist wheelhouse site .pytest_cache .mypy_cache .ruff_cache .snakemake
