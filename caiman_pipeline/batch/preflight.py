@@ -121,7 +121,7 @@ def recordings_to_do(config: Config, names: Iterable[str]) -> set[str]:
 
 
 def check_recording(recording: Recording) -> RecordingCheck:
-    """Open a recording's files and hold them against its settings."""
+    """Open a recording's files and check them against its settings."""
     from caiman_pipeline.batch.planning import disk_mb, size_of_movie
     from caiman_pipeline.model.movie import Reading
     from caiman_pipeline.movies.readers.open import open_movie_files, require_past

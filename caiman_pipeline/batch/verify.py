@@ -1,4 +1,4 @@
-"""Hold a results folder against what its files say of themselves: whole, and made from each other and the raw files.
+"""Verify a results folder against what its files say of themselves: whole, and made from each other and the raw files.
 
 Every result carries a digest of its content, the digests of what it was made from, and the raw files' identity.
 """
@@ -198,7 +198,7 @@ def _part_on_store(index: Path, entry: dict[str, Any]) -> Iterator[Defect]:
     except ModuleNotFoundError as error:
         raise PipelineError(
             f"{index}: the movie is on an object store, and {error.name} is not installed to read it. "
-            'Install it with `pip install "caiman_pipeline[cloud]"`.'
+            "Install it with `pip install obstore`."
         ) from error
     try:
         ZarrPart(entry["array"], entry["offset"], entry["start"], entry["stop"]).read()

@@ -52,7 +52,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "status": ("status", "say what of a batch is done, running, failed or waiting, and when it will be done"),
     "config-of": ("config_of", "write config and sheet back from NWB files, to make their results again"),
     "verify-nwb": ("verify_nwb", "recompute NWB files from themselves: DF/F, F, table and rows"),
-    "verify": ("verify", "hold results against what made them: content, raw files, each other"),
+    "verify": ("verify", "verify results against what made them: content, raw files, each other"),
 }
 
 

@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, required=True, help="model to write (.npz; a .json goes beside it)")
     parser.add_argument("--snakefile", type=Path, required=True, help="the workflow's Snakefile")
     parser.add_argument("--recordings", type=int, default=120, help="recordings to train on (default: 120)")
-    parser.add_argument("--held-apart", type=int, default=30, help="recordings to judge on (default: 30)")
+    parser.add_argument("--held-out", "--held-apart", type=int, default=30, help="recordings to judge on (default: 30)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the recordings' settings (default: 0)")
     parser.add_argument("--footprints", type=Path, nargs="*", default=[], help="real footprints to plant (.npz)")
     parser.add_argument("--footprints-name", help="which footprints of those files, where they hold several")
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> None:
 
         planted = [load_footprints(path, args.footprints_name) for path in args.footprints]
         parts = {}
-        for name, count, seed in (("train", args.recordings, args.seed), ("held", args.held_apart, args.seed + 1)):
+        for name, count, seed in (("train", args.recordings, args.seed), ("held", args.held_out, args.seed + 1)):
             rng, folder = np.random.default_rng(seed), args.folder / name
             recipes = [draw_recipe(i, rng, planted) for i in range(count)]
             make_recordings(folder, recipes, threads=threads, progress=progress(f"{name} recordings"))
@@ -43,13 +43,13 @@ def run(args: argparse.Namespace) -> None:
         network = train(parts["train"], settings)
         figures = judge(network, parts["held"])
         log.info(
-            "recordings held apart: area under the curve %.4f; soma_score_lowest of %.2f keeps 99%% of their somata",
+            "held-out recordings: area under the curve %.4f; soma_score_lowest of %.2f keeps 99%% of their somata",
             figures["auc"],
             figures["lowest_keeping_99"],
         )
         made_from = {
             "recordings": args.recordings,
-            "held_apart": args.held_apart,
+            "held_out": args.held_out,
             "seed": args.seed,
             "components": len(parts["train"].crops),
             "real_footprints": [p.name for p in args.footprints],

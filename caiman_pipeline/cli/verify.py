@@ -1,4 +1,4 @@
-"""Hold results against what made them: content, raw files, and each other; status 2 if something does not fit."""
+"""Verify results against what made them: content, raw files, and each other; status 2 if something does not fit."""
 
 from __future__ import annotations
 

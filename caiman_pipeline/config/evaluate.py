@@ -28,7 +28,7 @@ class EvaluateSettings(Section):
         "Sizes to judge footprints by, for cells of several sizes; the best score counts.",
     )
     motion_window_s: float = key(
-        30.0, "s", "Movement and activity slower than this are left aside where a trace is held against motion.", gt=0
+        30.0, "s", "Movement and activity slower than this are left aside where a trace is compared with motion.", gt=0
     )
     margin: Length = key(
         Length((0.3,), "cells"), "px, um or cells", "How far around a footprint the spatial correlation looks."

@@ -1,4 +1,4 @@
-"""Facts held against each other before anything is computed: units mistaken, and what archives refuse."""
+"""Facts checked against each other before anything is computed: units mistaken, and what archives refuse."""
 
 from __future__ import annotations
 

@@ -24,8 +24,7 @@ class SelectSettings(Section):
     judge_masks: bool = key(
         False,
         "",
-        "Hold components that start from given masks (`init: seeded`) against the thresholds too; else they "
-        "are accepted.",
+        "Judge components that start from given masks (`init: seeded`) by the thresholds too; else they are accepted.",
     )
     min_snr: float = key(2.5, "", "Trace SNR from which a component is accepted.", ge=0)
     snr_lowest: float = key(0.5, "", "Components with a lower trace SNR are rejected.", ge=0)
@@ -54,7 +53,7 @@ class SelectSettings(Section):
         le=1,
     )
     max_saturated: float | None = key(
-        None, "", "Most of a footprint's weight on pixels at the detector's ceiling; empty for no bound.", ge=0, le=1
+        None, "", "Most of a footprint's weight on saturated pixels; empty for no bound.", ge=0, le=1
     )
     max_likeness: float | None = key(
         None,

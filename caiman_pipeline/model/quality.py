@@ -20,7 +20,7 @@ class Quality:
     soma_score : float32 (K,), probability that the footprint is a soma's; NaN where it was not asked
     elongation : float32 (K,), length over width of the footprint in the plane
     border_share, saturated_share : float32 (K,), share of the footprint's weight next to the end of what the movie
-        shows, and on pixels that reach the detector's ceiling
+        shows, and on saturated pixels
     likeness : float32 (K,), how much it repeats a stronger component, in footprint and trace, 0 to 1
     nesting : float32 (K,), how far it and a stronger component lie within each other's outline, 0 to 1
     motion_share : float32 (K,), share of its trace's variance that the displacement of the frames explains

@@ -3,7 +3,7 @@
 Programs that correct motion fill the edge that a shifted frame leaves open, with zeros or another constant, or by
 repeating or mirroring what lies beside it. A line of pixels (a row, a column, a plane) that is constant, or equal to
 another pixel by pixel, was filled in: noise makes no such line. Where a movie holds hardly any photons a line may be
-empty by chance, so what is found is held against how often that is to be expected.
+empty by chance, so what is found is compared with how often that is to be expected.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class Discrepancy:
 
 
 def recompute(path: Path) -> list[Discrepancy]:
-    """Hold an NWB file against itself, its table and its results.
+    """Verify an NWB file against itself, its table and its results.
 
     Raises
     ------

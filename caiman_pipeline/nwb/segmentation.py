@@ -28,7 +28,7 @@ COLUMN_TEXT = {
     "size_px": "pixels above half the footprint's peak",
     "elongation": "length of the footprint over its width",
     "border_share": "share of the footprint's weight next to the end of what the movie shows",
-    "saturated_share": "share of the footprint's weight on pixels that reach the detector's ceiling",
+    "saturated_share": "share of the footprint's weight on saturated pixels",
     "likeness": "how much the component repeats a stronger one, in footprint and trace, 0 to 1",
     "nesting": "how far the component and a stronger one lie within each other's outline, 0 to 1",
     "motion_share": "share of the trace's variance, slow drifts aside, that the displacement of the frames explains",

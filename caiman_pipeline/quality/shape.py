@@ -45,7 +45,7 @@ def border_share(footprints: csc_matrix, dims: Dims, *, usable: BoolArray) -> Fl
 
 
 def saturated_share(footprints: csc_matrix, peaks: FloatArray, *, ceiling: float | None) -> FloatArray:
-    """Return the share of each footprint's weight on pixels that reach the detector's ceiling, float32 (K,).
+    """Return the share of each footprint's weight on saturated pixels, float32 (K,).
 
     Parameters
     ----------

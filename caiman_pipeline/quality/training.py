@@ -63,7 +63,7 @@ def _keras() -> Any:
     try:
         import keras
     except ImportError as error:
-        raise PipelineError("training needs TensorFlow: pip install 'caiman_pipeline[classifier]'.") from error
+        raise PipelineError("training needs TensorFlow: `pip install '.[classifier]'` in the checkout.") from error
     return keras
 
 
@@ -139,7 +139,7 @@ def calibrate(logits: FloatArray, is_soma: BoolArray) -> tuple[float, float]:
 
 
 def roc_auc(scores: FloatArray, is_soma: BoolArray) -> float:
-    """Return the area under the receiver's curve: the chance that a soma scores above another component."""
+    """Return the area under the ROC curve: the chance that a soma scores above another component."""
     from scipy.stats import rankdata
 
     ranks, positives = rankdata(scores), int(is_soma.sum())

@@ -2,7 +2,7 @@
 
 A job keeps a ledger of the results and raw files that it opens, of the settings it was given and of what it warned of.
 Each result that it writes gets the ledger, with what the results before it brought along, and a digest of its own
-content: it can be held against what it was made from (`verify`), and the last ones know how all was made.
+content: it can be verified against what it was made from (`verify`), and the last ones know how all was made.
 """
 
 from __future__ import annotations

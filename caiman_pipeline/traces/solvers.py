@@ -11,6 +11,6 @@ def require_cvxpy() -> None:
     """Raise a PipelineError if cvxpy is not installed."""
     if find_spec("cvxpy") is None:
         raise PipelineError(
-            "`traces.method: convex` needs cvxpy, which is not installed. Run `pip install 'caiman_pipeline[convex]'`, "
+            "`traces.method: convex` needs cvxpy, which is not installed. Run `pip install cvxpy`, "
             "or set `traces.method: oasis`."
         )

@@ -12,7 +12,7 @@ from caiman_pipeline.quality.classifier import DEFAULT_MODEL
 
 
 def main() -> None:
-    """Draw the receiver's curve and the reliability of the scores."""
+    """Draw the ROC curve and the reliability of the scores."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path, nargs="?", default=DEFAULT_MODEL.with_suffix(".json"), help="its .json")
     parser.add_argument("--output", type=Path, default=Path(__file__).with_name("classifier.png"))

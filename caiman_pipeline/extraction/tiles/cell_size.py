@@ -1,4 +1,4 @@
-"""How large the cells of a movie look, held against the stated diameter before the search."""
+"""How large the cells of a movie look, compared with the stated diameter before the search."""
 
 from __future__ import annotations
 

@@ -297,7 +297,7 @@ class _Walk:
     def _leap(self, step: tuple[int, int], following: int) -> tuple[int, int]:
         """Add pages that follow at equal distances; return how many, and where the directory after them is.
 
-        Each directory is read and held against that of the last page, but many at a time.
+        Each directory is read and compared with that of the last page, but many at a time.
         """
         ifd, data, kind = self.pages[-1]
         rows = self._file.records([self.pages[-2][0], ifd])
