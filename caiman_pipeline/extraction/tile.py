@@ -16,13 +16,13 @@ from caiman_pipeline.extraction.background.nodes import (
     background_map,
     fit_gain,
 )
-from caiman_pipeline.extraction.search.greedy import robust_spread
 from caiman_pipeline.extraction.search.initialise import Budget, Initialiser
 from caiman_pipeline.extraction.spatial import RegressionSums, normalise, solve_pixels
 from caiman_pipeline.extraction.supports import FootprintRules, grow_supports, pattern, shape_footprints
 from caiman_pipeline.extraction.temporal import demix, make_projection, node_signals
 from caiman_pipeline.model.arrays import BoolArray, FloatArray
 from caiman_pipeline.model.movie import Dims
+from caiman_pipeline.numerics.noise import quiet_level
 from caiman_pipeline.numerics.threads import value_slabs
 
 
@@ -231,7 +231,7 @@ def movie_baseline(movie: FloatArray, window: int) -> FloatArray:
     n_bins = movie.shape[1]
     count = max(n_bins // max(window, 1), 1)
     edges = np.linspace(0, n_bins, count + 1).round().astype(int)
-    levels = np.concatenate([robust_spread(movie[:, a:b])[0] for a, b in pairwise(edges)], axis=1)
+    levels = np.concatenate([quiet_level(movie[:, a:b])[0] for a, b in pairwise(edges)], axis=1)
     centres = (edges[:-1] + edges[1:] - 1) / 2
     position = np.clip(np.interp(np.arange(n_bins), centres, np.arange(count)), 0, count - 1)
     low = np.minimum(position.astype(int), max(count - 2, 0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
+from caiman_pipeline.numerics.noise import robust_deviation
 
 # Of the outer Gaussian to the inner one, and where both are cut off, in standard deviations.
 SURROUND, TRUNCATE = 3.0, 3.0
@@ -68,8 +69,7 @@ def unlike_frames(correlation: FloatArray, good: BoolArray, *, deviations: float
     if not len(known):
         return np.zeros(len(correlation), bool)
     middle = np.median(known)
-    spread = 1.4826 * np.median(np.abs(known - middle))
-    return good & (correlation < middle - deviations * max(spread, 1e-6))
+    return good & (correlation < middle - deviations * max(robust_deviation(known), 1e-6))
 
 
 def damaged_frames(

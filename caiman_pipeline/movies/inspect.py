@@ -18,13 +18,14 @@ from caiman_pipeline.movies.identity import Checksums, identify
 from caiman_pipeline.movies.metadata import RATE_TOLERANCE, differs, read_metadata
 from caiman_pipeline.movies.readers.open import RawMovie, open_movie_files, require_past
 from caiman_pipeline.movies.saturation import saturated_counts
+from caiman_pipeline.numerics.noise import robust_deviation
 from caiman_pipeline.numerics.threads import stream_ordered
 
 CHUNK_BYTES = 16 * 2**20
 # Levels are compared over so many frames on either side of where a file begins.
 EDGE_FRAMES, FEWEST_EDGE_FRAMES = 100, 10
 # A step is larger than frames differ, and than activity and bleaching make of the mean.
-STEP_SPREADS, STEP_SHARE = 6.0, 0.05
+STEP_DEVIATIONS, STEP_SHARE = 6.0, 0.05
 
 
 @dataclass(frozen=True)
@@ -235,8 +236,8 @@ def brightness_steps(
         if min(map(len, sides)) < FEWEST_EDGE_FRAMES:
             continue
         low, high = (float(np.median(side)) for side in sides)
-        spread = max(1.4826 * float(np.median(np.abs(side - np.median(side)))) for side in sides)
-        if abs(high - low) > max(STEP_SPREADS * spread, STEP_SHARE * abs(low)):
+        noise = max(robust_deviation(side) for side in sides)
+        if abs(high - low) > max(STEP_DEVIATIONS * noise, STEP_SHARE * abs(low)):
             found.append((file, low, high))
     return found
 

@@ -13,8 +13,8 @@ from caiman_pipeline.config.traces import TraceSettings
 from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.notebook.settings import Settings, make_config, threads_of, unreported
+from caiman_pipeline.numerics.noise import noise_level
 from caiman_pipeline.traces import activity
-from caiman_pipeline.traces.ar_model import noise_level
 from caiman_pipeline.traces.dff import relative_fluorescence
 from caiman_pipeline.traces.extract import dff_method
 from caiman_pipeline.traces.foopsi import Deconvolution

@@ -20,12 +20,12 @@ from caiman_pipeline.config.traces import TraceSettings
 from caiman_pipeline.config.validate import validate
 from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.model.errors import PipelineError
+from caiman_pipeline.numerics.noise import noise_level
 from caiman_pipeline.nwb.restore import read_run
 from caiman_pipeline.nwb.series import RELATIVE, SERIES, SERIES_CHUNK
 from caiman_pipeline.results.files import load_result
 from caiman_pipeline.results.records import LONG_TABLES, components_from_result
 from caiman_pipeline.traces.activity import Timing, events_of
-from caiman_pipeline.traces.ar_model import noise_level
 from caiman_pipeline.traces.dff import relate, slow_level
 from caiman_pipeline.traces.extract import dff_method
 

@@ -6,21 +6,7 @@ import numpy as np
 from scipy.special import log_ndtr, ndtri
 
 from caiman_pipeline.model.arrays import FloatArray
-
-
-def noise_below(traces: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return level and noise of each trace (K, T), float64 (K,), from the side of the median that activity spares.
-
-    Notes
-    -----
-    The level starts as the median and moves to where the lower half is that of a Gaussian, so that a trace that
-    is active half of the time still has its quiet level as reference.
-    """
-    low, middle = np.percentile(traces, [15.865, 50.0], axis=1)
-    bottom = np.percentile(traces, 2.275, axis=1)
-    spread = np.maximum(low - bottom, 0)
-    level = np.minimum(middle, low + spread)
-    return level, np.maximum(spread, 0)
+from caiman_pipeline.numerics.noise import noise_below
 
 
 def trace_snr(traces: FloatArray, *, transient_frames: int) -> FloatArray:

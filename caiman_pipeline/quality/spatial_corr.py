@@ -14,8 +14,8 @@ from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.movies.store.parts import MovieStore
 from caiman_pipeline.numerics.kernels import compiled
+from caiman_pipeline.numerics.noise import noise_below
 from caiman_pipeline.numerics.threads import run_parallel
-from caiman_pipeline.quality.snr import noise_below
 from caiman_pipeline.results.long_tables import frame_blocks
 
 

@@ -12,7 +12,8 @@ from caiman_pipeline.config.traces import TraceSettings
 from caiman_pipeline.model.arrays import BoolArray, FloatArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.numerics.kernels import compiled
-from caiman_pipeline.traces.ar_model import ar_coefficients, noise_level, nominal_coefficients
+from caiman_pipeline.numerics.noise import noise_level
+from caiman_pipeline.traces.ar_model import ar_coefficients, nominal_coefficients
 from caiman_pipeline.traces.baseline import running_baseline
 from caiman_pipeline.traces.convex import deconvolve_convex
 from caiman_pipeline.traces.foopsi import Deconvolution, DeconvolutionMethod, deconvolve

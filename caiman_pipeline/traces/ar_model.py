@@ -1,16 +1,11 @@
-"""Noise level and autoregressive coefficients of traces, estimated from the traces themselves."""
+"""Autoregressive coefficients of traces, estimated from the traces themselves."""
 
 from __future__ import annotations
 
 import numpy as np
-from scipy.fft import rfft, rfftfreq
-from scipy.special import digamma
 
-from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray
 from caiman_pipeline.numerics.kernels import compiled
-
-SEGMENT = 256
-BLOCK_VALUES = 2**22
 
 
 def nominal_coefficients(*, order: int, decay_frames: float, rise_frames: float) -> tuple[float, ...]:
@@ -45,71 +40,6 @@ def fill_gaps(traces: FloatArray) -> tuple[FloatArray, BoolArray]:
         ok = finite[k]
         filled[k] = np.interp(frames, frames[ok], filled[k, ok]) if ok.any() else 0.0
     return filled, finite
-
-
-def noise_level(traces: FloatArray, *, band: tuple[float, float], average: str, threads: int = 1) -> FloatArray:
-    """Estimate each trace's noise from its power at high frequencies, where signal is small.
-
-    Parameters
-    ----------
-    traces : (K, T), any unit; values that are not finite are left out
-    band : lowest and highest frequency, in cycles per frame (0.5 is the highest there is)
-    average : ``mean``, ``median`` or ``logmexp`` (exponential of the mean logarithm) over the band
-
-    Returns
-    -------
-    float32 (K,), standard deviation per frame, in the traces' unit.
-
-    Notes
-    -----
-    Welch's periodogram over segments of 256 frames. The bias of the median and of the mean logarithm, known for
-    averaged periodograms, is removed. Missing frames are cut out: bridged, they would have less noise than the others.
-    """
-    noise = np.zeros(len(traces), np.float32)
-    for rows, present in _alike(np.isfinite(traces)):
-        if present.all() and len(rows) == len(traces):
-            return _noise_of_whole(traces, band, average, threads)
-        if present.any():
-            noise[rows] = _noise_of_whole(traces[rows][:, present], band, average, threads)
-    return noise
-
-
-def _alike(finite: BoolArray) -> list[tuple[IntArray, BoolArray]]:
-    """Return the rows of bool (K, T) that are equal, and what they are, bool (T,)."""
-    if finite.all():
-        return [(np.arange(len(finite)), np.ones(finite.shape[1], bool))]
-    _, first, owner = np.unique(np.packbits(finite, axis=1), axis=0, return_index=True, return_inverse=True)
-    return [(np.flatnonzero(owner.ravel() == group), finite[row]) for group, row in enumerate(first)]
-
-
-def _noise_of_whole(traces: FloatArray, band: tuple[float, float], average: str, threads: int) -> FloatArray:
-    """Return the noise of traces without gaps, some of them at a time, float32 (K,)."""
-    whole, noise = np.ascontiguousarray(traces, dtype=np.float32), np.zeros(len(traces), np.float32)
-    step = max(1, BLOCK_VALUES // max(whole.shape[1], 1))
-    for start in range(0, len(whole), step):
-        rows = slice(start, start + step)
-        noise[rows] = np.sqrt(_welch_power(whole[rows], band, average, threads))
-    return noise
-
-
-def _welch_power(traces: FloatArray, band: tuple[float, float], average: str, threads: int) -> FloatArray:
-    length = min(SEGMENT, traces.shape[1])
-    if length < 4:
-        return traces.var(1)
-    segments = np.lib.stride_tricks.sliding_window_view(traces, length, axis=1)[:, :: length // 2]
-    window = np.hanning(length + 1)[:length].astype(np.float32)
-    windowed = (segments - segments.mean(2, keepdims=True)) * window
-    frequency = rfftfreq(length)
-    inside = (frequency > band[0]) & (frequency <= band[1]) & (frequency < 0.5)
-    spectrum = rfft(windowed, axis=2, workers=threads)[:, :, inside]
-    power = (spectrum.real**2 + spectrum.imag**2).mean(1, dtype=np.float64) / np.square(window, dtype=np.float64).sum()
-    independent = max(1.0, segments.shape[1] * 9.0 / 11.0)
-    if average == "median":
-        return np.median(power, axis=1) / (1.0 - 1.0 / (9.0 * independent)) ** 3
-    if average == "logmexp":
-        tiny = np.finfo(np.float64).tiny
-        return np.exp(np.log(np.maximum(power, tiny)).mean(1) - digamma(independent) + np.log(independent))
-    return power.mean(1)
 
 
 @compiled

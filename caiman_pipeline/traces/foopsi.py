@@ -8,8 +8,9 @@ from typing import Literal
 import numpy as np
 
 from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
+from caiman_pipeline.numerics.noise import noise_level
 from caiman_pipeline.numerics.threads import map_ordered, row_slabs
-from caiman_pipeline.traces.ar_model import ar_coefficients, fill_gaps, noise_level
+from caiman_pipeline.traces.ar_model import ar_coefficients, fill_gaps
 from caiman_pipeline.traces.one_trace import AR_FALLBACK, FLAG_NAMES, Problem, solve_row
 
 SLAB_ROWS = 2

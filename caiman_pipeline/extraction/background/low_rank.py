@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csc_matrix
 
-from caiman_pipeline.extraction.search.greedy import robust_spread
 from caiman_pipeline.extraction.search.nmf import Smoothing, factorise, pure_traces, smoothed
 from caiman_pipeline.model.arrays import BoolArray, FloatArray
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.numerics.low_rank import leading_part
+from caiman_pipeline.numerics.noise import quiet_level
 
 ITERATIONS, TOLERANCE = 100, 1e-3
 LOWEST = Smoothing(0.0, 0.0, 1.0)
@@ -48,8 +48,8 @@ def tile_maps(
     from scipy.ndimage import gaussian_filter
 
     scaled = movie / noise[:, None]
-    level, spread = robust_spread(scaled)
-    scaled = np.minimum(scaled, level + clip * spread).reshape(*dims, -1)
+    level, deviation = quiet_level(scaled)
+    scaled = np.minimum(scaled, level + clip * deviation).reshape(*dims, -1)
     scaled = gaussian_filter(scaled, [*(0.5 * d if n > 1 else 0.0 for d, n in zip(cell_px, dims, strict=True)), 0.0])
     maps = shared_maps(scaled.reshape(movie.shape), count=count)
     return csc_matrix(maps * np.where(np.isfinite(noise), noise, 0)[:, None]).astype(np.float32)

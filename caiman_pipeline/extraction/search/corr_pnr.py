@@ -11,13 +11,14 @@ from math import ceil
 
 import numpy as np
 
-from caiman_pipeline.extraction.search.greedy import Found, main_body, robust_spread
+from caiman_pipeline.extraction.search.greedy import Found, main_body
 from caiman_pipeline.extraction.search.initialise import Evidence, with_evidence
 from caiman_pipeline.extraction.windows import Box, box_around, filtered_footprint, widened, within
 from caiman_pipeline.model.arrays import BoolArray, FloatArray
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.numerics.filters import convolve_space, gaussian_kernel, kernel_norm
 from caiman_pipeline.numerics.kernels import compiled
+from caiman_pipeline.numerics.noise import quiet_level
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,8 @@ def _start(rest: FloatArray, dims: Dims, settings: CorrPnr) -> _Search:
     movie = rest.reshape(*dims, -1).copy()
     kernels = [gaussian_kernel(settings.smooth_sd * d) for d in settings.cell_px]
     filtered = convolve_space(movie, kernels)
-    middle, spread = robust_spread(filtered)
-    scale = np.maximum(spread, 0.5 * kernel_norm(dims, kernels)[..., None])
+    middle, noise = quiet_level(filtered)
+    scale = np.maximum(noise, 0.5 * kernel_norm(dims, kernels)[..., None])
     filtered -= middle
     filtered /= scale
     reach = tuple(ceil(settings.box * d) for d in settings.cell_px)

@@ -18,7 +18,8 @@ from caiman_pipeline.model.arrays import BoolArray, FloatArray
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.numerics.filters import convolve_space, kernel_norm, matched_kernels
 from caiman_pipeline.numerics.kernels import compiled
-from caiman_pipeline.numerics.threads import row_slabs, value_slabs
+from caiman_pipeline.numerics.noise import quiet_level
+from caiman_pipeline.numerics.threads import row_slabs
 
 COARSE_FROM_PX = 8
 # Planes at most two cells apart see the same cells: what lies between them is out of focus in both.
@@ -73,27 +74,6 @@ def evidence_map(filtered: FloatArray, threshold: float) -> FloatArray:
     out = np.empty(len(flat), np.float32)
     _sum_above(flat, threshold, out)
     return out.reshape(filtered.shape[:-1])
-
-
-def robust_spread(traces: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the quiet level and the noise of traces, from their lower part; the last axis is kept, with length one.
-
-    Notes
-    -----
-    A Gaussian's quantiles 0.31 and 0.07 lie half a and one and a half standard deviations below its mean: where
-    activity fills up to two thirds of the time, these are still the quiet part's.
-    """
-    length = traces.shape[-1]
-    low, high = (min(round(q * (length - 1)), length - 1) for q in (0.0668, 0.3085))
-    flat = traces.reshape(-1, length)
-    ends = np.empty((2, len(flat), 1), np.float32)
-    for a, b in value_slabs(*flat.shape):
-        # One place after the other: both at once take numpy ten times as long.
-        lower = np.partition(flat[a:b], high, axis=-1)[:, : high + 1]
-        ends[1, a:b, 0] = lower[:, high]
-        ends[0, a:b, 0] = np.partition(lower, low, axis=-1)[:, low]
-    bottom, top = ends.reshape(2, *traces.shape[:-1], 1)
-    return top + np.float32(0.5) * (top - bottom), top - bottom
 
 
 def greedy_search(
@@ -159,12 +139,12 @@ def _start(residual: FloatArray, dims: Dims, cell_px: tuple[float, ...], thresho
     filtered = np.empty_like(movie)
     for a, b in row_slabs(movie.shape[-1], 128):
         filtered[..., a:b] = convolve_space(movie[..., a:b], kernels)
-    middle, spread = robust_spread(filtered)
+    middle, noise = quiet_level(filtered)
     floor = kernel_norm(dims, kernels)[..., None]
     around = [max(round(2 * d), 1) if d > 1.5 else 1 for d in cell_px]
-    typical = np.maximum(_local_median(spread[..., 0], around)[..., None], 0.5 * floor)
-    # A pixel's own spread, for what its background leaves behind; but a cell active for most of the time must not hide.
-    scale = np.clip(spread, typical, 2 * typical)
+    typical = np.maximum(_local_median(noise[..., 0], around)[..., None], 0.5 * floor)
+    # A pixel's own noise, for what its background leaves behind; but a cell active for most of the time must not hide.
+    scale = np.clip(noise, typical, 2 * typical)
     filtered -= middle
     filtered /= scale
     reach = tuple(ceil(d) for d in cell_px)

@@ -13,9 +13,10 @@ from typing import Protocol
 
 import numpy as np
 
-from caiman_pipeline.extraction.search.greedy import Found, evidence_map, greedy_search, robust_spread
+from caiman_pipeline.extraction.search.greedy import Found, evidence_map, greedy_search
 from caiman_pipeline.model.arrays import BoolArray, FloatArray
 from caiman_pipeline.model.movie import Dims
+from caiman_pipeline.numerics.noise import quiet_level
 
 
 class Initialiser(Protocol):
@@ -66,8 +67,8 @@ class Evidence:
         """Return the evidence in traces (K, T), in noise variances; float32 (K,)."""
         if len(traces) == 0:
             return np.zeros(0, np.float32)
-        level, spread = robust_spread(traces)
-        scaled = np.divide(traces - level, spread, out=np.zeros_like(traces, np.float32), where=spread > 0)
+        level, noise = quiet_level(traces)
+        scaled = np.divide(traces - level, noise, out=np.zeros_like(traces, np.float32), where=noise > 0)
         return evidence_map(scaled.astype(np.float32), self.threshold)
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from caiman_pipeline.quality.snr import noise_below, trace_snr
+from caiman_pipeline.numerics.noise import noise_below
+from caiman_pipeline.quality.snr import trace_snr
 
 
 def noisy(n_frames: int = 4000, seed: int = 0) -> np.ndarray:

@@ -7,7 +7,8 @@ import pytest
 from scipy.signal import lfilter
 from spike_trains import AR, simulate
 
-from caiman_pipeline.traces.ar_model import ar_coefficients, fill_gaps, noise_level, nominal_coefficients
+from caiman_pipeline.numerics.noise import noise_level
+from caiman_pipeline.traces.ar_model import ar_coefficients, fill_gaps, nominal_coefficients
 
 
 @pytest.mark.parametrize("average", ["mean", "median", "logmexp"])
