@@ -160,6 +160,37 @@ def test_the_citation_is_of_this_version():
     assert citation["license"] == "BSD-3-Clause"
 
 
+NOT_OF_THE_FIELD = r"receiver's curve|held[ -]apart|\b(held|hold|holds|holding) (\w+ ){0,6}against|detector's ceiling"
+
+
+def test_pages_use_the_words_of_the_field():
+    """ROC curve, held out, saturated, verify or check against: see the glossary."""
+    found = {_name(p): m[0] for p in PAGES if (m := re.search(NOT_OF_THE_FIELD, " ".join(p.read_text().split())))}
+    assert not found
+
+
+def test_words_of_the_glossary_are_in_it_once():
+    words = re.findall(r"^\*\*(.+?)\*\*$", (ROOT / "docs/glossary.md").read_text(), re.M)
+    each = [word.strip().lower() for entry in words for word in entry.split(",")]
+    assert len(each) == len(set(each))
+    asked = {
+        "patch",
+        "tile",
+        "window",
+        "component",
+        "cell",
+        "roi",
+        "footprint",
+        "f",
+        "f0",
+        "df/f",
+        "block",
+        "frame",
+        "plane",
+    }
+    assert asked <= set(each)
+
+
 def test_nothing_asks_for_a_package_that_is_on_no_index():
     """Extras are installed from the checkout or a wheel: the package's bare name is no address."""
     asks = re.compile(r"pip install(?![^\n`]*--no-index)[^\n`]*?[ '\"]caiman[_-]pipeline(?!\S*\.whl| @ )")

@@ -24,6 +24,6 @@ class InspectSettings(Section):
     checksums: bool = key(
         True,
         "",
-        "Note the SHA-256 of the raw files, from their bytes as they are read: what `verify --checksums` holds them "
-        "against. Without it, only their sizes, time stamps and samples of their bytes are known.",
+        "Note the SHA-256 of the raw files, from their bytes as they are read: what `verify --checksums` compares "
+        "them with. Without it, only their sizes, time stamps and samples of their bytes are known.",
     )
