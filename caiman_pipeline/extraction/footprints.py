@@ -22,7 +22,7 @@ def min_pixels(cell_px: tuple[float, ...], share: float) -> int:
     return max(3, ceil(share * cell_pixels(cell_px)))
 
 
-def centroids(footprints: csc_matrix, dims: Dims) -> FloatArray:
+def centres_of_mass(footprints: csc_matrix, dims: Dims) -> FloatArray:
     """Return the centre of mass of each footprint, float64 (K, ndim), in pixels."""
     mass = np.maximum(np.asarray(footprints.sum(0), dtype=np.float64).ravel(), 1e-12)
     grids = np.meshgrid(*(np.arange(n, dtype=np.float64) for n in dims), indexing="ij")

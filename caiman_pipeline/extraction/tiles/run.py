@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import csc_matrix, hstack
 
 from caiman_pipeline.extraction.binning import bin_tile
-from caiman_pipeline.extraction.footprints import centroids
+from caiman_pipeline.extraction.footprints import centres_of_mass
 from caiman_pipeline.extraction.masks.seeds import OwnedSeeds, own_seeds, seeds_in_tile
 from caiman_pipeline.extraction.tile import TileSettings, fit_tile
 from caiman_pipeline.extraction.tiles.layout import MIN_TILE_CELLS, TILE_ELEMENTS, tile_batch, tile_grid, tile_size
@@ -129,7 +129,7 @@ def _search_tile(
         seeds, tile, inside=inside, local=local, footprints=footprints[:, :n_seeds], traces=traces[:n_seeds]
     )
     found, traces = footprints[:, n_seeds:], traces[n_seeds:]
-    centres = centroids(found, tile.shape)
+    centres = centres_of_mass(found, tile.shape)
     keep, depth = _ownership(centres, tile, movie.dims, settings.cell_px)
     return TileFinding(
         hstack([masks, _to_field(found[:, keep], tile, movie.dims)]).tocsc(),
