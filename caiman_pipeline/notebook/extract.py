@@ -188,6 +188,8 @@ def evaluate_components(
     components: Components,
     *,
     shifts: FloatArray | None = None,
+    at_limit: FloatArray | None = None,
+    ceiling: float | None = None,
     frame_rate_hz: float | None = None,
     decay_time_s: float | None = None,
     cell_diameter: str | None = None,
@@ -205,6 +207,11 @@ def evaluate_components(
     shifts : (T, ndim) array, optional
         Displacement of each frame in pixels, like ``correct_motion(...).shifts.rigid``. Where none is given, no share
         of a trace is put down to motion.
+    at_limit : (T,) bool array, optional
+        Frames that were shifted as far as allowed, like ``correct_motion(...).measures["at_limit"]``: where they are is
+        not known, so that they do not count.
+    ceiling : float, optional
+        The largest value that the detector gives, where the recording is saturated; else no pixel counts as saturated.
     frame_rate_hz, decay_time_s, cell_diameter : optional
         As for ``extract_components``.
     settings : mapping or path, optional
@@ -257,8 +264,8 @@ def evaluate_components(
         own,
         recording,
         shifts=moved,
-        at_limit=np.zeros(len(moved), bool),
-        ceiling=None,
+        at_limit=np.zeros(len(moved), bool) if at_limit is None else np.asarray(at_limit, bool),
+        ceiling=ceiling,
         new_table=in_memory().working,
         threads=threads_of(threads),
         progress=unreported,
@@ -279,7 +286,8 @@ def select_components(
     cell_diameter : str, optional
         Diameter of a typical cell with its unit, like ``"11 px"``.
     settings : mapping or path, optional
-        Sections as in config.yaml, of which `recording` and `select` are read.
+        Sections as in config.yaml, of which `recording` and `select` are read. Components that start from given masks
+        are judged like all others.
 
     Returns
     -------

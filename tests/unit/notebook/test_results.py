@@ -1,12 +1,15 @@
 """A recording's results as one object: every table is what the stages wrote, lined up with ids and seconds."""
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import csc_matrix
 
 import caiman_pipeline as cp
+from caiman_pipeline.notebook.results import RecordingResults
 from caiman_pipeline.results.files import load_result
 
 
@@ -62,6 +65,26 @@ def test_footprints_places_and_contours_agree(results):
         assert (peak < line.max(0)).all()
         inner = results.contours([k], level=0.8)[k][0]
         assert np.ptp(inner, axis=0).max() < np.ptp(line, axis=0).max()
+
+
+def test_contours_of_a_volume_go_by_plane(tmp_path):
+    footprint = np.zeros((4, 14, 19), np.float32)
+    footprint[1, 3:8, 5:11] = 1.0
+    footprint[2, 4:7, 6:9] = 0.5
+    footprint[3, 5, 7] = 0.01
+    outcome = SimpleNamespace(
+        components=SimpleNamespace(
+            n_components=1, ids=np.array([6]), dims=footprint.shape, footprints=csc_matrix(footprint.reshape(-1, 1))
+        ),
+        selection=SimpleNamespace(accepted=np.array([True])),
+    )
+    volume = RecordingResults(tmp_path, outcome)
+    lines = volume.contours(level=0.3)[6]
+    assert sorted(lines) == [1, 2]
+    assert lines[1].min(0) == pytest.approx([2.5, 4.5], abs=0.6)
+    assert lines[1].max(0) == pytest.approx([7.5, 10.5], abs=0.6)
+    np.testing.assert_array_equal(volume.footprint(6), footprint)
+    assert volume.centroids.columns.tolist() == ["z_px", "y_px", "x_px"]
 
 
 def test_tables_of_components(results):

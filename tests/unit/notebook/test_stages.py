@@ -69,6 +69,15 @@ def test_quality_and_selection_are_those_of_the_verbs(recording, results):
         np.testing.assert_allclose(getattr(found, name), values, rtol=1e-6, err_msg=name)
     still = cp.evaluate_components(results.movie, results.components, settings=SETTINGS)
     assert (still.motion_share == 0).all()
+    ceiling = float(np.nanmax(results.movie[:]))
+    cut = cp.evaluate_components(results.movie, results.components, ceiling=ceiling / 4, settings=SETTINGS)
+    assert (found.saturated_share == 0).all()
+    assert cut.saturated_share.max() > 0
+    everything = np.ones(len(shifts), bool)
+    blind = cp.evaluate_components(
+        results.movie, results.components, shifts=shifts, at_limit=everything, settings=SETTINGS
+    )
+    assert (blind.motion_share == 0).all()
     chosen = cp.select_components(found, dims=results.dims, settings=SETTINGS)
     np.testing.assert_array_equal(chosen.accepted, results.selection["accepted"])
     assert list(chosen.reasons) == results.selection["reason"].tolist()
