@@ -37,8 +37,7 @@ wildcard_constraints:
 rule all:
     default_target: True
     input:
-        expand(REPORT, recording=RECORDINGS),
-        expand(NWB, recording=RECORDINGS),
+        last_results(RECORDINGS),
         results_before(RECORDINGS),
 
 

@@ -15,8 +15,9 @@ import yaml
 
 import caiman_pipeline
 from caiman_pipeline.cli.main import VERBS
-from caiman_pipeline.config.root import STAGES, Config
+from caiman_pipeline.config.root import Config
 from caiman_pipeline.config.validate import known_keys
+from caiman_pipeline.stages import SECTIONS
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("config/*.md")])
@@ -88,7 +89,9 @@ def test_links_lead_somewhere(page):
 def test_keys_that_a_page_names_exist(page):
     known = set(known_keys(Config))
     for name in re.findall(r"`([a-z_]+\.[a-z_]+)`", page.read_text()):
-        if name.split(".")[0] in (*STAGES, "recording", "paths") and not name.endswith((".h5", ".json", ".smk", ".py")):
+        if name.split(".")[0] in (*SECTIONS, "recording", "paths") and not name.endswith(
+            (".h5", ".json", ".smk", ".py")
+        ):
             assert name in known, f"{_name(page)} names `{name}`"
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from caiman_pipeline.batch.job_logs import in_order
 from caiman_pipeline.batch.job_records import JobRecord
+from caiman_pipeline.stages import in_order, stage_of
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def stage_uses(benchmarks: Path, records: Iterable[JobRecord]) -> list[StageUse]
     total: dict[str, StageUse] = {}
     for job in in_order(paths):
         seconds, memory = read_benchmark(paths[job])
-        stage = job.split(".", 1)[0]
+        stage = stage_of(job)
         so_far = total.get(stage, StageUse(stage, 0, 0.0, 0.0))
         told = by_job[job].peak_memory_mb if job in by_job else 0.0
         most = max(so_far.memory_mb, memory, told)

@@ -15,6 +15,7 @@ from math import pi, prod
 from typing import TYPE_CHECKING
 
 from caiman_pipeline.model.movie import Dims
+from caiman_pipeline.stages import STAGES
 
 if TYPE_CHECKING:
     from caiman_pipeline.config.base import Length
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 # Pixels per component where the size of a cell is not known, and the share of the field that cells' areas add up to.
 PIXELS_PER_CELL, COVERED = 500, 0.19
+# A footprint of 400 pixels, each with an index of 8 bytes and a float32.
+FOOTPRINT_BYTES = 400 * 12
 # Raw frames are read in chunks of 16 MiB.
 CHUNK_MB = 16 * 2**20 / 1e6
 
@@ -195,6 +198,24 @@ class MovieSize:
 
 
 @dataclass(frozen=True)
+class Disk:
+    """What a stage leaves on disk: movies and images of frame size, tables of traces, binned ones and footprints."""
+
+    base_mb: float = 0.1
+    movies: float = 0.0
+    images: float = 0.0
+    traces: float = 0.0
+    binned: float = 0.0
+    footprints: float = 0.0
+
+    def mb(self, size: MovieSize) -> float:
+        """Return what a recording takes, MB."""
+        movie_mb, footprints_mb = size.n_frames * size.frame_mb, size.n_cells * FOOTPRINT_BYTES / 1e6
+        tables = self.traces * size.traces_mb + self.binned * size.binned_mb + self.footprints * footprints_mb
+        return self.base_mb + self.movies * movie_mb + self.images * size.frame_mb + tables
+
+
+@dataclass(frozen=True)
 class StageCost:
     """How one job of a stage scales.
 
@@ -207,6 +228,7 @@ class StageCost:
         held per thread that has one to work on
     start_s, ns : seconds to start, and nanoseconds per pixel and frame on one core
     us_pixel, ns_trace : microseconds per pixel of a frame, and nanoseconds per trace and frame, on one core
+    disk : what all its jobs leave
     """
 
     base_mb: float
@@ -223,6 +245,7 @@ class StageCost:
     ns: float = 0.0
     us_pixel: float = 0.0
     ns_trace: float = 0.0
+    disk: Disk = Disk()
 
     def memory_mb(self, size: MovieSize, threads: int) -> float:
         """Return the peak memory of one job, MB."""
@@ -250,18 +273,38 @@ def held_mb(size: MovieSize, threads: int) -> dict[str, float]:
     }
 
 
+# By the names that the registry of stages gives.
 COSTS: dict[str, StageCost] = {
     "inspect": StageCost(56, raw_chunks=2, traces=74, ns=1.5),
     "motion_template": StageCost(220, images=208, start_s=1.0, ns=1, us_pixel=50),
-    "motion_correct": StageCost(191, parts=2.2, images=116, fields=1.05, raw_chunks=1, start_s=1.0, ns=45),
+    "motion_correct": StageCost(
+        191, parts=2.2, images=116, fields=1.05, raw_chunks=1, start_s=1.0, ns=45, disk=Disk(movies=1)
+    ),
     "memmap_join": StageCost(80, images=23, traces=12, start_s=0.7),
-    "summary_images": StageCost(197, parts=2.5, images=84, start_s=0.7, ns=8),
-    "patch_cnmf": StageCost(211, images=27, binned=17, tiles=2.8, start_s=1.5, ns=35),
-    "merge": StageCost(154, binned=16, start_s=0.8, ns_trace=200),
-    "refine": StageCost(213, parts=2.2, images=47, traces=80, pairs=3.5, start_s=2.0, ns=3, ns_trace=700),
+    "summary_images": StageCost(197, parts=2.5, images=84, start_s=0.7, ns=8, disk=Disk(images=8)),
+    "patch_cnmf": StageCost(
+        211, images=27, binned=17, tiles=2.8, start_s=1.5, ns=35, disk=Disk(binned=2, footprints=2)
+    ),
+    "merge": StageCost(154, binned=16, start_s=0.8, ns_trace=200, disk=Disk(binned=1, footprints=1)),
+    "refine": StageCost(
+        213,
+        parts=2.2,
+        images=47,
+        traces=80,
+        pairs=3.5,
+        start_s=2.0,
+        ns=3,
+        ns_trace=700,
+        disk=Disk(traces=3, footprints=1),
+    ),
     "evaluate": StageCost(235, parts=2.1, images=12.5, traces=23, pairs=1.5, start_s=1.0, ns=4.5),
-    "traces": StageCost(216, images=20, traces=174, start_s=1.0, ns_trace=1100),
+    "traces": StageCost(216, images=20, traces=174, start_s=1.0, ns_trace=1100, disk=Disk(traces=7)),
     "select": StageCost(77, start_s=0.4),
-    "export_nwb": StageCost(138, images=23, binned=44, start_s=1.7, ns_trace=300),
-    "report": StageCost(121, images=17, traces=10.5, pairs=4.5, start_s=1.0, ns_trace=50),
+    "export_nwb": StageCost(138, images=23, binned=44, start_s=1.7, ns_trace=300, disk=Disk(traces=8, footprints=1)),
+    "report": StageCost(121, images=17, traces=10.5, pairs=4.5, start_s=1.0, ns_trace=50, disk=Disk(base_mb=1)),
 }
+
+
+def cost_of(stage: str) -> StageCost:
+    """Return how a stage of the registry scales."""
+    return COSTS[STAGES[stage].cost or stage]

@@ -14,8 +14,12 @@ from obstore.store import ObjectStore, from_url
 from caiman_pipeline.batch.job_records import ENDING, ON_STORE, read_record
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.results.atomic import write_text
+from caiman_pipeline.stages import BENCHMARKS, LOGS, place
 
-WANTED = re.compile(r"(logs/[^/]+|benchmarks/[^/]+\.tsv|inspect/movie_info\.json|report/[^/]+)")
+# Jobs' logs and times, what the movie is, and the report.
+WANTED = re.compile(
+    rf"({LOGS}/[^/]+|{BENCHMARKS}/[^/]+\.tsv|{re.escape(place('movie_info'))}|{Path(place('overview')).parent}/[^/]+)"
+)
 ADVICE = "Check the URL, and the credentials and endpoint in the environment (AWS_ENDPOINT_URL and so on)."
 
 

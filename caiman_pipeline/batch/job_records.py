@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from caiman_pipeline.batch.job_logs import in_order
 from caiman_pipeline.results.processes import process_space, process_start
+from caiman_pipeline.stages import in_order
 
 SCHEMA = 1
 # What an object store has of a recording, one path a line: the files themselves stay there (fetching.py).

@@ -10,9 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from caiman_pipeline.batch.costs import COSTS, Layout, MovieSize, layout_of
+from caiman_pipeline.batch.costs import Layout, MovieSize, cost_of, layout_of
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import Reading
+from caiman_pipeline.stages import REGISTRY, STAGES
 
 if TYPE_CHECKING:
     from caiman_pipeline.config.sheet import Recording
@@ -26,18 +27,6 @@ SNAKEMAKE_MB = 300
 BATCH_LARGEST_MB = {1: 8192, 2: 16384, 4: 30720, 8: 61440, 16: 122880}
 # A job may take so much longer than predicted, and never has less than some minutes, before a scheduler ends it.
 SLOWER, LEAST_MINUTES = 5, 10
-# As the rules declare them; a test keeps the two equal.
-THREADS = {
-    "inspect": 2,
-    "motion_template": 4,
-    "motion_correct": 4,
-    "summary_images": 4,
-    "patch_cnmf": 4,
-    "refine": 4,
-    "evaluate": 2,
-    "traces": 2,
-}
-SCATTERED = {"motion_correct": "blocks", "patch_cnmf": "tiles"}
 UNKNOWN_SIZE = MovieSize(20_000, (512, 512), 2)
 
 
@@ -62,7 +51,7 @@ def predict_memory_mb(stage: str, movie_info: Path | str, threads: int, *, layou
 
 @cache
 def _memory_to_ask_for(stage: str, size: MovieSize, threads: int) -> int:
-    return math.ceil(MARGIN * COSTS[stage].memory_mb(size, threads))
+    return math.ceil(MARGIN * cost_of(stage).memory_mb(size, threads))
 
 
 def batch_memory_mb(needed_mb: int, cores: int) -> int:
@@ -93,23 +82,13 @@ def predict_minutes(stage: str, movie_info: Path | str, threads: int, *, jobs: i
 
 @cache
 def _minutes_to_ask_for(stage: str, size: MovieSize, cores: int) -> int:
-    seconds = COSTS[stage].start_s + COSTS[stage].core_seconds(size) / cores
+    seconds = cost_of(stage).start_s + cost_of(stage).core_seconds(size) / cores
     return LEAST_MINUTES + math.ceil(SLOWER * seconds / 60)
 
 
 def disk_mb(size: MovieSize) -> dict[str, float]:
-    """Return what each stage leaves on disk, MB; a stage that is not named leaves next to nothing."""
-    footprints = size.n_cells * 400 * 12 / 1e6
-    return {
-        "motion_correct": size.n_frames * size.frame_mb,
-        "summary_images": 8 * size.frame_mb,
-        "patch_cnmf": 2 * size.binned_mb + 2 * footprints,
-        "merge": size.binned_mb + footprints,
-        "refine": 3 * size.traces_mb + footprints,
-        "traces": 7 * size.traces_mb,
-        "export_nwb": 8 * size.traces_mb + footprints,
-        "report": 1.0,
-    }
+    """Return what each stage leaves on disk, MB."""
+    return {stage: cost_of(stage).disk.mb(size) for stage in STAGES}
 
 
 def job_threads(most: int, *, jobs: int, cores: int) -> int:
@@ -125,13 +104,13 @@ def plan_recording(size: MovieSize, *, cores: int, scatter: Mapping[str, int]) -
 
     ``scatter`` holds the jobs per recording of the stages that are cut, by Snakemake's names: blocks, tiles.
     """
-    disk, plans = disk_mb(size), []
-    for stage, cost in COSTS.items():
-        jobs = scatter.get(SCATTERED.get(stage, ""), 1)
-        width = job_threads(THREADS.get(stage, 1), jobs=jobs, cores=cores)
+    plans = []
+    for stage in REGISTRY:
+        cost, jobs = cost_of(stage.name), scatter.get(stage.scatter, 1)
+        width = job_threads(stage.threads, jobs=jobs, cores=cores)
         at_once = min(jobs, max(cores // width, 1))
         seconds = cost.start_s * math.ceil(jobs / at_once) + cost.core_seconds(size) / (width * at_once)
-        plans.append(StagePlan(stage, jobs, cost.memory_mb(size, width), disk.get(stage, 0.1), seconds))
+        plans.append(StagePlan(stage.name, jobs, cost.memory_mb(size, width), cost.disk.mb(size), seconds))
     return plans
 
 

@@ -14,10 +14,11 @@ from caiman_pipeline.config.bad_frames import frames_listed
 from caiman_pipeline.config.base import Length
 from caiman_pipeline.config.plausible import doubts, wrong_subject
 from caiman_pipeline.config.recording import RecordingSettings
-from caiman_pipeline.config.root import STAGES, Config, load_config
+from caiman_pipeline.config.root import Config, load_config
 from caiman_pipeline.config.sheet import Recording, read_sheet
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.results.job_settings import load_stage
+from caiman_pipeline.stages import SECTIONS
 
 if TYPE_CHECKING:
     from caiman_pipeline.batch.planning import MovieSize
@@ -187,7 +188,7 @@ def _contradictions(files: list[str], facts: RecordingSettings) -> list[str]:
 def _lengths(recording: Recording, ndim: int) -> list[str]:
     """Return which lengths do not fit a movie of ``ndim`` spatial axes."""
     problems = []
-    for stage in STAGES:
+    for stage in SECTIONS:
         resolved = recording.settings(stage)
         for name, value in getattr(recording.config, stage):
             if isinstance(value, Length):

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from caiman_pipeline.batch.costs import COSTS, MovieSize
-from caiman_pipeline.batch.job_logs import STAGE_ORDER
+from caiman_pipeline.batch.costs import MovieSize, cost_of
 from caiman_pipeline.batch.job_records import JobRecord, Progress, read_records
 from caiman_pipeline.batch.states import recording_state
+from caiman_pipeline.stages import LOGS, STAGES, path_of
 
 STANDINGS = ("done", "running", "failed", "waiting")
 
@@ -61,7 +61,7 @@ def batch_status(results: Path, recordings: Iterable[str]) -> BatchStatus:
     failed: list[tuple[str, str]] = []
     work: list[_Work] = []
     for name in recordings:
-        records = read_records(results / name / "logs")
+        records = read_records(results / name / LOGS)
         at_work = [RunningJob(name, r.job, r.host, r.memory_mb, r.progress) for r in records if r.is_running()]
         state = recording_state(results / name, name, records=records)
         standing = "running" if at_work else {"ok": "done", "ok_empty": "done"}.get(state.state, state.state)
@@ -107,15 +107,15 @@ def _stage_seconds(movie_info: Path) -> dict[str, float]:
         return {}
     info = load_movie_info(movie_info)
     size = MovieSize(info.n_frames, info.dims, 4)
-    return {stage: cost.start_s + cost.core_seconds(size) for stage, cost in COSTS.items()}
+    return {stage: cost_of(stage).start_s + cost_of(stage).core_seconds(size) for stage in STAGES}
 
 
 def _tally(records: list[JobRecord], folder: Path, *, to_do: bool) -> _Work:
     """Add up what the stages of one recording took and should take."""
-    costs = _stage_seconds(folder / "inspect" / "movie_info.json")
+    costs = _stage_seconds(path_of(folder, "movie_info"))
     if not costs:
         return _Work(0.0, 0.0, None, to_do)
-    done = {stage for stage in STAGE_ORDER if _is_done([r for r in records if r.stage == stage])}
+    done = {stage for stage in STAGES if _is_done([r for r in records if r.stage == stage])}
     taken = sum(r.seconds for r in records if r.stage in done)
     return _Work(taken, sum(costs[stage] for stage in done), sum(costs.values()), to_do)
 

@@ -22,6 +22,7 @@ from caiman_pipeline.movies.readers.foreign import OBJECTS_LEFT_OUT, is_pickle, 
 from caiman_pipeline.movies.readers.open import FORMATS, open_file
 from caiman_pipeline.results.atomic import write_text
 from caiman_pipeline.results.files import is_result
+from caiman_pipeline.stages import path_of
 
 COLUMNS = (
     "recording",
@@ -99,7 +100,7 @@ def _why_not_into(folder: Path) -> str:
     """Return why a folder is not looked into, or nothing."""
     if folder.name.startswith("."):
         return "hidden"
-    return "results of this pipeline" if (folder / "inspect" / "movie_info.json").exists() else ""
+    return "results of this pipeline" if path_of(folder, "movie_info").exists() else ""
 
 
 def _why_no_movie(path: Path) -> str:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from caiman_pipeline.batch.benchmarks import StageUse, stage_uses
-from caiman_pipeline.batch.job_logs import STAGE_ORDER, in_order
 from caiman_pipeline.batch.job_records import (
     NOT_STARTED,
     ON_STORE,
@@ -29,6 +28,17 @@ from caiman_pipeline.batch.job_records import (
     scheduler_words,
 )
 from caiman_pipeline.results.atomic import whole_file
+from caiman_pipeline.stages import (
+    BENCHMARKS,
+    LOGS,
+    STAGES,
+    in_order,
+    last_stages,
+    needed_by,
+    path_of,
+    results_of,
+    stage_of,
+)
 
 STATES = ("ok", "ok_empty", "failed", "waiting")
 KILLED = "the job was ended without a word"
@@ -36,8 +46,6 @@ KILLED = "the job was ended without a word"
 CLOSE = 0.5
 # The time stamp, s since 1970, of results whose stage has failed since: older than anything that they could be made of.
 LONG_AGO_S = 1
-END_STAGES = ("export_nwb", "report")
-NOT_NEEDED_BY = {"evaluate": ("traces",), "select": ("traces",)}
 
 
 @dataclass(frozen=True)
@@ -77,14 +85,14 @@ def recording_state(
 
     ``records`` are the recording's, where they are read already.
     """
-    records = read_records(folder / "logs") if records is None else records
-    told = scheduler_words(folder / "logs", records)
+    records = read_records(folder / LOGS) if records is None else records
+    told = scheduler_words(folder / LOGS, records)
     running = [] if ended else [r for r in records if r.log not in told and r.is_running()]
-    costs = tuple(stage_uses(folder / "benchmarks", records))
+    costs = tuple(stage_uses(folder / BENCHMARKS, records))
     known = RecordingState(
         recording=recording,
         state="waiting",
-        frames=_count_frames(folder / "inspect" / "movie_info.json"),
+        frames=_count_frames(path_of(folder, "movie_info")),
         seconds=round(sum(cost.seconds for cost in costs), 2),
         costs=costs,
         warnings=len({text for record in records for text in record.warnings}),
@@ -95,10 +103,10 @@ def recording_state(
         return replace(known, state="failed", stage=stage, reason=reason, log=log)
     if running:
         return replace(known, stage=running[-1].stage, reason="is running")
-    waiting = _what_is_missing(folder, recording, records)
+    waiting = _what_is_missing(folder, records)
     if waiting is not None:
         return replace(known, stage=waiting[0], reason=waiting[1])
-    overview = _read_json(folder / "report" / "overview.json")
+    overview = _read_json(path_of(folder, "overview"))
     return replace(
         known,
         state="ok" if overview.get("accepted") else "ok_empty",
@@ -118,7 +126,7 @@ def _first_failure(records: list[JobRecord], told: dict[Path, SchedulerWord]) ->
     places = {r.log.name: r.log for r in [*failed_jobs(records, ended=True), *silent]}
     places |= {log.name: log for log in told}
     for name in in_order(places):
-        path, stage = places[name], name.split(".", 1)[0]
+        path, stage = places[name], stage_of(name)
         record, word = by_log.get(path), told.get(path)
         times = [known.time_ns for known in (record, word) if known is not None]
         if not _overtaken(stage, max(times), records):
@@ -167,29 +175,24 @@ def _unreadable(records: Iterable[JobRecord]) -> str:
 
 def _overtaken(stage: str, since_ns: int, records: list[JobRecord]) -> bool:
     """Say whether a stage that needs this one has finished since: then the trace is of an earlier run."""
-    if stage not in STAGE_ORDER:
-        return False
-    later = set(STAGE_ORDER[STAGE_ORDER.index(stage) + 1 :]) - set(NOT_NEEDED_BY.get(stage, ()))
+    later = needed_by(stage)
     return any(r.stage in later and r.finished and r.time_ns > since_ns for r in records)
 
 
-def _what_is_missing(folder: Path, recording: str, records: list[JobRecord]) -> tuple[str, str] | None:
+def _what_is_missing(folder: Path, records: list[JobRecord]) -> tuple[str, str] | None:
     """Return the stage that has not run and why, or None where all results are there."""
-    expected = (
-        folder / "report" / f"{recording}.html",
-        folder / "report" / "overview.json",
-        folder / "export_nwb" / f"{recording}.nwb",
-    )
+    ends = last_stages()
+    expected = [path_of(folder, output) for stage in ends for output in stage.outputs]
     elsewhere = _on_store(folder)
     gone = [path for path in expected if not path.exists() and str(path.relative_to(folder)) not in elsewhere]
     finished = {r.stage for r in records if r.finished}
-    todo = [stage for stage in STAGE_ORDER if stage not in finished]
+    todo = [stage for stage in STAGES if stage not in finished]
     if gone:
         unknown = _unreadable(r for r in records if r.stage in todo)
         return (todo[0], unknown or "not run yet") if todo else (gone[0].parent.name, f"{gone[0]} was removed")
     times = {r.stage: r.time_ns / 1e9 for r in records if r.state != UNREADABLE}
-    ends = [times.pop(stage) for stage in END_STAGES if stage in times]
-    newer = [stage for stage, time in times.items() if ends and time > min(ends) + 1]
+    ended = [times.pop(stage.name) for stage in ends if stage.name in times]
+    newer = [stage for stage, time in times.items() if ended and time > min(ended) + 1]
     return (newer[-1], "ran again, but what needs it has not yet") if newer else None
 
 
@@ -219,8 +222,8 @@ def age_old_results(results: Path, recordings: Iterable[str]) -> list[Path]:
     """
     aged = []
     for folder in (results / name for name in recordings):
-        for record in failed_jobs(read_records(folder / "logs"), ended=True):
-            for path in (folder / record.stage).glob("*.h5"):
+        for record in failed_jobs(read_records(folder / LOGS), ended=True):
+            for path in filter(Path.is_file, results_of(folder, record.job)):
                 os.utime(path, (LONG_AGO_S, LONG_AGO_S))
                 aged.append(path)
     return aged

@@ -21,7 +21,10 @@ from caiman_pipeline.model.movie import SourceFile
 from caiman_pipeline.movies.identity import difference, is_fetched
 from caiman_pipeline.results.files import content_digest, is_result
 from caiman_pipeline.results.provenance import text_digest
+from caiman_pipeline.stages import LOGS, path_of, place, results_of
 
+# The report's overview is for the batch page and carries none.
+JSON_RESULTS = [Path(place(output)).name for output in ("movie", "movie_info")]
 REDO = "Delete it and run the workflow again."
 
 
@@ -59,7 +62,7 @@ def verify_recording(folder: Path, *, checksums: bool) -> Verified:
     found += _broken_links(records)
     found += _raw_files(folder, records, checksums=checksums)
     if checksums:
-        found += list(_parts(folder / "movie" / "movie.json"))
+        found += list(_parts(path_of(folder, "movie")))
         found += list(_exports(folder))
     versions = tuple(sorted({f"{r['version']} {r['commit']}".strip() for _, r in records.values()}))
     return Verified(folder.name, len(records), versions, tuple(found))
@@ -67,9 +70,9 @@ def verify_recording(folder: Path, *, checksums: bool) -> Verified:
 
 def _failed_since(folder: Path) -> Iterator[Defect]:
     """Find results that are still there of a stage that has failed since: they are of an earlier run."""
-    records = read_records(folder / "logs")
+    records = read_records(folder / LOGS)
     for record in failed_jobs((r for r in records if not r.is_running()), ended=True):
-        for path in sorted((folder / record.stage).glob("*.h5")):
+        for path in filter(Path.is_file, results_of(folder, record.job)):
             if path.stat().st_mtime_ns < record.time_ns:
                 why = record.reason or "it was killed"
                 yield Defect(
@@ -79,7 +82,7 @@ def _failed_since(folder: Path) -> Iterator[Defect]:
 
 def is_result_name(path: Path) -> bool:
     """Tell whether a file is one that carries its provenance."""
-    return path.name in ("movie.json", "movie_info.json") or path.suffix == ".h5"
+    return path.name in JSON_RESULTS or path.suffix == ".h5"
 
 
 def _own_record(path: Path) -> tuple[str, tuple[str, dict[str, Any]] | None]:
@@ -151,7 +154,7 @@ def _exports(folder: Path) -> Iterator[Defect]:
     """Find NWB files, and tables beside them, that do not follow from themselves and from the results."""
     from caiman_pipeline.nwb.recompute import recompute
 
-    for path in sorted(folder.glob("export_nwb/*.nwb")):
+    for path in sorted(folder.glob(place("nwb", recording="*"))):
         try:
             wrong = [finding.what for finding in recompute(path) if not finding.holds]
         except PipelineError as error:

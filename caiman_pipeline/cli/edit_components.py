@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from caiman_pipeline.cli.stage import add_stage_arguments, log, stage_job
+from caiman_pipeline.stages import place
 
 
 class _Step(argparse.Action):
@@ -26,7 +27,7 @@ class _Step(argparse.Action):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
-    parser.add_argument("components", type=Path, help="a recording's refine/components.h5, or one edited before")
+    parser.add_argument("components", type=Path, help=f"a recording's {place('components')}, or one edited before")
     parser.add_argument("--output", type=Path, required=True, help="file to write; may be the same")
     for name, what in (
         ("select", "keep only these"),

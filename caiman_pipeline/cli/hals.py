@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from caiman_pipeline.cli.stage import add_stage_arguments, log, progress, stage_job
+from caiman_pipeline.stages import place
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
-    parser.add_argument("components", type=Path, help="a recording's refine/components.h5, or one edited before")
+    parser.add_argument("components", type=Path, help=f"a recording's {place('components')}, or one edited before")
     parser.add_argument("--movie", type=Path, required=True, help="movie.json of the corrected movie")
     parser.add_argument("--images", type=Path, required=True, help="HDF5 file of the summary images")
     parser.add_argument("--output", type=Path, required=True, help="file to write; may be the same")

@@ -15,6 +15,7 @@ from caiman_pipeline import __version__
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.machine import why_not_here
 from caiman_pipeline.numerics.threads import keep_blas_on_one_thread
+from caiman_pipeline.stages import REGISTRY
 
 OBJECTS_BEFORE_COLLECTION = 100_000
 INTERRUPTED_STATUS = 130
@@ -33,20 +34,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "train-classifier": ("train_classifier", "train the network that tells somata by their footprints"),
     "edit-components": ("edit_components", "select, remove, restore and merge components of a result by hand"),
     "hals": ("hals", "update footprints and traces of a result by alternating least squares"),
-    "inspect": ("inspect", "stage: look at a recording's files"),
-    "motion-template": ("motion_template", "stage: build the template that frames are registered to"),
-    "motion-correct": ("motion_correct", "stage: register one block of frames"),
-    "memmap-join": ("memmap_join", "stage: list the blocks' parts as one movie"),
+    **{stage.verb: (stage.name, f"stage: {stage.summary}") for stage in REGISTRY},
     "apply-shifts": ("apply_shifts", "correct another channel by the shifts of a recording"),
-    "summary-images": ("summary_images", "stage: mean, deviation, maximum, correlation and peak-to-noise images"),
-    "patch-cnmf": ("patch_cnmf", "stage: find components in a batch of tiles"),
-    "merge": ("merge", "stage: stitch tiles and merge what belongs together"),
-    "refine": ("refine", "stage: update all components over the full field"),
-    "evaluate": ("evaluate", "stage: measure the quality of components"),
-    "traces": ("traces", "stage: deconvolution and DF/F"),
-    "select": ("select", "stage: accept or reject components by their measures"),
-    "export-nwb": ("export_nwb", "stage: write the NWB file and the table of components"),
-    "report": ("report", "stage: write a recording's HTML report"),
     "deconvolve": ("deconvolve", "deconvolve a table of traces (CSV, NPY, NWB) without a movie"),
     "summary": ("summary", "write summary.tsv and the batch page of a results folder"),
     "status": ("status", "say what of a batch is done, running, failed or waiting, and when it will be done"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caiman_pipeline.cli.stage import add_stage_arguments, stage_job
+from caiman_pipeline.stages import place
 
 if TYPE_CHECKING:
     from caiman_pipeline.simulation.scoring import Score
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument("truth", type=Path, help="truth that `simulate` wrote")
-    parser.add_argument("result", type=Path, help="NWB file, a recording's results folder, or its refine/components.h5")
+    parser.add_argument(
+        "result", type=Path, help=f"NWB file, a recording's results folder, or its {place('components')}"
+    )
     parser.add_argument("--all", action="store_true", help="score all components instead of the accepted ones")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     parser.add_argument("--level", type=float, help="share of its peak that bounds a found footprint (0.3)")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from caiman_pipeline.stages import LOGS
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
@@ -20,7 +22,7 @@ def run(args: argparse.Namespace) -> None:
     from caiman_pipeline.model.errors import PipelineError
 
     results = args.results or Path(load_run(None, None)[0].paths.results)
-    there = sorted(p.name for p in results.glob("*") if (p / "logs").is_dir()) if results.is_dir() else []
+    there = sorted(p.name for p in results.glob("*") if (p / LOGS).is_dir()) if results.is_dir() else []
     names = args.recordings or there
     if not names:
         raise PipelineError(f"{results}: no recordings there. Name the results folder.")

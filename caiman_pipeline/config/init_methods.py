@@ -6,6 +6,7 @@ import os
 from typing import Literal
 
 from caiman_pipeline.config.base import Section, key
+from caiman_pipeline.stages import place
 
 
 class GreedyRoiSettings(Section):
@@ -105,5 +106,5 @@ class SeededSettings(Section):
     def path(self) -> str | None:
         """Return the file that holds the masks: the components, where a results folder is named."""
         if self.file and os.path.isdir(self.file):
-            return os.path.join(self.file, "refine", "components.h5")
+            return os.path.join(self.file, place("components"))
         return self.file

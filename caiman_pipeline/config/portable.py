@@ -10,10 +10,11 @@ from typing import Any
 
 from caiman_pipeline.config.generate import documented_keys, unit_of
 from caiman_pipeline.config.root import Config
+from caiman_pipeline.stages import place
 
 FILE_UNIT = "file"
 # Where another recording's motion lies in its results: it is named by the recording.
-OTHER_MOTION = re.compile(r"(?:.*/)?([^/]+)/motion/motion\.h5")
+OTHER_MOTION = re.compile(rf"(?:.*/)?([^/]+)/{re.escape(place('motion'))}")
 
 
 def file_keys() -> dict[str, str]:

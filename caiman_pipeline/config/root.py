@@ -79,9 +79,6 @@ class Config(Section):
         return self.model_copy(update={"paths": self.paths.model_copy(update={"results": folder})})
 
 
-STAGES: tuple[str, ...] = tuple(n for n in Config.model_fields if n not in ("paths", "recording"))
-
-
 def load_config(source: Path | str | Mapping[str, Any]) -> Config:
     """Read and validate a config file, or a mapping such as Snakemake's ``config``.
 

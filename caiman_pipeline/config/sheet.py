@@ -17,10 +17,11 @@ import yaml
 from caiman_pipeline.config.plausible import wrong_timing
 from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.config.renamed import GONE, new_name
-from caiman_pipeline.config.root import STAGES, Config, check_required, resolve_stage
+from caiman_pipeline.config.root import Config, check_required, resolve_stage
 from caiman_pipeline.config.validate import known_keys, validate
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.names import natural_key
+from caiman_pipeline.stages import SECTIONS, Branch, place
 
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
 OWN_COLUMNS = ("recording", "files")
@@ -28,7 +29,6 @@ PLACEHOLDER = "FILL_IN"
 # Facts that are asked for and that no number depends on: one that is not filled in is taken as not known.
 MAY_STAY_OPEN = ("species", "indicator")
 SHOWN_PROBLEMS = 5
-MOTION_FILE = "{results}/{recording}/motion/motion.h5"
 # Settings that may name another row of the sheet, whose motion is then found first.
 NAMING_KEYS = ("shifts_from", "template")
 COMMENT = ("#", '"#')
@@ -65,6 +65,11 @@ class Recording:
             found += [path] if literal else sorted(glob.glob(path, recursive=True), key=natural_key)
         # A name that starts like an option must not be taken for one.
         return [f"./{path}" if path.startswith("-") else path for path in found]
+
+    @property
+    def branch(self) -> Branch:
+        """Which of the workflow's ways the recording goes."""
+        return Branch()
 
     def settings(self, stage: str) -> dict[str, Any]:
         """Return the resolved settings of one stage for this recording."""
@@ -117,7 +122,7 @@ def _resolve_names(recording: Recording, recordings: Mapping[str, Recording]) ->
     """Return a recording whose settings hold the ``motion.h5`` of the recordings that they name."""
     config = recording.config
     files = {
-        key: MOTION_FILE.format(results=config.paths.results, recording=getattr(config.motion, key))
+        key: f"{config.paths.results}/{getattr(config.motion, key)}/{place('motion')}"
         for key in NAMING_KEYS
         if getattr(config.motion, key) in recordings
     }
@@ -248,7 +253,7 @@ def _check_tabs(path: Path, number: int, line: str, values: list[str], columns: 
 
 def _override_columns() -> list[str]:
     """Return what a recording may set for itself: any key of a stage (paths are the run's, not a recording's)."""
-    return [k for k in known_keys(Config) if "." in k and k.split(".", 1)[0] in STAGES]
+    return [k for k in known_keys(Config) if "." in k and k.split(".", 1)[0] in SECTIONS]
 
 
 def _parse_row(name: str, row: Mapping[str, str], config: Config) -> Recording:
@@ -265,8 +270,8 @@ def _parse_row(name: str, row: Mapping[str, str], config: Config) -> Recording:
     if problem:
         raise PipelineError(f"recording {name!r}: {problem}")
     recording = Recording(name, patterns, own)
-    for stage in STAGES:
-        recording.settings(stage)
+    for section in SECTIONS:
+        recording.settings(section)
     return recording
 
 

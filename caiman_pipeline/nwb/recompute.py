@@ -25,6 +25,7 @@ from caiman_pipeline.nwb.restore import read_run
 from caiman_pipeline.nwb.series import RELATIVE, SERIES, SERIES_CHUNK
 from caiman_pipeline.results.files import load_result
 from caiman_pipeline.results.records import LONG_TABLES, components_from_result
+from caiman_pipeline.stages import path_of
 from caiman_pipeline.traces.activity import Timing, events_of
 from caiman_pipeline.traces.dff import relate, slow_level
 from caiman_pipeline.traces.extract import dff_method
@@ -176,8 +177,7 @@ def _column_distance(texts: list[str], column: h5py.Dataset) -> float:
 def _results_agree(ophys: h5py.Group, path: Path, settings: TraceSettings) -> Iterator[tuple[str, float]]:
     """Compare with the results that the file was made from, where it is still in their folder."""
     folder = path.parent.parent
-    found = {kind: folder / place for kind, place in (("components", "refine"), ("traces", "traces"))}
-    found = {kind: place / f"{kind}.h5" for kind, place in found.items()}
+    found = {kind: path_of(folder, kind) for kind in ("components", "traces")}
     if not all(file.exists() for file in found.values()):
         return
     results = {kind: load_result(file, kind, stored=LONG_TABLES[kind]) for kind, file in found.items()}

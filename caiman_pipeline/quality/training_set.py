@@ -24,6 +24,7 @@ from caiman_pipeline.simulation.planted import PlantedFootprints
 from caiman_pipeline.simulation.recording import simulate
 from caiman_pipeline.simulation.scoring import binarise
 from caiman_pipeline.simulation.settings import SimulationSettings
+from caiman_pipeline.stages import path_of
 
 SOMA_IOU, OTHER_IOU = 0.4, 0.2
 FOUND_LEVEL, TRUE_LEVEL = 0.3, 0.15
@@ -168,7 +169,7 @@ def collect(folder: Path, recipes: list[Recipe]) -> Labelled:
     """Read the components of all recordings and label them: a soma, something else, or left out as neither."""
     crops, labels, owners = [], [], []
     for number, recipe in enumerate(recipes):
-        components = load_result(folder / "results" / recipe.name / "refine" / "components.h5", "components")
+        components = load_result(path_of(folder / "results" / recipe.name, "components"), "components")
         truth = load_result(_truth(folder, recipe), "truth")
         dims: Dims = tuple(int(n) for n in components["dims"])
         label = label_components(components["footprints"], truth["footprints"], truth["is_dendrite"], dims)

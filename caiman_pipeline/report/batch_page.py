@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import quote
 
 from caiman_pipeline import __version__
 from caiman_pipeline.batch.states import RecordingState, count_states
 from caiman_pipeline.model.names import without_folders
 from caiman_pipeline.report.template import asset, duration, fill
+from caiman_pipeline.stages import LOGS, place
 
+LINKED = ("report", "thumbnail", "nwb", "table")
 STATE_NAMES = {"ok": "ok", "ok_empty": "no cells", "failed": "failed", "waiting": "not finished"}
 
 
 @dataclass(frozen=True)
 class Row:
-    """One recording's line: its state, whether its results are there to link, and what is shown as text."""
+    """One recording's line: its state, whether its results are there, links to them, and what is shown as text."""
 
     state: RecordingState
     finished: bool
+    links: dict[str, str]
     log: str
     computing: str
     costs: str
@@ -42,13 +46,20 @@ def build_batch_page(states: list[RecordingState], results: Path) -> str:
 
 
 def _row(state: RecordingState, results: Path) -> Row:
+    there = (results / state.recording).exists()
     return Row(
         state=replace(state, reason=without_folders(state.reason)),
         finished=state.state in ("ok", "ok_empty"),
-        log=Path(state.log).name if state.log and (results / state.recording).exists() else "",
+        links={name: _link(state.recording, place(name, recording=state.recording)) for name in LINKED},
+        log=_link(state.recording, f"{LOGS}/{Path(state.log).name}") if state.log and there else "",
         computing=duration(state.seconds) if state.seconds else "",
         costs=_costs(state),
     )
+
+
+def _link(recording: str, path: str) -> str:
+    """Return the address of a file below a recording's folder, from the page in the results folder."""
+    return quote(f"{recording}/{path}")
 
 
 def _costs(state: RecordingState) -> str:

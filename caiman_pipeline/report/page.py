@@ -11,7 +11,6 @@ import numpy as np
 from markupsafe import Markup
 
 from caiman_pipeline import __version__
-from caiman_pipeline.batch.job_logs import in_order
 from caiman_pipeline.config.portable import flat, portable, short_names
 from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.config.report import ReportSettings
@@ -21,6 +20,7 @@ from caiman_pipeline.outcome import Outcome, centroids, missing_dff
 from caiman_pipeline.report import activity, figures, galleries
 from caiman_pipeline.report.charts import bar_rows
 from caiman_pipeline.report.template import asset, duration, fill
+from caiman_pipeline.stages import in_order
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.results.files import Result, load_result
+from caiman_pipeline.stages import path_of
 
 OPHYS = "processing/ophys"
 SERIES = {
@@ -301,10 +302,10 @@ def _found_in(components: Result) -> Extracted:
 
 
 def _read_folder(folder: Path) -> Extracted:
-    components = load_result(folder / "refine/components.h5", "components")
-    selection = load_result(folder / "select/selection.h5", "selection")
-    traces = load_result(folder / "traces/traces.h5", "traces")
-    motion = load_result(folder / "motion/motion.h5", "motion")
+    components = load_result(path_of(folder, "components"), "components")
+    selection = load_result(path_of(folder, "selection"), "selection")
+    traces = load_result(path_of(folder, "traces"), "traces")
+    motion = load_result(path_of(folder, "motion"), "motion")
     for name, table in (("selection", selection), ("traces", traces)):
         if not np.array_equal(table["ids"], components["ids"]):
             raise PipelineError(

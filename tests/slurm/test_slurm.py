@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from caiman_pipeline.stages import REGISTRY
 from tests.workflow.conftest import numbers
 
 from .conftest import BIN, ROOT, ROW, SHEET, Batch
@@ -21,10 +22,9 @@ SIMULATION = ("--frames", "300", "--dims", "64x48", "--n-cells", "5", "--cell-di
 # seconds: SLURM looks at the memory of a job once a second.
 LONG = ("--frames", "2200", "--dims", "192x160", "--n-cells", "40", *SIMULATION[6:])
 SCATTER = ("--set-scatter", "blocks=2", "tiles=2")
+CUT = [stage.name for stage in REGISTRY if stage.scatter]
 # One core each, so that two jobs fit on the node at once.
-CUT = ("motion_correct", "patch_cnmf")
-STAGES = (*CUT, "inspect", "motion_template", "summary_images", "refine", "evaluate", "traces")
-NARROW = ("--set-threads", *(f"{stage}=1" for stage in STAGES))
+NARROW = ("--set-threads", *(f"{stage.name}=1" for stage in REGISTRY if stage.threads > 1))
 # Less than what Snakemake's process in the job (about 140 MB) and a search of such a movie take together.
 STARVED_MB = 280
 GOOD = [f"r{i:02d}" for i in range(1, 11)]

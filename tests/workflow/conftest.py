@@ -12,28 +12,25 @@ import h5py
 import numpy as np
 import pytest
 
+from caiman_pipeline.stages import STAGES as REGISTERED
+
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 FACTS = "recording\tfiles\tframe_rate_hz\tdecay_time_s\tcell_diameter\tsubject_id\tsession_start"
 ROW = "{name}\t{files}\t30\t0.45\t9 px\tm1\t2024-05-17T09:30:00+02:00"
 # Two and a bit parts of the movie store, so that blocks have something to share.
 SIMULATION = ("--frames", "2200", "--dims", "72x96", "--n-cells", "9", "--cell-diameter-px", "9", "--rigid-px", "3")
-FAINT = ("--n-cells", "0", "--neuropil", "0.2", "--vessels", "0", "--nonrigid-px", "0")
-STAGES = (
-    "inspect",
-    "motion_template",
-    "motion_correct",
-    "memmap_join",
-    "summary_images",
-    "patch_cnmf",
-    "merge",
-    "refine",
-    "evaluate",
-    "traces",
-    "select",
-    "export_nwb",
-    "report",
-)
+FAINT = (
+    "--n-cells",
+    "0",
+    "--neuropil",
+    "0.2",
+    "--vessels",
+    "0",
+    "--nonrigid-px",
+    "0",
+)  # Rules of a recording's run, in order.
+STAGES = tuple(REGISTERED)
 
 
 class Workflow:

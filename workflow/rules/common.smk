@@ -9,10 +9,18 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from caiman_pipeline.batch.job_records import record_of as record_beside
 from caiman_pipeline.batch.preflight import unwritable
 from caiman_pipeline.config.root import load_config
-from caiman_pipeline.config.sheet import MOTION_FILE, load_sheet
+from caiman_pipeline.config.sheet import load_sheet
 from caiman_pipeline.model.errors import PipelineError
+from caiman_pipeline.stages import (
+    STAGES,
+    last_stages,
+    leading_to,
+    place,
+    stages_of,
+)
 from caiman_pipeline.model.machine import why_not_here
 from caiman_pipeline.batch.live import FirstJob, RunWatch, recordings_together
 from caiman_pipeline.batch.states import LONG_AGO_S
@@ -65,30 +73,35 @@ except PipelineError as error:
 if CONFIG.paths.recordings not in workflow.configfiles:
     workflow.configfiles.append(CONFIG.paths.recordings)
 
-RESULTS = f"{CONFIG.paths.results}/{{recording}}"
-MOVIE_INFO = f"{RESULTS}/inspect/movie_info.json"
-FRAMES = f"{RESULTS}/inspect/frames.h5"
-TEMPLATE = f"{RESULTS}/motion/template.h5"
-BLOCK = f"{RESULTS}/motion/blocks/{{scatteritem}}"
-MOTION = MOTION_FILE.format(results=CONFIG.paths.results, recording="{recording}")
-MOVIE = f"{RESULTS}/movie/movie.json"
-IMAGES = f"{RESULTS}/summary_images/images.h5"
-BATCH = f"{RESULTS}/patch_cnmf/{{scatteritem}}.h5"
-MERGED = f"{RESULTS}/merge/components.h5"
-COMPONENTS = f"{RESULTS}/refine/components.h5"
-QUALITY = f"{RESULTS}/evaluate/quality.h5"
-TRACES = f"{RESULTS}/traces/traces.h5"
-SELECTION = f"{RESULTS}/select/selection.h5"
-NWB = f"{RESULTS}/export_nwb/{{recording}}.nwb"
-TABLE = f"{RESULTS}/export_nwb/{{recording}}_components.csv"
-REPORT = f"{RESULTS}/report/{{recording}}.html"
-THUMBNAIL = f"{RESULTS}/report/thumbnail.jpg"
-OVERVIEW = f"{RESULTS}/report/overview.json"
-# One path per scatter item, the recording still open.
-BLOCKS = gather.blocks(BLOCK.replace("{recording}", "{{recording}}"))
-BATCHES = gather.tiles(BATCH.replace("{recording}", "{{recording}}"))
-LOGS = f"{RESULTS}/logs"
-BENCHMARKS = f"{RESULTS}/benchmarks"
+# Below it lies what the registry of stages names.
+FOLDER = f"{CONFIG.paths.results}/{{recording}}"
+
+
+@cache
+def result(name):
+    """The path of a result, the recording still open."""
+    below = place(name, recording="{recording}", item="{scatteritem}")
+    return f"{FOLDER}/{below}"
+
+
+@cache
+def gathered(name):
+    """The paths of a result of all jobs that a stage is cut into, the recording still open."""
+    stage = next(s for s in STAGES.values() if name in s.outputs)
+    pattern = result(name).replace("{recording}", "{{recording}}")
+    return getattr(gather, stage.scatter)(pattern)
+
+
+def log_of(stage):
+    return f"{FOLDER}/{STAGES[stage].log.format(item='{scatteritem}')}"
+
+
+def record_of(stage):
+    return str(record_beside(Path(log_of(stage))))
+
+
+def benchmark_of(stage):
+    return f"{FOLDER}/{STAGES[stage].benchmark.format(item='{scatteritem}')}"
 
 
 def looked_up(function):
@@ -176,7 +189,9 @@ def files_named(wildcards, input):
 
 # Motion that this run can find itself.
 OUR_MOTION = {
-    placed(MOTION.format(recording=recording)): MOTION.format(recording=recording)
+    placed(result("motion").format(recording=recording)): result("motion").format(
+        recording=recording
+    )
     for recording in RECORDINGS
 }
 
@@ -220,8 +235,26 @@ def model_file(wildcards):
 def refine_start(wildcards):
     """What is refined: the components found, or those that the settings name."""
     start = RECORDINGS[wildcards.recording].config.refine.start
-    found = MERGED.format(recording=wildcards.recording)
+    found = result("merged").format(recording=wildcards.recording)
     return as_named(start) if start and os.path.exists(start) else found
+
+
+def outputs_of(stages, recording):
+    """The paths of what stages leave of a recording."""
+    for stage in stages:
+        for name in stage.outputs:
+            if name not in stage.passing:
+                paths = gathered(name) if stage.scatter else [result(name)]
+                yield from (path.format(recording=recording) for path in paths)
+
+
+def last_results(recordings):
+    """What a recording is run for."""
+    return [
+        path
+        for recording in recordings
+        for path in outputs_of(last_stages(way_of(recording)), recording)
+    ]
 
 
 def results_before(recordings):
@@ -229,26 +262,24 @@ def results_before(recordings):
 
     A job that fails takes its old result away; asked for, it is made anew though what came of it before is still there.
     """
-    always = [
-        MOVIE_INFO,
-        FRAMES,
-        TEMPLATE,
-        MOTION,
-        MOVIE,
-        IMAGES,
-        COMPONENTS,
-        QUALITY,
-        TRACES,
-        SELECTION,
-    ]
-    found = [*BATCHES, MERGED]
     return [
-        pattern.format(recording=recording)
+        path
         for recording in recordings
-        for pattern in (
-            always if RECORDINGS[recording].config.refine.start else [*always, *found]
-        )
+        for path in outputs_of(stages_before(recording), recording)
     ]
+
+
+def way_of(recording):
+    """The stages that a recording goes through."""
+    return stages_of(RECORDINGS[recording].branch)
+
+
+def stages_before(recording):
+    """The stages whose results the last ones need; where other components are refined, none before these."""
+    given = ["merged"] if RECORDINGS[recording].config.refine.start else []
+    way = way_of(recording)
+    ends = last_stages(way)
+    return [stage for stage in leading_to(ends, way, given=given) if stage not in ends]
 
 
 @looked_up
@@ -266,8 +297,9 @@ def runs_elsewhere():
     return workflow.executor_plugin is not None and workflow.non_local_exec
 
 
-def threads_beside_others(most):
+def threads_beside_others(stage):
     """A scattered rule's `threads`: on this machine, fewer where its jobs fill it by themselves."""
+    most = STAGES[stage].threads
 
     def choose(wildcards):
         from caiman_pipeline.batch.planning import job_threads
@@ -299,7 +331,7 @@ def memory_mb(stage):
             predict_memory_mb,
         )
 
-        info = placed(MOVIE_INFO.format(recording=wildcards.recording))
+        info = placed(result("movie_info").format(recording=wildcards.recording))
         beside = SNAKEMAKE_MB if runs_elsewhere() else 0
         cut = layout(wildcards.recording)
         needed = predict_memory_mb(stage, info, threads, layout=cut) * attempt + beside
@@ -316,7 +348,7 @@ def minutes(stage):
     def predict(wildcards, threads, attempt):
         from caiman_pipeline.batch.planning import predict_minutes
 
-        info = placed(MOVIE_INFO.format(recording=wildcards.recording))
+        info = placed(result("movie_info").format(recording=wildcards.recording))
         item = wildcards.get("scatteritem", "1-of-1")
         jobs, cut = int(item.split("-of-")[1]), layout(wildcards.recording)
         return predict_minutes(stage, info, threads, jobs=jobs, layout=cut) * attempt
@@ -395,7 +427,7 @@ def write_summary():
 def forget_old_results():
     """A selection that was put back: Snakemake has noted it as made from the table that could not be applied."""
     for recording in RECORDINGS:
-        selection = placed(SELECTION.format(recording=recording))
+        selection = placed(result("selection").format(recording=recording))
         if os.path.exists(selection) and os.path.getmtime(selection) == LONG_AGO_S:
             workflow.persistence.cleanup_metadata(IOFile(selection))
 

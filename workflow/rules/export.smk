@@ -1,20 +1,20 @@
 rule export_nwb:
     input:
-        info=MOVIE_INFO,
-        motion=MOTION,
-        images=IMAGES,
-        components=COMPONENTS,
-        traces=TRACES,
-        quality=QUALITY,
-        selection=SELECTION,
+        info=result("movie_info"),
+        motion=result("motion"),
+        images=result("images"),
+        components=result("components"),
+        traces=result("traces"),
+        quality=result("quality"),
+        selection=result("selection"),
     output:
-        nwb=NWB,
-        table=shown(TABLE, "components"),
+        nwb=result("nwb"),
+        table=shown(result("table"), "components"),
     log:
-        f"{LOGS}/export_nwb.log",
-        f"{LOGS}/export_nwb.job.json",
+        log_of("export_nwb"),
+        record_of("export_nwb"),
     benchmark:
-        f"{BENCHMARKS}/export_nwb.tsv"
+        benchmark_of("export_nwb")
     resources:
         mem_mb=memory_mb("export_nwb"),
         runtime=minutes("export_nwb"),

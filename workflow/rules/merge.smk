@@ -1,13 +1,13 @@
 rule merge:
     input:
-        batches=BATCHES,
+        batches=gathered("candidates"),
     output:
-        MERGED,
+        result("merged"),
     log:
-        f"{LOGS}/merge.log",
-        f"{LOGS}/merge.job.json",
+        log_of("merge"),
+        record_of("merge"),
     benchmark:
-        f"{BENCHMARKS}/merge.tsv"
+        benchmark_of("merge")
     resources:
         mem_mb=memory_mb("merge"),
         runtime=minutes("merge"),
@@ -20,18 +20,18 @@ rule merge:
 
 rule refine:
     input:
-        movie=MOVIE,
-        images=IMAGES,
+        movie=result("movie"),
+        images=result("images"),
         merged=refine_start,
-        parts=BLOCKS,
+        parts=gathered("block"),
     output:
-        COMPONENTS,
+        result("components"),
     log:
-        f"{LOGS}/refine.log",
-        f"{LOGS}/refine.job.json",
+        log_of("refine"),
+        record_of("refine"),
     benchmark:
-        f"{BENCHMARKS}/refine.tsv"
-    threads: 4
+        benchmark_of("refine")
+    threads: STAGES["refine"].threads
     resources:
         mem_mb=memory_mb("refine"),
         runtime=minutes("refine"),

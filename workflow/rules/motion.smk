@@ -2,14 +2,14 @@ rule inspect:
     input:
         files_present,
     output:
-        info=MOVIE_INFO,
-        frames=FRAMES,
+        info=result("movie_info"),
+        frames=result("frames"),
     log:
-        f"{LOGS}/inspect.log",
-        f"{LOGS}/inspect.job.json",
+        log_of("inspect"),
+        record_of("inspect"),
     benchmark:
-        f"{BENCHMARKS}/inspect.tsv"
-    threads: 2
+        benchmark_of("inspect")
+    threads: STAGES["inspect"].threads
     resources:
         mem_mb=memory_mb("inspect"),
         runtime=minutes("inspect"),
@@ -26,17 +26,17 @@ rule inspect:
 
 rule motion_template:
     input:
-        info=MOVIE_INFO,
+        info=result("movie_info"),
         motion=other_motion,
         raw=files_stored,
     output:
-        TEMPLATE,
+        result("template"),
     log:
-        f"{LOGS}/motion_template.log",
-        f"{LOGS}/motion_template.job.json",
+        log_of("motion_template"),
+        record_of("motion_template"),
     benchmark:
-        f"{BENCHMARKS}/motion_template.tsv"
-    threads: 4
+        benchmark_of("motion_template")
+    threads: STAGES["motion_template"].threads
     resources:
         mem_mb=memory_mb("motion_template"),
         runtime=minutes("motion_template"),
@@ -49,17 +49,19 @@ rule motion_template:
 
 rule motion_correct:
     input:
-        info=MOVIE_INFO,
-        template=TEMPLATE,
+        info=result("movie_info"),
+        template=result("template"),
         raw=files_stored,
     output:
-        directory(BLOCK) if CONFIG.paths.keep_movie else temp(directory(BLOCK)),
+        directory(result("block"))
+        if CONFIG.paths.keep_movie
+        else temp(directory(result("block"))),
     log:
-        f"{LOGS}/motion_correct.{{scatteritem}}.log",
-        f"{LOGS}/motion_correct.{{scatteritem}}.job.json",
+        log_of("motion_correct"),
+        record_of("motion_correct"),
     benchmark:
-        f"{BENCHMARKS}/motion_correct.{{scatteritem}}.tsv"
-    threads: threads_beside_others(4)
+        benchmark_of("motion_correct")
+    threads: threads_beside_others("motion_correct")
     resources:
         mem_mb=memory_mb("motion_correct"),
         runtime=minutes("motion_correct"),
@@ -74,17 +76,17 @@ rule motion_correct:
 
 rule memmap_join:
     input:
-        info=MOVIE_INFO,
-        template=TEMPLATE,
-        blocks=BLOCKS,
+        info=result("movie_info"),
+        template=result("template"),
+        blocks=gathered("block"),
     output:
-        movie=MOVIE,
-        motion=MOTION,
+        movie=result("movie"),
+        motion=result("motion"),
     log:
-        f"{LOGS}/memmap_join.log",
-        f"{LOGS}/memmap_join.job.json",
+        log_of("memmap_join"),
+        record_of("memmap_join"),
     benchmark:
-        f"{BENCHMARKS}/memmap_join.tsv"
+        benchmark_of("memmap_join")
     resources:
         mem_mb=memory_mb("memmap_join"),
         runtime=minutes("memmap_join"),

@@ -1,15 +1,15 @@
 rule summary_images:
     input:
-        movie=MOVIE,
-        parts=BLOCKS,
+        movie=result("movie"),
+        parts=gathered("block"),
     output:
-        IMAGES,
+        result("images"),
     log:
-        f"{LOGS}/summary_images.log",
-        f"{LOGS}/summary_images.job.json",
+        log_of("summary_images"),
+        record_of("summary_images"),
     benchmark:
-        f"{BENCHMARKS}/summary_images.tsv"
-    threads: 4
+        benchmark_of("summary_images")
+    threads: STAGES["summary_images"].threads
     resources:
         mem_mb=memory_mb("summary_images"),
         runtime=minutes("summary_images"),
@@ -22,18 +22,18 @@ rule summary_images:
 
 rule patch_cnmf:
     input:
-        movie=MOVIE,
-        images=IMAGES,
-        parts=BLOCKS,
+        movie=result("movie"),
+        images=result("images"),
+        parts=gathered("block"),
         seeds=seeds_file,
     output:
-        BATCH,
+        result("candidates"),
     log:
-        f"{LOGS}/patch_cnmf.{{scatteritem}}.log",
-        f"{LOGS}/patch_cnmf.{{scatteritem}}.job.json",
+        log_of("patch_cnmf"),
+        record_of("patch_cnmf"),
     benchmark:
-        f"{BENCHMARKS}/patch_cnmf.{{scatteritem}}.tsv"
-    threads: threads_beside_others(4)
+        benchmark_of("patch_cnmf")
+    threads: threads_beside_others("patch_cnmf")
     resources:
         mem_mb=memory_mb("patch_cnmf"),
         runtime=minutes("patch_cnmf"),

@@ -1,19 +1,19 @@
 rule evaluate:
     input:
-        movie=MOVIE,
-        info=MOVIE_INFO,
-        motion=MOTION,
-        components=COMPONENTS,
+        movie=result("movie"),
+        info=result("movie_info"),
+        motion=result("motion"),
+        components=result("components"),
         model=model_file,
-        parts=BLOCKS,
+        parts=gathered("block"),
     output:
-        QUALITY,
+        result("quality"),
     log:
-        f"{LOGS}/evaluate.log",
-        f"{LOGS}/evaluate.job.json",
+        log_of("evaluate"),
+        record_of("evaluate"),
     benchmark:
-        f"{BENCHMARKS}/evaluate.tsv"
-    threads: 2
+        benchmark_of("evaluate")
+    threads: STAGES["evaluate"].threads
     resources:
         mem_mb=memory_mb("evaluate"),
         runtime=minutes("evaluate"),
@@ -27,18 +27,18 @@ rule evaluate:
 
 rule select:
     input:
-        info=MOVIE_INFO,
-        quality=QUALITY,
-        components=COMPONENTS,
+        info=result("movie_info"),
+        quality=result("quality"),
+        components=result("components"),
         curation=curation_file,
     output:
         # A table of decisions that cannot be applied leaves the last selection in place.
-        update(SELECTION),
+        update(result("selection")),
     log:
-        f"{LOGS}/select.log",
-        f"{LOGS}/select.job.json",
+        log_of("select"),
+        record_of("select"),
     benchmark:
-        f"{BENCHMARKS}/select.tsv"
+        benchmark_of("select")
     resources:
         mem_mb=memory_mb("select"),
         runtime=minutes("select"),

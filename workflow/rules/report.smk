@@ -1,22 +1,22 @@
 rule report:
     input:
-        info=MOVIE_INFO,
-        frames=FRAMES,
-        motion=MOTION,
-        images=IMAGES,
-        components=COMPONENTS,
-        traces=TRACES,
-        quality=QUALITY,
-        selection=SELECTION,
+        info=result("movie_info"),
+        frames=result("frames"),
+        motion=result("motion"),
+        images=result("images"),
+        components=result("components"),
+        traces=result("traces"),
+        quality=result("quality"),
+        selection=result("selection"),
     output:
-        report=shown(REPORT, "report"),
-        thumbnail=shown(THUMBNAIL, "thumbnail"),
-        overview=OVERVIEW,
+        report=shown(result("report"), "report"),
+        thumbnail=shown(result("thumbnail"), "thumbnail"),
+        overview=result("overview"),
     log:
-        f"{LOGS}/report.log",
-        f"{LOGS}/report.job.json",
+        log_of("report"),
+        record_of("report"),
     benchmark:
-        f"{BENCHMARKS}/report.tsv"
+        benchmark_of("report")
     resources:
         mem_mb=memory_mb("report"),
         runtime=minutes("report"),

@@ -1,14 +1,14 @@
 rule traces:
     input:
-        components=COMPONENTS,
+        components=result("components"),
     output:
-        TRACES,
+        result("traces"),
     log:
-        f"{LOGS}/traces.log",
-        f"{LOGS}/traces.job.json",
+        log_of("traces"),
+        record_of("traces"),
     benchmark:
-        f"{BENCHMARKS}/traces.tsv"
-    threads: 2
+        benchmark_of("traces")
+    threads: STAGES["traces"].threads
     resources:
         mem_mb=memory_mb("traces"),
         runtime=minutes("traces"),

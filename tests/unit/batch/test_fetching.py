@@ -5,10 +5,10 @@ from datetime import datetime
 import pytest
 
 from caiman_pipeline.batch.fetching import fetch_traces, object_size
-from caiman_pipeline.batch.job_logs import STAGE_ORDER
 from caiman_pipeline.batch.job_records import JobRecord
 from caiman_pipeline.batch.states import recording_state
 from caiman_pipeline.model.errors import PipelineError
+from caiman_pipeline.stages import STAGES, last_stages, place
 
 UPDATED = "2026-01-01T10:00:{:02d}.000+00:00"
 
@@ -16,12 +16,13 @@ UPDATED = "2026-01-01T10:00:{:02d}.000+00:00"
 @pytest.fixture
 def store(tmp_path):
     folder = tmp_path / "bucket/results/a"
-    for number, stage in enumerate(STAGE_ORDER):
+    for number, stage in enumerate(STAGES):
         (folder / "logs").mkdir(parents=True, exist_ok=True)
         (folder / f"logs/{stage}.log").write_text("2026-01-01 10:00:00 INFO for people\n")
         record = JobRecord(stage, state="done", updated=UPDATED.format(number))
         (folder / f"logs/{stage}.job.json").write_text(record.as_json())
-    for name in ("report/a.html", "report/overview.json", "export_nwb/a.nwb", "motion/motion.h5"):
+    ends = [place(name, recording="a") for stage in last_stages() for name in stage.outputs]
+    for name in (*ends, place("motion")):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text('{"accepted": 3, "found": 4}')
     return folder.parent
@@ -29,7 +30,7 @@ def store(tmp_path):
 
 def test_a_finished_recording_on_a_store_is_told_from_what_was_fetched(store, tmp_path):
     home = tmp_path / "home"
-    assert fetch_traces(f"file://{store}", home, ["a", "never"]) == 2 * len(STAGE_ORDER) + 2
+    assert fetch_traces(f"file://{store}", home, ["a", "never"]) == 2 * len(STAGES) + 3
     state = recording_state(home / "a", "a", ended=True)
     assert (state.state, state.cells_accepted) == ("ok", 3)
     assert not (home / "a/export_nwb").exists()
@@ -39,7 +40,7 @@ def test_a_finished_recording_on_a_store_is_told_from_what_was_fetched(store, tm
 
 def test_records_keep_the_order_in_which_they_were_written(store, tmp_path):
     fetch_traces(f"file://{store}", tmp_path / "home", ["a"])
-    times = [(tmp_path / f"home/a/logs/{stage}.job.json").stat().st_mtime for stage in STAGE_ORDER]
+    times = [(tmp_path / f"home/a/logs/{stage}.job.json").stat().st_mtime for stage in STAGES]
     assert times == sorted(times)
     assert times[0] == datetime.fromisoformat(UPDATED.format(0)).timestamp()
 

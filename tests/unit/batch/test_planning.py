@@ -11,12 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from caiman_pipeline.batch.costs import layout_of
+from caiman_pipeline.batch.costs import COSTS, cost_of, layout_of
 from caiman_pipeline.batch.planning import (
-    COSTS,
     MARGIN,
-    SCATTERED,
-    THREADS,
     MovieSize,
     add_up,
     batch_memory_mb,
@@ -35,6 +32,7 @@ from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import MovieInfo, Reading, SourceFile
 from caiman_pipeline.results.job_settings import load_stage
 from caiman_pipeline.results.records import save_movie_info
+from caiman_pipeline.stages import STAGES
 
 ROOT = Path(__file__).parents[3]
 SIZE = MovieSize(3000, (256, 300), 2)
@@ -47,14 +45,17 @@ def _rules():
                 yield found[1], text
 
 
-def test_every_rule_has_a_cost_and_threads_as_declared():
-    rules = dict(_rules())
-    assert set(rules) == set(COSTS)
-    for stage, text in rules.items():
-        declared = re.search(r"threads: (?:threads_beside_others\()?(\d+)", text)
-        assert THREADS.get(stage, 1) == (int(declared[1]) if declared else 1), stage
+def test_every_stage_has_a_cost_and_every_cost_a_stage():
+    assert [id(cost_of(stage)) for stage in STAGES] == [id(cost) for cost in COSTS.values()]
+
+
+def test_every_rule_takes_threads_and_memory_from_the_registry():
+    for stage, text in _rules():
+        asked = "threads: " in text
+        assert asked == (STAGES[stage].threads > 1), stage
+        assert not re.search(r"threads: \d", text), stage
         assert f'memory_mb("{stage}")' in text
-        assert (stage in SCATTERED) == ("scatteritem" in text), stage
+        assert bool(STAGES[stage].scatter) == (f'threads_beside_others("{stage}")' in text), stage
 
 
 def test_memory_does_not_grow_with_the_length_of_the_movie_itself():

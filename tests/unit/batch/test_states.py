@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 
 from caiman_pipeline.batch.benchmarks import read_benchmark, stage_uses
-from caiman_pipeline.batch.job_logs import STAGE_ORDER
 from caiman_pipeline.batch.job_records import EARLIER, JobRecord, read_record, read_records, record_of
 from caiman_pipeline.batch.states import KILLED, collect_states, count_states, recording_state
 from caiman_pipeline.cli.main import run_verb
 from caiman_pipeline.results.files import save_result
 from caiman_pipeline.results.processes import process_space
+from caiman_pipeline.stages import STAGES, last_stages, path_of
 
 START = 1_700_000_000
+ORDER = list(STAGES)
 
 
 def write_job(folder: Path, job: str, *, state: str = "done", at: int | None = None, reason: str = "") -> Path:
@@ -46,7 +47,7 @@ def write_job(folder: Path, job: str, *, state: str = "done", at: int | None = N
         reason=reason,
     )
     record_of(log).write_text(record.as_json())
-    when = START + (STAGE_ORDER.index(stage) if at is None else at)
+    when = START + (ORDER.index(stage) if at is None else at)
     os.utime(record_of(log), (when, when))
     return log
 
@@ -56,7 +57,7 @@ def write_failure(folder: Path, job: str, reason: str, *, at: int | None = None)
 
 
 def run_through(folder: Path, *, until: str = "report", accepted: int = 5) -> None:
-    for stage in STAGE_ORDER[: STAGE_ORDER.index(until) + 1]:
+    for stage in ORDER[: ORDER.index(until) + 1]:
         jobs = [f"{stage}.{i}-of-2" for i in (1, 2)] if stage == "patch_cnmf" else [stage]
         for job in jobs:
             write_job(folder, job)
@@ -66,10 +67,9 @@ def run_through(folder: Path, *, until: str = "report", accepted: int = 5) -> No
     (folder / "inspect").mkdir(exist_ok=True)
     (folder / "inspect/movie_info.json").write_text(json.dumps({"files": [{"n_frames": 70}, {"n_frames": 30}]}))
     if until == "report":
-        (folder / "report").mkdir(exist_ok=True)
-        (folder / "export_nwb").mkdir(exist_ok=True)
-        (folder / f"report/{folder.name}.html").write_text("page")
-        (folder / f"export_nwb/{folder.name}.nwb").write_text("nwb")
+        for path in (path_of(folder, name) for stage in last_stages() for name in stage.outputs):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text("made")
         reason = "" if accepted else "no component was found"
         (folder / "report/overview.json").write_text(json.dumps({"accepted": accepted, "found": 9, "reason": reason}))
 
@@ -253,7 +253,7 @@ def test_costs_sum_seconds_and_keep_the_largest_memory(tmp_path):
     (tmp_path / "benchmarks/refine.tsv").write_text("s\th:m:s\tmax_rss\n0.4\t0:00:00\tNA\n")
     (tmp_path / "benchmarks/traces.tsv").write_text("s\th:m:s\tmax_rss\n4\t0:00:04\t900.5\n")
     costs = {c.stage: c for c in stage_uses(tmp_path / "benchmarks", read_records(tmp_path / "logs"))}
-    assert list(costs) == list(STAGE_ORDER)
+    assert list(costs) == ORDER
     assert (costs["patch_cnmf"].jobs, costs["patch_cnmf"].seconds) == (2, 5.0)
     assert costs["refine"].memory_mb == 345
     assert costs["traces"].memory_mb == 900.5
@@ -267,7 +267,7 @@ def test_benchmark_of_an_interrupted_job_counts_as_nothing(tmp_path):
 def test_stages_are_in_the_order_of_the_workflow():
     rules = Path(__file__).parents[3] / "workflow/rules"
     names = {m for path in rules.glob("*.smk") for m in re.findall(r"^rule (\w+):", path.read_text(), re.M)}
-    assert set(STAGE_ORDER) <= names
+    assert set(ORDER) <= names
 
 
 def test_summary_starts_without_heavy_libraries(tmp_path):

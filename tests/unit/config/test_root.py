@@ -8,10 +8,11 @@ import yaml
 from caiman_pipeline.config.base import Length
 from caiman_pipeline.config.inspect import InspectSettings
 from caiman_pipeline.config.motion import MotionSettings
-from caiman_pipeline.config.root import STAGES, Config, check_required, load_config, resolve_stage
+from caiman_pipeline.config.root import Config, check_required, load_config, resolve_stage
 from caiman_pipeline.config.validate import known_keys
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.results.job_settings import load_stage
+from caiman_pipeline.stages import SECTIONS
 
 
 def _failure(source) -> str:
@@ -188,7 +189,7 @@ def test_what_must_be_known_of_a_recording_is_listed():
 
 def test_every_stage_can_be_resolved_from_the_defaults():
     config = load_config({"recording": {"frame_rate_hz": 30, "decay_time_s": 0.7, "cell_diameter": "9 px"}})
-    for stage in STAGES:
+    for stage in SECTIONS:
         resolved = json.loads(json.dumps(resolve_stage(config, stage), allow_nan=False))
         assert resolved, stage
         assert "cells" not in str(resolved.values()), f"{stage}: a length is left in cells"

@@ -11,7 +11,7 @@ import pytest
 from caiman_pipeline.config.generate import documented_keys
 from caiman_pipeline.config.portable import file_keys, flat, portable, portable_path, short_names
 from caiman_pipeline.config.recording import RecordingSettings
-from caiman_pipeline.config.root import STAGES, Config, load_config, resolve_stage
+from caiman_pipeline.config.root import Config, load_config, resolve_stage
 from caiman_pipeline.config.sheet import load_sheet
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.nwb.restore import read_run, restore
@@ -19,6 +19,7 @@ from caiman_pipeline.nwb.write import write_nwb
 from caiman_pipeline.outcome import component_table
 from caiman_pipeline.results.job_settings import load_stage
 from caiman_pipeline.results.provenance import kept_ledger, noted_stages
+from caiman_pipeline.stages import SECTIONS
 
 FACTS = {"frame_rate_hz": 30, "decay_time_s": 0.7, "cell_diameter": "12 um", "pixel_size_um": 1.3}
 WAYS = ("evidence", "greedy_roi", "corr_pnr", "sparse_nmf", "graph_nmf", "pca_ica", "seeded")
@@ -27,7 +28,7 @@ WAYS = ("evidence", "greedy_roi", "corr_pnr", "sparse_nmf", "graph_nmf", "pca_ic
 def stages_of(config: Config) -> dict:
     """Return what the jobs of a recording note, handed their settings as the rules do."""
     found = {}
-    for stage in STAGES:
+    for stage in SECTIONS:
         with kept_ledger(stage):
             section = Config.model_fields[stage].annotation
             load_stage(section, json.dumps(resolve_stage(config, stage)))
@@ -51,7 +52,7 @@ def export(make_outcome, path, config, recording="a"):
 
 
 def test_stages_are_called_as_the_config_calls_them():
-    for stage in STAGES:
+    for stage in SECTIONS:
         assert Config.model_fields[stage].annotation.stage == stage
 
 
