@@ -11,6 +11,7 @@ import pytest
 from caiman_pipeline.cli.main import VERBS
 from caiman_pipeline.config.generate import documented_keys
 from caiman_pipeline.config.root import Config
+from caiman_pipeline.stages import OUTPUTS, STAGES
 from tests.house_figures import kept_layouts, loose_modules
 
 ROOT = Path(__file__).parents[1]
@@ -171,9 +172,10 @@ def test_the_command_line_does_not_import_snakemake():
 
 
 def test_lower_rooms_do_not_import_stages():
-    """Below every stage: movies, results and numerics; below these, the records and the config."""
-    middle = ("movies", "results", "numerics", "config", "model", "__version__")
-    allowed = {"model": ("model",), "config": ("config", "model", "__version__"), **dict.fromkeys(middle[:3], middle)}
+    """Below every stage: movies, results and numerics; below these, the records, the config and the registry."""
+    middle = ("movies", "results", "numerics", "config", "stages", "model", "__version__")
+    allowed = {"model": ("model",), "config": ("config", "stages", "model", "__version__")}
+    allowed |= {"stages.py": (), **dict.fromkeys(middle[:3], middle)}
     for path, tree in TREES.items():
         room = path.relative_to(PACKAGE).parts[0]
         if room in allowed:
@@ -385,6 +387,56 @@ def test_every_rule_calls_its_verb_as_the_verb_wants_to_be_called():
         for kind, part in re.findall(r"\{(input|output|params)\.(\w+)", command):
             block = text.split(f"    {kind}:")[1].split("\n    ")[0:]
             assert any(f"{part}=" in line for line in block), f"{file}, {name}: no {kind}.{part}"
+
+
+def _texts(*, tests):
+    """Yield the package's and the workflow's files with their text, and the tests' if asked for; not the registry."""
+    outside = [ROOT / "Snakefile", *(ROOT / "workflow").rglob("*.smk")]
+    found = [*MODULES, *outside, *((ROOT / "tests").rglob("*.py") if tests else ())]
+    for path in found:
+        if path != PACKAGE / "stages.py":
+            yield path, path.read_text()
+
+
+def test_where_results_lie_is_written_in_the_registry_alone():
+    """No path of a result, whole or of its folder and name put together."""
+    folders = {Path(path).parts[0] for path in OUTPUTS.values()}
+    names = {Path(path).name.replace("{recording}", "").replace("{item}", "") for path in OUTPUTS.values()}
+    whole = re.compile(rf"\b(?:{'|'.join(sorted(folders))})/[\w{{}}-]*(?:{'|'.join(map(re.escape, names - {''}))})")
+    joined = re.compile(rf"""["'](?:{"|".join(sorted(folders))})["'] / f?["']""")
+    found = [
+        f"{path.relative_to(ROOT)}: {m[0]}"
+        for path, text in _texts(tests=False)
+        for pattern in (whole, joined)
+        for m in pattern.finditer(text)
+    ]
+    assert not found, "ask caiman_pipeline/stages.py"
+
+
+# What scales in each stage, by its name: a test of planning holds the costs against the registry.
+MAY_LIST_STAGES = {"caiman_pipeline/batch/costs.py", "tests/benchmarks/bench_plan.py"}
+
+
+def _lists_of_names(tree):
+    """Yield the texts of every list, tuple, set, and the keys of every mapping, that are written out in a module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.List | ast.Tuple | ast.Set | ast.Dict):
+            items = node.keys if isinstance(node, ast.Dict) else node.elts
+            yield node, {i.value for i in items if isinstance(i, ast.Constant) and isinstance(i.value, str)}
+
+
+def test_stages_are_listed_in_the_registry_alone():
+    """Names that are those of results too (traces, motion) are lists of results; others mean stages."""
+    names = set(STAGES) | {stage.verb for stage in STAGES.values()}
+    sure = names - set(OUTPUTS)
+    found = []
+    for path, text in _texts(tests=True):
+        if path.suffix == ".py" and path.relative_to(ROOT).as_posix() not in MAY_LIST_STAGES:
+            lists = _lists_of_names(ast.parse(text))
+            # Tests expect some of them here and there; all of them, or those from one on, they ask for.
+            few = 4 if path.is_relative_to(ROOT / "tests") else 2
+            found += [f"{_where(path, n)} {t & names}" for n, t in lists if len(t & names) > few and t & sure]
+    assert not found, "ask caiman_pipeline/stages.py"
 
 
 def test_snakefile_is_an_overview():

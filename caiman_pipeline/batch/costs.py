@@ -201,7 +201,7 @@ class MovieSize:
 class Disk:
     """What a stage leaves on disk: movies and images of frame size, tables of traces, binned ones and footprints."""
 
-    base_mb: float = 0.1
+    base_mb: float = 0.0
     movies: float = 0.0
     images: float = 0.0
     traces: float = 0.0
@@ -245,7 +245,7 @@ class StageCost:
     ns: float = 0.0
     us_pixel: float = 0.0
     ns_trace: float = 0.0
-    disk: Disk = Disk()
+    disk: Disk = Disk(0.1)
 
     def memory_mb(self, size: MovieSize, threads: int) -> float:
         """Return the peak memory of one job, MB."""

@@ -18,7 +18,7 @@ from caiman_pipeline.config.root import Config, load_config
 from caiman_pipeline.config.sheet import Recording, read_sheet
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.results.job_settings import load_stage
-from caiman_pipeline.stages import SECTIONS
+from caiman_pipeline.stages import SECTIONS, path_of
 
 if TYPE_CHECKING:
     from caiman_pipeline.batch.planning import MovieSize
@@ -118,7 +118,7 @@ def _on_store(recording: Recording) -> RecordingCheck:
 def recordings_to_do(config: Config, names: Iterable[str]) -> set[str]:
     """Return which recordings have no corrected movie yet: those that will take disk."""
     results = Path(config.paths.results)
-    return {name for name in names if not (results / name / "movie" / "movie.json").exists()}
+    return {name for name in names if not path_of(results / name, "movie").exists()}
 
 
 def check_recording(recording: Recording) -> RecordingCheck:

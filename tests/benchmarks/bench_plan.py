@@ -18,11 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-from caiman_pipeline.batch.costs import COSTS, MovieSize, held_mb, layout_of
+from caiman_pipeline.batch.costs import COSTS, MovieSize, cost_of, held_mb, layout_of
 from caiman_pipeline.batch.job_records import read_record, read_records
 from caiman_pipeline.batch.planning import disk_mb
 from caiman_pipeline.config.root import Config
 from caiman_pipeline.results.records import load_movie_info
+from caiman_pipeline.stages import path_of, results_of
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -54,16 +55,6 @@ TERMS = {
     "select": (),
     "export_nwb": ("images", "binned", "traces"),
     "report": ("images", "traces"),
-}
-FOLDERS = {
-    "motion_correct": "motion/blocks",
-    "summary_images": "summary_images",
-    "patch_cnmf": "patch_cnmf",
-    "merge": "merge",
-    "refine": "refine",
-    "traces": "traces",
-    "export_nwb": "export_nwb",
-    "report": "report",
 }
 
 
@@ -118,7 +109,7 @@ def measure(size: tuple[int, int, int, int, int], folder: Path) -> list[Measured
 
 def read_measurements(results: Path) -> list[Measured]:
     """Read what the stages of a finished recording took."""
-    info, found = load_movie_info(results / "inspect/movie_info.json"), []
+    info, found = load_movie_info(path_of(results, "movie_info")), []
     search, motion = (
         read_record(results / f"logs/{stage}.1-of-1.job.json").settings for stage in ("patch_cnmf", "motion_correct")
     )
@@ -128,7 +119,8 @@ def read_measurements(results: Path) -> list[Measured]:
     for job in read_records(results / "logs"):
         with (results / "benchmarks" / f"{job.job}.tsv").open() as file:
             (row,) = csv.DictReader(file, delimiter="\t")
-        disk = _megabytes(results / FOLDERS[job.stage]) if job.stage in FOLDERS else 0.0
+        predicted = cost_of(job.stage).disk.mb(MovieSize(info.n_frames, info.dims, 2)) > 0.1
+        disk = sum(map(_megabytes, results_of(results, job.job))) if predicted else 0.0
         seconds = float(row["cpu_time"]) if row["cpu_time"] not in ("NA", "-") else job.seconds
         found.append(
             Measured(info.n_frames, *info.dims, job.stage, job.threads, job.peak_memory_mb, seconds, disk, *known)
@@ -136,8 +128,9 @@ def read_measurements(results: Path) -> list[Measured]:
     return found
 
 
-def _megabytes(folder: Path) -> float:
-    return round(sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) / 1e6, 2)
+def _megabytes(result: Path) -> float:
+    """Return what a file, or a folder with all below it, takes."""
+    return round(sum(p.stat().st_size for p in (result, *result.rglob("*")) if p.is_file()) / 1e6, 2)
 
 
 def save(measured: list[Measured]) -> None:

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import tifffile
 
-AFTER_PATCHES = ("patch_cnmf", "merge", "refine", "evaluate", "traces", "select", "export_nwb", "report")
+from caiman_pipeline.stages import STAGES, needed_by
+
+AFTER_PATCHES = [stage for stage in STAGES if stage == "patch_cnmf" or stage in needed_by("patch_cnmf")]
 
 
 def _sheet(workflow, name, **columns):
