@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -26,22 +27,15 @@ from caiman_pipeline.report.contours import longest_line
 from caiman_pipeline.results.files import load_result
 from caiman_pipeline.results.provenance import environment
 from caiman_pipeline.results.records import LONG_TABLES, components_from_result
+from caiman_pipeline.stages import place
 from caiman_pipeline.summary_images import SummaryImages
 
 TraceKind = Literal[
     "demixed", "denoised", "deconvolved", "fluorescence", "background", "f0", "dff", "dff_denoised", "residual"
 ]
 # Where each result lies in a recording's folder.
-FILES = {
-    "movie_info": "inspect/movie_info.json",
-    "motion": "motion/motion.h5",
-    "images": "summary_images/images.h5",
-    "components": "refine/components.h5",
-    "traces": "traces/traces.h5",
-    "quality": "evaluate/quality.h5",
-    "selection": "select/selection.h5",
-}
-MOVIE = "movie/movie.json"
+FILES = {field.name: place(field.name) for field in fields(OutcomeFiles)}
+MOVIE = place("movie")
 
 
 def open_results(folder: Path | str) -> RecordingResults:
@@ -269,7 +263,7 @@ class RecordingResults:
 
     @property
     def quality(self) -> pd.DataFrame:
-        """Measures of quality, one row by id; see the columns of `evaluate/quality.h5`."""
+        """Measures of quality, one row by id; see the columns of the `evaluate` stage's result."""
         columns = {name: values for name, values in vars(self.outcome.quality).items() if name != "ids"}
         return pd.DataFrame(columns, index=self._index(self.ids))
 
