@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from caiman_pipeline.model.arrays import AnyArray, FloatArray, IntArray
+from caiman_pipeline.model.background import BACKGROUND_SIGNALS
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.motion import Shifts
@@ -20,7 +21,6 @@ from caiman_pipeline.quality.accept import Selection
 from caiman_pipeline.results.files import load_result
 from caiman_pipeline.results.provenance import joined_stages
 from caiman_pipeline.results.records import (
-    BACKGROUND_SIGNALS,
     LONG_TABLES,
     components_from_result,
     load_movie_info,

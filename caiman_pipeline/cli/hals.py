@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Update one file."""
     with stage_job("hals", args) as threads:
-        from caiman_pipeline.extraction.background.nodes import BackgroundRules
+        from caiman_pipeline.extraction.background.nodes import Static
         from caiman_pipeline.extraction.gaps import with_gaps, without_gaps
         from caiman_pipeline.extraction.hals import HalsSettings, hals
         from caiman_pipeline.extraction.refine import prepare_field
@@ -50,8 +50,7 @@ def run(args: argparse.Namespace) -> None:
                 "Give the summary images of the same recording."
             )
         # The file's own background is updated: the field needs none.
-        none = BackgroundRules("static", (), 0, False)
-        field = prepare_field(movie, mean=images["mean"], noise=images["noise"], background=none, threads=threads)
+        field = prepare_field(movie, mean=images["mean"], noise=images["noise"], background=Static(), threads=threads)
         settings = HalsSettings(
             rounds=args.rounds,
             footprint_iterations=args.footprint_iterations,

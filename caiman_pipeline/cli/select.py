@@ -7,17 +7,6 @@ from pathlib import Path
 
 from caiman_pipeline.cli.stage import add_stage_arguments, log, stage_job
 
-# Of the components only the number of given masks is read.
-BULKY = (
-    "background_spatial",
-    "background_static",
-    "background_temporal",
-    "denoised",
-    "residual",
-    "footprints",
-    "noise",
-)
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
@@ -32,6 +21,7 @@ def run(args: argparse.Namespace) -> None:
     """Select one recording's components."""
     with stage_job("select", args):
         from caiman_pipeline.config.select import SelectSettings
+        from caiman_pipeline.model.background import BACKGROUND_SIGNALS
         from caiman_pipeline.quality.accept import UNDECIDED
         from caiman_pipeline.quality.in_pixels import select_as_set
         from caiman_pipeline.results.files import load_result, save_result
@@ -39,7 +29,9 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.results.records import load_movie_info, quality_from_result
 
         settings, recording = load_stage(SelectSettings, args.settings)
-        n_masks = int(load_result(args.components, "components", skip=BULKY)["n_masks"]) if args.components else 0
+        # Of the components only the number of given masks is read.
+        bulky = {*BACKGROUND_SIGNALS, "background_static", "denoised", "residual", "footprints", "noise"}
+        n_masks = int(load_result(args.components, "components", skip=bulky)["n_masks"]) if args.components else 0
         selection = select_as_set(
             quality_from_result(load_result(args.quality, "quality")),
             settings,

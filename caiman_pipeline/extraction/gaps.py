@@ -24,12 +24,11 @@ def with_gaps(components: Components, kept: BoolArray) -> Components:
     -------
     Traces and the background's signals are NaN in the frames that are left out.
     """
-    background = components.background
     return replace(
         components,
         denoised=put_back_left_out(components.denoised, kept),
         residual=put_back_left_out(components.residual, kept),
-        background=replace(background, temporal=put_back_left_out(background.temporal, kept)),
+        background=components.background.over_frames(lambda table: put_back_left_out(table, kept)),
     )
 
 
@@ -41,12 +40,11 @@ def without_gaps(components: Components, kept: BoolArray) -> Components:
     Tables that stay in their files do so. Frames that take part now but were left out when the traces were made are
     bridged by straight lines.
     """
-    background = components.background
     return replace(
         components,
         denoised=_kept(components.denoised, kept),
         residual=_kept(components.residual, kept),
-        background=replace(background, temporal=_kept(background.temporal, kept)),
+        background=components.background.over_frames(lambda table: _kept(table, kept)),
     )
 
 

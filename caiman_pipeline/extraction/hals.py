@@ -21,7 +21,7 @@ from caiman_pipeline.extraction.products import add_regression_sums, sparse_dens
 from caiman_pipeline.extraction.refine import Field
 from caiman_pipeline.extraction.spatial import normalise
 from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
-from caiman_pipeline.model.background import Background
+from caiman_pipeline.model.background import Follower, Refit
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.numerics.threads import map_ordered, row_slabs, run_parallel
@@ -172,11 +172,15 @@ def _sweep_frames(
 
 @dataclass(frozen=True)
 class _Model:
-    """Components and background as one: footprints (P, K + B), traces (K + B, T), static (P,) less the level."""
+    """Components and background's maps as one: footprints (P, K + B), traces (K + B, T), static (P,) less the level.
+
+    ``follower`` is what pixels follow of the movie beside all of them.
+    """
 
     footprints: csr_matrix
     traces: FloatArray
     static: FloatArray
+    follower: Follower
 
 
 def hals(
@@ -208,7 +212,7 @@ def hals(
     for _ in range(settings.rounds):
         if settings.footprint_iterations:
             model = _update_footprints(field, model, frozen, settings, count)
-        target, overlap = _see(field, model, count)
+        target, overlap, light = _see(field, model, n_components, count)
         nonnegative = settings.nonnegative & ~frozen
         traces = hals_traces(
             overlap,
@@ -224,33 +228,42 @@ def hals(
     beyond = (target - overlap @ model.traces)[:n_components]
     spatial = csc_matrix(model.footprints)
     footprints, norms = normalise(spatial[:, :n_components])
+    scale = norms[:, None]
     return replace(
         components,
         footprints=footprints,
-        denoised=model.traces[:n_components] * norms[:, None],
-        residual=(np.divide(beyond, own, out=np.zeros_like(beyond), where=own > 0) * norms[:, None]).astype(np.float32),
-        background=Background(
-            field.level + model.static,
-            spatial[:, n_components:],
-            model.traces[n_components:] if settings.update_background else background.temporal,
+        denoised=model.traces[:n_components] * scale,
+        residual=(np.divide(beyond, own, out=np.zeros_like(beyond), where=own > 0) * scale).astype(np.float32),
+        background=background.refitted(
+            Refit(
+                static=field.level + model.static,
+                level=field.level,
+                rest=-(model.footprints @ model.traces.mean(1, dtype=np.float64)).astype(np.float32),
+                parts=(
+                    spatial[:, n_components:],
+                    model.traces[n_components:] if settings.update_background else background.parts()[1],
+                ),
+                footprints=footprints,
+                light=_light(model, light) / scale if model.follower else light,
+            )
         ),
     )
 
 
 def _start(field: Field, components: Components, settings: HalsSettings) -> _Model:
     """Put components and background together; the lowest value of non-negative traces becomes part of the static."""
-    background = components.background
+    background, (maps, signals) = components.background, components.background.parts()
     raw = components.denoised + (0 if settings.nonnegative else components.residual)
-    spatial = csr_matrix(hstack([components.footprints, background.spatial])).astype(np.float32)
+    spatial = csr_matrix(hstack([components.footprints, maps])).astype(np.float32)
     spatial.sort_indices()
-    traces = np.concatenate([raw, background.temporal]).astype(np.float32)
+    traces = np.concatenate([raw, signals]).astype(np.float32)
     static = background.static - field.level
     if settings.nonnegative:
         lowest = np.fmin.reduce(traces, axis=1, initial=np.inf)
         if not settings.update_background:
             lowest[len(raw) :] = 0
         traces, static = traces - lowest[:, None], static + spatial @ lowest
-    return _Model(spatial, traces, static.astype(np.float32))
+    return _Model(spatial, traces, static.astype(np.float32), background.follows())
 
 
 def _update_footprints(
@@ -263,6 +276,8 @@ def _update_footprints(
     for start, stop, frames in field.movie.read_parts():
         movie = frames - field.level[:, None]
         here = np.ascontiguousarray(model.traces[:, start:stop])
+        if model.follower:
+            movie -= model.follower(movie - structure @ here)
         _add_products(movie, here, structure, pixels=pixels, products=products, threads=field.threads)
         count(stop - start)
     means, average = model.traces.mean(1, dtype=np.float64), pixels[:, 0] / n_frames
@@ -272,7 +287,8 @@ def _update_footprints(
     footprints = hals_footprints(
         structure, centred, gram, iterations=settings.footprint_iterations, frozen=frozen, threads=field.threads
     )
-    return _Model(footprints, model.traces, (average - footprints @ means).astype(np.float32))
+    static = (average - footprints @ means).astype(np.float32)
+    return replace(model, footprints=footprints, static=static)
 
 
 def _add_products(
@@ -306,15 +322,42 @@ def _add_products(
     )
 
 
-def _see(field: Field, model: _Model, count: Callable[[int], None]) -> tuple[FloatArray, csr_matrix]:
-    """Return what footprints see of the movie less its static part (K, T), and their products (K, K)."""
+def _see(
+    field: Field, model: _Model, n_components: int, count: Callable[[int], None]
+) -> tuple[FloatArray, csr_matrix, FloatArray]:
+    """Return what footprints see of the movie less background (K, T), their products (K, K), and light to follow.
+
+    The light is what would be followed under each component if there were none, (n_components, T); empty where
+    nothing is followed.
+    """
     weights = diags(1.0 / np.maximum(field.noise.astype(np.float64), 1e-12) ** 2)
-    readout = csr_matrix((weights @ model.footprints).T)
+    plain = csr_matrix((weights @ model.footprints).T)
+    readout, under = plain, _under(model, n_components)
+    if model.follower:
+        readout = csr_matrix(plain - _transposed(model.follower, plain))
     overlap = csr_matrix(readout @ model.footprints)
-    readout = readout.astype(np.float32)
-    target = np.empty((readout.shape[0], field.movie.n_frames), np.float32)
+    readout, n_frames = readout.astype(np.float32), field.movie.n_frames
+    target, light = (np.empty((n, n_frames), np.float32) for n in (readout.shape[0], under.shape[0]))
     for start, stop, frames in field.movie.read_parts():
         target[:, start:stop] = sparse_dense(readout, frames, level=field.level, threads=field.threads)
+        light[:, start:stop] = sparse_dense(under, frames, level=field.level, threads=field.threads)
         count(stop - start)
-    target -= (readout @ model.static)[:, None]
-    return target, overlap
+    target -= (plain @ model.static)[:, None]
+    return target, overlap, light
+
+
+def _transposed(follower: Follower, rows: csr_matrix) -> csr_matrix:
+    """Return rows (K, P) times the map of what is followed."""
+    return ((rows @ follower.interpolation) @ follower.weights) @ follower.blocks
+
+
+def _under(model: _Model, n_components: int) -> csr_matrix:
+    """Return what of a movie is followed under each component, (n_components, P); no rows where nothing is."""
+    rows = csr_matrix(model.footprints.T)[: n_components if model.follower else 0]
+    return csr_matrix(_transposed(model.follower, rows)) if model.follower else rows
+
+
+def _light(model: _Model, light: FloatArray) -> FloatArray:
+    """Return the light that is followed under each component once the components are known, float32 (K, T)."""
+    leak = _under(model, len(light)) @ model.footprints
+    return (light - leak @ model.traces).astype(np.float32)

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.sparse import csc_matrix, csr_matrix, hstack
 
-from caiman_pipeline.extraction.background.low_rank import shared_maps, whole_field
-from caiman_pipeline.extraction.background.nodes import (
-    BackgroundRules,
-    NodeGrid,
-    background_grid,
-    background_map,
-    node_grid,
-)
+from caiman_pipeline.extraction.background.low_rank import whole_field
+from caiman_pipeline.extraction.background.protocol import BackgroundModel, Fitted, Piece
 from caiman_pipeline.extraction.binning import bin_traces
 from caiman_pipeline.extraction.products import add_regression_sums, bin_columns, sparse_dense
 from caiman_pipeline.extraction.spatial import RegressionSums, SpatialModel, normalise, solve_pixels
 from caiman_pipeline.extraction.supports import FootprintRules, grow_supports, pattern, shape_footprints
 from caiman_pipeline.extraction.temporal import (
     Projection,
-    make_projection,
-    node_signals,
+    local_signals,
     solve_traces,
     target_traces,
     unexplained,
 )
 from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
-from caiman_pipeline.model.background import Background
+from caiman_pipeline.model.background import Follower
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.movies.left_out import put_back_left_out
 from caiman_pipeline.movies.store.parts import MovieStore
@@ -68,7 +61,6 @@ class Field:
     level : float32 (P,), the movie's mean image; the model is of the movie less this
     noise : float32 (P,), standard deviation per frame, infinite where a pixel does not count
     usable : bool (P,), pixels that count
-    grid : the background's nodes
     background : how the background is modelled
     """
 
@@ -76,19 +68,18 @@ class Field:
     level: FloatArray
     noise: FloatArray
     usable: BoolArray
-    grid: NodeGrid
-    background: BackgroundRules
+    background: BackgroundModel
     threads: int
 
 
 @dataclass(frozen=True)
 class View:
-    """The movie seen through footprints and nodes, at full rate, in tables that need not be in memory.
+    """The movie seen through footprints and background, at full rate, in tables that need not be in memory.
 
     Attributes
     ----------
     seen : float32 (K, T), A^T W Y; once demixed, the right-hand side of the equations for the traces
-    nodes : float32 (B, T), the nodes' averages
+    nodes : float32 (N, T), what is watched for the background
     traces : float32 (K, T), demixed
     """
 
@@ -98,9 +89,9 @@ class View:
 
 
 def prepare_field(
-    movie: MovieStore, *, mean: FloatArray, noise: FloatArray, background: BackgroundRules, threads: int
+    movie: MovieStore, *, mean: FloatArray, noise: FloatArray, background: BackgroundModel, threads: int
 ) -> Field:
-    """Lay out the background's nodes and mark the pixels that count.
+    """Mark the pixels that count.
 
     Parameters
     ----------
@@ -109,9 +100,8 @@ def prepare_field(
     """
     flat = noise.ravel()
     usable = movie.valid.ravel() & (flat > 0)
-    grid = background_grid(movie.dims, background, use=usable)
     level = mean.ravel().astype(np.float32)
-    return Field(movie, level, np.where(usable, flat, np.inf).astype(np.float32), usable, grid, background, threads)
+    return Field(movie, level, np.where(usable, flat, np.inf).astype(np.float32), usable, background, threads)
 
 
 def refine(
@@ -140,77 +130,82 @@ def refine(
     Components whose footprints held; ids count from 0 in the order given. Traces and background signals are those of
     the whole recording, NaN in frames that are left out.
     """
-    low_rank = field.background.n_maps > 0
-    counter = FrameCounter(progress, (2 * settings.rounds + low_rank) * field.movie.n_frames)
-    ids, masks = np.arange(footprints.shape[1]), pattern(footprints[:, :n_seeds], field.usable)
-    maps = footprints[:, :0]
-    if low_rank:
-        maps, signals = start_low_rank(field, footprints, traces, bin_frames=settings.bin_frames, counter=counter)
-        footprints, traces = hstack([maps, footprints]).tocsc(), np.concatenate([signals, traces])
-        masks = hstack([whole_field(field.usable, maps.shape[1]), masks]).tocsc()
-    n_maps = maps.shape[1]
-    ids = np.concatenate([np.full(n_maps, -1), ids])
+    model, (start, learns) = field.background, field.background.passes
+    counter = FrameCounter(progress, (start + (2 + learns) * settings.rounds) * field.movie.n_frames)
+    follower = model.lay_out(field.movie.dims, use=field.usable)
+    seeds = pattern(footprints[:, :n_seeds], field.usable)
+    ids = np.arange(footprints.shape[1])
+
+    def observe(wanted: Follower) -> Iterator[Piece]:
+        return _observe(field, wanted, footprints, traces, bin_frames=settings.bin_frames, counter=counter)
+
+    maps, signals = model.start_in_field(field.movie.dims, use=field.usable, n_bins=traces.shape[1], observe=observe)
+    cells = slice(maps.shape[1], None)
+    masks = hstack([whole_field(field.usable, maps.shape[1]), seeds]).tocsc()
+    ids = np.concatenate([np.full(maps.shape[1], -1), ids])
+    footprints, traces = hstack([maps, footprints]).tocsc(), np.concatenate([signals, traces])
     view = None
     for _ in range(settings.rounds):
         if view is not None:
             traces = _binned(view.traces, settings.bin_frames)
-        spatial = update_space(field, footprints, traces, masks=masks, settings=settings, counter=counter)
-        fresh = spatial.footprints
-        if not field.background.update:
-            fresh = hstack([maps, fresh[:, n_maps:]]).tocsc()
+        follower = model.learn(follower, field.movie.dims, observe)
+        spatial = update_space(field, follower, footprints, traces, masks=masks, settings=settings, counter=counter)
+        fresh = spatial.footprints if model.update else hstack([maps, spatial.footprints[:, cells]]).tocsc()
         kept = np.diff(fresh.indptr) > 0
         ids, (footprints, _) = ids[kept], normalise(fresh[:, kept])
-        bmap = background_map(field.grid, spatial.gain)
-        projection = make_projection(footprints, bmap, spatial.static, field.grid, noise=field.noise)
+        projection = model.project(footprints, follower, gain=spatial.gain, static=spatial.static, noise=field.noise)
         view = project(field, projection, tables=tables, counter=counter)
-        _demix(field, projection, view, rounds=40 if low_rank else 8)
+        _demix(field, projection, view, sweeps=model.sweeps)
     assert view is not None
-    denoised, residual, temporal = _split(
-        projection, view, n_maps=n_maps, kept=field.movie.kept, denoise=denoise, tables=tables
+    means = np.zeros(footprints.shape[1])
+    denoised, residual, light = _split(
+        projection, view, cells=cells, kept=field.movie.kept, denoise=denoise, tables=tables, means=means
+    )
+    fitted = Fitted(
+        level=field.level,
+        static=spatial.static,
+        gain=spatial.gain,
+        follower=follower,
+        maps=footprints[:, : cells.start],
+        footprints=footprints[:, cells],
+        means=means[cells],
+        signals=light,
     )
     return Components(
         dims=field.movie.dims,
-        ids=ids[n_maps:].astype(np.int64),
-        footprints=footprints[:, n_maps:],
+        ids=ids[cells].astype(np.int64),
+        footprints=footprints[:, cells],
         denoised=denoised,
         residual=residual,
-        background=Background(
-            field.level + spatial.static,
-            footprints[:, :n_maps] if low_rank else bmap,
-            temporal,
-        ),
+        background=model.stored(fitted),
         noise=np.where(field.usable, field.noise, 0).astype(np.float32),
     )
 
 
-def start_low_rank(
-    field: Field, footprints: csc_matrix, traces: FloatArray, *, bin_frames: int, counter: FrameCounter
-) -> tuple[csc_matrix, FloatArray]:
-    """Return maps (P, B) of unit norm and binned signals (B, bins) to start a low-rank background from.
-
-    In one pass, averages over the neighbourhood of nodes are collected, freed from the components; what these have in
-    common is the background.
-    """
-    grid = node_grid(field.movie.dims, spacing_px=field.background.spacing_px, use=field.usable)
-    nodes = np.zeros((grid.spread.shape[0], traces.shape[1]), np.float32)
-    averaging, silent = grid.averaging, np.zeros_like(field.level)
+def _observe(
+    field: Field,
+    wanted: Follower,
+    footprints: csc_matrix,
+    traces: FloatArray,
+    *,
+    bin_frames: int,
+    counter: FrameCounter,
+) -> Iterator[Piece]:
+    """Yield local signals of the binned movie less what footprints and traces explain, in one pass."""
+    leak = (wanted.averaging @ footprints).astype(np.float32)
     for start, _, frames in field.movie.read_parts():
         edges, owners = _cut_bins(start, frames.shape[1], bin_frames, traces.shape[1])
         if len(owners):
             binned = bin_columns(frames, edges, level=field.level, threads=field.threads)
-            nodes[:, owners] += sparse_dense(averaging, binned, level=silent, threads=field.threads) * (
-                np.diff(edges) / bin_frames
-            ).astype(np.float32)
+            averages = _average(field, (wanted.blocks, wanted.weights), binned, np.zeros_like(field.level))
+            averages -= leak @ np.ascontiguousarray(traces[:, owners])
+            yield Piece(averages, (np.diff(edges) / bin_frames).astype(np.float32), owners)
         counter.add(frames.shape[1])
-    nodes -= (averaging @ footprints) @ traces
-    shares = shared_maps(nodes, count=field.background.components)
-    signals = np.linalg.lstsq(shares.astype(np.float64), nodes.astype(np.float64), rcond=None)[0]
-    maps, norms = normalise(csc_matrix((grid.interpolation @ shares) * field.usable[:, None]).astype(np.float32))
-    return maps, (signals * norms[:, None]).astype(np.float32)
 
 
 def update_space(
     field: Field,
+    follower: Follower,
     footprints: csc_matrix,
     traces: FloatArray,
     *,
@@ -221,7 +216,7 @@ def update_space(
     """Solve footprints, static background and gain in one pass over the time-binned movie; masks are the seeds'."""
     rules, dims = settings.rules, field.movie.dims
     supports = grow_supports(footprints, dims, rules=rules, allowed=field.usable, masks=masks)
-    sums = collect_sums(field, footprints, traces, supports, bin_frames=settings.bin_frames, counter=counter)
+    sums = collect_sums(field, follower, footprints, traces, supports, bin_frames=settings.bin_frames, counter=counter)
     solved = solve_pixels(
         sums,
         noise=field.noise / np.sqrt(settings.bin_frames),
@@ -237,6 +232,7 @@ def update_space(
 
 def collect_sums(
     field: Field,
+    follower: Follower,
     footprints: csc_matrix,
     traces: FloatArray,
     supports: csc_matrix,
@@ -252,7 +248,7 @@ def collect_sums(
     """
     structure = supports.tocsr()
     structure.sort_indices()
-    leak = (field.grid.averaging @ footprints).astype(np.float32)
+    leak = (follower.averaging @ footprints).astype(np.float32)
     n_pixels, n_traces = footprints.shape
     pixels = np.zeros((n_pixels, 4))
     movie_traces, local_traces = np.zeros(structure.nnz), np.zeros(structure.nnz)
@@ -263,13 +259,14 @@ def collect_sums(
             binned = bin_columns(frames, edges, level=field.level, threads=field.threads)
             weights = (np.diff(edges) / bin_frames).astype(np.float32)
             here = np.ascontiguousarray(traces[:, owners])
-            signals = _average(field, binned, np.zeros_like(field.level)) - leak @ here
+            watched = _average(field, (follower.blocks, follower.weights), binned, np.zeros_like(field.level))
             _add_piece(
                 field,
+                follower,
                 binned,
                 weights,
                 here,
-                signals=signals,
+                signals=watched - leak @ here,
                 structure=structure,
                 pixels=pixels,
                 movie_traces=movie_traces,
@@ -292,14 +289,15 @@ def _cut_bins(start: int, n_frames: int, bin_frames: int, n_bins: int) -> tuple[
     return edges, owners
 
 
-def _average(field: Field, frames: FloatArray, level: FloatArray) -> FloatArray:
-    """Average a piece of the movie (P, t), less its level (P,), at the background's nodes, (B, t)."""
-    blocks = sparse_dense(field.grid.blocks, frames, level=level, threads=field.threads)
-    return sparse_dense(field.grid.spread, blocks, level=np.zeros(len(blocks), np.float32), threads=field.threads)
+def _average(field: Field, watch: tuple[csr_matrix, csr_matrix], frames: FloatArray, level: FloatArray) -> FloatArray:
+    """Return what two maps (Q, P) and (N, Q) watch of a piece of the movie (P, t) less its level (P,)."""
+    blocks = sparse_dense(watch[0], frames, level=level, threads=field.threads)
+    return sparse_dense(watch[1], blocks, level=np.zeros(len(blocks), np.float32), threads=field.threads)
 
 
 def _add_piece(
     field: Field,
+    follower: Follower,
     binned: FloatArray,
     weights: FloatArray,
     traces: FloatArray,
@@ -310,7 +308,7 @@ def _add_piece(
     movie_traces: FloatArray,
     local_traces: FloatArray,
 ) -> None:
-    mix = field.grid.interpolation
+    mix = follower.interpolation
     run_parallel(
         add_regression_sums,
         len(binned),
@@ -331,24 +329,24 @@ def _add_piece(
 
 
 def project(field: Field, projection: Projection, *, tables: Tables, counter: FrameCounter) -> View:
-    """See the movie through footprints and nodes in one pass, at full rate; the traces are still to be found."""
+    """See the movie through footprints and background in one pass, at full rate; traces are still to be found."""
     readout, n_frames = csr_matrix(projection.readout.T), field.movie.n_frames
     shape = (readout.shape[0], n_frames)
-    view = View(tables.working(shape), tables.working((field.grid.spread.shape[0], n_frames)), tables.working(shape))
+    view = View(tables.working(shape), tables.working((projection.watch[1].shape[0], n_frames)), tables.working(shape))
     for start, stop, frames in field.movie.read_parts():
         here = (slice(None), slice(start, stop))
         view.seen[here] = sparse_dense(readout, frames, level=field.level, threads=field.threads)
-        view.nodes[here] = _average(field, frames, field.level)
+        view.nodes[here] = _average(field, projection.watch, frames, field.level)
         counter.add(stop - start)
     return view
 
 
-def _demix(field: Field, projection: Projection, view: View, *, rounds: int) -> None:
+def _demix(field: Field, projection: Projection, view: View, *, sweeps: int) -> None:
     """Solve for the traces, some frames at a time."""
     for frames in frame_blocks(view.seen):
         here = (slice(None), frames)
         target = target_traces(projection, view.seen[here], view.nodes[here])
-        view.traces[here] = solve_traces(projection, target, rounds=rounds, threads=field.threads)
+        view.traces[here] = solve_traces(projection, target, rounds=sweeps, threads=field.threads)
         view.seen[here] = target
 
 
@@ -364,30 +362,43 @@ def _split(
     projection: Projection,
     view: View,
     *,
-    n_maps: int,
+    cells: slice,
     kept: BoolArray,
     denoise: Callable[[FloatArray], FloatArray],
     tables: Tables,
+    means: FloatArray,
 ) -> tuple[Any, Any, Any]:
     """Split what was seen into the model's traces, what they leave, and the background's signals.
 
-    The first ``n_maps`` traces are the background's, where it is of a low rank; else it is what the nodes see beyond
-    the traces. ``view`` ends up with all three, the results have gaps where frames are left out.
+    The background's are what is watched of it beyond the traces, then the traces of its maps, those before ``cells``.
+    ``view`` ends up with all three and ``means`` (K,) with the traces' means; the results have gaps where frames are
+    left out.
     """
     n_rows, n_frames = view.traces.shape
-    cells = slice(n_maps, n_rows)
+    cells = slice(cells.start, n_rows)
     for rows in trace_blocks(cells, n_frames):
         view.traces[rows] = denoise(view.traces[rows])
     for frames in frame_blocks(view.seen):
         here = (slice(None), frames)
         fitted = view.traces[here]
         view.seen[here] = unexplained(projection, view.seen[here], fitted)
-        view.nodes[here] = node_signals(projection, view.nodes[here], fitted)
-    background = (view.traces, slice(0, n_maps)) if n_maps else (view.nodes, slice(0, len(view.nodes)))
-    found = {"denoised": (view.traces, cells), "residual": (view.seen, cells), "background_temporal": background}
-    results = []
-    for name, (table, wanted) in found.items():
-        results.append(tables.result(name, (wanted.stop - wanted.start, len(kept))))
-        for rows in trace_blocks(wanted, n_frames):
-            results[-1][rows.start - wanted.start : rows.stop - wanted.start] = put_back_left_out(table[rows], kept)
-    return results[0], results[1], results[2]
+        view.nodes[here] = local_signals(projection, view.nodes[here], fitted)
+        means += fitted.sum(1, dtype=np.float64) / n_frames
+    watched, maps = (view.nodes, slice(0, len(view.nodes))), (view.traces, slice(0, cells.start))
+    return (
+        _with_gaps("denoised", [(view.traces, cells)], kept, tables),
+        _with_gaps("residual", [(view.seen, cells)], kept, tables),
+        _with_gaps("background_temporal", [watched, maps], kept, tables),
+    )
+
+
+def _with_gaps(name: str, sources: list[tuple[Any, slice]], kept: FloatArray, tables: Tables) -> Any:
+    """Write rows of tables, one below the other, to a table of the result."""
+    result = tables.result(name, (sum(wanted.stop - wanted.start for _, wanted in sources), len(kept)))
+    first = 0
+    for table, wanted in sources:
+        for rows in trace_blocks(wanted, table.shape[1]):
+            place = slice(first + rows.start - wanted.start, first + rows.stop - wanted.start)
+            result[place] = put_back_left_out(table[rows], kept)
+        first += wanted.stop - wanted.start
+    return result

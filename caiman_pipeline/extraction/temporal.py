@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csc_matrix, csr_matrix, diags
+from scipy.sparse import csc_matrix, csr_matrix, diags, identity
 
-from caiman_pipeline.extraction.background.nodes import NodeGrid
 from caiman_pipeline.model.arrays import FloatArray, IntArray
+from caiman_pipeline.model.background import Follower
 from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.numerics.threads import map_ordered, row_slabs
 
@@ -26,13 +26,15 @@ class Projection:
     Attributes
     ----------
     readout : sparse float32 (P, K), weighted footprints A / noise^2: ``readout.T @ movie`` is A^T W Y
+    watch : sparse float32 (Q, P) and (N, Q): what of the background is kept at every frame, ``watch[1] @ watch[0]``
     overlap : sparse float64 (K, K), A^T W A minus what the background signals take of the components
-    leak : sparse float64 (B, K), how much of each trace the background's nodes see
-    coupling : sparse float64 (K, B), how much of each node's signal the footprints see
+    leak : sparse float64 (N, K), how much of each trace is in what is watched
+    coupling : sparse float64 (K, N), how much of each watched signal the footprints see
     static : float64 (K,), the static background seen through the footprints
     """
 
     readout: csc_matrix
+    watch: tuple[csr_matrix, csr_matrix]
     overlap: csc_matrix
     leak: csc_matrix
     coupling: csc_matrix
@@ -40,27 +42,53 @@ class Projection:
 
 
 def make_projection(
-    footprints: csc_matrix, background_map: csc_matrix, static: FloatArray, grid: NodeGrid, *, noise: FloatArray
+    footprints: csc_matrix, follower: Follower, *, gain: FloatArray, static: FloatArray, noise: FloatArray
 ) -> Projection:
-    """Prepare the temporal update.
+    """Prepare the temporal update; the local signals, which are few, are watched at every frame.
 
     Parameters
     ----------
-    footprints : (P, K); background_map : (P, B), from nodes to pixels; static : (P,)
+    footprints : (P, K); follower : the local signals; gain : (P,), how each pixel follows them; static : (P,)
     noise : (P,), standard deviations; pixels count by the inverse of their variance
     """
-    weights = diags(1.0 / np.maximum(noise.astype(np.float64), 1e-12) ** 2)
-    readout = (weights @ footprints).tocsc()
-    leak = (grid.averaging @ footprints).tocsc()
-    coupling = (readout.T @ background_map).tocsc()
+    readout = _weighted(footprints, noise)
+    leak = (follower.averaging @ footprints).tocsc()
+    coupling = (readout.T @ follower.map(gain)).tocsc()
     overlap = (readout.T @ footprints - coupling @ leak).tocsc()
     return Projection(
         readout.astype(np.float32),
+        (follower.blocks, follower.weights),
         overlap,
         leak,
         coupling,
         readout.T @ static.astype(np.float64),
     )
+
+
+def fold_projection(
+    footprints: csc_matrix, follower: Follower, *, gain: FloatArray, static: FloatArray, noise: FloatArray
+) -> Projection:
+    """Prepare the temporal update where local signals are nearly as many as pixels: none of them is kept.
+
+    The background is linear in the movie, so that the readout takes it off: ``(I - M)^T W A``, M the map of the
+    background. What is watched is the background's light under each footprint, ``A^T M Y``.
+    """
+    readout, mix, averaging = _weighted(footprints, noise), follower.map(gain), follower.averaging
+    folded = (readout - averaging.T @ (mix.T @ readout)).tocsc()
+    under = csr_matrix((footprints.T @ mix) @ averaging).astype(np.float32)
+    n_components = footprints.shape[1]
+    return Projection(
+        folded.astype(np.float32),
+        (under, identity(n_components, np.float32, format="csr")),
+        (folded.T @ footprints).tocsc(),
+        (under @ footprints).tocsc(),
+        csc_matrix((n_components, n_components)),
+        readout.T @ static.astype(np.float64),
+    )
+
+
+def _weighted(footprints: csc_matrix, noise: FloatArray) -> csc_matrix:
+    return (diags(1.0 / np.maximum(noise.astype(np.float64), 1e-12) ** 2) @ footprints).tocsc()
 
 
 def demix(projection: Projection, seen: FloatArray, nodes: FloatArray, *, rounds: int, threads: int = 1) -> FloatArray:
@@ -69,7 +97,7 @@ def demix(projection: Projection, seen: FloatArray, nodes: FloatArray, *, rounds
     Parameters
     ----------
     seen : (K, T), A^T W Y
-    nodes : (B, T), averages of the movie at the background's nodes
+    nodes : (N, T), what is watched of the movie for the background
     rounds : sweeps over the components
 
     Returns
@@ -153,6 +181,6 @@ def unexplained(projection: Projection, target: FloatArray, traces: FloatArray) 
     return np.divide(rest, own[:, None], out=np.zeros_like(rest), where=own[:, None] > 0)
 
 
-def node_signals(projection: Projection, nodes: FloatArray, traces: FloatArray) -> FloatArray:
-    """Return the background's signals (B, T) once the components are known."""
+def local_signals(projection: Projection, nodes: FloatArray, traces: FloatArray) -> FloatArray:
+    """Return what is watched of the background (N, T) once the components are known."""
     return (nodes - projection.leak @ traces).astype(np.float32)

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 from scipy.sparse import csc_matrix, csr_matrix, hstack
 
-from caiman_pipeline.extraction.background.low_rank import tile_maps, whole_field
-from caiman_pipeline.extraction.background.nodes import (
-    BackgroundRules,
-    NodeGrid,
-    background_grid,
-    background_map,
-    fit_gain,
-)
+from caiman_pipeline.extraction.background.low_rank import whole_field
+from caiman_pipeline.extraction.background.nodes import fit_gain
+from caiman_pipeline.extraction.background.protocol import BackgroundModel, Piece
 from caiman_pipeline.extraction.search.initialise import Budget, Initialiser
 from caiman_pipeline.extraction.spatial import RegressionSums, normalise, solve_pixels
 from caiman_pipeline.extraction.supports import FootprintRules, grow_supports, pattern, shape_footprints
-from caiman_pipeline.extraction.temporal import demix, make_projection, node_signals
+from caiman_pipeline.extraction.temporal import demix, local_signals, make_projection
 from caiman_pipeline.model.arrays import BoolArray, FloatArray
+from caiman_pipeline.model.background import Follower
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.numerics.noise import quiet_level
 from caiman_pipeline.numerics.threads import value_slabs
@@ -50,7 +47,7 @@ class TileSettings:
     searches: int
     max_components: int
     rules: FootprintRules
-    background: BackgroundRules
+    background: BackgroundModel
     max_gain: float
 
 
@@ -58,26 +55,34 @@ class TileSettings:
 class _Frame:
     """What stays the same while a tile is worked on: movie (P, T), noise (P,), usable (P,), masks of seeds (P, S).
 
-    The first seeds are ``maps`` (P, B), those of a low-rank background at its start.
+    The first seeds are ``maps`` (P, M), those of the background at its start.
     """
 
     movie: FloatArray
     dims: Dims
-    grid: NodeGrid
     noise: FloatArray
     usable: BoolArray
     masks: csc_matrix
     maps: csc_matrix
 
+    @property
+    def cells(self) -> slice:
+        """Where components are among all that is solved for: behind the background's maps."""
+        return slice(self.maps.shape[1], None)
+
 
 @dataclass
 class TileModel:
-    """The model of a tile: footprints (P, K), traces (K, T), static (P,), gain (P,), node signals (B, T)."""
+    """The model of a tile, maps of the background among the components, the first.
+
+    Footprints (P, K), traces (K, T), static (P,), gain (P,), what pixels follow, its local signals (B, T).
+    """
 
     footprints: csc_matrix
     traces: FloatArray
     static: FloatArray
     gain: FloatArray
+    follower: Follower
     signals: FloatArray
 
 
@@ -104,31 +109,26 @@ def fit_tile(
     movie[~usable] = 0.0  # may hold NaN, which filters would spread
     movie -= movie.mean(1, dtype=np.float64).astype(np.float32)[:, None]
     frame = _make_frame(movie, dims, noise, usable, seeds=seeds, settings=settings)
-    model, n_maps = _without_components(frame, settings.max_gain), frame.maps.shape[1]
-    if n_maps:
-        model = _grown(frame, model, frame.maps, settings)
-    if seeds.shape[1]:
-        model = _grown(frame, model, frame.masks[:, n_maps:], settings)
+    model = _without_components(frame, settings)
+    for start in (frame.maps, frame.masks[:, frame.cells]):
+        model = _grown(frame, model, start, settings) if start.shape[1] else model
     budget = settings.budget.of(int(np.count_nonzero(usable)))
     for _ in range(settings.searches):
-        room = settings.max_components if budget is None else budget + n_maps - model.footprints.shape[1]
+        n_components = model.footprints[:, frame.cells].shape[1]
+        room = settings.max_components if budget is None else budget - n_components
         found = _search(frame, model, settings, room) if room > 0 else frame.masks[:, :0]
         if found.shape[1] == 0:
             break
         model = _grown(frame, model, found, settings)
-    return model.footprints[:, n_maps:], model.traces[n_maps:]
+    return model.footprints[:, frame.cells], model.traces[frame.cells]
 
 
 def _make_frame(
     movie: FloatArray, dims: Dims, noise: FloatArray, usable: BoolArray, *, seeds: csc_matrix, settings: TileSettings
 ) -> _Frame:
-    rules, masks = settings.background, pattern(seeds, usable)
-    grid = background_grid(dims, rules, use=usable)
-    if not rules.n_maps:
-        return _Frame(movie, dims, grid, noise, usable, masks, masks[:, :0])
-    maps = tile_maps(movie, dims, noise=noise, cell_px=settings.cell_px, clip=2.0, count=rules.n_maps)
-    masks = hstack([whole_field(usable, maps.shape[1]), masks]).tocsc()
-    return _Frame(movie, dims, grid, noise, usable, masks, maps)
+    maps = settings.background.start_in_tile(movie, dims, noise=noise, cell_px=settings.cell_px)
+    masks = hstack([whole_field(usable, maps.shape[1]), pattern(seeds, usable)]).tocsc()
+    return _Frame(movie, dims, noise, usable, masks, maps)
 
 
 def _grown(frame: _Frame, model: TileModel, found: csc_matrix, settings: TileSettings) -> TileModel:
@@ -139,23 +139,39 @@ def _grown(frame: _Frame, model: TileModel, found: csc_matrix, settings: TileSet
     return model
 
 
-def _without_components(frame: _Frame, max_gain: float) -> TileModel:
-    movie, grid = frame.movie, frame.grid
-    signals = grid.average(movie)
-    n_pixels, n_bins = movie.shape
+def _without_components(frame: _Frame, settings: TileSettings) -> TileModel:
+    n_pixels, n_bins = frame.movie.shape
+    nothing, silent = csc_matrix((n_pixels, 0), dtype=np.float32), np.zeros((0, n_bins), np.float32)
+    follower = settings.background.lay_out(frame.dims, use=frame.usable)
+    follower = _learn(frame, settings, follower, nothing, silent)
+    signals = follower.average(frame.movie)
     static, gain = np.empty(n_pixels, np.float32), np.empty(n_pixels, np.float32)
     for a, b in value_slabs(n_pixels, n_bins):
-        local = grid.interpolation[a:b] @ signals
-        static[a:b], gain[a:b] = fit_gain(movie[a:b], local, noise=frame.noise[a:b], clip=2.0, largest=max_gain)
-    nothing = csc_matrix((n_pixels, 0), dtype=np.float32)
-    return TileModel(nothing, np.zeros((0, n_bins), np.float32), static, gain, signals)
+        local = follower.interpolation[a:b] @ signals
+        static[a:b], gain[a:b] = fit_gain(
+            frame.movie[a:b], local, noise=frame.noise[a:b], clip=2.0, largest=settings.max_gain
+        )
+    return TileModel(nothing, silent, static, gain, follower, signals)
+
+
+def _learn(
+    frame: _Frame, settings: TileSettings, follower: Follower, footprints: csc_matrix, traces: FloatArray
+) -> Follower:
+    """Return what pixels follow, learned from the tile less the components (and maps) that are known."""
+
+    def observe(wanted: Follower) -> Iterator[Piece]:
+        n_bins = frame.movie.shape[1]
+        averages = wanted.average(frame.movie) - (wanted.averaging @ footprints) @ traces
+        yield Piece(averages.astype(np.float32), np.ones(n_bins, np.float32), np.arange(n_bins))
+
+    return settings.background.learn(follower, frame.dims, observe)
 
 
 def _search(frame: _Frame, model: TileModel, settings: TileSettings, limit: int) -> csc_matrix:
     """Search what the model leaves of the movie; returns footprints (P, K) in the movie's unit."""
     rest, footprints = np.empty_like(frame.movie), model.footprints.tocsr()
     for a, b in value_slabs(*rest.shape):
-        piece = model.gain[a:b, None] * (frame.grid.interpolation[a:b] @ model.signals)
+        piece = model.gain[a:b, None] * (model.follower.interpolation[a:b] @ model.signals)
         piece += model.static[a:b, None]
         piece += footprints[a:b] @ model.traces
         np.subtract(frame.movie[a:b], piece, out=piece)
@@ -167,15 +183,18 @@ def _search(frame: _Frame, model: TileModel, settings: TileSettings, limit: int)
 
 def _update(frame: _Frame, model: TileModel, settings: TileSettings) -> TileModel:
     """Update traces and background signals, then footprints, static background and gain, once."""
-    movie, grid, rules = frame.movie, frame.grid, settings.rules
+    movie, follower, rules = frame.movie, model.follower, settings.rules
     footprints, _ = normalise(model.footprints)
-    projection = make_projection(footprints, background_map(grid, model.gain), model.static, grid, noise=frame.noise)
-    seen, nodes = projection.readout.T @ movie, grid.average(movie)
-    traces = demix(projection, seen, nodes, rounds=5)
-    signals = node_signals(projection, nodes, traces)
+    projection = make_projection(footprints, follower, gain=model.gain, static=model.static, noise=frame.noise)
+    nodes = follower.average(movie)
+    traces = demix(projection, projection.readout.T @ movie, nodes, rounds=5)
+    signals = local_signals(projection, nodes, traces)
+    learned = _learn(frame, settings, follower, footprints, traces)
+    if learned is not follower:
+        signals = (learned.average(movie) - (learned.averaging @ footprints) @ traces).astype(np.float32)
     masks = frame.masks[:, : len(traces)]
     supports = grow_supports(footprints, frame.dims, rules=rules, allowed=frame.usable, masks=masks)
-    sums = _regression_sums(movie, traces, signals, grid.interpolation, supports)
+    sums = _regression_sums(movie, traces, signals, learned.interpolation, supports)
     solved = solve_pixels(
         sums, noise=frame.noise, significance=rules.solver_significance, regression=rules.regression, threads=1
     )
@@ -188,10 +207,10 @@ def _update(frame: _Frame, model: TileModel, settings: TileSettings) -> TileMode
         keep_masks=False,
     )
     if not settings.background.update:
-        cleaned = hstack([frame.maps, cleaned[:, frame.maps.shape[1] :]]).tocsc()
+        cleaned = hstack([frame.maps, cleaned[:, frame.cells]]).tocsc()
     kept = np.diff(cleaned.indptr) > 0
     footprints, norms = normalise(cleaned[:, kept])
-    return TileModel(footprints, traces[kept] * norms[:, None], solved.static, solved.gain, signals)
+    return TileModel(footprints, traces[kept] * norms[:, None], solved.static, solved.gain, learned, signals)
 
 
 def _regression_sums(

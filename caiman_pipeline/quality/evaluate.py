@@ -168,7 +168,7 @@ def _measure_traces(
     new_table: Callable[[tuple[int, int]], Any],
 ) -> tuple[Contrast, FloatArray, FloatArray]:
     """Return what to look at the movie with, and signal to noise and share of motion of each trace, float32 (K,)."""
-    raw, signals = RawTraces(components), components.background.temporal
+    raw, signals = RawTraces(components), components.background.parts()[1]
     contrast = Contrast(new_table(raw.shape), new_table(raw.shape), new_table(signals.shape))
     snr, moving = np.empty(raw.shape[0], np.float32), np.empty(raw.shape[0], np.float32)
     basis = displacement_basis(movement)

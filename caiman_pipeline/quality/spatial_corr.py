@@ -156,27 +156,72 @@ def compare_with_movie(
     usable = components.noise > 0
     around = dilate_supports(components.footprints, components.dims, radius_px=margin_px, allowed=usable).tocsr()
     around.sort_indices()
-    images, peaks = active_images(movie, contrast.weights, around, threads=threads, progress=progress)
-    images -= _explained_by_others(components, contrast, around)
-    columns = csr_matrix((images, around.indices, around.indptr), shape=around.shape).tocsc()
+    seen = components.background.follows().seen_from(around)
+    images, peaks = active_images(movie, contrast.weights, seen, threads=threads, progress=progress)
+    seen = csr_matrix((images, seen.indices, seen.indptr), seen.shape)
+    columns = _less_the_others(components, contrast, around, seen)
     r = [_correlation(components.footprints, columns, k) for k in range(components.n_components)]
     return Appearance(np.array(r, np.float32), peaks)
 
 
-def _explained_by_others(components: Components, contrast: Contrast, around: csr_matrix) -> FloatArray:
-    """Return what the other components and the background add at every entry of ``around``."""
-    n_components = components.n_components
+def _less_the_others(components: Components, contrast: Contrast, around: csr_matrix, seen: csr_matrix) -> csc_matrix:
+    """Return what is seen at every entry of ``around`` without what the other components and the background add."""
+    levels, signals = _weighted_sums(contrast, components.n_components)
+    followed = _followed(components, levels, seen)
+    np.fill_diagonal(levels, 0.0)
+    footprints, spatial = components.footprints.tocsr(), components.background.parts()[0].tocsr()
+    out = np.zeros(around.nnz)
+    _add_model(around.indices, around.indptr, footprints.data, footprints.indices, footprints.indptr, levels, out)
+    _add_model(around.indices, around.indptr, spatial.data, spatial.indices, spatial.indptr, signals, out)
+    own = _entries(seen, around) - out - _entries(followed, around)
+    return csr_matrix((own, around.indices, around.indptr), shape=around.shape).tocsc()
+
+
+def _followed(components: Components, levels: FloatArray, seen: csr_matrix) -> csr_matrix:
+    """Return what the background follows of the images ``seen`` (P, K), once all components are out of them."""
+    follower = components.background.follows()
+    if not follower:
+        return csr_matrix(seen.shape)
+    footprints, explained = components.footprints.tocsr(), np.zeros(seen.nnz)
+    _add_model(seen.indices, seen.indptr, footprints.data, footprints.indices, footprints.indptr, levels, explained)
+    rest = csr_matrix((seen.data - explained, seen.indices, seen.indptr), seen.shape)
+    return follower(rest).tocsr()
+
+
+def _entries(matrix: csr_matrix, places: csr_matrix) -> FloatArray:
+    """Return a matrix's entries, float64, in the places (sorted, csr) of another of its shape."""
+    matrix.sort_indices()
+    out = np.zeros(places.nnz)
+    _pick(matrix.data, matrix.indices, matrix.indptr, places.indices, places.indptr, out)
+    return out
+
+
+@compiled
+def _pick(
+    data: FloatArray,
+    indices: FloatArray,
+    indptr: FloatArray,
+    wanted: FloatArray,
+    pointers: FloatArray,
+    out: FloatArray,
+) -> None:
+    for p in range(len(pointers) - 1):
+        at = indptr[p]
+        for e in range(pointers[p], pointers[p + 1]):
+            while at < indptr[p + 1] and indices[at] < wanted[e]:
+                at += 1
+            if at < indptr[p + 1] and indices[at] == wanted[e]:
+                out[e] = data[at]
+
+
+def _weighted_sums(contrast: Contrast, n_components: int) -> tuple[FloatArray, FloatArray]:
+    """Return sums over time of the components' traces (K, K) and of the background's signals (B, K)."""
     levels, signals = np.zeros((n_components, n_components)), np.zeros((len(contrast.background), n_components))
     for frames in frame_blocks(contrast.weights):
         weights = contrast.weights[:, frames].T
         levels += contrast.denoised[:, frames] @ weights
         signals += contrast.background[:, frames] @ weights
-    np.fill_diagonal(levels, 0.0)
-    footprints, spatial = components.footprints.tocsr(), components.background.spatial.tocsr()
-    out = np.zeros(around.nnz)
-    _add_model(around.indices, around.indptr, footprints.data, footprints.indices, footprints.indptr, levels, out)
-    _add_model(around.indices, around.indptr, spatial.data, spatial.indices, spatial.indptr, signals, out)
-    return out
+    return levels, signals
 
 
 @compiled

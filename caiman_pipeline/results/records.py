@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csc_matrix
 
-from caiman_pipeline.model.background import Background
+from caiman_pipeline.model.background import background_from_arrays
 from caiman_pipeline.model.components import Candidates, Components
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.motion import Shifts
@@ -61,7 +60,6 @@ def load_movie_info(path: Path | str) -> MovieInfo:
 
 def components_to_arrays(components: Components) -> dict[str, Any]:
     """Flatten components for ``save_result``."""
-    background = components.background
     return {
         "dims": np.array(components.dims),
         "ids": components.ids,
@@ -70,13 +68,10 @@ def components_to_arrays(components: Components) -> dict[str, Any]:
         "residual": components.residual,
         "noise": components.noise,
         "frames_per_bin": components.frames_per_bin,
-        "background_static": background.static,
-        "background_spatial": background.spatial,
-        "background_temporal": background.temporal,
+        **components.background.arrays(),
     }
 
 
-BACKGROUND_SIGNALS = ("background_spatial", "background_temporal")
 # What grows with frames times components, or frames times field of view: readers may leave it in its file.
 LONG_TABLES = {
     "components": ("denoised", "residual", "background_temporal"),
@@ -87,13 +82,8 @@ LONG_TABLES = {
 
 def components_from_result(result: Result | Mapping[str, Any]) -> Components:
     """Rebuild components from a loaded result; with its background's signals skipped, the background is static."""
-    static = result["background_static"]
     arrays = result.arrays if isinstance(result, Result) else result
-    if BACKGROUND_SIGNALS[0] in arrays:
-        background = Background(static, *(result[name] for name in BACKGROUND_SIGNALS))
-    else:
-        nothing = np.zeros((0, result["denoised"].shape[1]), np.float32)
-        background = Background(static, csc_matrix((len(static), 0), dtype=np.float32), nothing)
+    background = background_from_arrays(arrays, result["denoised"].shape[1])
     return Components(
         dims=tuple(int(n) for n in result["dims"]),
         ids=result["ids"],

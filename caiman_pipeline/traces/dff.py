@@ -58,7 +58,7 @@ class Relative:
 
 
 def background_under(background: Background, footprints_t: csr_matrix, *, dark_level: float) -> FloatArray:
-    """Return what the background adds under each footprint: footprint^T (static + spatial temporal - dark level).
+    """Return what the background adds under each footprint: the static part less the dark level, and its signals.
 
     Parameters
     ----------
@@ -71,14 +71,14 @@ def background_under(background: Background, footprints_t: csr_matrix, *, dark_l
     float32 (K, T), in pixel values x footprint norm.
     """
     level = footprints_t @ (background.static.astype(np.float64) - dark_level)
-    mix, n_frames = (footprints_t @ background.spatial).tocsr(), background.temporal.shape[1]
+    mix, n_frames = background.shares(footprints_t), background.signals.shape[1]
     under = np.empty((len(level), n_frames), np.float32)
     for k in range(len(level)):
         entries = slice(mix.indptr[k], mix.indptr[k + 1])
         near, n_near = mix.indices[entries], entries.stop - entries.start
         share = csr_matrix((mix.data[entries], np.arange(n_near), [0, n_near]), shape=(1, n_near))
         for start, stop in row_slabs(n_frames, FRAMES_AT_ONCE):
-            under[k, start:stop] = level[k] + (share @ background.temporal[near, start:stop])[0]
+            under[k, start:stop] = level[k] + (share @ background.signals[near, start:stop])[0]
     return under
 
 

@@ -35,9 +35,9 @@ def neighbours_light(components: Components, *, pixel_height: float) -> FloatArr
     background, footprints = components.background, components.footprints.tocsc()
     if not components.n_components:
         return np.zeros(0, np.float32)
-    signals = background.temporal
+    signals = background.signals
     means = [np.nanmean(signals[rows], axis=1) for rows in row_blocks(signals)] or [np.zeros(0, np.float32)]
-    image = background.static + background.spatial @ np.concatenate(means)
+    image = background.level_image(np.concatenate(means))
     usable = (np.asarray(components.noise) > 0) & np.isfinite(image)
     level = level_between(image, footprints, components.dims, usable=usable, pixel_height=pixel_height)
     above = np.where(usable, image, 0) - level

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csc_matrix
 
-from caiman_pipeline.model.background import Background
+from caiman_pipeline.model.background import SummedBackground
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.model.motion import Shifts
 from caiman_pipeline.model.movie import MovieInfo, SourceFile
@@ -63,7 +63,7 @@ def build_outcome(
     ids = np.arange(n_components, dtype=np.int64) * 3 + 2
     n_pixels = int(np.prod(dims))
     spatial = csc_matrix(np.abs(rng.normal(size=(n_pixels, 2))).astype(np.float32))
-    background = Background(np.full(n_pixels, 90, np.float32), spatial, np.ones((2, n_samples), np.float32))
+    background = SummedBackground(np.full(n_pixels, 90, np.float32), spatial, np.ones((2, n_samples), np.float32))
     noise = rng.normal(size=shape).astype(np.float32)
     components = Components(
         dims=dims,

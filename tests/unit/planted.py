@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from caiman_pipeline.config.background import BackgroundSettings
 from caiman_pipeline.config.traces import TraceSettings
-from caiman_pipeline.extraction.background.nodes import BackgroundRules
+from caiman_pipeline.extraction.background.protocol import BackgroundModel
 from caiman_pipeline.extraction.denoise import make_denoiser
 from caiman_pipeline.extraction.masks.seeds import assign_seeds
 from caiman_pipeline.extraction.masks.usable import Seeds, no_seeds
@@ -17,6 +18,7 @@ from caiman_pipeline.extraction.refine import RefineRules, prepare_field, refine
 from caiman_pipeline.extraction.search.initialise import Budget, Evidence, EvidenceSearch
 from caiman_pipeline.extraction.supports import FootprintRules
 from caiman_pipeline.extraction.tile import TileSettings
+from caiman_pipeline.extraction.tiles.methods import make_background
 from caiman_pipeline.extraction.tiles.run import make_grid, search_tiles
 from caiman_pipeline.extraction.tiles.stitch import stitch
 from caiman_pipeline.model.components import Candidates, Components
@@ -122,9 +124,9 @@ def rules(ndim: int = 2, **changes: object) -> FootprintRules:
     return FootprintRules(**{**values, **changes})
 
 
-def background(ndim: int = 2, **changes: object) -> BackgroundRules:
-    values = {"model": "nodes", "spacing_px": tuple(2 * c for c in cell_size(ndim)), "components": 2, "update": True}
-    return BackgroundRules(**{**values, **changes})
+def background(ndim: int = 2, **changes: object) -> BackgroundModel:
+    own = {"spacing": 2.0, "components": 2, "update": True, **changes}
+    return make_background(BackgroundSettings(**own), cell_size(ndim))
 
 
 def evidence_search(ndim: int = 2, *, threshold: float = 2.5, least: float = 25.0) -> EvidenceSearch:
@@ -203,7 +205,7 @@ def refined(
     rounds: int = 1,
     keep_seeds: bool = False,
     footprints: FootprintRules | None = None,
-    model: BackgroundRules | None = None,
+    model: BackgroundModel | None = None,
     tables: Tables | None = None,
 ) -> Components:
     ndim = len(movie.dims)

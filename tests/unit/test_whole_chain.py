@@ -11,14 +11,18 @@ import numpy as np
 import pytest
 import tifffile
 from planted import DECAY_S, RATE_HZ, plant
+from scipy.ndimage import gaussian_filter
 
 from caiman_pipeline.batch.preflight import check_recording
 from caiman_pipeline.batch.starter import write_starter
 from caiman_pipeline.cli.main import run_verb
 from caiman_pipeline.config.root import Config, load_config, resolve_stage
 from caiman_pipeline.config.sheet import load_sheet
+from caiman_pipeline.model.background import RingBackground
 from caiman_pipeline.movies.store.parts import open_movie
 from caiman_pipeline.results.files import load_result
+from caiman_pipeline.results.records import components_from_result
+from caiman_pipeline.traces.dff import background_under
 
 FACTS = {"frame_rate_hz": 20, "decay_time_s": 0.7, "cell_diameter": "8 px", "axes": "TYX"}
 CONFIG = load_config({"recording": FACTS})
@@ -243,3 +247,47 @@ def test_left_out_frames_are_gaps_in_nwb_and_named_in_it_and_in_the_report(tmp_p
         np.testing.assert_allclose(times, [[30, 31], [31, 80], [100, 102]])
         assert [tag.decode() for tag in table["tags"][()]] == ["listed", "empty", "listed"]
     assert "52 of 130 (3 listed, 49 empty)" in (tmp_path / "r.html").read_text()
+
+
+def test_a_ring_background_goes_through_every_stage(tmp_path):
+    cells = plant((48, 60), [(10.0, 12.0), (14.0, 17.5), (13.0, 38.0), (33.0, 50.0), (38.0, 12.0)], neuropil=0.0)
+    rng = np.random.default_rng(3)
+    maps = np.stack([gaussian_filter(rng.normal(size=(48, 60)), 14) * 5 for _ in range(8)])
+    wave = np.stack([np.convolve(rng.normal(size=640), np.ones(41), "valid") for _ in range(8)]) / 6
+    movie = 10 * (cells.movie + 30 + np.tensordot(maps, wave, axes=(0, 0)))
+    np.save(tmp_path / "m.npy", np.moveaxis(np.clip(movie, 0, None), -1, 0).astype(np.uint16))
+    facts = {**FACTS, "frame_rate_hz": RATE_HZ, "decay_time_s": DECAY_S}
+    ring = {"background": {"model": "ring"}}
+    config = load_config({"recording": facts, "patch_cnmf": ring, "refine": ring, "select": {"use_classifier": False}})
+    chain = Chain(tmp_path, config)
+    chain.run()
+    arrays = load_result(tmp_path / "components.h5", "components").arrays
+    components = components_from_result(arrays)
+    assert isinstance(components.background, RingBackground)
+    raw = components.denoised + components.residual
+    r = np.corrcoef(cells.traces, raw)[:5, 5:]
+    assert np.sort(r.max(1))[1] > 0.8
+    assert load_result(tmp_path / "quality.h5", "quality")["r_value"].max() > 0.8
+    with h5py.File(tmp_path / "r.nwb") as file:
+        assert file["processing/ophys/Fluorescence/Background/data"].shape == raw.T.shape
+
+
+def test_hals_goes_on_from_a_ring_background(tmp_path):
+    cells = plant((48, 60), [(13.0, 38.0), (33.0, 50.0)])
+    np.save(tmp_path / "m.npy", np.moveaxis(20 * cells.movie, -1, 0).astype(np.uint16))
+    facts = {**FACTS, "frame_rate_hz": RATE_HZ, "decay_time_s": DECAY_S}
+    ring = {"background": {"model": "ring"}}
+    Chain(tmp_path, load_config({"recording": facts, "patch_cnmf": ring, "refine": ring})).run()
+    common = ["--movie", str(tmp_path / "movie.json"), "--images", str(tmp_path / "images.h5"), "--threads", "1"]
+    run_verb("hals", [str(tmp_path / "components.h5"), *common, "--output", str(tmp_path / "again.h5")])
+    first, again = (
+        components_from_result(load_result(tmp_path / name, "components").arrays)
+        for name in ("components.h5", "again.h5")
+    )
+    assert isinstance(again.background, RingBackground)
+    assert abs(again.background.weights - first.background.weights).max() == 0
+    light = [background_under(c.background, c.footprints.T.tocsr(), dark_level=0.0) for c in (first, again)]
+    assert all(np.corrcoef(a, b)[0, 1] > 0.95 for a, b in zip(*light, strict=True))
+    before, after = (np.corrcoef(cells.traces, c.denoised + c.residual)[:2, 2:].max(1) for c in (first, again))
+    assert (after > before - 0.02).all()
+    assert not np.array_equal(again.denoised, first.denoised)

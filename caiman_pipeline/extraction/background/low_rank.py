@@ -6,17 +6,79 @@ field in the refinement. Its components take part in the updates like seeds whos
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.sparse import csc_matrix
 
+from caiman_pipeline.extraction.background.nodes import Static, node_grid
+from caiman_pipeline.extraction.background.protocol import Fitted, Observe
 from caiman_pipeline.extraction.search.nmf import Smoothing, factorise, pure_traces, smoothed
+from caiman_pipeline.extraction.spatial import normalise
 from caiman_pipeline.model.arrays import BoolArray, FloatArray
+from caiman_pipeline.model.background import Background, SummedBackground
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.numerics.low_rank import leading_part
 from caiman_pipeline.numerics.noise import quiet_level
 
 ITERATIONS, TOLERANCE = 100, 1e-3
+# Of a quiet level's standard deviations: what is above is activity, which the tile's maps should not start from.
+CLIP = 2.0
 LOWEST = Smoothing(0.0, 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class LowRank(Static):
+    """The model of a few components over the whole tile or field, solved for together with the cells.
+
+    Attributes
+    ----------
+    spacing_px : distance along each axis of the nodes whose averages the field's maps start from
+    components : how many
+    solved : maps are solved for with the footprints; otherwise they stay as they start
+    """
+
+    spacing_px: tuple[float, ...]
+    components: int
+    solved: bool
+
+    @property
+    def passes(self) -> tuple[int, int]:
+        """One pass, to start."""
+        return 1, 0
+
+    @property
+    def sweeps(self) -> int:
+        """Sweeps of the temporal update: maps overlap with everything."""
+        return 40
+
+    @property
+    def update(self) -> bool:
+        """Whether maps are solved for."""
+        return self.solved
+
+    def start_in_tile(
+        self, movie: FloatArray, dims: Dims, *, noise: FloatArray, cell_px: tuple[float, ...]
+    ) -> csc_matrix:
+        """Return maps that the smoothed movie's pixels have in common."""
+        return tile_maps(movie, dims, noise=noise, cell_px=cell_px, clip=CLIP, count=self.components)
+
+    def start_in_field(
+        self, dims: Dims, *, use: BoolArray, n_bins: int, observe: Observe
+    ) -> tuple[csc_matrix, FloatArray]:
+        """Return what averages over the neighbourhood of nodes, freed from the components, have in common."""
+        grid = node_grid(dims, spacing_px=self.spacing_px, use=use)
+        nodes = np.zeros((grid.weights.shape[0], n_bins), np.float32)
+        for piece in observe(grid):
+            nodes[:, piece.bins] += piece.averages * piece.weights
+        shares = shared_maps(nodes, count=self.components)
+        signals = np.linalg.lstsq(shares.astype(np.float64), nodes.astype(np.float64), rcond=None)[0]
+        maps, norms = normalise(csc_matrix((grid.interpolation @ shares) * use[:, None]).astype(np.float32))
+        return maps, (signals * norms[:, None]).astype(np.float32)
+
+    def stored(self, fitted: Fitted) -> Background:
+        """Return the sum of the maps, each with its signal."""
+        return SummedBackground(fitted.level + fitted.static, fitted.maps, fitted.signals)
 
 
 def shared_maps(signals: FloatArray, *, count: int) -> FloatArray:

@@ -9,74 +9,88 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import reduce
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import csc_matrix, csr_matrix, diags, kron
 
+from caiman_pipeline.extraction.background.protocol import Fitted, Observe
+from caiman_pipeline.extraction.temporal import make_projection
 from caiman_pipeline.model.arrays import BoolArray, FloatArray
+from caiman_pipeline.model.background import Background, Follower, SummedBackground, nothing_followed
 from caiman_pipeline.model.movie import Dims
 
+if TYPE_CHECKING:
+    from caiman_pipeline.extraction.temporal import Projection
+
 
 @dataclass(frozen=True)
-class NodeGrid:
-    """Nodes of the background over a field of view.
-
-    Attributes
-    ----------
-    blocks : sparse float32 (Q, P), sums over small blocks of usable pixels
-    spread : sparse float32 (B, Q), how a node's average is made of block sums; ``spread @ blocks`` has rows of unit sum
-    interpolation : sparse float32 (P, B), rows of unit sum: how a pixel follows the nodes around it
-    """
-
-    blocks: csr_matrix
-    spread: csr_matrix
-    interpolation: csr_matrix
-
-    def average(self, movie: FloatArray) -> FloatArray:
-        """Return the nodes' averages (B, T) of a movie (P, T)."""
-        return self.spread @ (self.blocks @ movie)
+class Static:
+    """The model of a background that is constant in time, which other models add to."""
 
     @property
-    def averaging(self) -> csr_matrix:
-        """The whole map (B, P) from pixels to nodes."""
-        return self.spread @ self.blocks
+    def passes(self) -> tuple[int, int]:
+        """No passes of its own."""
+        return 0, 0
+
+    @property
+    def sweeps(self) -> int:
+        """Sweeps of the temporal update."""
+        return 8
+
+    @property
+    def update(self) -> bool:
+        """Whether maps are solved for."""
+        return True
+
+    def lay_out(self, dims: Dims, *, use: BoolArray) -> Follower:
+        """Return that nothing is followed."""
+        return nothing_followed(len(use))
+
+    def learn(self, follower: Follower, dims: Dims, observe: Observe) -> Follower:
+        """Return the same: nothing is learned."""
+        return follower
+
+    def start_in_tile(
+        self, movie: FloatArray, dims: Dims, *, noise: FloatArray, cell_px: tuple[float, ...]
+    ) -> csc_matrix:
+        """Return no maps."""
+        return csc_matrix((len(movie), 0), dtype=np.float32)
+
+    def start_in_field(
+        self, dims: Dims, *, use: BoolArray, n_bins: int, observe: Observe
+    ) -> tuple[csc_matrix, FloatArray]:
+        """Return no maps."""
+        return csc_matrix((len(use), 0), dtype=np.float32), np.zeros((0, n_bins), np.float32)
+
+    def project(
+        self, footprints: csc_matrix, follower: Follower, *, gain: FloatArray, static: FloatArray, noise: FloatArray
+    ) -> Projection:
+        """Return the projection that keeps local signals at every frame."""
+        return make_projection(footprints, follower, gain=gain, static=static, noise=noise)
+
+    def stored(self, fitted: Fitted) -> Background:
+        """Return the sum of local signals, each with its map."""
+        return SummedBackground(fitted.level + fitted.static, fitted.follower.map(fitted.gain), fitted.signals)
 
 
 @dataclass(frozen=True)
-class BackgroundRules:
-    """How the background is modelled.
+class Nodes(Static):
+    """The model of nodes: each pixel follows the signals of those around it.
 
     Attributes
     ----------
-    model : ``nodes``, ``low_rank`` or ``static`` (constant in time)
     spacing_px : about the distance of nodes along each axis
-    components : components of a low-rank background
-    update : a low-rank background's maps are solved for with the footprints; otherwise they stay as they start
     """
 
-    model: Literal["nodes", "low_rank", "static"]
     spacing_px: tuple[float, ...]
-    components: int
-    update: bool
 
-    @property
-    def n_maps(self) -> int:
-        """Background components that take part in the updates as seeds do."""
-        return self.components if self.model == "low_rank" else 0
+    def lay_out(self, dims: Dims, *, use: BoolArray) -> Follower:
+        """Return the grid of nodes."""
+        return node_grid(dims, spacing_px=self.spacing_px, use=use)
 
 
-def background_grid(dims: Dims, rules: BackgroundRules, *, use: BoolArray) -> NodeGrid:
-    """Return the background's nodes: none unless the model is ``nodes``; ``use`` is bool (P,)."""
-    if rules.model == "nodes":
-        return node_grid(dims, spacing_px=rules.spacing_px, use=use)
-    n_pixels, kind = len(use), np.float32
-    return NodeGrid(
-        csr_matrix((0, n_pixels), dtype=kind), csr_matrix((0, 0), dtype=kind), csr_matrix((n_pixels, 0), dtype=kind)
-    )
-
-
-def node_grid(dims: Dims, *, spacing_px: tuple[float, ...], use: BoolArray) -> NodeGrid:
+def node_grid(dims: Dims, *, spacing_px: tuple[float, ...], use: BoolArray) -> Follower:
     """Lay nodes over a field of view.
 
     Parameters
@@ -90,15 +104,16 @@ def node_grid(dims: Dims, *, spacing_px: tuple[float, ...], use: BoolArray) -> N
     A node without any usable pixel around it averages to zero.
     """
     axes = [_axis_nodes(n, s) for n, s in zip(dims, spacing_px, strict=True)]
-    blocks = _outer([_axis_blocks(n, s) for n, s in zip(dims, spacing_px, strict=True)]) @ diags(use.astype(np.float32))
-    spread = _outer([weights for weights, _ in axes])
+    blocks = outer([_axis_blocks(n, s) for n, s in zip(dims, spacing_px, strict=True)]) @ diags(use.astype(np.float32))
+    spread = outer([weights for weights, _ in axes])
     total = np.asarray((spread @ blocks).sum(1)).ravel()
     spread = diags(np.divide(1.0, total, out=np.zeros_like(total), where=total > 1e-6)) @ spread
-    interpolation = _outer([h for _, h in axes])
-    return NodeGrid(*(csr_matrix(m, dtype=np.float32) for m in (blocks, spread, interpolation)))
+    interpolation = outer([h for _, h in axes])
+    return Follower(*(csr_matrix(m, dtype=np.float32) for m in (blocks, spread, interpolation)))
 
 
-def _outer(matrices: list[csr_matrix]) -> csr_matrix:
+def outer(matrices: list[csr_matrix]) -> csr_matrix:
+    """Return the matrix over a whole field of view from one matrix per axis."""
     return reduce(lambda a, b: kron(a, b, format="csr"), matrices)
 
 
@@ -160,8 +175,3 @@ def fit_gain(
         gain = gain + np.einsum("pt,pt->p", rest, centred) / power
     gain = np.clip(gain, 0, largest).astype(np.float32)
     return (mean_y - gain * mean_l).astype(np.float32), gain
-
-
-def background_map(grid: NodeGrid, gain: FloatArray) -> csc_matrix:
-    """Return the sparse map (P, B) from node signals to pixels."""
-    return (diags(gain) @ grid.interpolation).tocsc().astype(np.float32)

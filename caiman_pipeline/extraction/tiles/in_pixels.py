@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from caiman_pipeline.extraction.background.nodes import BackgroundRules
+from caiman_pipeline.extraction.background.protocol import BackgroundModel
 from caiman_pipeline.extraction.binning import frames_per_bin
 from caiman_pipeline.extraction.refine import RefineRules
 from caiman_pipeline.extraction.tile import TileSettings
@@ -119,7 +119,7 @@ class RefinePlan:
     """Settings of the updates and of the background, and the facts for the traces' model."""
 
     updates: RefineRules
-    background: BackgroundRules
+    background: BackgroundModel
     frame_rate_hz: float
     decay_time_s: float
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from caiman_pipeline.extraction.background.nodes import BackgroundRules
+from caiman_pipeline.extraction.background.low_rank import LowRank
+from caiman_pipeline.extraction.background.nodes import Nodes, Static
+from caiman_pipeline.extraction.background.protocol import BackgroundModel
+from caiman_pipeline.extraction.background.ring import Ring
 from caiman_pipeline.extraction.footprints import cell_pixels, min_pixels
 from caiman_pipeline.extraction.search.corr_pnr import CorrPnr
 from caiman_pipeline.extraction.search.greedy import shows_beside
@@ -154,6 +157,11 @@ def _reach(cell_px: tuple[float, ...], share: float) -> tuple[float, ...]:
     return (max(reach[0], 1.0), *reach[1:]) if shows_beside(cell_px) and share > 0 else reach
 
 
-def make_background(own: BackgroundSettings, cell_px: tuple[float, ...]) -> BackgroundRules:
+def make_background(own: BackgroundSettings, cell_px: tuple[float, ...]) -> BackgroundModel:
     """Return how the background is modelled."""
-    return BackgroundRules(own.model, tuple(own.spacing * d for d in cell_px), own.components, own.update)
+    spacing_px = tuple(own.spacing * d for d in cell_px)
+    if own.model == "low_rank":
+        return LowRank(spacing_px=spacing_px, components=own.components, solved=own.update)
+    if own.model == "ring":
+        return Ring(radius_px=tuple(own.ring_size_factor * d for d in cell_px[-2:]), block_px=own.ssub_B)
+    return Static() if own.model == "static" else Nodes(spacing_px)

@@ -10,7 +10,7 @@ from scipy.sparse import csc_matrix
 from caiman_pipeline.config.traces import TraceSettings
 from caiman_pipeline.extraction.denoise import make_denoiser
 from caiman_pipeline.extraction.gaps import KeptRows, with_gaps, without_gaps
-from caiman_pipeline.model.background import Background
+from caiman_pipeline.model.background import SummedBackground
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.numerics.noise import noise_level
 from caiman_pipeline.quality.editing import merged_component, remove_duplicates, uncurated
@@ -28,7 +28,7 @@ def _components(n_frames, n=3):
     for k in range(n):
         footprints[5 * k : 5 * k + 8, k] = 8**-0.5
     static = np.ones(30, np.float32)
-    background = Background(static, csc_matrix((30, 2), dtype=np.float32), np.ones((2, n_frames), np.float32))
+    background = SummedBackground(static, csc_matrix((30, 2), dtype=np.float32), np.ones((2, n_frames), np.float32))
     traces = RNG.normal(5, 1, (n, n_frames)).astype(np.float32)
     return Components(
         (5, 6), np.arange(n), csc_matrix(footprints), traces, 0.1 * traces[::-1].copy(), background, np.ones(30)
@@ -41,7 +41,7 @@ def test_gaps_come_and_go_and_nothing_else_changes():
     for name in ("denoised", "residual"):
         np.testing.assert_array_equal(np.isnan(getattr(whole, name)), np.broadcast_to(~KEPT, (3, 200)))
         np.testing.assert_array_equal(getattr(without_gaps(whole, KEPT), name), getattr(components, name))
-    assert np.isnan(whole.background.temporal[:, ~KEPT]).all()
+    assert np.isnan(whole.background.signals[:, ~KEPT]).all()
 
 
 def test_frames_that_take_part_anew_are_bridged(tmp_path):

@@ -94,7 +94,7 @@ def settings(**changes: object) -> HalsSettings:
 def error(components: Components, cells: Planted) -> float:
     background = components.background
     model = components.footprints @ components.denoised + background.static[:, None]
-    model += background.spatial @ background.temporal
+    model += background.spatial @ background.signals
     return float(np.std(cells.movie.reshape(-1, cells.movie.shape[-1]) - model))
 
 
@@ -144,22 +144,22 @@ def test_signals_of_an_updated_background_stay_above_zero_if_asked(
 ) -> None:
     """What the lowest value of each was is in the static background, so that the movie's model is the same."""
     rough = disturbed(components, cells)
-    assert rough.background.temporal.min() < 0
+    assert rough.background.signals.min() < 0
     fresh = run(field, rough, nonnegative=True)
-    assert fresh.background.temporal.min() == 0
+    assert fresh.background.signals.min() == 0
     assert error(fresh, cells) < 1.03 * cells.noise
-    assert run(field, rough).background.temporal.min() < 0
+    assert run(field, rough).background.signals.min() < 0
     kept = run(field, rough, nonnegative=True, update_background=False)
-    np.testing.assert_array_equal(kept.background.temporal, rough.background.temporal)
+    np.testing.assert_array_equal(kept.background.signals, rough.background.signals)
     assert kept.denoised.min() == 0
 
 
 def test_a_kept_background_does_not_change(field: Field, components: Components, cells: Planted) -> None:
     kept = run(field, disturbed(components, cells), update_background=False).background
-    np.testing.assert_array_equal(kept.temporal, components.background.temporal)
+    np.testing.assert_array_equal(kept.signals, components.background.signals)
     assert abs(kept.spatial - components.background.spatial).max() == 0
     changed = run(field, disturbed(components, cells)).background
-    assert not np.array_equal(changed.temporal, components.background.temporal)
+    assert not np.array_equal(changed.signals, components.background.signals)
 
 
 def test_threads_do_not_change_the_result(field: Field, components: Components) -> None:

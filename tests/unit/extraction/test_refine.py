@@ -64,7 +64,7 @@ def test_amplitudes_are_in_the_movies_unit(components: Components, cells: Plante
 def test_the_model_explains_all_but_the_noise(components: Components, cells: Planted) -> None:
     background = components.background
     model = components.footprints @ components.denoised + background.static[:, None]
-    model += background.spatial @ background.temporal
+    model += background.spatial @ background.signals
     rest = cells.movie.reshape(-1, cells.movie.shape[-1]) - model
     assert rest.std() == pytest.approx(cells.noise, rel=0.03)
     assert abs(rest.mean()) < 0.01
@@ -115,7 +115,7 @@ def test_tables_in_files_change_nothing(components: Components, cells: Planted, 
         filed = refined(movie, found, cells.noise, tables=on_disk(file, tmp_path / "c.h5"))
         np.testing.assert_array_equal(filed.denoised[:], components.denoised)
         np.testing.assert_array_equal(filed.residual[:], components.residual)
-        np.testing.assert_array_equal(filed.background.temporal[:], components.background.temporal)
+        np.testing.assert_array_equal(filed.background.signals[:], components.background.signals)
     assert (filed.footprints != components.footprints).nnz == 0
 
 

@@ -225,7 +225,7 @@ def test_every_rule_still_finds_the_cells_and_changes_the_result(
 def unexplained(components: Components, planted: Planted) -> float:
     background = components.background
     model = components.footprints @ components.denoised + background.static[:, None]
-    model += background.spatial @ background.temporal
+    model += background.spatial @ background.signals
     return float(np.std(planted.movie.reshape(len(model), -1) - model))
 
 

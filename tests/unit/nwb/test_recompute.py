@@ -28,7 +28,7 @@ def made_of_its_components(outcome, **changes):
     """Return the outcome with the traces that the stage makes of its components, background with a fast part."""
     settings = TraceSettings(f0_window_s=1.5, **changes)
     components, rng = outcome.components, np.random.default_rng(5)
-    components.background.temporal[:] = 20 + 8 * rng.standard_normal(components.background.temporal.shape)
+    components.background.signals[:] = 20 + 8 * rng.standard_normal(components.background.signals.shape)
     components.denoised[3:4, 40:44] = np.nan
     traces = extract_traces(
         components,

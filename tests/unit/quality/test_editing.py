@@ -8,7 +8,7 @@ import pytest
 from scipy.sparse import csc_matrix
 
 from caiman_pipeline.cli.main import main
-from caiman_pipeline.model.background import Background
+from caiman_pipeline.model.background import SummedBackground
 from caiman_pipeline.model.components import Components, Curated
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.outcome import Outcome, OutcomeFiles, load_outcome
@@ -43,7 +43,8 @@ def components() -> Components:
     denoised[1] = 2 * denoised[0]
     denoised[3] = 0.5 * denoised[2]
     residual = rng.normal(size=(6, 50)).astype(np.float32)
-    nothing = Background(np.zeros(54, np.float32), csc_matrix((54, 1), dtype=np.float32), np.zeros((1, 50), np.float32))
+    spatial, signals = csc_matrix((54, 1), dtype=np.float32), np.zeros((1, 50), np.float32)
+    nothing = SummedBackground(np.zeros(54, np.float32), spatial, signals)
     ids = np.array([1, 3, 4, 7, 8, 20])
     return Components(DIMS, ids, csc_matrix(flat), denoised, residual, nothing, np.ones(54, np.float32))
 

@@ -9,7 +9,7 @@ from caiman_pipeline.config.evaluate import EvaluateSettings
 from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.config.select import SelectSettings
 from caiman_pipeline.config.validate import validate
-from caiman_pipeline.model.background import Background
+from caiman_pipeline.model.background import SummedBackground
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.quality.classifier import Network, load_network
@@ -24,7 +24,7 @@ DIMS = (37, 53)
 def components(dims: tuple[int, ...], *shapes: np.ndarray) -> Components:
     footprints = csc_matrix(np.stack([s.ravel() for s in shapes], axis=1).astype(np.float32))
     n, p = len(shapes), int(np.prod(dims))
-    nothing = Background(np.zeros(p, np.float32), csc_matrix((p, 0)), np.zeros((0, 9), np.float32))
+    nothing = SummedBackground(np.zeros(p, np.float32), csc_matrix((p, 0)), np.zeros((0, 9), np.float32))
     traces = np.zeros((n, 9), np.float32)
     return Components(dims, np.arange(n), footprints, traces, traces, nothing, np.ones(p, np.float32))
 

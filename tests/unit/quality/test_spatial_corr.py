@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from planted import DECAY_S, RATE_HZ, merged, plant, refined, search, store
 
-from caiman_pipeline.model.background import Background
+from caiman_pipeline.model.background import SummedBackground
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.model.quality import Quality
 from caiman_pipeline.movies.store import parts as store_module
@@ -182,7 +182,7 @@ def test_memory_does_not_grow_by_traces_times_frames(tmp_path: Path, monkeypatch
     for n_frames in frames:
         movie = store(tmp_path / f"{n_frames}", np.tile(cells.movie, n_frames // 90 + 1)[..., :n_frames])
         tables = [rng.normal(size=(rows, n_frames)).astype(np.float32) for rows in (n, n, 40)]
-        background = Background(
+        background = SummedBackground(
             few.background.static, few.background.spatial[:, np.arange(40) % few.background.spatial.shape[1]], tables[2]
         )
         many = replace(

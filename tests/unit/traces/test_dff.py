@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csc_matrix, csr_matrix
 
-from caiman_pipeline.model.background import Background
+from caiman_pipeline.model.background import SummedBackground
 from caiman_pipeline.results.files import load_result, save_result
 from caiman_pipeline.results.stored_rows import StoredRows
 from caiman_pipeline.traces import dff
@@ -215,15 +215,15 @@ def test_fast_level_is_close():
 def test_background_is_seen_through_the_footprint():
     rng = np.random.default_rng(0)
     footprints = csc_matrix((rng.random((30, 4)) * (rng.random((30, 4)) < 0.4)).astype(np.float32))
-    background = Background(
+    background = SummedBackground(
         rng.random(30).astype(np.float32) + 50,
         csc_matrix(rng.random((30, 2)).astype(np.float32)),
         rng.random((2, 70)).astype(np.float32),
     )
-    movie = background.static[:, None] + background.spatial @ background.temporal
+    movie = background.static[:, None] + background.spatial @ background.signals
     under = background_under(background, csr_matrix(footprints.T), dark_level=40.0)
     np.testing.assert_allclose(under, footprints.T @ (movie - 40.0), rtol=1e-4)
-    still = Background(background.static, csc_matrix((30, 0), dtype=np.float32), np.zeros((0, 70), np.float32))
+    still = SummedBackground(background.static, csc_matrix((30, 0), dtype=np.float32), np.zeros((0, 70), np.float32))
     seen = background_under(still, csr_matrix(footprints.T), dark_level=0.0)
     assert seen.shape == (4, 70)
     np.testing.assert_allclose(seen, np.tile((footprints.T @ background.static)[:, None], 70), rtol=1e-4)
@@ -238,7 +238,7 @@ def test_background_signals_that_stay_in_their_file_are_read_a_few_at_a_time(tmp
     save_result(tmp_path / "c.h5", kind="k", arrays={"signals": signals}, settings={}, source={})
     stored = load_result(tmp_path / "c.h5", "k", stored=("signals",))["signals"]
     static = rng.random(40).astype(np.float32)
-    whole = background_under(Background(static, csc_matrix(spatial), signals), footprints, dark_level=0.0)
+    whole = background_under(SummedBackground(static, csc_matrix(spatial), signals), footprints, dark_level=0.0)
     read, get = [], StoredRows.__getitem__
 
     def counted(table, key):
@@ -247,7 +247,7 @@ def test_background_signals_that_stay_in_their_file_are_read_a_few_at_a_time(tmp
 
     monkeypatch.setattr(StoredRows, "__getitem__", counted)
     monkeypatch.setattr(dff, "FRAMES_AT_ONCE", 32)
-    near = background_under(Background(static, csc_matrix(spatial), stored), footprints, dark_level=0.0)
+    near = background_under(SummedBackground(static, csc_matrix(spatial), stored), footprints, dark_level=0.0)
     np.testing.assert_array_equal(near, whole)
     assert max(n for n, _ in read) <= 2, "a footprint of two pixels has two nodes around it at most"
     assert max(n for _, n in read) <= 32

@@ -14,7 +14,7 @@ from spike_trains import simulate, smooth_correlation
 
 from caiman_pipeline.cli.traces import add_arguments, run
 from caiman_pipeline.config.traces import TraceSettings
-from caiman_pipeline.model.background import Background
+from caiman_pipeline.model.background import SummedBackground
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.results.files import load_result, save_result
 from caiman_pipeline.results.records import components_to_arrays, traces_from_result
@@ -51,7 +51,7 @@ def components(n_cells=4, n_frames=1500, frames_per_bin=1, static=LEVEL, seed=0)
             footprints=csc_matrix(footprints),
             denoised=(30 * calcium).astype(np.float32),
             residual=(raw - 30 * calcium).astype(np.float32),
-            background=Background(np.full(np.prod(DIMS), static, np.float32), spatial, temporal),
+            background=SummedBackground(np.full(np.prod(DIMS), static, np.float32), spatial, temporal),
             noise=np.ones(np.prod(DIMS), np.float32),
             frames_per_bin=frames_per_bin,
         ),
@@ -113,7 +113,7 @@ def test_the_relative_fluorescence_is_measured_and_the_models_is_beside_it():
 def test_the_tables_are_one_statement(kind):
     """F is the trace and the slow level of its background, and what is related follows from F and F0 to the bit."""
     given, _, _ = components()
-    given.background.temporal[0] += 40 * np.sin(np.arange(1500) / 3)
+    given.background.signals[0] += 40 * np.sin(np.arange(1500) / 3)
     traces = extract(given, dff_kind=kind)
     method = dff_method(TraceSettings(dff_kind=kind), timing_from(30.0, 0.6))
     demixed = given.denoised + given.residual
@@ -122,7 +122,7 @@ def test_the_tables_are_one_statement(kind):
     unit = {"dff": traces.f0, "detrended": 1, "dff_over_noise": traces.noise[:, None]}[kind]
     np.testing.assert_array_equal(traces.dff, (traces.fluorescence - traces.f0) / unit)
     light = given.footprints.T @ (
-        given.background.static[:, None] + given.background.spatial @ given.background.temporal
+        given.background.static[:, None] + given.background.spatial @ given.background.signals
     )
     np.testing.assert_allclose(traces.background + traces.neighbours_light[:, None], light, rtol=1e-5)
     assert traces.background.std(1).min() > 20 > np.diff(traces.fluorescence - demixed).max()

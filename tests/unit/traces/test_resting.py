@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csc_matrix
 
-from caiman_pipeline.model.background import Background
+from caiman_pipeline.model.background import SummedBackground
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.traces import resting
 
@@ -38,7 +38,7 @@ def scene(centres, brightness, level=100.0, dims=DIMS):
         footprints=csc_matrix((discs / np.linalg.norm(discs, axis=0)).astype(np.float32)),
         denoised=traces,
         residual=traces,
-        background=Background(
+        background=SummedBackground(
             static.astype(np.float32), csc_matrix((len(static), 0), dtype=np.float32), np.zeros((0, 20), np.float32)
         ),
         noise=np.ones(len(static), np.float32),
@@ -79,7 +79,7 @@ def test_mean_of_the_moving_background_counts_too() -> None:
     given, _ = scene([(15, 20), (15, 26)], [40.0, 90.0])
     moving = csc_matrix(given.background.static[:, None])
     zero = np.zeros_like(given.background.static)
-    moved = replace(given, background=Background(zero, moving, np.ones((1, 20), np.float32)))
+    moved = replace(given, background=SummedBackground(zero, moving, np.ones((1, 20), np.float32)))
     np.testing.assert_allclose(neighbours_light(moved), neighbours_light(given), rtol=1e-5)
 
 

@@ -43,7 +43,7 @@ def fit(movie: MovieStore, cells: Planted, **changes: object) -> Components:
 
 def rest(components: Components, cells: Planted) -> np.ndarray:
     light = components.background
-    model = components.footprints @ components.denoised + light.static[:, None] + light.spatial @ light.temporal
+    model = components.footprints @ components.denoised + light.static[:, None] + light.spatial @ light.signals
     return cells.movie.reshape(model.shape) - model
 
 
@@ -62,7 +62,7 @@ def test_cells_are_found_and_the_movie_explained(model: str, movie: MovieStore, 
 def test_a_low_rank_background_has_as_many_components_as_asked(count: int, movie: MovieStore, cells: Planted) -> None:
     light = fit(movie, cells, model="low_rank", components=count).background
     assert light.spatial.shape == (2880, count)
-    assert light.temporal.shape == (count, 600)
+    assert light.signals.shape == (count, 600)
     assert light.spatial.data.min() >= 0
 
 
@@ -75,14 +75,14 @@ def test_masks_and_a_low_rank_background_go_together(movie: MovieStore, cells: P
     candidates = search(movie, cells.noise, tile=settings(searches=0, background=model), seeds=seeds)
     components = refined(movie, merged(candidates, n_masks=2), cells.noise, model=model)
     assert components.ids.tolist() == [0, 1]
-    assert components.background.temporal.shape == (2, 600)
+    assert components.background.signals.shape == (2, 600)
     inside = masks.toarray() > 0
     assert not ((components.footprints > 0).toarray() & ~inside).any()
 
 
 def test_without_a_background_of_its_own_light_leaks_into_traces(movie: MovieStore, cells: Planted) -> None:
     components = fit(movie, cells, model="static")
-    assert components.background.temporal.shape == (0, 600)
+    assert components.background.signals.shape == (0, 600)
     assert rest(components, cells).std() > 1.1 * cells.noise
 
 
@@ -95,8 +95,8 @@ def test_a_kept_map_is_the_one_of_the_start(movie: MovieStore, cells: Planted) -
 
 
 def test_the_distance_of_nodes_counts(movie: MovieStore, cells: Planted) -> None:
-    near, far = (fit(movie, cells, spacing_px=(s, s)).background for s in (10.0, 25.0))
-    assert near.temporal.shape[0] > far.temporal.shape[0] > 0
+    near, far = (fit(movie, cells, spacing=s / 8).background for s in (10.0, 25.0))
+    assert near.signals.shape[0] > far.signals.shape[0] > 0
 
 
 @pytest.mark.parametrize("model", ["nodes", "low_rank", "static"])
@@ -110,7 +110,7 @@ def test_dead_pixels_at_the_beginning_spoil_nothing(model: str, tmp_path: Path) 
     found = merged(search(movie, cells.noise, tile=settings(background=rules)))
     components = refined(movie, found, cells.noise, model=rules)
     light = components.background
-    for values in (light.static, light.spatial.data, light.temporal, components.denoised, components.residual):
+    for values in (light.static, light.spatial.data, light.signals, components.denoised, components.residual):
         assert np.isfinite(values).all()
     assert light.spatial[:2].nnz == 0 or model == "nodes"
 
@@ -122,7 +122,7 @@ def test_an_empty_movie_has_a_background_and_no_components(model: str, tmp_path:
     components = refined(movie, found, 0.0, model=rules)
     assert components.n_components == 0
     np.testing.assert_allclose(components.background.static, 7, atol=1e-5)
-    assert np.isfinite(components.background.temporal).all()
+    assert np.isfinite(components.background.signals).all()
 
 
 def test_shared_maps_are_what_signals_have_in_common() -> None:

@@ -49,7 +49,7 @@ def test_finds_nothing_in_noise(tmp_path: Path) -> None:
     assert found.footprints.shape[1] == 0
     components = refined(movie, found, noise.noise)
     assert components.n_components == 0
-    assert components.background.temporal.shape[1] == movie.n_frames
+    assert components.background.signals.shape[1] == movie.n_frames
 
 
 def test_half_of_the_field_empty_finds_the_cells_of_the_other(tmp_path: Path, cells: Planted) -> None:
