@@ -10,6 +10,7 @@ import numpy as np
 from caiman_pipeline.model.arrays import BoolArray, FloatArray
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.movies.left_out import put_back_left_out
+from caiman_pipeline.results.long_tables import Tables, trace_blocks
 from caiman_pipeline.traces.ar_model import fill_gaps
 
 
@@ -88,3 +89,22 @@ def take_kept(rows: FloatArray, kept: BoolArray) -> FloatArray:
     if rows.shape[1] != len(kept):
         return rows
     return rows if kept.all() else fill_gaps(rows)[0][:, kept]
+
+
+def write_with_gaps(name: str, sources: list[tuple[Any, slice]], kept: FloatArray, tables: Tables) -> Any:
+    """Write rows of tables of the frames that take part to a table of the result, one below the other.
+
+    Parameters
+    ----------
+    name : of the table
+    sources : tables (N, frames that take part), and the rows of each that are wanted
+    kept : bool (T,), which frames of the recording take part; the others are NaN
+    """
+    result = tables.result(name, (sum(wanted.stop - wanted.start for _, wanted in sources), len(kept)))
+    first = 0
+    for table, wanted in sources:
+        for rows in trace_blocks(wanted, table.shape[1]):
+            place = slice(first + rows.start - wanted.start, first + rows.stop - wanted.start)
+            result[place] = put_back_left_out(table[rows], kept)
+        first += wanted.stop - wanted.start
+    return result

@@ -12,6 +12,7 @@ from scipy.sparse import csc_matrix, csr_matrix, hstack
 from caiman_pipeline.extraction.background.low_rank import whole_field
 from caiman_pipeline.extraction.background.protocol import BackgroundModel, Fitted, Piece
 from caiman_pipeline.extraction.binning import bin_traces
+from caiman_pipeline.extraction.gaps import write_with_gaps
 from caiman_pipeline.extraction.products import add_regression_sums, bin_columns, sparse_dense
 from caiman_pipeline.extraction.spatial import RegressionSums, SpatialModel, normalise, solve_pixels
 from caiman_pipeline.extraction.supports import FootprintRules, grow_supports, pattern, shape_footprints
@@ -25,7 +26,6 @@ from caiman_pipeline.extraction.temporal import (
 from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.background import Follower
 from caiman_pipeline.model.components import Components
-from caiman_pipeline.movies.left_out import put_back_left_out
 from caiman_pipeline.movies.store.parts import MovieStore
 from caiman_pipeline.numerics.progress import FrameCounter
 from caiman_pipeline.numerics.threads import run_parallel
@@ -216,10 +216,12 @@ def update_space(
     """Solve footprints, static background and gain in one pass over the time-binned movie; masks are the seeds'."""
     rules, dims = settings.rules, field.movie.dims
     supports = grow_supports(footprints, dims, rules=rules, allowed=field.usable, masks=masks)
-    sums = collect_sums(field, follower, footprints, traces, supports, bin_frames=settings.bin_frames, counter=counter)
+    sums = collect_sums(
+        field, follower, footprints, traces, supports=supports, bin_frames=settings.bin_frames, counter=counter
+    )
     solved = solve_pixels(
         sums,
-        noise=field.noise / np.sqrt(settings.bin_frames),
+        noise=field.noise / np.sqrt(bin_frames),
         significance=rules.solver_significance,
         regression=rules.regression,
         threads=field.threads,
@@ -235,8 +237,8 @@ def collect_sums(
     follower: Follower,
     footprints: csc_matrix,
     traces: FloatArray,
-    supports: csc_matrix,
     *,
+    supports: csc_matrix,
     bin_frames: int,
     counter: FrameCounter,
 ) -> RegressionSums:
@@ -386,19 +388,7 @@ def _split(
         means += fitted.sum(1, dtype=np.float64) / n_frames
     watched, maps = (view.nodes, slice(0, len(view.nodes))), (view.traces, slice(0, cells.start))
     return (
-        _with_gaps("denoised", [(view.traces, cells)], kept, tables),
-        _with_gaps("residual", [(view.seen, cells)], kept, tables),
-        _with_gaps("background_temporal", [watched, maps], kept, tables),
+        write_with_gaps("denoised", [(view.traces, cells)], kept, tables),
+        write_with_gaps("residual", [(view.seen, cells)], kept, tables),
+        write_with_gaps("background_temporal", [watched, maps], kept, tables),
     )
-
-
-def _with_gaps(name: str, sources: list[tuple[Any, slice]], kept: FloatArray, tables: Tables) -> Any:
-    """Write rows of tables, one below the other, to a table of the result."""
-    result = tables.result(name, (sum(wanted.stop - wanted.start for _, wanted in sources), len(kept)))
-    first = 0
-    for table, wanted in sources:
-        for rows in trace_blocks(wanted, table.shape[1]):
-            place = slice(first + rows.start - wanted.start, first + rows.stop - wanted.start)
-            result[place] = put_back_left_out(table[rows], kept)
-        first += wanted.stop - wanted.start
-    return result
