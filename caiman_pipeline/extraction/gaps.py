@@ -91,7 +91,7 @@ def take_kept(rows: FloatArray, kept: BoolArray) -> FloatArray:
     return rows if kept.all() else fill_gaps(rows)[0][:, kept]
 
 
-def write_with_gaps(name: str, sources: list[tuple[Any, slice]], kept: FloatArray, tables: Tables) -> Any:
+def write_with_gaps(name: str, sources: list[tuple[Any, slice]], kept: BoolArray, tables: Tables) -> Any:
     """Write rows of tables of the frames that take part to a table of the result, one below the other.
 
     Parameters

@@ -221,7 +221,7 @@ def update_space(
     )
     solved = solve_pixels(
         sums,
-        noise=field.noise / np.sqrt(bin_frames),
+        noise=field.noise / np.sqrt(settings.bin_frames),
         significance=rules.solver_significance,
         regression=rules.regression,
         threads=field.threads,
