@@ -15,6 +15,8 @@ from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.numerics.threads import run_parallel
 
 U = np.uint64
+# Displacements along a line that are taken at a time, and multiples of pixels to which a line is filled up with zeros;
+# neither changes a result.
 LANES, STEP = 8, 16
 
 
@@ -209,7 +211,16 @@ def cell_agreement(frames: FloatArray, offsets: IntArray, cells: CellTemplate) -
     Parameters
     ----------
     frames : float32 (T, *dims)
-    offsets : int64 (T, cells, 3), whole pixels by which each cell of each frame is moved back first
+        Frames as registration sees them, any unit, finite.
+    offsets : int64 (T, cells, 3)
+        Whole pixels by which each cell of each frame is moved back first.
+    cells : CellTemplate
+        The template, prepared for the displacements to compare.
+
+    Returns
+    -------
+    float32 (T, cells, displacements)
+        The part of the log-likelihood that depends on the frame.
     """
     volume = np.ascontiguousarray(frames.reshape(len(frames), *cells.image.shape))
     by_cell = np.ascontiguousarray(np.swapaxes(np.asarray(offsets, np.int64), 0, 1))

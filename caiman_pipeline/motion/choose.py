@@ -13,14 +13,17 @@ import numpy as np
 
 from caiman_pipeline.model.arrays import BoolArray, FloatArray
 from caiman_pipeline.motion.agreement import cell_agreement
-from caiman_pipeline.motion.estimate import Registration, estimate_seen, modes_at_cells, prepare_registration, shifts_of
+from caiman_pipeline.motion.estimate import Registration, estimate_seen, prepare_registration, shifts_of
 from caiman_pipeline.motion.filters import band_pass
+from caiman_pipeline.motion.mode_values import modes_at_cells
 from caiman_pipeline.motion.modes import learn
 from caiman_pipeline.motion.peaks import linearise
 from caiman_pipeline.motion.source import Source
 
 METHODS = ("none", "rigid", "piecewise")
+# Standard errors by which a richer method must beat a plainer one on pixels that it has not seen: about 2.5% by chance.
 CLEARLY = 2.0
+# Frames of the sample that are judged: their mean is known to an eighth of their spread.
 JUDGED_FRAMES = 64
 Ranges = list[tuple[int, int]]
 
@@ -40,7 +43,24 @@ class Verdict:
 
 
 def judge(source: Source, stretches: Ranges, registration: Registration, *, wanted: str) -> Verdict:
-    """Compare no, rigid and local correction on frames of the sample, and choose the best up to ``wanted``."""
+    """Compare no, rigid and local correction on frames of the sample, and choose the best up to ``wanted``.
+
+    Parameters
+    ----------
+    source : Source
+        The recording's raw frames.
+    stretches : list of (int, int)
+        First frame of each stretch of the sample, and the one after its last.
+    registration : Registration
+        What was learned from the sample.
+    wanted : str
+        none, rigid or piecewise: the most that may be chosen.
+
+    Returns
+    -------
+    Verdict
+        The method that is kept, and the gain of each in log-likelihood per frame.
+    """
     sample = np.concatenate([np.arange(a, b)[source.good(a, b)] for a, b in stretches])
     places = np.linspace(0, len(sample) - 1, min(JUDGED_FRAMES, len(sample))).round().astype(int)
     seen = band_pass(source.read_frames(sample[places]), registration.plan.high_pass)

@@ -12,9 +12,10 @@ import numpy as np
 from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.motion import Shifts
 from caiman_pipeline.model.movie import Dims
-from caiman_pipeline.motion.estimate import Estimate, Registration, estimate, shifts_of, smooth_values
+from caiman_pipeline.motion.estimate import Estimate, Registration, estimate, shifts_of
 from caiman_pipeline.motion.filters import fourier_shift
 from caiman_pipeline.motion.flow import residual_motion
+from caiman_pipeline.motion.mode_values import smooth_values
 from caiman_pipeline.motion.records import BlockResult, ShiftTable, less_rigid, slice_shifts
 from caiman_pipeline.motion.source import Source, chunk_length, read_ahead
 from caiman_pipeline.motion.sums import Likeness
@@ -84,7 +85,35 @@ class _Tally:
 def correct_block(
     source: Source, parts: Parts, folder: Path, *, correction: Correction, progress: Callable[[int, int], None]
 ) -> BlockResult:
-    """Correct the frames of ``parts`` and write them into ``folder``; how frames are split changes no result."""
+    """Correct the frames of ``parts`` and write them into ``folder``; how frames are split changes no result.
+
+    Parameters
+    ----------
+    source : Source
+        The recording's raw frames.
+    parts : list of (int, int, int)
+        Index, first frame and the frame after the last of each part, in order.
+    folder : path
+        Where the parts are written.
+    correction : Correction
+        What to do with every frame.
+    progress : callable
+        Called with the frames that are done, and those of the block.
+
+    Returns
+    -------
+    BlockResult
+        The shifts, and the sums that measures are made of.
+
+    Notes
+    -----
+    Pixels from outside the field of view become what the border setting says; with ``nan`` they are NaN, and count in
+    no sum.
+
+    References
+    ----------
+    Pnevmatikakis & Giovannucci 2017, NoRMCorre. doi:10.1016/j.jneumeth.2017.07.031
+    """
     n_frames = parts[-1][2] - parts[0][1] if parts else 0
     tally = _Tally(source.dims, ShiftTable(_no_shifts(source, correction), n_frames))
     chunks = _found_chunks(source, parts, correction)

@@ -12,19 +12,22 @@ from caiman_pipeline.model.motion import Shifts
 from caiman_pipeline.motion.agreement import cell_agreement
 from caiman_pipeline.motion.filters import band_pass
 from caiman_pipeline.motion.in_pixels import MotionPlan
+from caiman_pipeline.motion.mode_values import mode_values, modes_at_cells, times
 from caiman_pipeline.motion.modes import Modes, make_modes
 from caiman_pipeline.motion.nodes import Grid, interpolation_weights, make_grid, mean_of_nodes, middle_nodes
 from caiman_pipeline.motion.peaks import cell_gain, frame_gain, linearise, patch_peaks
 from caiman_pipeline.motion.rigid import CoarseTemplate, bin_frames, choose_bins, coarse_shifts, prepare_coarse
 from caiman_pipeline.motion.surfaces import CellTemplate, prepare_cells
-from caiman_pipeline.numerics.kernels import compiled
-from caiman_pipeline.numerics.threads import run_parallel
 
+# Newton steps on the log-likelihood: it is nearly a parabola within a plane. Across planes it is not, and more steps of
+# a part of the length are taken.
 ROUNDS, ROUNDS_ACROSS, STEP_ACROSS = 3, 6, 0.6
+# Pixels around the displacement of its window at which each cell is compared.
 FINE_REACH_PX = 3
+# Half the width of the mean that is taken from frames, as a share of the patch spacing.
 FLAT_SHARE = 0.5
-UNLIKELY = 6.0
-ROWS_TOGETHER = 64
+# Rigid motion is the mean of a field whose nodes lie that many patch spacings apart, and are at least so many along an
+# axis.
 RIGID_SPACING, RIGID_NODES = 2.0, 3
 
 
@@ -86,6 +89,24 @@ def prepare_registration(
 
     What tells most about displacement is not spread evenly over the frame: where the scene bends, a displacement fitted
     to all of it would be that of its brightest part. Rigid motion is therefore the mean of a field with a few nodes.
+
+    Parameters
+    ----------
+    template : float32 (*dims)
+        Image to register to, in raw pixel values, finite.
+    weight : float32 (*dims)
+        Inverse variance of the noise; 0 for pixels that do not count.
+    plan : MotionPlan
+        What to estimate, in pixels.
+    modes : Modes or None
+        Modes learned from the recording; None to make them from the template alone.
+    threads : int
+        Threads for Fourier transforms.
+
+    Returns
+    -------
+    Registration
+        All that ``estimate`` needs.
     """
     local, bins = plan.spacing is not None, choose_bins(plan.dims)
     grid = make_grid(plan.dims, spacing=plan.spacing or _wide_spacing(plan), local=True, bins=bins)
@@ -147,9 +168,23 @@ def _search_windows(blocks: Grid, grid: Grid, size: tuple[float, ...] | None) ->
 
 
 def window_shifts(seen: FloatArray, registration: Registration) -> tuple[FloatArray, FloatArray, BoolArray]:
-    """Return the displacement of each window, float32 (T, windows, 3), of the whole frame, (T, 3), and if at the limit.
+    """Return the displacement of each window and of the whole frame, pixels, and whether it is at the limit.
 
-    Displacements are in pixels. ``seen`` are frames as registration sees them, float32 (T, *dims).
+    Parameters
+    ----------
+    seen : float32 (T, *dims)
+        Frames as registration sees them.
+    registration : Registration
+        What to register to.
+
+    Returns
+    -------
+    windows : float32 (T, windows, 3)
+        Displacement of each window, pixels.
+    rigid : float32 (T, 3)
+        Displacement of the whole frame, pixels.
+    at_limit : bool (T,)
+        Whether the whole frame's displacement is the largest that was looked for.
     """
     small = bin_frames(seen, registration.bins)
     rigid, at_limit = coarse_shifts(small, registration.coarse, threads=registration.threads)
@@ -163,12 +198,42 @@ def window_shifts(seen: FloatArray, registration: Registration) -> tuple[FloatAr
 
 
 def estimate(frames: FloatArray, registration: Registration) -> Estimate:
-    """Estimate the motion of frames, float32 (T, *dims), finite."""
+    """Estimate the motion of frames, float32 (T, *dims), finite.
+
+    Parameters
+    ----------
+    frames : float32 (T, *dims)
+        Raw frames, finite.
+    registration : Registration
+        What to register to.
+
+    Returns
+    -------
+    Estimate
+        Whole-pixel shifts and mode values, neither shrunk nor smoothed over time.
+
+    References
+    ----------
+    Pnevmatikakis & Giovannucci 2017, NoRMCorre. doi:10.1016/j.jneumeth.2017.07.031
+    """
     return estimate_seen(band_pass(frames, registration.plan.high_pass), registration)
 
 
 def estimate_seen(seen: FloatArray, registration: Registration) -> Estimate:
-    """Estimate the motion of frames as registration sees them."""
+    """Estimate the motion of frames as registration sees them.
+
+    Parameters
+    ----------
+    seen : float32 (T, *dims)
+        Frames as registration sees them: high-passed if the plan says so.
+    registration : Registration
+        What to register to.
+
+    Returns
+    -------
+    Estimate
+        Whole-pixel shifts and mode values, neither shrunk nor smoothed over time.
+    """
     cells, modes = registration.cells, registration.modes
     windows, rigid, at_limit = window_shifts(seen, registration)
     whole = np.rint(rigid)
@@ -190,76 +255,25 @@ def estimate_seen(seen: FloatArray, registration: Registration) -> Estimate:
     return Estimate(whole[:, 3 - ndim :].astype(np.int64), values, at_limit)
 
 
-@compiled
-def _times_rows(begin: int, end: int, left: FloatArray, right: FloatArray, out: FloatArray) -> None:
-    for block in range(begin, end):
-        start, stop = block * ROWS_TOGETHER, min((block + 1) * ROWS_TOGETHER, len(right))
-        out[:, start:stop] = np.dot(left, right[start:stop].T)
-
-
-def times(left: FloatArray, right: FloatArray) -> FloatArray:
-    """Return ``left @ right.T``, float32, a few rows of ``right`` at a time on all threads."""
-    out = np.empty((len(left), len(right)), np.float32)
-    first, second = np.ascontiguousarray(left, np.float32), np.ascontiguousarray(right, np.float32)
-    run_parallel(_times_rows, -(-len(right) // ROWS_TOGETHER), first, second, out)
-    return out
-
-
-def mode_values(slopes: FloatArray, at: FloatArray, modes: Modes, from_cells: FloatArray) -> FloatArray:
-    """Return the value of each mode, float32 (T, modes), from the slopes (T, cells, 3) of the likelihood at ``at``.
-
-    ``from_cells`` is the modes' ``to_cells``, transposed.
-    """
-    axes = list(modes.axes)
-    place, wanted = at[..., axes], slopes[..., axes].copy()
-    for b in range(len(axes)):
-        wanted += modes.information[:, :, b] * place[..., b, None]
-    return times(wanted.reshape(len(at), -1), from_cells)
-
-
-def modes_at_cells(values: FloatArray, modes: Modes) -> FloatArray:
-    """Return displacement at the cells, float32 (T, cells, 3), from mode values (T, modes)."""
-    flat = times(values, modes.to_cells)
-    at = np.zeros((len(values), flat.shape[1] // len(modes.axes), 3), np.float32)
-    at[..., list(modes.axes)] = flat.reshape(len(values), -1, len(modes.axes))
-    return at
-
-
-def smooth_values(values: FloatArray, good: BoolArray, modes: Modes) -> FloatArray:
-    """Return mode values shrunk and smoothed over time, float32 (T - 2 reach, modes).
-
-    Parameters
-    ----------
-    values : float32 (T, modes), with ``reach`` frames more on either side than wanted
-    good : bool (T,), frames to use; the others are bridged from their neighbours
-    """
-    limit = UNLIKELY * np.sqrt(modes.signal + modes.noise)
-    usable = np.clip(values, -limit, limit).astype(np.float32)
-    if not good.all():
-        usable = _bridge(usable, good)
-    reach = modes.kernel.shape[1] // 2
-    count = len(values) - 2 * reach
-    result = np.zeros((count, values.shape[1]), np.float32)
-    for lag in range(2 * reach + 1):
-        result += modes.kernel[:, lag] * usable[lag : lag + count]
-    return result
-
-
-def _bridge(values: FloatArray, good: BoolArray) -> FloatArray:
-    if not good.any():
-        return np.zeros_like(values)
-    known = np.flatnonzero(good)
-    place = np.interp(np.arange(len(values)), known, np.arange(len(known)))
-    low = np.floor(place).astype(int)
-    part = (place - low)[:, None].astype(np.float32)
-    return values[known[low]] * (1 - part) + values[known[np.minimum(low + 1, len(known) - 1)]] * part
-
-
 def shifts_of(whole: IntArray, values: FloatArray, registration: Registration) -> Shifts:
     """Return the shifts of frames from their whole-pixel part and their smoothed mode values.
 
     The rigid part is the field's mean over all pixels, at most ``max_shift``; deviations from it are limited to
     ``max_deviation``.
+
+    Parameters
+    ----------
+    whole : int64 (T, ndim)
+        Whole-pixel part of the shift.
+    values : float32 (T, modes)
+        Smoothed mode values of what remains.
+    registration : Registration
+        Where the modes and limits come from.
+
+    Returns
+    -------
+    Shifts
+        Displacement of the scene, pixels, with a field where motion is piecewise.
     """
     plan, modes, grid = registration.plan, registration.modes, registration.grid
     ndim, nodes = len(plan.dims), int(np.prod(grid.node_shape))

@@ -15,13 +15,22 @@ from caiman_pipeline.numerics.cubic import catmull_rom
 from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.numerics.threads import run_parallel
 
+# Rounds of d = u(x - d): fields bend little over a pixel, and each round takes most of the rest away.
 FIXED_POINT_ROUNDS = 6
 
 
 def extend_field(field: FloatArray) -> FloatArray:
-    """Return a field (T, *nodes, ndim) with a node more at each end, so that cubic interpolation goes on linearly.
+    """Return a field with a node more at each end, so that cubic interpolation goes on linearly.
 
-    The result is float32 (T, nodes..., 3) over three axes; an axis with one node gets three copies more.
+    Parameters
+    ----------
+    field : float32 (T, *nodes, ndim)
+        Displacement at the nodes, pixels.
+
+    Returns
+    -------
+    float32 (T, *extended, 3)
+        Over three axes; an axis with one node gets three copies more.
     """
     count, ndim = len(field), field.shape[-1]
     shape = as_volume(field.shape[1:-1])
@@ -82,11 +91,28 @@ def _displacement(
 
 
 def displacement_at(shifts: Shifts, *points: NumberArray) -> FloatArray:
-    """Return the displacement of the scene at pixels of the raw frames, float32 (T, len(points[0]), ..., ndim).
+    """Return the displacement of the scene at pixels of the raw frames.
 
     Parameters
     ----------
-    points : pixel coordinates along each axis, for example rows and columns
+    shifts : Shifts
+        As stored: where each pixel of the corrected frame comes from.
+    points : arrays (n,)
+        Pixel coordinates along each axis, one array per axis, for example rows and columns.
+
+    Returns
+    -------
+    float32 (T, n_rows, n_columns, ndim)
+        Displacement, pixels, at every combination of the coordinates; one axis more for volumes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> shifts = Shifts(np.array([[0.0, 0.0], [1.5, -2.0]], np.float32))       # two frames, rigid
+    >>> displacement_at(shifts, np.arange(3), np.arange(4)).shape
+    (2, 3, 4, 2)
+    >>> displacement_at(shifts, np.arange(3), np.arange(4))[1, 0, 0].tolist()
+    [1.5, -2.0]
     """
     ndim = shifts.rigid.shape[1]
     shape = (shifts.n_frames, *(len(p) for p in points), ndim)

@@ -11,17 +11,26 @@ from caiman_pipeline.motion.surfaces import as_volume
 from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.numerics.threads import run_parallel
 
+# Pixels by which a line is reflected at either end: ringing of the jump there has died away over them.
 FOURIER_PAD_PX = 16
 
 
 def band_pass(frames: FloatArray, width: tuple[float, ...] | None) -> FloatArray:
-    """Return frames (T, *dims) with only structures about as large as a cell left: a difference of two Gaussians.
+    """Return frames with only structures about as large as a cell left: a difference of two Gaussians.
 
     One-photon movies need it: their static vignette and out-of-focus light would otherwise pull every shift to zero.
 
     Parameters
     ----------
-    width : standard deviation of the inner Gaussian per axis, pixels, or None to return the frames as they are
+    frames : float32 (T, *dims)
+        Any unit, finite.
+    width : tuple of float, or None
+        Standard deviation of the inner Gaussian per axis, pixels; None to return the frames as they are.
+
+    Returns
+    -------
+    float32 (T, *dims)
+        Frames, filtered along rows and columns.
     """
     if width is None:
         return frames
@@ -101,7 +110,20 @@ def _difference(
 
 
 def smooth_image(image: FloatArray, sigma_px: float) -> FloatArray:
-    """Return an image (*dims) blurred along rows and columns, float32."""
+    """Return an image blurred along rows and columns.
+
+    Parameters
+    ----------
+    image : array (*dims)
+        Any unit; a value that is not a number spreads.
+    sigma_px : float
+        Standard deviation of the Gaussian, pixels.
+
+    Returns
+    -------
+    float32 (*dims)
+        The image; beyond its edge the last pixel is repeated.
+    """
     from scipy.ndimage import gaussian_filter1d  # the blocks' jobs do without it
 
     result = image.astype(np.float64)
@@ -111,13 +133,19 @@ def smooth_image(image: FloatArray, sigma_px: float) -> FloatArray:
 
 
 def fourier_shift(frames: FloatArray, shifts: FloatArray) -> FloatArray:
-    """Return frames (T, *dims) moved back by less than a pixel, float32, by the phase of their Fourier transform.
-
-    Frames are continued by reflection at the border, so that nothing comes in from the opposite side.
+    """Return frames moved back by less than a pixel, by the phase of their Fourier transform.
 
     Parameters
     ----------
-    shifts : float32 (T, ndim), displacement of the scene in pixels
+    frames : float32 (T, *dims)
+        Any unit, finite.
+    shifts : float32 (T, ndim)
+        Displacement of the scene, pixels.
+
+    Returns
+    -------
+    float32 (T, *dims)
+        Frames with that displacement undone.
     """
     dims = frames.shape[1:]
     moving = [axis for axis in range(len(dims)) if dims[axis] > 1 and np.any(shifts[:, axis])]

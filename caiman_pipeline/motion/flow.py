@@ -10,9 +10,19 @@ from caiman_pipeline.motion.filters import band_pass
 
 
 def residual_motion(images: FloatArray, registration: Registration) -> FloatArray:
-    """Return the root mean square displacement between images (N, *dims) and the template, float32 (1, N) in pixels.
+    """Return the root mean square displacement between images and the template.
 
-    It is measured in windows of the patch size, each counted by what it tells about displacement.
+    Parameters
+    ----------
+    images : float32 (N, *dims)
+        Means of corrected frames, in raw pixel values, finite.
+    registration : Registration
+        What to register to.
+
+    Returns
+    -------
+    float32 (1, N)
+        Displacement, pixels.
     """
     seen = band_pass(images, registration.plan.high_pass)
     windows, _, _ = window_shifts(seen, registration)

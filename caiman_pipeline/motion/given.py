@@ -32,9 +32,25 @@ def apply_shifts(
 ) -> BoolArray:
     """Write the frames of an inspected movie, moved back by the shifts in ``motion.h5``, as parts into ``folder``.
 
+    Parameters
+    ----------
+    info : MovieInfo
+        The inspected movie to move.
+    motion : path
+        ``motion.h5`` of a movie of as many frames, of the same size.
+    folder : path
+        Where the parts are written.
+    settings : MotionSettings
+        Section ``motion``: region, border, interpolation, listed frames.
+    threads : int
+        Threads to use.
+    progress : callable
+        Called with the frames that are done, and those in all.
+
     Returns
     -------
-    valid : bool dims, pixels inside the field of view in nearly all frames
+    valid : bool (*dims)
+        Pixels inside the field of view in nearly all frames.
 
     Raises
     ------

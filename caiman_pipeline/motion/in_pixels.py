@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from caiman_pipeline.config.base import Length
     from caiman_pipeline.config.motion import MotionSettings
 
+# Volumes of fewer planes are not corrected across them: too few would be left in common.
 FEWEST_PLANES = 5
 
 
@@ -45,6 +46,20 @@ class MotionPlan:
 
 def make_plan(settings: MotionSettings, *, dims: Dims, frame_rate_hz: float) -> MotionPlan:
     """Resolve settings for a movie with frames of ``dims``.
+
+    Parameters
+    ----------
+    settings : MotionSettings
+        Section ``motion``.
+    dims : tuple of int
+        (H, W) or (D, H, W) of a frame.
+    frame_rate_hz : float
+        Frames (or volumes) per second.
+
+    Returns
+    -------
+    MotionPlan
+        What to estimate, in pixels and frames.
 
     Raises
     ------
@@ -79,6 +94,18 @@ def capped_lengths(settings: MotionSettings, dims: Dims) -> tuple[str, ...]:
     """Say which lengths are more than a third of an axis, which is as far as displacement can be looked for.
 
     Across planes it is said only of lengths other than the default, which few volumes are thick enough for.
+
+    Parameters
+    ----------
+    settings : MotionSettings
+        Section ``motion``.
+    dims : tuple of int
+        (H, W) or (D, H, W) of a frame.
+
+    Returns
+    -------
+    tuple of str
+        One sentence per length that was cut.
     """
     said = []
     for name in ("max_shift", "max_deviation") if settings.method != "none" else ():
@@ -98,10 +125,29 @@ def capped_lengths(settings: MotionSettings, dims: Dims) -> tuple[str, ...]:
 def resolve_region(region: list[tuple[int, int]] | None, dims: Dims) -> Bounds:
     """Return (start, stop) per axis of the part of the field of view to work on.
 
+    Parameters
+    ----------
+    region : list of (int, int), or None
+        First pixel along each axis and the one after the last; None for the whole frame.
+    dims : tuple of int
+        (H, W) or (D, H, W) of a frame.
+
+    Returns
+    -------
+    tuple of (int, int)
+        The same for every axis.
+
     Raises
     ------
     PipelineError
         If it has another number of axes or does not lie inside the frame.
+
+    Examples
+    --------
+    >>> resolve_region(None, (96, 128))
+    ((0, 96), (0, 128))
+    >>> resolve_region([(8, 90), (0, 128)], (96, 128))
+    ((8, 90), (0, 128))
     """
     if region is None:
         return tuple((0, n) for n in dims)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from caiman_pipeline.config.motion import MotionSettings
     from caiman_pipeline.movies.store.zarr_parts import ZarrPart
 
+# Frames that a warning lists, and pixels by which a shift must exceed the border to be named.
 LISTED, BEYOND_PX = 10, 3
 
 
@@ -51,6 +52,20 @@ class Joined:
 def find_parts(folders: list[Path], *, n_frames: int, dims: Dims) -> list[Part | ZarrPart]:
     """Return all parts of the movie in order, from the blocks' folders.
 
+    Parameters
+    ----------
+    folders : list of path
+        Folder of each block.
+    n_frames : int
+        Frames of the recording.
+    dims : tuple of int
+        (H, W) or (D, H, W) of a frame.
+
+    Returns
+    -------
+    list of Part
+        One per part, with the frames that it holds.
+
     Raises
     ------
     PipelineError
@@ -72,7 +87,24 @@ def find_parts(folders: list[Path], *, n_frames: int, dims: Dims) -> list[Part |
 def join_recording(
     blocks: list[BlockResult], template: TemplateResult, info: MovieInfo, settings: MotionSettings
 ) -> Joined:
-    """Join the blocks of an inspected recording as its settings say."""
+    """Join the blocks of an inspected recording as its settings say.
+
+    Parameters
+    ----------
+    blocks : list of BlockResult
+        Blocks of consecutive frames, in order.
+    template : TemplateResult
+        What they were registered to.
+    info : MovieInfo
+        The inspected recording.
+    settings : MotionSettings
+        Section ``motion``.
+
+    Returns
+    -------
+    Joined
+        What ``motion.h5`` holds, the valid pixels, and frames that are left out.
+    """
     holes = settings.border == "nan"
     plan = make_plan(settings, dims=info.dims, frame_rate_hz=info.frame_rate_hz)
     rules = JoinRules(
@@ -115,7 +147,26 @@ class JoinRules:
 
 
 def join_blocks(blocks: list[BlockResult], template: TemplateResult, rules: JoinRules) -> Joined:
-    """Join the blocks' results."""
+    """Join the blocks' results.
+
+    Parameters
+    ----------
+    blocks : list of BlockResult
+        Blocks of consecutive frames, in order.
+    template : TemplateResult
+        What they were registered to.
+    rules : JoinRules
+        What is flagged, and what is left out.
+
+    Returns
+    -------
+    Joined
+        What ``motion.h5`` holds, the valid pixels, and frames that are left out.
+
+    Notes
+    -----
+    Frames that are empty or listed count in no mean and no measure; where no frame holds anything, none is left out.
+    """
     shifts = join_shifts([b.shifts for b in blocks])
     good = np.ones(shifts.n_frames, bool)
     good[[*rules.empty, *rules.listed]] = False

@@ -30,12 +30,25 @@ from caiman_pipeline.results.records import shifts_from_result
 if TYPE_CHECKING:
     from caiman_pipeline.config.motion import MotionSettings
 
+# Resonant mirrors are off by a few pixels at most.
 MAX_SCAN_OFFSET_PX = 10
+# Frames spread over the recording of which the scan offset, or a template from a movie file, is made.
 SCAN_FRAMES = 200
 
 
 def measure_scan_offset(source: Source) -> float:
-    """Return how far odd rows lie to the right of even ones, from frames spread over the recording, pixels."""
+    """Return how far odd rows lie to the right of even ones, from frames spread over the recording, pixels.
+
+    Parameters
+    ----------
+    source : Source
+        The recording's raw frames, scan offset not undone.
+
+    Returns
+    -------
+    float
+        Offset, pixels, to a hundredth.
+    """
     good = np.flatnonzero(source.good(0, source.n_frames))
     chosen = good[np.unique(np.linspace(0, len(good) - 1, min(SCAN_FRAMES, len(good))).round().astype(int))]
     means = [source.read_frames(part).mean(0) for part in np.array_split(chosen, max(1, len(chosen) // 16))]
@@ -58,10 +71,38 @@ def make_template(
 
     Parameters
     ----------
-    method : none, rigid or piecewise, the most that is wanted
-    keep_better : take less where that fits unseen pixels better
-    image : float32 dims, a template to use as it is, or None
-    count, rounds : frames in the sample, and rounds of rigid refinement
+    source : Source
+        The recording's raw frames.
+    plan : MotionPlan
+        What to estimate, in pixels.
+    method : str
+        none, rigid or piecewise: the most that is wanted.
+    keep_better : bool
+        Take less where that fits unseen pixels better.
+    image : float32 (*dims), or None
+        A template to use as it is, in raw pixel values.
+    count : int
+        Frames in the sample.
+    rounds : int
+        Rounds of rigid refinement.
+    threads : int
+        Threads for Fourier transforms.
+    progress : callable
+        Called with the rounds that are done, and those in all.
+
+    Returns
+    -------
+    TemplateResult
+        The template, and how to register frames to it.
+
+    Notes
+    -----
+    Where no frame of the sample holds anything, or no axis may move, the mean of the sample is the template and the
+    method is ``none``.
+
+    References
+    ----------
+    Pnevmatikakis & Giovannucci 2017, NoRMCorre. doi:10.1016/j.jneumeth.2017.07.031
     """
     stretches = choose_stretches(source, count=count, reach=plan.reach)
     mean, _ = sample_mean(source, stretches, None)
@@ -94,6 +135,20 @@ def make_template(
 
 def make_given(source: Source, motion: Path | str, *, count: int) -> TemplateResult:
     """Return a template for frames whose shifts are known already, from another recording's ``motion.h5``.
+
+    Parameters
+    ----------
+    source : Source
+        The raw frames of the movie to move.
+    motion : path
+        ``motion.h5`` of the recording that the shifts come from.
+    count : int
+        Frames in the sample that the template is the mean of.
+
+    Returns
+    -------
+    TemplateResult
+        The mean of the sample's frames moved back, with method ``given``.
 
     Raises
     ------
@@ -139,7 +194,24 @@ def _unregistered(
 def sample_mean(
     source: Source, stretches: list[tuple[int, int]], given: Shifts | None
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the mean of the sample's good frames, raw or moved back by given shifts, and the share outside."""
+    """Return the mean of the sample's good frames, raw or moved back by given shifts.
+
+    Parameters
+    ----------
+    source : Source
+        The recording's raw frames.
+    stretches : list of (int, int)
+        First frame of each stretch of the sample, and the one after its last.
+    given : Shifts or None
+        Shifts of the whole recording; None for the raw mean.
+
+    Returns
+    -------
+    mean : float32 (*dims)
+        Mean, in raw pixel values; 0 where no frame is good.
+    outside : float64 (*dims)
+        Share of good frames in which a pixel comes from outside the field of view.
+    """
     total, used, outside, scratch = np.zeros(source.dims), 0, np.zeros(source.dims, np.int32), Scratch()
     nodes = given.grid if given and given.grid else middle_nodes(source.dims)
     warping = plan_warp(source.dims, nodes, inside=source.inside, border="nearest", minimum=0.0)
@@ -166,7 +238,33 @@ def build(
     progress: Callable[[int, int], None],
     movie: RawMovie | None = None,
 ) -> TemplateResult:
-    """Make the template of an inspected recording as its settings say; for ``movie`` see ``open_source``."""
+    """Make the template of an inspected recording as its settings say.
+
+    Parameters
+    ----------
+    info : MovieInfo
+        The inspected recording.
+    plan : MotionPlan
+        What to estimate, in pixels.
+    settings : MotionSettings
+        Section ``motion``.
+    threads : int
+        Threads for Fourier transforms.
+    progress : callable
+        Called with the rounds that are done, and those in all.
+    movie : RawMovie, optional
+        Frames of a recording that is in no file.
+
+    Returns
+    -------
+    TemplateResult
+        The template, and how to register frames to it.
+
+    Raises
+    ------
+    PipelineError
+        If a given template or given shifts cannot be read, or do not fit the movie.
+    """
     offset = settings.scan_offset
     if settings.shifts_from is not None and offset == "auto":
         with of_another_run():
@@ -194,6 +292,16 @@ def build(
 
 def load_image(path: str) -> FloatArray:
     """Read a template: a movie file (its mean), or another recording's ``motion.h5``.
+
+    Parameters
+    ----------
+    path : str
+        A movie, or a file named ``motion.h5``.
+
+    Returns
+    -------
+    float32 (*dims)
+        The image, in raw pixel values; of a movie, the mean of at most the first 200 frames.
 
     Raises
     ------

@@ -16,9 +16,29 @@ LEAST_GAIN = 0.5
 def crispness(image: FloatArray, mask: BoolArray) -> float:
     """Return the norm of an image's gradient over the pixels of ``mask`` (bool), larger for a sharper image.
 
+    Parameters
+    ----------
+    image : float32 (*dims)
+        Any unit.
+    mask : bool (*dims)
+        Pixels that count; steps between two of them are taken.
+
+    Returns
+    -------
+    float
+        Norm, in the image's unit per pixel.
+
     References
     ----------
     Pnevmatikakis & Giovannucci 2017, NoRMCorre. doi:10.1016/j.jneumeth.2017.07.031
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> edge = np.zeros((4, 6), np.float32)
+    >>> edge[:, 3:] = 2.0                                  # a step of 2 in each of four rows
+    >>> crispness(edge, np.ones((4, 6), bool))
+    4.0
     """
     total = 0.0
     for axis in range(image.ndim):
@@ -37,6 +57,18 @@ def structures(image: FloatArray, width: tuple[float, ...] | None) -> FloatArray
     """Return what registration follows of an image: ``filters.band_pass`` for one image, and without compiled code.
 
     A camera's fixed pattern is sharp in the raw mean, and blurred by shifts: it is no measure of them.
+
+    Parameters
+    ----------
+    image : float32 (*dims)
+        Any unit.
+    width : tuple of float, or None
+        Standard deviation of the inner Gaussian per axis, pixels; None to return the image as it is.
+
+    Returns
+    -------
+    float (*dims)
+        The image, filtered along rows and columns, float64 where it was.
     """
     if width is None:
         return image
@@ -59,11 +91,28 @@ def _smooth(image: FloatArray, sigma: float, axis: int) -> FloatArray:
 
 
 def unlike_frames(correlation: FloatArray, good: BoolArray, *, deviations: float) -> BoolArray:
-    """Return which good frames are less like the template than nearly all others, bool (T,).
+    """Return which good frames are less like the template than nearly all others.
 
     Parameters
     ----------
-    deviations : how many robust standard deviations below the median
+    correlation : float32 (T,)
+        Of each frame with the template.
+    good : bool (T,)
+        Frames that hold something.
+    deviations : float
+        How many robust standard deviations below the median.
+
+    Returns
+    -------
+    bool (T,)
+        Never a frame that is not good, nor one whose correlation is NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> correlation = np.array([0.90, 0.91, 0.92, 0.20, 0.91], np.float32)
+    >>> unlike_frames(correlation, np.ones(5, bool), deviations=6.0).tolist()
+    [False, False, False, True, False]
     """
     known = correlation[good & np.isfinite(correlation)]
     if not len(known):
@@ -79,9 +128,21 @@ def damaged_frames(
 
     Parameters
     ----------
-    correlation : (T,), of each frame with the template
-    likeness : (T,), the same where activity counts little; gain : (T,), how strong the template is in each frame
-    deviations : how many robust standard deviations below the median
+    correlation : float32 (T,)
+        Of each frame with the template.
+    likeness : float32 (T,)
+        The same where activity counts little.
+    gain : float32 (T,)
+        How strong the template is in each frame, 1 as in the template.
+    good : bool (T,)
+        Frames that hold something.
+    deviations : float
+        How many robust standard deviations below the median.
+
+    Returns
+    -------
+    bool (T,)
+        Never a frame that is not good.
 
     Notes
     -----
@@ -96,7 +157,26 @@ def damaged_frames(
 
 
 def border_widths(valid: BoolArray) -> IntArray:
-    """Return how many lines at each end of each axis are not valid, int64 (ndim, 2); half a line is enough."""
+    """Return how many lines at each end of each axis are not valid; half a line is enough.
+
+    Parameters
+    ----------
+    valid : bool (*dims)
+        Pixels inside the field of view.
+
+    Returns
+    -------
+    int64 (ndim, 2)
+        Lines before and after, pixels; all before, where no pixel is valid.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> valid = np.ones((6, 8), bool)
+    >>> valid[:2], valid[:, -3:] = False, False
+    >>> border_widths(valid).tolist()
+    [[2, 0], [0, 3]]
+    """
     widths = np.zeros((valid.ndim, 2), np.int64)
     for axis in range(valid.ndim):
         line = valid.mean(axis=tuple(a for a in range(valid.ndim) if a != axis))
@@ -109,8 +189,18 @@ def border_widths(valid: BoolArray) -> IntArray:
 
 
 def frames_beyond(rigid: FloatArray, widths: IntArray) -> BoolArray:
-    """Return which frames are shifted further than a border of ``widths`` (ndim, 2), bool (T,).
+    """Return which frames are shifted further than a border.
 
-    A scene displaced by +d leaves the last d lines of the corrected frame outside.
+    Parameters
+    ----------
+    rigid : float32 (T, ndim)
+        Displacement of the scene, pixels.
+    widths : int64 (ndim, 2)
+        Border before and after along each axis, pixels.
+
+    Returns
+    -------
+    bool (T,)
+        True where a shift exceeds the border on its side along any axis.
     """
     return np.asarray(((rigid > widths[:, 1]) | (rigid < -widths[:, 0])).any(1))

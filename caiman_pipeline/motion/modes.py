@@ -18,7 +18,9 @@ from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.motion.nodes import Grid, nodes_to_cells, roughness
 from caiman_pipeline.motion.surfaces import CellTemplate
 
+# Share of the noise below which a mode's signal is taken for none.
 WEAKEST = 1e-3
+# Frames: time constants that the course of local motion is compared with, by factors of the square root of two.
 TIME_CONSTANTS = np.geomspace(0.5, 128.0, 17)
 
 
@@ -60,7 +62,20 @@ class Modes:
 
 
 def make_modes(cells: CellTemplate, grid: Grid) -> Modes:
-    """Return the modes of a template on a grid, the local ones believed a little until ``learn`` sees a recording."""
+    """Return the modes of a template on a grid, the local ones believed a little until ``learn`` sees a recording.
+
+    Parameters
+    ----------
+    cells : CellTemplate
+        The template, with what each cell tells about displacement.
+    grid : Grid
+        Nodes of the field, and cells.
+
+    Returns
+    -------
+    Modes
+        Smoothest first, the rigid ones before all others.
+    """
     axes = tuple(a for a, reach in enumerate(cells.lags) if reach > 0)
     count = len(axes)
     information = cells.information[:, axes][:, :, axes]
@@ -89,8 +104,22 @@ def learn(modes: Modes, segments: list[FloatArray], *, reach: int) -> Modes:
 
     Parameters
     ----------
-    segments : mode values, each float (T, modes), of stretches of neighbouring frames
-    reach : frames on either side that smoothing may use
+    modes : Modes
+        Modes of the template.
+    segments : list of float (T, modes)
+        Mode values of stretches of neighbouring frames, of unit noise.
+    reach : int
+        Frames on either side that smoothing may use.
+
+    Returns
+    -------
+    Modes
+        The same modes; without local ones, just as they were.
+
+    Notes
+    -----
+    The noise is the median variance of the roughest third of modes: local motion is smooth. Signals never rise from one
+    mode to the next rougher one.
     """
     rigid = modes.n_rigid
     if modes.to_nodes.shape[1] == rigid:
@@ -113,7 +142,18 @@ def learn(modes: Modes, segments: list[FloatArray], *, reach: int) -> Modes:
 
 
 def prune(modes: Modes) -> Modes:
-    """Return modes without those of which nothing is believed."""
+    """Return modes without those of which nothing is believed.
+
+    Parameters
+    ----------
+    modes : Modes
+        With the signal that a recording has.
+
+    Returns
+    -------
+    Modes
+        The rigid ones, and local ones whose signal is more than a thousandth of the noise.
+    """
     keep = ~(modes.signal <= WEAKEST * modes.noise)
     return replace(
         modes,
@@ -147,7 +187,24 @@ def _matern(constant: float, lags: int) -> FloatArray:
 
 
 def decreasing_fit(values: FloatArray) -> FloatArray:
-    """Return the sequence that never increases and is nearest to ``values`` (pool adjacent violators)."""
+    """Return the sequence that never increases and is nearest to ``values`` (pool adjacent violators).
+
+    Parameters
+    ----------
+    values : float (n,)
+        Any unit.
+
+    Returns
+    -------
+    float64 (n,)
+        Nearest in the sum of squares.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> decreasing_fit(np.array([3.0, 1.0, 2.0, 0.0])).tolist()
+    [3.0, 1.5, 1.5, 0.0]
+    """
     levels: list[list[float]] = []
     for value in values:
         levels.append([float(value), 1.0])

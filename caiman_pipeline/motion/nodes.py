@@ -15,7 +15,10 @@ from caiman_pipeline.model.arrays import FloatArray, IntArray, NumberArray
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.numerics.cubic import cubic_weights
 
+# Nodes of a field: the modes are eigenvectors of matrices of that size, times the axes.
 MAX_NODES = 400
+# Sizes of cells, pixels, and cells along an axis: in smaller ones offset and slope take all that a template says,
+# larger ones no longer move as a whole.
 SMALLEST_CELL_PX, LARGEST_CELL_PX, FEWEST_CELLS = 4.0, 32.0, 4
 
 
@@ -50,7 +53,18 @@ class Grid:
         return tuple((e[1:] + e[:-1] - 1) / 2 for e in self.edges)
 
     def binned(self, bins: tuple[int, ...]) -> Grid:
-        """Return the same cells in frames binned by ``bins`` pixels along each axis, what fills no bin left out."""
+        """Return the same cells in frames binned by ``bins`` pixels along each axis, what fills no bin left out.
+
+        Parameters
+        ----------
+        bins : tuple of int
+            Pixels per bin along each axis.
+
+        Returns
+        -------
+        Grid
+            With edges in bins; nodes keep their places in pixels.
+        """
         dims = tuple(n // b for n, b in zip(self.dims, bins, strict=True))
         return Grid(dims, self.nodes, tuple(e // b for e, b in zip(self.edges, bins, strict=True)))
 
@@ -60,8 +74,19 @@ def make_grid(dims: Dims, *, spacing: tuple[float, ...], local: bool, bins: tupl
 
     Parameters
     ----------
-    local : whether the field may vary; otherwise there is a single node
-    bins : cells begin at multiples of so many pixels along each axis
+    dims : tuple of int
+        (H, W) or (D, H, W) of a frame.
+    spacing : tuple of float
+        Pixels between nodes along each axis; more where there would be over 400 nodes.
+    local : bool
+        Whether the field may vary; otherwise there is a single node.
+    bins : tuple of int
+        Cells begin at multiples of so many pixels along each axis.
+
+    Returns
+    -------
+    Grid
+        Nodes and cells.
     """
     factor = 1.0 if local else np.inf
     while np.prod(counts := _node_counts(dims, spacing, factor)) > MAX_NODES:
@@ -84,7 +109,18 @@ def _line_of_nodes(size: int, count: int) -> FloatArray:
 
 
 def middle_nodes(dims: Dims) -> tuple[FloatArray, ...]:
-    """Return the nodes of a field that is the same everywhere: one, in the middle."""
+    """Return the nodes of a field that is the same everywhere: one, in the middle.
+
+    Parameters
+    ----------
+    dims : tuple of int
+        (H, W) or (D, H, W) of a frame.
+
+    Returns
+    -------
+    tuple of float32 (1,)
+        Its pixel coordinate along each axis.
+    """
     return tuple(_line_of_nodes(n, 1) for n in dims)
 
 
@@ -100,7 +136,30 @@ def _node_counts(dims: Dims, spacing: tuple[float, ...], factor: float) -> list[
 
 
 def interpolation_weights(points: NumberArray, nodes: FloatArray) -> FloatArray:
-    """Return float64 (len(points), len(nodes)): Catmull-Rom interpolation, going on linearly beyond the last nodes."""
+    """Return weights of nodes at points between them: Catmull-Rom, the nodes going on linearly by one at either end.
+
+    Parameters
+    ----------
+    points : array (n,)
+        Pixel coordinates along one axis, from the first node to the last.
+    nodes : float32 (k,)
+        Pixel coordinates of the nodes, evenly spaced.
+
+    Returns
+    -------
+    float64 (n, k)
+        Each row adds up to 1.
+
+    References
+    ----------
+    Keys 1981, Cubic convolution interpolation for digital image processing. doi:10.1109/TASSP.1981.1163711
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> interpolation_weights(np.array([10.0, 15.0]), np.array([0.0, 10.0, 20.0], np.float32)).tolist()
+    [[0.0, 1.0, 0.0], [-0.0625, 0.625, 0.4375]]
+    """
     count = len(nodes)
     if count == 1:
         return np.ones((len(points), 1))
@@ -119,21 +178,51 @@ def interpolation_weights(points: NumberArray, nodes: FloatArray) -> FloatArray:
 
 
 def nodes_to_cells(grid: Grid) -> FloatArray:
-    """Return float64 (cells, nodes), the field at the cells' centres from its values at the nodes, both in C order."""
+    """Return what gives a field at the cells' centres from its values at the nodes, both in C order.
+
+    Parameters
+    ----------
+    grid : Grid
+        Nodes and cells.
+
+    Returns
+    -------
+    float64 (cells, nodes)
+        Each row adds up to 1.
+    """
     weights = [interpolation_weights(c, n) for c, n in zip(grid.cell_centres, grid.nodes, strict=True)]
     return reduce(np.kron, weights)
 
 
 def mean_of_nodes(grid: Grid) -> FloatArray:
-    """Return float64 (nodes,), weights that give the field's mean over all pixels."""
+    """Return the weights of nodes that give a field's mean over all pixels.
+
+    Parameters
+    ----------
+    grid : Grid
+        Nodes and size of a frame.
+
+    Returns
+    -------
+    float64 (nodes,)
+        They add up to 1; nodes in C order.
+    """
     weights = [interpolation_weights(np.arange(n), k).mean(0) for n, k in zip(grid.dims, grid.nodes, strict=True)]
     return reduce(np.kron, weights)
 
 
 def roughness(grid: Grid) -> FloatArray:
-    """Return float64 (nodes, nodes), the quadratic form of a field's bending, zero for a constant alone.
+    """Return the quadratic form of a field's bending, zero for a constant alone.
 
-    A little of the slope's energy is added, so that a constant costs nothing and a slope next to nothing.
+    Parameters
+    ----------
+    grid : Grid
+        Nodes of the field.
+
+    Returns
+    -------
+    float64 (nodes, nodes)
+        Symmetric, for node values in C order.
     """
     slope, bend = zip(*(_differences(k) for k in grid.node_shape), strict=True)
     identity: list[FloatArray] = [np.eye(k) for k in grid.node_shape]

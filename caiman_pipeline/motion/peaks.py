@@ -48,13 +48,23 @@ def _patch_peaks(
 
 
 def patch_peaks(agreement: FloatArray, cells: CellTemplate, members: IntArray, gain: FloatArray) -> FloatArray:
-    """Return the most likely displacement of each patch of cells, float32 (T, patches, 3) in pixels.
+    """Return the most likely displacement of each patch of cells.
 
     Parameters
     ----------
-    agreement : float32 (T, cells, displacements), of ``cell_agreement``
-    members : int64 (patches, most), cells of each patch, filled up with -1
-    gain : float32 (T,), brightness of each frame relative to the template
+    agreement : float32 (T, cells, displacements)
+        Of ``cell_agreement``.
+    cells : CellTemplate
+        What the frames were compared with.
+    members : int64 (patches, most)
+        Cells of each patch, filled up with -1.
+    gain : float32 (T,)
+        Brightness of each frame relative to the template.
+
+    Returns
+    -------
+    float32 (T, patches, 3)
+        Displacement from the offset at which the agreement was computed, pixels.
     """
     out = np.empty((len(agreement), len(members), 3), np.float32)
     sizes = np.array([2 * r + 1 for r in cells.lags])
@@ -63,7 +73,20 @@ def patch_peaks(agreement: FloatArray, cells: CellTemplate, members: IntArray, g
 
 
 def frame_gain(agreement: FloatArray, cells: CellTemplate) -> FloatArray:
-    """Return the brightness of each frame relative to the template, float32 (T,), between a half and two."""
+    """Return the brightness of each frame relative to the template.
+
+    Parameters
+    ----------
+    agreement : float32 (T, cells, displacements)
+        Of ``cell_agreement``.
+    cells : CellTemplate
+        What the frames were compared with.
+
+    Returns
+    -------
+    float32 (T,)
+        Cut to between a half and two.
+    """
     together, energy = agreement.sum(1), cells.energy.sum(0)
     best = np.argmax(together - 0.5 * energy, axis=1)
     gain = together[np.arange(len(together)), best] / np.maximum(energy[best], 1e-30)
@@ -175,13 +198,23 @@ def _linearise(
 
 
 def linearise(agreement: FloatArray, cells: CellTemplate, at: FloatArray, gain: FloatArray) -> FloatArray:
-    """Return value and slopes of every cell's log-likelihood at the displacements ``at``, float32 (T, cells, 4).
+    """Return value and slopes of every cell's log-likelihood at given displacements.
 
     Parameters
     ----------
-    agreement : float32 (T, cells, displacements), of ``cell_agreement``
-    at : float32 (T, cells, 3), pixels from the offset at which the agreement was computed
-    gain : float32 (T, cells), brightness of each frame's cells relative to the template
+    agreement : float32 (T, cells, displacements)
+        Of ``cell_agreement``.
+    cells : CellTemplate
+        What the frames were compared with.
+    at : float32 (T, cells, 3)
+        Pixels from the offset at which the agreement was computed.
+    gain : float32 (T, cells)
+        Brightness of each frame's cells relative to the template.
+
+    Returns
+    -------
+    float32 (T, cells, 4)
+        Value, then its slope along each axis, 1 / px.
     """
     out = np.empty((*at.shape[:2], 4), np.float32)
     sizes = np.array([2 * r + 1 for r in cells.lags])
@@ -215,11 +248,27 @@ def _gain_at(
 
 
 def cell_gain(agreement: FloatArray, cells: CellTemplate, at: FloatArray, gain: FloatArray) -> FloatArray:
-    """Return the brightness of each cell of each frame relative to the template, float32 (T, cells).
+    """Return the brightness of each cell of each frame relative to the template.
 
-    It is the whole frame's, ``gain`` (T,), unless there is displacement across planes. Then it is that of each cell,
-    relative to the template as it is between planes, at ``at`` (shapes as of ``linearise``): what a cell differs in
-    brightness would be taken for such a displacement, since both change its contrast.
+    It is the whole frame's unless there is displacement across planes. Then it is that of each cell, relative to the
+    template as it is between planes: what a cell differs in brightness would be taken for such a displacement, since
+    both change its contrast.
+
+    Parameters
+    ----------
+    agreement : float32 (T, cells, displacements)
+        Of ``cell_agreement``.
+    cells : CellTemplate
+        What the frames were compared with.
+    at : float32 (T, cells, 3)
+        Pixels from the offset at which the agreement was computed.
+    gain : float32 (T,)
+        Brightness of each whole frame.
+
+    Returns
+    -------
+    float32 (T, cells)
+        Brightness, 1 as in the template.
     """
     out = np.repeat(gain[:, None], cells.n_cells, axis=1)
     if cells.lags[0]:

@@ -15,6 +15,7 @@ from caiman_pipeline.results.files import Result, load_result
 from caiman_pipeline.results.records import shifts_from_result, shifts_to_arrays
 from caiman_pipeline.results.stored_rows import stack_rows
 
+# Bits of a value that sums keep, about a float32's own: 2**40 frames fit into an int64.
 SUM_BITS = 22
 
 
@@ -79,13 +80,42 @@ class TemplateResult:
 
 
 def sum_scale(value_min: float, value_max: float) -> float:
-    """Return the power of two by which values are multiplied before they are rounded and summed as integers."""
+    """Return the power of two by which values are multiplied before they are rounded and summed as integers.
+
+    Parameters
+    ----------
+    value_min : float
+        Smallest pixel value of the movie.
+    value_max : float
+        Largest pixel value of the movie.
+
+    Returns
+    -------
+    float
+        A power of two, so that scaling itself rounds nothing.
+
+    Examples
+    --------
+    >>> sum_scale(0.0, 4096.0)
+    1024.0
+    """
     largest = max(abs(value_min), abs(value_max), 1e-30)
     return 2.0 ** (SUM_BITS - ceil(log2(largest)))
 
 
 def join_shifts(pieces: list[Shifts]) -> Shifts:
-    """Return shifts of consecutive frames as one; pieces without frames do not matter."""
+    """Return shifts of consecutive frames as one; pieces without frames do not matter.
+
+    Parameters
+    ----------
+    pieces : list of Shifts
+        Of consecutive frames, in order, all with a field or all without.
+
+    Returns
+    -------
+    Shifts
+        Of all frames.
+    """
     pieces = [p for p in pieces if p.n_frames] or pieces[:1]
     rigid = np.concatenate([p.rigid for p in pieces])
     if pieces[0].field is None:
@@ -105,7 +135,13 @@ class ShiftTable:
         self.shifts, self._filled = Shifts(rigid, field, kind.grid), 0
 
     def add(self, piece: Shifts) -> None:
-        """Take over the shifts of the frames that follow."""
+        """Take over the shifts of the frames that follow.
+
+        Parameters
+        ----------
+        piece : Shifts
+            Of those frames, with a field if the table has one.
+        """
         here = slice(self._filled, self._filled + piece.n_frames)
         self.shifts.rigid[here] = piece.rigid
         if self.shifts.field is not None and piece.field is not None:
@@ -114,7 +150,20 @@ class ShiftTable:
 
 
 def less_rigid(shifts: Shifts, rigid: FloatArray) -> Shifts:
-    """Return shifts from which rigid ones, (T, ndim) or (ndim,) for all frames, are taken away."""
+    """Return shifts from which rigid ones, (T, ndim) or (ndim,) for all frames, are taken away.
+
+    Parameters
+    ----------
+    shifts : Shifts
+        Rigid, or with a field.
+    rigid : float32 (T, ndim) or (ndim,)
+        What to take away, pixels; one row stands for all frames.
+
+    Returns
+    -------
+    Shifts
+        Of the same frames; a field loses as much at every node.
+    """
     rigid = np.broadcast_to(np.asarray(rigid, np.float32), shifts.rigid.shape)
     per_node = rigid.reshape(len(rigid), *(1,) * rigid.shape[1], -1)
     field = None if shifts.field is None else shifts.field - per_node
@@ -122,13 +171,39 @@ def less_rigid(shifts: Shifts, rigid: FloatArray) -> Shifts:
 
 
 def slice_shifts(shifts: Shifts, start: int, stop: int) -> Shifts:
-    """Return the shifts of frames ``start`` to ``stop``."""
+    """Return the shifts of frames ``start`` to ``stop``.
+
+    Parameters
+    ----------
+    shifts : Shifts
+        Of a recording.
+    start : int
+        First frame.
+    stop : int
+        Frame after the last.
+
+    Returns
+    -------
+    Shifts
+        Of ``stop - start`` frames, on the same memory.
+    """
     field = None if shifts.field is None else shifts.field[start:stop]
     return Shifts(shifts.rigid[start:stop], field, shifts.grid)
 
 
 def template_to_arrays(result: TemplateResult) -> dict[str, Any]:
-    """Flatten a template for ``save_result``."""
+    """Flatten a template for ``save_result``.
+
+    Parameters
+    ----------
+    result : TemplateResult
+        The template.
+
+    Returns
+    -------
+    dict
+        Arrays and text by name; those of modes and given shifts begin with ``modes_`` and ``given_``.
+    """
     values = {f.name: getattr(result, f.name) for f in fields(result) if f.name not in ("modes", "given")}
     values.update({f"modes_{name}": value for name, value in result.modes.items()})
     if result.given is not None:
@@ -137,7 +212,18 @@ def template_to_arrays(result: TemplateResult) -> dict[str, Any]:
 
 
 def template_from_result(result: Result) -> TemplateResult:
-    """Rebuild a template."""
+    """Rebuild a template.
+
+    Parameters
+    ----------
+    result : Result
+        What ``template_to_arrays`` made, read from a file.
+
+    Returns
+    -------
+    TemplateResult
+        The template.
+    """
     plain = {f.name: result[f.name] for f in fields(TemplateResult) if f.name not in ("modes", "given")}
     plain["scan_offset_px"] = float(plain["scan_offset_px"])
     modes = {name.removeprefix("modes_"): v for name, v in result.arrays.items() if name.startswith("modes_")}
@@ -147,18 +233,50 @@ def template_from_result(result: Result) -> TemplateResult:
 
 
 def block_to_arrays(block: BlockResult) -> dict[str, Any]:
-    """Flatten a block's result for ``save_result``."""
+    """Flatten a block's result for ``save_result``.
+
+    Parameters
+    ----------
+    block : BlockResult
+        What a block of frames left.
+
+    Returns
+    -------
+    dict
+        Arrays by the names of its fields, and those of its shifts.
+    """
     return {**shifts_to_arrays(block.shifts), **{n: v for n, v in vars(block).items() if n != "shifts"}}
 
 
 def block_from_result(result: Result) -> BlockResult:
-    """Rebuild a block's result."""
+    """Rebuild a block's result.
+
+    Parameters
+    ----------
+    result : Result
+        What ``block_to_arrays`` made, read from a file.
+
+    Returns
+    -------
+    BlockResult
+        What a block of frames left.
+    """
     names = [f.name for f in fields(BlockResult) if f.name != "shifts"]
     return BlockResult(shifts_from_result(result), **{name: result[name] for name in names})
 
 
 def load_shifts(path: Path | str) -> Shifts:
     """Return the shifts of a recording from its ``motion.h5``.
+
+    Parameters
+    ----------
+    path : path
+        ``motion.h5``.
+
+    Returns
+    -------
+    Shifts
+        Displacement of the scene in every frame, pixels.
 
     Raises
     ------

@@ -13,8 +13,10 @@ from caiman_pipeline.model.arrays import FloatArray, IntArray, NumberArray
 from caiman_pipeline.numerics.cubic import catmull_rom
 from caiman_pipeline.numerics.kernels import compiled
 
+# A pixel from up to half a pixel beyond the border still lies over the border's own pixel.
 OUTSIDE_TOLERANCE_PX = 0.5
 U = np.uint64
+# Pixels kept free at the ends of a line, and samples of cubic interpolation along each axis.
 MARGIN_PX, TAPS = 4, 4
 
 

@@ -15,6 +15,7 @@ from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.numerics.peaks import parabola_vertex
 from caiman_pipeline.numerics.threads import run_parallel
 
+# Shorter side of frames, pixels, from which the first search bins two by two: smaller ones would keep too few bins.
 BIN_FROM_PX = 64
 
 
@@ -41,7 +42,23 @@ class CoarseTemplate:
 
 
 def choose_bins(dims: Dims) -> tuple[int, ...]:
-    """Return pixels per bin along each axis: two along rows and columns of more than a few cells."""
+    """Return pixels per bin along each axis: two along rows and columns of more than a few cells.
+
+    Parameters
+    ----------
+    dims : tuple of int
+        (H, W) or (D, H, W) of a frame.
+
+    Returns
+    -------
+    tuple of int
+        1 or 2 along rows and columns, 1 across planes.
+
+    Examples
+    --------
+    >>> choose_bins((48, 200)), choose_bins((96, 128))
+    ((1, 1), (2, 2))
+    """
     large = min(dims[-2:]) >= BIN_FROM_PX
     return (1,) * (len(dims) - 2) + ((2, 2) if large else (1, 1))
 
@@ -49,9 +66,23 @@ def choose_bins(dims: Dims) -> tuple[int, ...]:
 def prepare_coarse(
     template: FloatArray, weight: FloatArray, *, limits: tuple[int, int, int], radius: tuple[int, int]
 ) -> CoarseTemplate:
-    """Prepare a binned template and weight (float32 (D, H, W)) for shifts of up to ``limits`` bins along each axis.
+    """Prepare a binned template for shifts of up to so many bins along each axis.
 
-    Structure wider than ``2 radius + 1`` bins does not count, nor what a shift may carry across the border.
+    Parameters
+    ----------
+    template : float32 (D, H, W)
+        Binned template, as registration sees it.
+    weight : float32 (D, H, W)
+        Inverse variance of the noise, binned.
+    limits : tuple of int
+        Largest shift along each axis, bins.
+    radius : tuple of int
+        Half the width of structure that counts, bins along rows and columns.
+
+    Returns
+    -------
+    CoarseTemplate
+        What ``coarse_shifts`` compares frames with.
     """
     sizes = [fft.next_fast_len(n + r if n < 64 else n, real=True) for n, r in zip(template.shape, limits, strict=True)]
     shape = (sizes[0], sizes[1], sizes[2])
@@ -108,7 +139,20 @@ def _flatten(begin: int, end: int, frames: FloatArray, reach_y: int, reach_x: in
 
 
 def flatten(frames: FloatArray, radius: tuple[int, int]) -> FloatArray:
-    """Return frames (T, D, H, W) without structure wider than ``2 radius + 1`` along rows and columns, float32."""
+    """Return frames without structure wider than ``2 radius + 1`` along rows and columns.
+
+    Parameters
+    ----------
+    frames : float32 (T, D, H, W)
+        Any unit, finite.
+    radius : tuple of int
+        Along rows and along columns, pixels or bins.
+
+    Returns
+    -------
+    float32 (T, D, H, W)
+        Frames less their running mean, which has fewer pixels at the border.
+    """
     out = np.empty(frames.shape, np.float32)
     run_parallel(_flatten, frames.shape[0] * frames.shape[1], np.ascontiguousarray(frames, np.float32), *radius, out)
     return out
@@ -151,7 +195,27 @@ def _bin_pairs(begin: int, end: int, frames: FloatArray, out: FloatArray) -> Non
 
 
 def bin_frames(frames: FloatArray, bins: tuple[int, ...]) -> FloatArray:
-    """Return frames (T, *dims) averaged over bins, float32 (T, D, H, W); what fills no bin is left out."""
+    """Return frames averaged over bins; what fills no bin is left out.
+
+    Parameters
+    ----------
+    frames : float32 (T, *dims)
+        Any unit.
+    bins : tuple of int
+        Pixels per bin along each axis; planes are never averaged.
+
+    Returns
+    -------
+    float32 (T, D, H, W)
+        Binned frames, with a single plane where there is none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> frames = np.arange(15, dtype=np.float32).reshape(1, 3, 5)
+    >>> bin_frames(frames, (2, 2)).tolist()
+    [[[[3.0, 5.0]]]]
+    """
     volume = frames.reshape(len(frames), *as_volume(frames.shape[1:]))
     if max(bins) == 1:
         return np.ascontiguousarray(volume, np.float32)
@@ -194,11 +258,23 @@ def _correlate(
 
 
 def coarse_shifts(small: FloatArray, template: CoarseTemplate, *, threads: int) -> tuple[FloatArray, BoolArray]:
-    """Return the displacement of binned frames, float32 (T, 3) in bins, and whether it is at the limit, bool (T,).
+    """Return the displacement of binned frames, and whether it is at the limit.
 
     Parameters
     ----------
-    small : float32 (T, D, H, W), of ``bin_frames``
+    small : float32 (T, D, H, W)
+        Of ``bin_frames``.
+    template : CoarseTemplate
+        What to compare with.
+    threads : int
+        Threads for Fourier transforms.
+
+    Returns
+    -------
+    position : float32 (T, 3)
+        Displacement, bins, between bins by a parabola.
+    at_limit : bool (T,)
+        Whether the best is the largest that was looked for.
     """
     axes = tuple(a for a in (1, 2, 3) if template.shape[a - 1] > 1)
     flat = flatten(small, template.radius)
@@ -216,7 +292,28 @@ def coarse_shifts(small: FloatArray, template: CoarseTemplate, *, threads: int) 
 
 
 def peak_position(surface: FloatArray) -> tuple[FloatArray, bool]:
-    """Return the sub-sample position of a surface's maximum relative to its centre, and whether it is on the edge."""
+    """Return the sub-sample position of a surface's maximum relative to its centre, and whether it is on the edge.
+
+    Parameters
+    ----------
+    surface : float (...)
+        Odd length along each axis.
+
+    Returns
+    -------
+    position : float64 (ndim,)
+        From the centre, in samples.
+    on_edge : bool
+        Whether the maximum is the first or last sample along an axis.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> surface = np.zeros((5, 7))
+    >>> surface[3, 2] = 1.0
+    >>> peak_position(surface)
+    (array([ 1., -1.]), False)
+    """
     top = np.unravel_index(int(np.argmax(surface)), surface.shape)
     position, on_edge = np.zeros(surface.ndim), False
     for axis, size in enumerate(surface.shape):

@@ -34,7 +34,26 @@ def open_source(
     scan_offset_px: float,
     movie: RawMovie | None = None,
 ) -> Source:
-    """Open a recording's raw frames for motion correction; ``movie`` are those of a recording that is in no file."""
+    """Open a recording's raw frames for motion correction; ``movie`` are those of a recording that is in no file.
+
+    Parameters
+    ----------
+    info : MovieInfo
+        The inspected recording.
+    plan : MotionPlan
+        Which region of the frames to use.
+    settings : MotionSettings
+        Section ``motion``: frames that the user lists as bad.
+    scan_offset_px : float
+        How far odd rows lie to the right of even ones.
+    movie : RawMovie, optional
+        Frames of a recording that is in no file; else they are read from the files of ``info``.
+
+    Returns
+    -------
+    Source
+        Frames as motion correction reads them.
+    """
     return Source(
         movie=open_inspected(info) if movie is None else movie,
         inside=usable_bounds(info.border_px, plan.region, info.dims),
@@ -57,7 +76,23 @@ def make_correction(
 
     Parameters
     ----------
-    values : smallest and largest pixel value of the movie
+    source : Source
+        The recording's raw frames.
+    template : TemplateResult
+        What to register to, or shifts that are given.
+    plan : MotionPlan
+        What to estimate, in pixels.
+    settings : MotionSettings
+        Section ``motion``: border and interpolation.
+    values : (float, float)
+        Smallest and largest pixel value of the movie.
+    threads : int
+        Threads for Fourier transforms.
+
+    Returns
+    -------
+    Correction
+        What ``correct_block`` does with every frame.
     """
     local = replace(plan, spacing=plan.patch_spacing)
     flow = prepare(template, local, threads=threads) if any(plan.max_shift) else None
@@ -80,19 +115,56 @@ def make_correction(
 
 
 def prepare(template: TemplateResult, plan: MotionPlan, *, threads: int) -> Registration:
-    """Prepare for registering frames to a saved template."""
+    """Prepare for registering frames to a saved template.
+
+    Parameters
+    ----------
+    template : TemplateResult
+        With the modes that were learned.
+    plan : MotionPlan
+        What to estimate, in pixels.
+    threads : int
+        Threads for Fourier transforms.
+
+    Returns
+    -------
+    Registration
+        All that ``estimate`` needs.
+    """
     return prepare_registration(
         template.template, template.weight, plan, modes=modes_from_arrays(template), threads=threads
     )
 
 
 def modes_to_arrays(modes: Modes) -> dict[str, NumberArray]:
-    """Flatten modes for ``save_result``."""
+    """Flatten modes for ``save_result``.
+
+    Parameters
+    ----------
+    modes : Modes
+        The modes.
+
+    Returns
+    -------
+    dict
+        Arrays by the names of their fields.
+    """
     return {name: np.asarray(value) for name, value in vars(modes).items()}
 
 
 def modes_from_arrays(template: TemplateResult) -> Modes | None:
-    """Rebuild modes, None if there are none."""
+    """Rebuild modes, None if there are none.
+
+    Parameters
+    ----------
+    template : TemplateResult
+        As it was read.
+
+    Returns
+    -------
+    Modes or None
+        The modes; None without registration.
+    """
     if not template.modes:
         return None
     values = dict(template.modes)
@@ -110,6 +182,20 @@ def _nodes(template: TemplateResult, registration: Registration | None) -> tuple
 
 def check_template(image: FloatArray, plan: MotionPlan, path: str) -> FloatArray:
     """Return a template given by the user as float32 dims.
+
+    Parameters
+    ----------
+    image : array (*dims)
+        The template, in raw pixel values.
+    plan : MotionPlan
+        Of the movie.
+    path : str
+        Where it was read from, for the message.
+
+    Returns
+    -------
+    float32 (*dims)
+        The same image.
 
     Raises
     ------

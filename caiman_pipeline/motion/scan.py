@@ -15,7 +15,23 @@ def find_scan_offset(frames: FloatArray, *, max_offset_px: int) -> float:
 
     Parameters
     ----------
-    frames : float32 (T, *dims), frames or their mean
+    frames : float32 (T, *dims)
+        Frames or their means, finite.
+    max_offset_px : int
+        Largest offset to look for; at most a quarter of a row is.
+
+    Returns
+    -------
+    float
+        Offset, pixels, between pixels by a parabola.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> frames = np.random.default_rng(0).normal(size=(3, 1, 64)).repeat(20, axis=1)  # all rows alike
+    >>> frames[:, 1::2] = np.roll(frames[:, 1::2], 2, axis=-1)
+    >>> bool(abs(find_scan_offset(frames, max_offset_px=5) - 2) < 0.1)
+    True
     """
     image = frames.reshape(-1, *frames.shape[-2:]).astype(np.float64)
     rows, columns = image.shape[-2] // 2 * 2, image.shape[-1]
@@ -40,7 +56,26 @@ def find_scan_offset(frames: FloatArray, *, max_offset_px: int) -> float:
 
 
 def shift_odd_rows(frames: FloatArray, offset_px: float) -> FloatArray:
-    """Return frames (T, *dims) with odd rows moved right by ``offset_px``, cubic between pixels, edges repeated."""
+    """Return frames with odd rows moved right, cubic between pixels, edges repeated.
+
+    Parameters
+    ----------
+    frames : float32 (T, *dims)
+        Any unit.
+    offset_px : float
+        Pixels to the right; to the left where negative.
+
+    Returns
+    -------
+    float32 (T, *dims)
+        A copy; even rows as they were.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> shift_odd_rows(np.arange(8, dtype=np.float32).reshape(1, 2, 4), -1.0).tolist()
+    [[[0.0, 1.0, 2.0, 3.0], [5.0, 6.0, 7.0, 7.0]]]
+    """
     whole = int(np.floor(offset_px))
     weights = cubic_weights(np.array(offset_px - whole))
     columns = np.arange(frames.shape[-1])

@@ -15,6 +15,7 @@ from caiman_pipeline.motion.scan import shift_odd_rows
 from caiman_pipeline.movies.readers.open import RawMovie
 from caiman_pipeline.movies.store.parts import part_length
 
+# Frames and bytes of float32 frames that are estimated together at most; fixed, so that no result depends on blocks.
 LONGEST_CHUNK, CHUNK_BYTES = 32, 16 * 2**20
 
 
@@ -50,17 +51,55 @@ class Source:
         """Return frames ``start`` to ``stop`` as float32 (t, *dims); a frame without a finite pixel is all NaN.
 
         They are written into one of the ``spare`` arrays if one is of that shape.
+
+        Parameters
+        ----------
+        start : int
+            First frame.
+        stop : int
+            Frame after the last.
+        spare : list of float32 arrays, optional
+            Arrays that may be written over; one that is taken leaves the list.
+
+        Returns
+        -------
+        float32 (t, *dims)
+            Frames in raw pixel values, scan offset undone.
         """
         raw = self.movie.read(start, stop)
         return self._ready(raw, _take(spare or [], raw.shape))
 
     def read_frames(self, indices: IntArray) -> FloatArray:
-        """Return chosen frames, ascending ``indices``, as float32 (t, *dims)."""
+        """Return chosen frames, ascending ``indices``, as float32 (t, *dims).
+
+        Parameters
+        ----------
+        indices : int (t,)
+            Frames to read, ascending.
+
+        Returns
+        -------
+        float32 (t, *dims)
+            Frames in raw pixel values, scan offset undone.
+        """
         raw = self.movie.read_frames(indices)
         return self._ready(raw, np.empty(raw.shape, np.float32))
 
     def good(self, start: int, stop: int) -> BoolArray:
-        """Return which of the frames ``start`` to ``stop`` hold something, bool (t,)."""
+        """Return which of the frames ``start`` to ``stop`` hold something, bool (t,).
+
+        Parameters
+        ----------
+        start : int
+            First frame.
+        stop : int
+            Frame after the last.
+
+        Returns
+        -------
+        bool (t,)
+            False for frames that hold nothing or that the user lists.
+        """
         return ~np.isin(np.arange(start, stop), self.bad_frames)
 
     def _ready(self, raw: NumberArray, frames: FloatArray) -> FloatArray:
@@ -89,7 +128,27 @@ def _repeat_border(frames: FloatArray, inside: Bounds) -> FloatArray:
 
 
 def usable_bounds(border_px: Bounds, region: Bounds, dims: Dims) -> Bounds:
-    """Return the part of ``region`` inside a movie's border, (start, stop) per axis."""
+    """Return the part of ``region`` inside a movie's border, (start, stop) per axis.
+
+    Parameters
+    ----------
+    border_px : tuple of (int, int)
+        Pixels without data before and after, along each axis.
+    region : tuple of (int, int)
+        First pixel along each axis and the one after the last.
+    dims : tuple of int
+        (H, W) or (D, H, W) of a frame.
+
+    Returns
+    -------
+    tuple of (int, int)
+        First pixel along each axis and the one after the last.
+
+    Examples
+    --------
+    >>> usable_bounds(((0, 2), (5, 0)), ((0, 96), (0, 128)), (96, 128))
+    ((0, 94), (5, 128))
+    """
     return tuple(
         (max(before, start), min(n - after, stop))
         for (before, after), (start, stop), n in zip(border_px, region, dims, strict=True)
@@ -97,7 +156,18 @@ def usable_bounds(border_px: Bounds, region: Bounds, dims: Dims) -> Bounds:
 
 
 def chunk_length(dims: Dims) -> int:
-    """Return the frames estimated together: fixed by the size of a frame, and a divisor of a part's length."""
+    """Return the frames estimated together: fixed by the size of a frame, and a divisor of a part's length.
+
+    Parameters
+    ----------
+    dims : tuple of int
+        (H, W) or (D, H, W) of a frame.
+
+    Returns
+    -------
+    int
+        Frames, a power of two or a part's length.
+    """
     frames = max(1, CHUNK_BYTES // (4 * prod(dims)))
     return min(part_length(dims), LONGEST_CHUNK, 2 ** int(log2(frames)))
 
@@ -108,6 +178,20 @@ def read_ahead(
     """Yield (start, stop, frames) of each range, reading the next one in the background.
 
     Whoever is done with frames may append them to ``spare``, to be filled again.
+
+    Parameters
+    ----------
+    source : Source
+        What is read.
+    ranges : list of (int, int)
+        First frame and the one after the last, of each read.
+    spare : list of float32 arrays
+        Arrays that may be written over.
+
+    Yields
+    ------
+    (int, int, float32 (t, *dims))
+        First frame, the one after the last, and the frames.
     """
     with ThreadPoolExecutor(1) as pool:
         waiting = [(a, b, pool.submit(source.read, a, b, spare)) for a, b in ranges[:1]]

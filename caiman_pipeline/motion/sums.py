@@ -186,7 +186,22 @@ class Likeness:
         self._scale = np.float32(scale)
 
     def of_frames(self, frames: FloatArray, good: BoolArray, total: IntArray) -> FloatArray:
-        """Return the correlation of frames (T, *dims), float32 (T,); add the good ones to ``total`` (int64 dims)."""
+        """Return the correlation of frames with the image, and add the good ones to a sum.
+
+        Parameters
+        ----------
+        frames : float32 (T, *dims)
+            Raw pixel values, finite.
+        good : bool (T,)
+            Frames to add.
+        total : int64 (*dims)
+            Sum that they are added to, in units of 1 / scale.
+
+        Returns
+        -------
+        float32 (T,)
+            Correlation over the mask; 0 for a frame that is flat.
+        """
         rows, width = self._image.shape
         moments = np.zeros((rows, len(frames), 3))
         run_parallel(
@@ -206,9 +221,25 @@ class Likeness:
     def of_part(
         self, part: FloatArray, good: BoolArray, total: IntArray, *, holes: bool
     ) -> tuple[FloatArray, FloatArray]:
-        """As ``of_frames``, for frames with time last, (*dims, T); ``holes``: some pixels may be no numbers.
+        """As ``of_frames``, for frames with time last; also how strong the image is in each.
 
-        Also returns how strong the image is in each frame, float32 (T,): 1 as in the image.
+        Parameters
+        ----------
+        part : float32 (*dims, T)
+            Raw pixel values.
+        good : bool (T,)
+            Frames to add.
+        total : int64 (*dims)
+            Sum that they are added to, in units of 1 / scale.
+        holes : bool
+            Some pixels may be NaN: they are left out of both, frame by frame.
+
+        Returns
+        -------
+        correlation : float32 (T,)
+            Over the mask; 0 for a frame that is flat.
+        gain : float32 (T,)
+            How strong the image is in each frame, 1 as in the image.
         """
         rows, width = self._image.shape
         moments = np.zeros((rows, part.shape[-1], 6 if holes else 3))
@@ -230,10 +261,22 @@ class Likeness:
         return self._correlation(moments), (product / max(self._norm**2, 1e-30)).astype(np.float32)
 
     def of_quiet(self, part: FloatArray, good: BoolArray) -> FloatArray:
-        """Return each frame's correlation with the image where activity counts little, float32 (T,), time last.
+        """Return each frame's correlation with the image where activity counts little.
 
-        Each pixel is cut to ``CLIP_SD`` deviations of its noise about the image: light of active cells, however
-        bright, takes little away from it, a damaged frame does.
+        Each pixel is cut to ``CLIP_SD`` deviations of its noise about the image: light of active cells, however bright,
+        takes little away from it, a damaged frame does.
+
+        Parameters
+        ----------
+        part : float32 (*dims, T)
+            Raw pixel values; NaN counts as the image's own value.
+        good : bool (T,)
+            Flags; noise is told from pairs of neighbouring frames that both are good.
+
+        Returns
+        -------
+        float32 (T,)
+            Correlation over the mask; 0 for a frame that is flat.
         """
         rows, width = self._image.shape
         moments = np.zeros((rows, part.shape[-1], 3))

@@ -22,7 +22,23 @@ U = np.uint64
 
 
 def as_volume(dims: Dims) -> tuple[int, int, int]:
-    """Return ``dims`` with a single plane where there is none."""
+    """Return ``dims`` with a single plane where there is none.
+
+    Parameters
+    ----------
+    dims : tuple of int
+        (H, W) or (D, H, W).
+
+    Returns
+    -------
+    tuple of int
+        (D, H, W).
+
+    Examples
+    --------
+    >>> as_volume((96, 128))
+    (1, 96, 128)
+    """
     return (1,) * (3 - len(dims)) + tuple(dims)  # type: ignore[return-value]
 
 
@@ -61,9 +77,23 @@ class CellTemplate:
 
 
 def prepare_cells(template: FloatArray, weight: FloatArray, grid: Grid, *, lags: tuple[int, ...]) -> CellTemplate:
-    """Prepare a template (float32 dims) for comparison at displacements of up to ``lags`` pixels along each axis.
+    """Prepare a template for comparison at displacements along each axis.
 
-    ``weight`` (float32 dims) is the inverse variance of the noise, zero for pixels that do not count.
+    Parameters
+    ----------
+    template : float32 (*dims)
+        As registration sees it.
+    weight : float32 (*dims)
+        Inverse variance of the noise; 0 for pixels that do not count.
+    grid : Grid
+        Where the cells are.
+    lags : tuple of int
+        Largest displacement along each axis, pixels.
+
+    Returns
+    -------
+    CellTemplate
+        What ``cell_agreement`` compares frames with.
     """
     shape = as_volume(grid.dims)
     image = np.ascontiguousarray(template.reshape(shape), np.float32)

@@ -22,10 +22,10 @@ from caiman_pipeline.motion.estimate import (
     estimate_seen,
     prepare_registration,
     shifts_of,
-    smooth_values,
 )
 from caiman_pipeline.motion.filters import band_pass, smooth_image
 from caiman_pipeline.motion.in_pixels import MotionPlan
+from caiman_pipeline.motion.mode_values import smooth_values
 from caiman_pipeline.motion.modes import Modes, learn, prune
 from caiman_pipeline.motion.records import less_rigid
 from caiman_pipeline.motion.rigid import bin_frames
@@ -35,12 +35,19 @@ from caiman_pipeline.motion.warp import Scratch, plan_warp, warp_sum
 from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.numerics.threads import run_parallel
 
+# Frames that are compared with each other, and those most alike of which the start is the mean.
 START_FRAMES, GROUP = 128, 24
+# Frames are binned to about this size to be compared.
 START_SIZE_PX = 128
+# Blur of the noise variance, pixels: that of single pixels is known badly from a sample.
 WEIGHT_SMOOTHING_PX = 2.0
+# Share of its mean below which no pixel's noise variance is believed.
 LEAST_VARIANCE = 0.02
+# Passes with local motion: the first learns the modes, the second registers with them.
 LOCAL_ROUNDS = 2
+# Share of sample frames in which a pixel of the mask may lie outside the field of view.
 OUTSIDE_SHARE = 0.05
+# Early passes leave out every other stretch of the sample only if twice as many remain.
 FEWEST_STRETCHES = 6
 Ranges = list[tuple[int, int]]
 
@@ -75,7 +82,22 @@ class Refined:
 
 
 def choose_stretches(source: Source, *, count: int, reach: int) -> Ranges:
-    """Return (start, stop) of stretches of neighbouring frames, spread over the recording, ``count`` frames in all."""
+    """Return (start, stop) of stretches of neighbouring frames, spread over the recording, ``count`` frames in all.
+
+    Parameters
+    ----------
+    source : Source
+        The recording's raw frames.
+    count : int
+        Frames of the sample, about.
+    reach : int
+        Frames on either side over which local motion may be smoothed: stretches are at least twice as long, up to 32.
+
+    Returns
+    -------
+    list of (int, int)
+        First frame and the one after the last; all frames where the recording has no more than ``count``.
+    """
     length = int(np.clip(2 * reach + 2, 16, LONGEST_CHUNK))
     if source.n_frames <= count:
         return [(a, min(a + length, source.n_frames)) for a in range(0, source.n_frames, length)]
@@ -85,7 +107,22 @@ def choose_stretches(source: Source, *, count: int, reach: int) -> Ranges:
 
 
 def start_image(source: Source, stretches: Ranges, *, high_pass: tuple[float, ...] | None) -> FloatArray:
-    """Return the mean, float32 dims, of the frames of the sample that are most alike."""
+    """Return the mean of the frames of the sample that are most alike.
+
+    Parameters
+    ----------
+    source : Source
+        The recording's raw frames, at least one of the sample good.
+    stretches : list of (int, int)
+        First frame of each stretch of the sample, and the one after its last.
+    high_pass : tuple of float, or None
+        Size of the structures that are compared, pixels.
+
+    Returns
+    -------
+    float32 (*dims)
+        Mean, in raw pixel values.
+    """
     frames = np.concatenate([np.arange(a, b)[source.good(a, b)] for a, b in stretches])
     chosen = frames[np.unique(np.linspace(0, len(frames) - 1, min(START_FRAMES, len(frames))).round().astype(int))]
     bins = tuple(max(1, n // START_SIZE_PX) for n in source.dims)
@@ -137,10 +174,23 @@ def _add_residual(frames: FloatArray, whole: IntArray, good: BoolArray, image: F
 
 
 def sweep(source: Source, stretches: Ranges, registration: Registration, middle: FloatArray) -> Sweep:
-    """Register the sample's frames, move them back to ``middle`` (ndim,), pixels from the template, and average them.
+    """Register the sample's frames, move them back to a place, and average them.
 
-    The frames that a template starts from are those most alike, wherever the scene happened to be. From the middle, the
-    least of the field of view is lost and the largest displacement is smallest.
+    Parameters
+    ----------
+    source : Source
+        The recording's raw frames.
+    stretches : list of (int, int)
+        First frame of each stretch of the sample, and the one after its last.
+    registration : Registration
+        What to register to.
+    middle : float32 (ndim,)
+        Place that frames are moved back to, pixels from the template.
+
+    Returns
+    -------
+    Sweep
+        Mean, noise variance, mode values and the median displacement.
     """
     plan = registration.plan
     warping = plan_warp(plan.dims, registration.nodes, inside=source.inside, border="nearest", minimum=0.0)
@@ -168,7 +218,18 @@ def sweep(source: Source, stretches: Ranges, registration: Registration, middle:
 
 
 def centred(result: Sweep) -> Sweep:
-    """Move a sweep's images by whole pixels to the middle of the motion; what is left is for the next sweep."""
+    """Move a sweep's images by whole pixels to the middle of the motion; what is left is for the next sweep.
+
+    Parameters
+    ----------
+    result : Sweep
+        Of the first pass.
+
+    Returns
+    -------
+    Sweep
+        Moved; what a pixel had outside the field of view is its edge.
+    """
     mean, variance = _moved(result.mean, result.middle), _moved(result.variance, result.middle)
     outside = _moved(result.outside, result.middle, beyond=1.0)
     rest = result.middle - result.middle.round()
@@ -189,7 +250,20 @@ def _smoothed(found: Estimate, good: BoolArray, registration: Registration) -> S
 
 
 def weight_of(variance: FloatArray, source: Source) -> FloatArray:
-    """Return the weight of each pixel, float32 dims: its inverse noise variance, zero where there is no data."""
+    """Return the weight of each pixel, float32 dims: its inverse noise variance, zero where there is no data.
+
+    Parameters
+    ----------
+    variance : float32 (*dims)
+        Mean square difference between template and frames, raw pixel values squared.
+    source : Source
+        Which part of the frame holds data.
+
+    Returns
+    -------
+    float32 (*dims)
+        Weight, zero where there is no data.
+    """
     smooth = smooth_image(variance, WEIGHT_SMOOTHING_PX)
     floor = max(LEAST_VARIANCE * float(smooth.mean()), 1e-12)
     weight = 1.0 / np.maximum(smooth, floor)
@@ -209,12 +283,31 @@ def refine_template(
     threads: int,
     progress: Callable[[int, int], None],
 ) -> Refined:
-    """Refine a start image (float32 dims) by registering the sample's frames to it and averaging them.
+    """Refine a start image by registering the sample's frames to it and averaging them.
 
     Parameters
     ----------
-    rounds : passes with rigid motion, before those with local motion if the plan has any
-    fixed : keep the start image as the template, and learn only weights and modes
+    source : Source
+        The recording's raw frames.
+    stretches : list of (int, int)
+        First frame of each stretch of the sample, and the one after its last.
+    start : float32 (*dims)
+        Image to begin with, in raw pixel values.
+    plan : MotionPlan
+        What to estimate, in pixels.
+    rounds : int
+        Passes with rigid motion, before those with local motion if the plan has any.
+    fixed : bool
+        Keep the start image as the template, and learn only weights and modes.
+    threads : int
+        Threads for Fourier transforms.
+    progress : callable
+        Called with the passes that are done, and those in all.
+
+    Returns
+    -------
+    Refined
+        The template, what registers frames to it, and pixels inside the field of view.
     """
     image, weight, modes = start, weight_of(np.ones(plan.dims), source), None
     middle = np.zeros(len(plan.dims), np.float32)
@@ -240,5 +333,18 @@ def refine_template(
 
 
 def inherit(fresh: Modes, learned: Modes) -> Modes:
-    """Return fresh modes with the strength and smoothing learned for those of an earlier template."""
+    """Return fresh modes with the strength and smoothing learned for those of an earlier template.
+
+    Parameters
+    ----------
+    fresh : Modes
+        Modes of the new template.
+    learned : Modes
+        Modes of an earlier one, as many, whose strength is known.
+
+    Returns
+    -------
+    Modes
+        Shapes of the first, strength and smoothing of the second.
+    """
     return replace(fresh, signal=learned.signal, noise=learned.noise, kernel=learned.kernel)

@@ -20,6 +20,7 @@ from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.numerics.threads import run_parallel
 
 Border = Literal["nearest", "min", "nan"]
+# Pixels taken at a time, which changes no result; and how far a cubic may swing beyond its nodes along each axis.
 LANES, OVERSHOOT = 16, 1.25
 
 
@@ -30,7 +31,20 @@ class Scratch:
         self._flat: dict[str, FloatArray] = {}
 
     def array(self, name: str, shape: tuple[int, ...]) -> FloatArray:
-        """Return a float32 array of ``shape``, with whatever it held before."""
+        """Return a float32 array of ``shape``, with whatever it held before.
+
+        Parameters
+        ----------
+        name : str
+            Arrays of different names do not share memory.
+        shape : tuple of int
+            Its shape.
+
+        Returns
+        -------
+        float32 (*shape)
+            The array.
+        """
         size = prod(shape)
         if name not in self._flat or self._flat[name].size < size:
             self._flat.pop(name, None)
@@ -66,8 +80,21 @@ def plan_warp(dims: Dims, nodes: tuple[FloatArray, ...], *, inside: Bounds, bord
 
     Parameters
     ----------
-    inside : part of the frame that may be read, (start, stop) per axis
-    border : what pixels from outside it become: the nearest pixel, ``minimum``, or NaN
+    dims : tuple of int
+        (H, W) or (D, H, W) of a frame.
+    nodes : tuple of float32 (k,)
+        Pixel coordinates of the field's nodes along each axis; one each for rigid shifts.
+    inside : tuple of (int, int)
+        Part of the frame that may be read, first pixel and the one after the last along each axis.
+    border : str
+        What pixels from outside it become: ``nearest`` pixel, ``min`` or ``nan``.
+    minimum : float
+        Value of pixels from outside with ``min``, in raw pixel values.
+
+    Returns
+    -------
+    WarpPlan
+        What ``warp`` needs besides frames and shifts.
     """
     lead = 3 - len(dims)
     shape = as_volume(dims)
@@ -257,11 +284,25 @@ def warp(
     Parameters
     ----------
     frames : float32 (T, *dims)
-    good : bool (T,), frames that count in ``outside``
-    position : where in ``out`` the first frame goes
+        Raw pixel values.
+    shifts : Shifts
+        Displacement of the scene in these frames, pixels.
+    plan : WarpPlan
+        Made for these dims and the shifts' nodes.
+    good : bool (T,)
+        Frames that count in ``outside``.
+    position : int
+        Where in ``out`` the first frame goes.
     out : float32 (*dims, T_part)
-    outside : int32 dims, raised by one wherever a pixel of a good corrected frame comes from outside
-    scratch : memory that is used again from call to call
+        Written.
+    outside : int32 (*dims)
+        Raised by one wherever a pixel of a good corrected frame comes from outside.
+    scratch : Scratch
+        Memory that is used again from call to call.
+
+    References
+    ----------
+    Keys 1981, Cubic convolution interpolation for digital image processing. doi:10.1109/TASSP.1981.1163711
     """
     run_parallel(
         _warp,
@@ -283,7 +324,25 @@ def warp_sum(
     outside: IntArray,
     scratch: Scratch,
 ) -> None:
-    """Add the good frames, with their displacement undone, to ``total`` (float64 dims); the rest as in ``warp``."""
+    """Add the good frames, with their displacement undone, to a sum.
+
+    Parameters
+    ----------
+    frames : float32 (T, *dims)
+        Raw pixel values.
+    shifts : Shifts
+        Displacement of the scene in these frames, pixels.
+    plan : WarpPlan
+        Made for these dims and the shifts' nodes.
+    good : bool (T,)
+        Frames that are added.
+    total : float64 (*dims)
+        Sum that they are added to.
+    outside : int32 (*dims)
+        Raised by one wherever a pixel of a good corrected frame comes from outside.
+    scratch : Scratch
+        Memory that is used again from call to call.
+    """
     run_parallel(
         _warp_sum,
         plan.dims[0] * plan.dims[1],

@@ -43,5 +43,26 @@ def catmull_rom_slopes(f):  # type: ignore[no-untyped-def]  # inlined: numba inf
 
 
 def cubic_weights(f: FloatArray) -> FloatArray:
-    """Return ``catmull_rom`` of each ``f``, (4, ...)."""
+    """Return ``catmull_rom`` of each ``f``, (4, ...).
+
+    Parameters
+    ----------
+    f : float (...)
+        Place between two samples, 0 at the first and 1 at the second.
+
+    Returns
+    -------
+    float (4, ...)
+        Weights of the samples at -1, 0, 1 and 2; they add up to 1.
+
+    References
+    ----------
+    Keys 1981, Cubic convolution interpolation for digital image processing. doi:10.1109/TASSP.1981.1163711
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> cubic_weights(np.array([0.5, 0.25]))[:, 0].tolist()      # halfway between two samples
+    [-0.0625, 0.5625, 0.5625, -0.0625]
+    """
     return np.stack(catmull_rom.py_func(f))

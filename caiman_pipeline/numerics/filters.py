@@ -12,7 +12,23 @@ from caiman_pipeline.numerics.kernels import compiled
 
 
 def gaussian_kernel(sigma: float) -> FloatArray:
-    """Return a Gaussian kernel of unit sum, float32, cut at three standard deviations."""
+    """Return a Gaussian kernel of unit sum, float32, cut at three standard deviations.
+
+    Parameters
+    ----------
+    sigma : float
+        Standard deviation, in samples.
+
+    Returns
+    -------
+    float32 (n,)
+        The kernel; n is odd, at least 3.
+
+    Examples
+    --------
+    >>> gaussian_kernel(1.0).astype(float).round(3).tolist()
+    [0.004, 0.054, 0.242, 0.399, 0.242, 0.054, 0.004]
+    """
     half = max(ceil(3 * sigma), 1)
     x = np.arange(-half, half + 1)
     kernel = np.exp(-0.5 * (x / max(sigma, 1e-6)) ** 2)
@@ -39,8 +55,19 @@ def convolve_space(movie: FloatArray, kernels: list[FloatArray]) -> FloatArray:
 
     Parameters
     ----------
-    movie : spatial axes first, anything after them is carried along
-    kernels : one odd-length kernel per spatial axis
+    movie : array (*dims, ...)
+        Spatial axes first, any unit; what comes after them is carried along. Computed in float32.
+    kernels : list of float32 (n,)
+        One symmetric kernel of odd length for each spatial axis.
+
+    Returns
+    -------
+    float32 (*dims, ...)
+        The filtered array, in its own unit.
+
+    Notes
+    -----
+    A value that is not a number spreads as far as the kernels reach.
     """
     current = np.ascontiguousarray(movie, dtype=np.float32)
     shape = current.shape
@@ -56,12 +83,37 @@ def convolve_space(movie: FloatArray, kernels: list[FloatArray]) -> FloatArray:
 
 
 def matched_kernels(cell_px: tuple[float, ...]) -> list[FloatArray]:
-    """Return Gaussian kernels, one per axis, whose product matches a cell of the given diameters."""
+    """Return Gaussian kernels, one per axis, whose product matches a cell of the given diameters.
+
+    Parameters
+    ----------
+    cell_px : tuple of float
+        Diameter of a cell along each axis, pixels.
+
+    Returns
+    -------
+    list of float32 (n,)
+        One kernel per axis, of standard deviation 0.3 diameters. An axis along which a cell is at most 1.5 pixels wide
+        is not filtered.
+    """
     return [gaussian_kernel(0.3 * d) if d > 1.5 else np.ones(1, np.float32) for d in cell_px]
 
 
 def kernel_norm(dims: Dims, kernels: list[FloatArray]) -> FloatArray:
-    """Return, for each pixel, the standard deviation of filtered white noise of unit variance, (*dims)."""
+    """Return, for each pixel, the standard deviation of filtered white noise of unit variance, (*dims).
+
+    Parameters
+    ----------
+    dims : tuple of int
+        Size of the field, pixels or planes along each axis.
+    kernels : list of float32 (n,)
+        One kernel per axis, as ``convolve_space`` takes them.
+
+    Returns
+    -------
+    float32 (*dims)
+        By how much noise shrinks; it is less near the border, where the kernel reaches out of the field.
+    """
     squared = [k.astype(np.float64) ** 2 for k in kernels]
     norm = np.ones(1)
     for axis, (n, kernel) in enumerate(zip(dims, squared, strict=True)):

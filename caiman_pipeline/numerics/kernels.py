@@ -27,15 +27,23 @@ def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Any:
 
     Parameters
     ----------
-    options : what ``numba.njit`` takes besides, like ``fastmath`` or ``forceinline``
+    function : callable, optional
+        The kernel; without it a decorator is returned that takes it.
+    options : keyword arguments
+        What ``numba.njit`` takes besides, like ``fastmath`` or ``forceinline``.
+
+    Returns
+    -------
+    numba dispatcher
+        The kernel, whose machine code is kept on disk under ``machine_code_key``.
 
     Examples
     --------
-    >>> @compiled
-    ... def doubled(x):
-    ...     return 2 * x
-    >>> doubled(3.5)
-    7.0
+    >>> from caiman_pipeline.numerics.peaks import parabola_vertex     # a function that is decorated with it
+    >>> parabola_vertex(0.0, 2.0, 1.0)                                 # machine code
+    0.16666666666666666
+    >>> parabola_vertex.py_func(0.0, 2.0, 1.0)                         # the same in Python
+    0.16666666666666666
     """
     if function is None:
         return lambda f: compiled(f, **options)
@@ -48,6 +56,16 @@ def machine_code_key(kernel: CPUDispatcher) -> str:
     """Return 32 hexadecimal digits that stand for all that a kernel's machine code is made from.
 
     Comments, docstrings and places in a file do not count; constants of the module and callees in other files do.
+
+    Parameters
+    ----------
+    kernel : numba dispatcher
+        A function that is decorated with ``compiled``.
+
+    Returns
+    -------
+    str
+        The key, which stays the same between processes.
     """
     digest = hashlib.blake2b(digest_size=16)
     for part in _ingredients(kernel, seen=set()):

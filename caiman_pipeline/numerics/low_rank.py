@@ -27,9 +27,28 @@ class LowRank:
 def leading_part(matrix: FloatArray, *, rank: int) -> LowRank:
     """Return the leading singular components of a float32 (P, T) matrix, at most ``rank`` of them.
 
+    Parameters
+    ----------
+    matrix : float32 (P, T)
+        Any unit.
+    rank : int
+        How many components at most; never more than the shorter side.
+
+    Returns
+    -------
+    LowRank
+        Singular vectors float32 and values float64, the largest first.
+
     Notes
     -----
     From the eigenvectors of the product of the matrix with itself along its shorter side, in float64.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> matrix = np.outer(np.ones(4), np.arange(3)).astype(np.float32)    # of rank one
+    >>> leading_part(matrix, rank=1).values.round(3).tolist()
+    [4.472]
     """
     wide = matrix.shape[0] < matrix.shape[1]
     tall = matrix.T if wide else matrix
@@ -64,7 +83,15 @@ def signal_rank(part: LowRank, *, margin: float) -> int:
 
     Parameters
     ----------
-    margin : factor on the edge of the noise
+    part : LowRank
+        Of a matrix whose noise has unit variance.
+    margin : float
+        Factor on the edge of the noise's singular values.
+
+    Returns
+    -------
+    int
+        Components above the edge, at most as many as ``part`` holds.
 
     Notes
     -----

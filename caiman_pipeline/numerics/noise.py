@@ -13,6 +13,7 @@ from caiman_pipeline.numerics.threads import value_slabs
 
 # Frames of a segment of Welch's periodogram: its lowest frequency is far below the band of noise.
 SEGMENT = 256
+# Values that are transformed at a time, so that memory stays small; changes no result.
 BLOCK_VALUES = 2**22
 # Of a Gaussian's standard deviation to the median distance from its median.
 DEVIATION_OF_MEDIAN = 1.4826
@@ -24,12 +25,20 @@ def noise_power(signals: FloatArray, *, band: tuple[float, float], method: str) 
     Parameters
     ----------
     signals : float32 (N, t)
-    band : normalised frequencies (Nyquist is 0.5) over which the spectrum is averaged
-    method : ``mean``, ``median`` or ``logmexp`` (exponential of the mean logarithm, corrected for its bias)
+        Any unit, no gaps.
+    band : tuple of float
+        Lowest and highest frequency to average over, cycles per sample (0.5 is the highest there is).
+    method : str
+        ``mean``, ``median`` or ``logmexp`` (exponential of the mean logarithm), corrected for its bias.
 
     Returns
     -------
-    float64 (N,), variance per sample of white noise of that power.
+    float64 (N,)
+        Variance per sample of white noise of that power, in the square of the signals' unit.
+
+    Notes
+    -----
+    Where no frequency lies in the band, the highest one is taken.
 
     References
     ----------
@@ -70,18 +79,35 @@ def noise_level(traces: FloatArray, *, band: tuple[float, float], average: str, 
 
     Parameters
     ----------
-    traces : (K, T), any unit; values that are not finite are left out
-    band : lowest and highest frequency, in cycles per frame (0.5 is the highest there is)
-    average : ``mean``, ``median`` or ``logmexp`` (exponential of the mean logarithm) over the band
+    traces : array (K, T)
+        Any unit; values that are not finite are left out.
+    band : tuple of float
+        Lowest and highest frequency, cycles per frame (0.5 is the highest there is).
+    average : str
+        ``mean``, ``median`` or ``logmexp`` (exponential of the mean logarithm) over the band.
+    threads : int
+        Threads for the Fourier transforms.
 
     Returns
     -------
-    float32 (K,), standard deviation per frame, in the traces' unit.
+    float32 (K,)
+        Standard deviation per frame, in the traces' unit; 0 for a trace without a finite value.
 
     Notes
     -----
     Welch's periodogram over segments of 256 frames. The bias of the median and of the mean logarithm, known for
     averaged periodograms, is removed. Missing frames are cut out: bridged, they would have less noise than the others.
+
+    References
+    ----------
+    Welch 1967, The use of fast Fourier transform for the estimation of power spectra. doi:10.1109/TAU.1967.1161901
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> traces = np.random.default_rng(0).normal(0, 3, (1, 5000))
+    >>> bool(abs(noise_level(traces, band=(0.25, 0.5), average="logmexp")[0] - 3) < 0.2)
+    True
     """
     noise = np.zeros(len(traces), np.float32)
     for rows, present in _alike(np.isfinite(traces)):
@@ -126,7 +152,19 @@ def _welch_power(traces: FloatArray, band: tuple[float, float], average: str, th
 
 
 def noise_below(traces: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return level and noise of each trace (K, T), float64 (K,), from the side of the median that activity spares.
+    """Return level and noise of each trace, from the side of the median that activity spares.
+
+    Parameters
+    ----------
+    traces : array (K, T)
+        Any unit, no gaps.
+
+    Returns
+    -------
+    level : float64 (K,)
+        Quiet level, in the traces' unit.
+    noise : float64 (K,)
+        Standard deviation, in the traces' unit.
 
     Notes
     -----
@@ -142,6 +180,18 @@ def noise_below(traces: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 def quiet_level(traces: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the quiet level and the noise of traces, from their lower part; the last axis is kept, with length one.
+
+    Parameters
+    ----------
+    traces : float32 (..., T)
+        Any unit, no gaps.
+
+    Returns
+    -------
+    level : float32 (..., 1)
+        Quiet level, in the traces' unit.
+    noise : float32 (..., 1)
+        Standard deviation, in the traces' unit.
 
     Notes
     -----
@@ -162,5 +212,22 @@ def quiet_level(traces: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def robust_deviation(values: FloatArray) -> float:
-    """Return the standard deviation of values that are mostly Gaussian, from their median distance to the median."""
+    """Return the standard deviation of values that are mostly Gaussian, from their median distance to the median.
+
+    Parameters
+    ----------
+    values : float (...)
+        Any unit; no gaps, at least one value.
+
+    Returns
+    -------
+    float
+        Standard deviation, in the values' unit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> round(robust_deviation(np.array([1.0, 2.0, 3.0, 4.0, 100.0])), 4)     # the outlier does not count
+    1.4826
+    """
     return float(DEVIATION_OF_MEDIAN * np.median(np.abs(values - np.median(values))))

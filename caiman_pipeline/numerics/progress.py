@@ -18,6 +18,12 @@ class FrameCounter:
         self._report, self._total, self._done = report, total, 0
 
     def add(self, frames: int) -> None:
-        """Count frames that were read."""
+        """Count frames that were read.
+
+        Parameters
+        ----------
+        frames : int
+            How many were read since the last call.
+        """
         self._done += frames
         self._report(self._done, self._total)

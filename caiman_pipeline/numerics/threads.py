@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 from typing import Any, TypeVar
 
+# So many pieces for each thread that none waits long for the last; changes no result.
 PIECES_PER_THREAD = 4
 
 Item = TypeVar("Item")
@@ -44,7 +45,13 @@ def machine_memory_mb() -> int:
 
 
 def limit_library_threads(threads: int) -> None:
-    """Set the environment so that BLAS uses one thread and numba ``threads``; call before numba is imported."""
+    """Set the environment so that BLAS uses one thread and numba ``threads``; call before numba is imported.
+
+    Parameters
+    ----------
+    threads : int
+        Threads that numba may start.
+    """
     keep_blas_on_one_thread()
     os.environ["NUMBA_NUM_THREADS"] = str(threads)
     # Threads that wait for others sleep: spinning takes the cores from whoever else runs on the machine.
@@ -68,6 +75,17 @@ def run_parallel(kernel: Callable[..., None], count: int, *arguments: Any, threa
 
     Items must not depend on each other: the result is the same for any number of threads (0: all that are granted).
 
+    Parameters
+    ----------
+    kernel : callable
+        Called as ``kernel(start, stop, *arguments)``; writes into its arguments.
+    count : int
+        Number of items.
+    arguments : objects
+        Passed on to the kernel.
+    threads : int
+        Threads to use; 0 for all that are granted.
+
     Notes
     -----
     Plain threads instead of numba's own: a fraction of the compiling, safe to call from any thread, and none of them
@@ -86,12 +104,47 @@ def run_parallel(kernel: Callable[..., None], count: int, *arguments: Any, threa
 
 
 def map_ordered(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> list[Result]:
-    """Apply ``function`` to each item on ``threads`` threads and return the results in order."""
+    """Apply ``function`` to each item on ``threads`` threads and return the results in order.
+
+    Parameters
+    ----------
+    function : callable
+        Takes one item.
+    items : iterable
+        What it is applied to.
+    threads : int
+        Threads to use; with 1 nothing is started.
+
+    Returns
+    -------
+    list
+        One result per item, in the items' order.
+
+    Examples
+    --------
+    >>> map_ordered(abs, [-3, 1, -2], 2)
+    [3, 1, 2]
+    """
     return list(stream_ordered(function, items, threads))
 
 
 def stream_ordered(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
-    """Yield ``function(item)`` in order, computing at most ``threads`` items ahead, so memory stays bounded."""
+    """Yield ``function(item)`` in order, computing at most ``threads`` items ahead, so memory stays bounded.
+
+    Parameters
+    ----------
+    function : callable
+        Takes one item.
+    items : iterable
+        What it is applied to, taken as results are.
+    threads : int
+        Threads to use; with 1 nothing is started.
+
+    Yields
+    ------
+    object
+        One result per item, in the items' order.
+    """
     if threads <= 1:
         yield from map(function, items)
         return
@@ -106,10 +159,41 @@ def stream_ordered(function: Callable[[Item], Result], items: Iterable[Item], th
 
 
 def row_slabs(n_rows: int, length: int) -> list[tuple[int, int]]:
-    """Cut rows into (start, stop) pieces of fixed length, to be worked on by any number of threads."""
+    """Cut rows into (start, stop) pieces of fixed length, to be worked on by any number of threads.
+
+    Parameters
+    ----------
+    n_rows : int
+        Number of rows.
+    length : int
+        Rows of a piece.
+
+    Returns
+    -------
+    list of (int, int)
+        First row of each piece and the one after its last; the last piece may be shorter.
+
+    Examples
+    --------
+    >>> row_slabs(5, 2)
+    [(0, 2), (2, 4), (4, 5)]
+    """
     return [(start, min(start + length, n_rows)) for start in range(0, n_rows, length)]
 
 
 def value_slabs(n_rows: int, n_columns: int) -> list[tuple[int, int]]:
-    """Cut a table into (start, stop) pieces of about 2**18 values: small in a cache, however long the rows are."""
+    """Cut a table into (start, stop) pieces of about 2**18 values: small in a cache, however long the rows are.
+
+    Parameters
+    ----------
+    n_rows : int
+        Number of rows.
+    n_columns : int
+        Values of a row.
+
+    Returns
+    -------
+    list of (int, int)
+        First row of each piece and the one after its last; at least one row each.
+    """
     return row_slabs(n_rows, max(1, 2**18 // max(n_columns, 1)))

@@ -7,7 +7,7 @@ import pytest
 from moving import PAD, make_scene
 from scipy.ndimage import gaussian_filter1d
 
-from caiman_pipeline.motion.estimate import mode_values, modes_at_cells, smooth_values
+from caiman_pipeline.motion.mode_values import mode_values, modes_at_cells, smooth_values
 from caiman_pipeline.motion.modes import decreasing_fit, learn, make_modes, prune
 from caiman_pipeline.motion.nodes import make_grid, nodes_to_cells
 from caiman_pipeline.motion.surfaces import prepare_cells
