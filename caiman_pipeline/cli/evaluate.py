@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> None:
     """Evaluate one recording's components."""
     with stage_job("evaluate", args) as threads:
         from caiman_pipeline.config.evaluate import EvaluateSettings
-        from caiman_pipeline.movies.store.parts import open_movie
+        from caiman_pipeline.movies.store.parts import open_store
         from caiman_pipeline.quality.evaluate import evaluate_as_set
         from caiman_pipeline.results.files import load_result, save_result
         from caiman_pipeline.results.job_settings import load_stage
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> None:
         )
 
         settings, recording = load_stage(EvaluateSettings, args.settings)
-        movie = open_movie(args.movie)
+        movie = open_store(args.movie)
         motion = load_result(args.motion, "motion", skip=("field",))
         found = load_result(args.components, "components", stored=LONG_TABLES["components"])
         quality = evaluate_as_set(

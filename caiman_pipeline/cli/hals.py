@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.extraction.refine import prepare_field
         from caiman_pipeline.extraction.refit import check_movie
         from caiman_pipeline.model.errors import PipelineError
-        from caiman_pipeline.movies.store.parts import open_movie
+        from caiman_pipeline.movies.store.parts import open_store
         from caiman_pipeline.results.curated import load_curated, save_curated
         from caiman_pipeline.results.files import load_result
 
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
             if getattr(args, name) < (fewest := 1 if name == "rounds" else 0):
                 option = f"--{name.replace('_', '-')}"
                 raise PipelineError(f"`{option}` is {getattr(args, name)}: give a number from {fewest} on.")
-        movie, images = open_movie(args.movie), load_result(args.images, "images")
+        movie, images = open_store(args.movie), load_result(args.images, "images")
         result, curated = load_curated(args.components)
         check_movie(args.components, curated.present.dims, curated.present.denoised.shape[1], movie, bin_frames=None)
         if images["mean"].shape != movie.dims:

@@ -26,13 +26,13 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.extraction.tiles.cell_size import cell_size_warning
         from caiman_pipeline.extraction.tiles.in_pixels import plan_search
         from caiman_pipeline.extraction.tiles.run import search_tiles
-        from caiman_pipeline.movies.store.parts import open_movie
+        from caiman_pipeline.movies.store.parts import open_store
         from caiman_pipeline.results.files import load_result, save_result
         from caiman_pipeline.results.job_settings import load_stage
         from caiman_pipeline.results.records import candidates_to_arrays
 
         settings, recording = load_stage(PatchSettings, args.settings)
-        movie = open_movie(args.movie)
+        movie = open_store(args.movie)
         plan = plan_search(settings, recording, movie.dims, movie.n_frames)
         log.info(
             "%d tiles of %s px, bins of %d frames", len(plan.grid.tiles), plan.grid.tiles[0].shape, plan.bin_frames

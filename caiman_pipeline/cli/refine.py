@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.config.traces import TraceSettings
         from caiman_pipeline.extraction.refined import refine_as_set
         from caiman_pipeline.extraction.refit import load_start
-        from caiman_pipeline.movies.store.parts import open_movie
+        from caiman_pipeline.movies.store.parts import open_store
         from caiman_pipeline.movies.store.scratch import near
         from caiman_pipeline.results.files import add_arrays, load_result, result_file
         from caiman_pipeline.results.job_settings import load_other, load_stage
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> None:
 
         settings, recording = load_stage(RefineSettings, args.settings)
         model = load_other(TraceSettings, "traces", args.settings)
-        movie = kept.enter_context(near(open_movie(args.movie), args.scratch))
+        movie = kept.enter_context(near(open_store(args.movie), args.scratch))
         with of_another_run() if settings.start else nullcontext():
             start = load_start(settings.start or args.merged, movie)
         images = load_result(args.images, "images")

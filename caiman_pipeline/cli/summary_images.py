@@ -19,13 +19,13 @@ def run(args: argparse.Namespace) -> None:
     """Summarise one movie."""
     with stage_job("summary_images", args) as threads:
         from caiman_pipeline.config.summary_images import ImageSettings
-        from caiman_pipeline.movies.store.parts import open_movie
+        from caiman_pipeline.movies.store.parts import open_store
         from caiman_pipeline.results.files import save_result
         from caiman_pipeline.results.job_settings import load_stage
         from caiman_pipeline.summary_images import summarise_as_set
 
         settings, recording = load_stage(ImageSettings, args.settings)
-        movie = open_movie(args.movie)
+        movie = open_store(args.movie)
         images = summarise_as_set(movie, settings, recording, threads=threads, progress=progress("frames"))
         save_result(
             args.images,

@@ -17,8 +17,7 @@ from caiman_pipeline.movies.lazy import ArrayPart, ArrayReader, Movie, RawFrames
 from caiman_pipeline.movies.left_out import kept_parts, record_left_out
 from caiman_pipeline.movies.metadata import read_metadata
 from caiman_pipeline.movies.readers.open import RawMovie, open_movie_files
-from caiman_pipeline.movies.store.parts import MovieStore, part_bounds
-from caiman_pipeline.movies.store.parts import open_movie as open_store
+from caiman_pipeline.movies.store.parts import MovieStore, open_store, part_bounds
 
 
 def open_movie(

@@ -24,7 +24,7 @@ import numpy as np
 from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.motion.field import displacement_at
 from caiman_pipeline.motion.records import load_shifts
-from caiman_pipeline.movies.store.parts import open_movie
+from caiman_pipeline.movies.store.parts import open_store
 from caiman_pipeline.results.files import load_result
 from caiman_pipeline.simulation.motion import spline_matrix
 
@@ -218,7 +218,7 @@ def measure_speed(recording: Recording, base: Path, repeats: int) -> None:
     for method in ("piecewise", "rigid"):
         runs = [run_chain(recording, base / f"{method}{k}", method=method) for k in range(repeats)]
         best = min(runs, key=lambda c: c.wall_s)
-        store = open_movie(best.folder / "movie.json")
+        store = open_store(best.folder / "movie.json")
         megabytes = 4 * store.n_pixels * store.n_frames / MB
         each = ", ".join(f"{n} {c.wall_s:.2f} s ({c.cpu_s:.2f} of cores)" for n, c in best.costs.items())
         print(f"  {method}: {best.wall_s:.2f} s, {best.cpu_s:.2f} s of cores; {each}")
@@ -257,7 +257,7 @@ def measure_growth(base: Path) -> None:
 def digest(chain: Chain) -> str:
     """Return a checksum of a chain's movie and shifts."""
     total, shifts = 0, load_shifts(chain.folder / "motion.h5")
-    for part in open_movie(chain.folder / "movie.json").parts:
+    for part in open_store(chain.folder / "movie.json").parts:
         total = zlib.crc32(np.ascontiguousarray(part.read()), total)
     for array in (shifts.rigid, shifts.field):
         total = total if array is None else zlib.crc32(np.ascontiguousarray(array), total)

@@ -26,7 +26,7 @@ from caiman_pipeline.movies.store.parts import (
     MovieStore,
     Part,
     PartWriter,
-    open_movie,
+    open_store,
     part_bounds,
     part_name,
     write_index,
@@ -91,7 +91,7 @@ def store(folder: Path, movie: np.ndarray, valid: np.ndarray | None = None) -> M
             parts.append(Part(folder / part_name(i), a, b))
     mask = np.ones(dims, bool) if valid is None else valid
     write_index(folder / "movie.json", dims=dims, frame_rate_hz=RATE_HZ, parts=parts, valid=mask, source={})
-    return open_movie(folder / "movie.json")
+    return open_store(folder / "movie.json")
 
 
 def matches(found: np.ndarray, planted: Planted) -> list[tuple[int, int, float]]:

@@ -19,7 +19,7 @@ from caiman_pipeline.cli.main import run_verb
 from caiman_pipeline.config.root import Config, load_config, resolve_stage
 from caiman_pipeline.config.sheet import load_sheet
 from caiman_pipeline.model.background import RingBackground
-from caiman_pipeline.movies.store.parts import open_movie
+from caiman_pipeline.movies.store.parts import open_store
 from caiman_pipeline.results.files import load_result
 from caiman_pipeline.results.records import components_from_result
 from caiman_pipeline.traces.dff import background_under
@@ -205,7 +205,7 @@ def test_listed_frames_take_part_in_nothing_and_are_gaps_everywhere(tmp_path, si
     np.save(tmp_path / "m.npy", spoiled)
     listed = tuple(str(t) for t in SPOILED[kind])
     Chain(tmp_path, _still(listed)).run()
-    np.testing.assert_array_equal(~open_movie(tmp_path / "movie.json").kept, out)
+    np.testing.assert_array_equal(~open_store(tmp_path / "movie.json").kept, out)
     images = load_result(tmp_path / "images.h5", "images")
     np.testing.assert_allclose(images["mean"], movie[~out].mean(0), rtol=1e-5)
     np.testing.assert_array_equal(images["max"], movie[~out].max(0))

@@ -313,7 +313,7 @@ def _relative(target: Path, folder: Path) -> str:
     return os.path.relpath(target.resolve(), folder.resolve())
 
 
-def open_movie(path: Path | str) -> MovieStore:
+def open_store(path: Path | str) -> MovieStore:
     """Open the store that ``movie.json`` describes, checking that every part is there and whole.
 
     Raises

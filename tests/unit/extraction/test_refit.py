@@ -10,7 +10,7 @@ from planted import Planted, plant, store
 from caiman_pipeline.cli.main import main, run_verb
 from caiman_pipeline.extraction.refit import load_start
 from caiman_pipeline.model.errors import PipelineError
-from caiman_pipeline.movies.store.parts import open_movie
+from caiman_pipeline.movies.store.parts import open_store
 from caiman_pipeline.results.files import load_result
 
 DIMS = (40, 52)
@@ -93,7 +93,7 @@ def test_hals_on_a_components_file_keeps_ids_and_history(folder: Path) -> None:
     assert result["ids"].tolist() == [2, 3, 4]
     assert result["history"] == ("merge 0 1 -> 4",)
     assert result["denoised"].min() >= 0
-    assert load_start(output, open_movie(folder / "movie.json")).ids.tolist() == [2, 3, 4]
+    assert load_start(output, open_store(folder / "movie.json")).ids.tolist() == [2, 3, 4]
 
 
 def test_components_of_another_movie_are_refused(folder: Path, tmp_path: Path) -> None:

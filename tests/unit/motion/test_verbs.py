@@ -12,7 +12,7 @@ from caiman_pipeline.cli.main import run_verb
 from caiman_pipeline.config.motion import MotionSettings
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.motion.records import load_shifts
-from caiman_pipeline.movies.store.parts import open_movie
+from caiman_pipeline.movies.store.parts import open_store
 from caiman_pipeline.results.files import load_result
 from caiman_pipeline.results.records import save_movie_info
 
@@ -61,12 +61,12 @@ def chain(tmp_path, record, monkeypatch):
 
 
 def stored(folder):
-    return np.concatenate([part.read() for part in open_movie(folder / "movie" / "movie.json").parts], axis=-1)
+    return np.concatenate([part.read() for part in open_store(folder / "movie" / "movie.json").parts], axis=-1)
 
 
 def test_the_chain_leaves_a_movie_that_stands_still_and_its_shifts(chain):
     folder = chain()
-    movie = open_movie(folder / "movie" / "movie.json")
+    movie = open_store(folder / "movie" / "movie.json")
     assert (movie.n_frames, movie.dims) == (T, DIMS)
     assert movie.valid.mean() > 0.8
     found = load_shifts(folder / "motion.h5").rigid - TRUE
@@ -148,9 +148,9 @@ def test_shifts_of_one_channel_correct_another(chain, tmp_path, record):
             "1",
         ],
     )
-    applied = open_movie(tmp_path / "applied" / "movie.json")
+    applied = open_store(tmp_path / "applied" / "movie.json")
     np.testing.assert_array_equal(np.concatenate([p.read() for p in applied.parts], -1), stored(followed))
-    np.testing.assert_array_equal(applied.valid, open_movie(followed / "movie" / "movie.json").valid)
+    np.testing.assert_array_equal(applied.valid, open_store(followed / "movie" / "movie.json").valid)
 
 
 def test_a_second_channel_takes_the_scan_offset_of_the_first(chain, tmp_path):
@@ -177,7 +177,7 @@ def test_a_second_channel_takes_the_scan_offset_of_the_first(chain, tmp_path):
             "1",
         ],
     )
-    applied = open_movie(tmp_path / "applied" / "movie.json")
+    applied = open_store(tmp_path / "applied" / "movie.json")
     np.testing.assert_array_equal(np.concatenate([p.read() for p in applied.parts], -1), stored(followed))
 
 

@@ -16,7 +16,7 @@ from caiman_pipeline.model.movie import Reading
 from caiman_pipeline.movies import inspect as inspection
 from caiman_pipeline.movies.borders import beyond_border, confirmed_border, filled_depths
 from caiman_pipeline.movies.inspect import inspect_recording
-from caiman_pipeline.movies.store.parts import open_movie
+from caiman_pipeline.movies.store.parts import open_store
 from caiman_pipeline.results.records import load_movie_info
 
 REAL = Path("/work/shared/data/movies")
@@ -195,7 +195,7 @@ def test_a_corrected_movie_is_not_valid_where_its_edge_was_filled(tmp_path):
 
     expected = np.zeros((H, W), bool)
     expected[4:-2, 3:] = True
-    np.testing.assert_array_equal(open_movie(tmp_path / "movie.json").valid, expected)
+    np.testing.assert_array_equal(open_store(tmp_path / "movie.json").valid, expected)
 
 
 @pytest.mark.real_data

@@ -19,7 +19,7 @@ from caiman_pipeline.movies.left_out import (
     to_ranges,
 )
 from caiman_pipeline.movies.store import parts as store_module
-from caiman_pipeline.movies.store.parts import Part, open_movie, part_bounds, part_name, write_index
+from caiman_pipeline.movies.store.parts import Part, open_store, part_bounds, part_name, write_index
 from caiman_pipeline.movies.store.scratch import near
 
 DIMS = (7, 11)
@@ -50,7 +50,7 @@ def _stored(folder, movie, left_out):
     write_index(
         path, dims=DIMS, frame_rate_hz=10.0, parts=parts, valid=np.ones(DIMS, bool), source={}, left_out=left_out
     )
-    return open_movie(path)
+    return open_store(path)
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_an_index_with_a_wrong_record_is_refused(spoiled, tmp_path):
     path = tmp_path / "movie.json"
     path.write_text(path.read_text().replace('"listed"', '"tired"'))
     with pytest.raises(PipelineError, match=r"not a readable movie index.*not of this movie"):
-        open_movie(path)
+        open_store(path)
 
 
 def test_rows_are_spread_over_the_recording():

@@ -7,7 +7,7 @@ import pytest
 import caiman_pipeline as cp
 from caiman_pipeline.movies.lazy import ArrayReader, Movie, RawFrames
 from caiman_pipeline.movies.readers.open import RawMovie
-from caiman_pipeline.movies.store.parts import open_movie as open_store
+from caiman_pipeline.movies.store.parts import open_store
 from caiman_pipeline.notebook.movie import as_movie, as_store
 
 VOLUME = np.random.default_rng(1).integers(0, 4000, (11, 3, 5, 7)).astype(np.uint16)

@@ -15,7 +15,7 @@ from caiman_pipeline.movies.store.parts import (
     Part,
     PartWriter,
     block_parts,
-    open_movie,
+    open_store,
     part_bounds,
     part_length,
     part_name,
@@ -45,7 +45,7 @@ def build(folder, dims, lengths, dtype=np.float32):
 @pytest.mark.parametrize("dims", [PLANE, VOLUME])
 def test_movie_comes_back_bit_for_bit(tmp_path, dims):
     path, frames, valid = build(tmp_path, dims, (4, 7, 2))
-    movie = open_movie(path)
+    movie = open_store(path)
     assert (movie.dims, movie.n_frames, movie.n_pixels, movie.frame_rate_hz) == (dims, 13, np.prod(dims), 12.5)
     np.testing.assert_array_equal(movie.valid, valid)
     found = list(movie.read_parts())
@@ -68,10 +68,10 @@ def test_box_is_what_slicing_gives(tmp_path, dims, where):
     }[where]
     tile = Tile(0, bounds, bounds)
     expected = frames[tile.slices]
-    parts = open_movie(path).parts
+    parts = open_store(path).parts
     for part in parts:
         np.testing.assert_array_equal(part.read_box(bounds), expected[..., part.start : part.stop])
-    pieces = list(open_movie(path).read_tile(tile))
+    pieces = list(open_store(path).read_tile(tile))
     np.testing.assert_array_equal(np.concatenate([p[2] for p in pieces], axis=1), expected.reshape(-1, 8))
 
 
@@ -79,18 +79,18 @@ def test_bounds_may_be_numpy_integers(tmp_path):
     path, frames, _ = build(tmp_path, PLANE, (5,))
     for kind in (np.int32, np.int64, np.uint64):
         bounds = tuple((kind(2), kind(9)) for _ in PLANE)
-        np.testing.assert_array_equal(open_movie(path).parts[0].read_box(bounds), frames[2:9, 2:9])
+        np.testing.assert_array_equal(open_store(path).parts[0].read_box(bounds), frames[2:9, 2:9])
         dims = tuple(kind(n) for n in PLANE)
         assert part_bounds(kind(300), dims) == part_bounds(300, PLANE)
         write_index(
             path,
             dims=dims,
             frame_rate_hz=1.0,
-            parts=[Part(open_movie(path).parts[0].path, kind(0), kind(5))],
+            parts=[Part(open_store(path).parts[0].path, kind(0), kind(5))],
             valid=np.ones(PLANE),
             source={},
         )
-        assert open_movie(path).n_frames == 5
+        assert open_store(path).n_frames == 5
 
 
 def test_box_beyond_two_to_the_31_elements_and_four_gigabytes(tmp_path):
@@ -141,17 +141,17 @@ def test_failed_write_of_a_part_is_raised(tmp_path):
 def test_parts_follow_the_index_when_results_are_moved(tmp_path):
     _, frames, _ = build(tmp_path / "old", PLANE, (4, 3))
     (tmp_path / "old").rename(tmp_path / "new")
-    found = [f[2] for f in open_movie(tmp_path / "new/movie/movie.json").read_parts()]
+    found = [f[2] for f in open_store(tmp_path / "new/movie/movie.json").read_parts()]
     np.testing.assert_array_equal(np.concatenate(found, axis=1), frames.reshape(-1, 7))
 
 
 def cut_part(path: Path):
-    part = open_movie(path).parts[1].path
+    part = open_store(path).parts[1].path
     part.write_bytes(part.read_bytes()[:-1])
 
 
 def remove_part(path: Path):
-    open_movie(path).parts[0].path.unlink()
+    open_store(path).parts[0].path.unlink()
 
 
 def change_index(**values):
@@ -188,12 +188,12 @@ def test_damaged_store_is_named(tmp_path, damage):
     change, message = DAMAGES[damage]
     change(path)
     with pytest.raises(PipelineError, match=message):
-        open_movie(path)
+        open_store(path)
 
 
 def test_part_cut_after_opening_is_noticed(tmp_path):
     path, _, _ = build(tmp_path, PLANE, (4, 3))
-    part = open_movie(path).parts[0]
+    part = open_store(path).parts[0]
     part.path.write_bytes(part.path.read_bytes()[:-100])
     with pytest.raises(PipelineError, match=r"part-00000\.npy.*cut short"):
         part.read_box(((0, 13), (0, 21)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from caiman_pipeline.model.errors import PipelineError
-from caiman_pipeline.movies.store.parts import Part, PartWriter, open_movie, part_bounds, part_name, write_index
+from caiman_pipeline.movies.store.parts import Part, PartWriter, open_store, part_bounds, part_name, write_index
 from caiman_pipeline.movies.store.scratch import VARIABLE, near
 
 DIMS = (7, 11)
@@ -23,7 +23,7 @@ def movie(tmp_path):
             writer.write(i, frames[..., a:b])
     parts = [Part(folder / part_name(i), a, b) for i, (a, b) in enumerate(bounds)]
     write_index(folder / "movie.json", dims=DIMS, frame_rate_hz=30.0, parts=parts, valid=np.ones(DIMS, bool), source={})
-    return open_movie(folder / "movie.json")
+    return open_store(folder / "movie.json")
 
 
 def _frames(movie):

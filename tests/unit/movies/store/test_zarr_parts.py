@@ -9,7 +9,7 @@ from caiman_pipeline.movies.store.parts import (
     PartWriter,
     find_stored,
     keep_elsewhere,
-    open_movie,
+    open_store,
     part_bounds,
     write_index,
 )
@@ -43,7 +43,7 @@ def _write(folder, movie, url=""):
         valid=np.ones(movie.shape[:-1], bool),
         source={},
     )
-    return open_movie(folder / "movie.json")
+    return open_store(folder / "movie.json")
 
 
 @pytest.fixture
