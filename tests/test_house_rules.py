@@ -171,6 +171,24 @@ def test_the_command_line_does_not_import_snakemake():
         assert not [m for m in _imports(TREES[path], top_level=False) if m.split(".")[0] == "snakemake"]
 
 
+def test_registration_looks_in_windows_and_squares():
+    """Names of its code: a cell is a neuron, a patch the name of settings that CaImAn users know."""
+    named = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {name}"
+        for path in (PACKAGE / "motion").glob("*.py")
+        for node in ast.walk(TREES[path])
+        for name in _names_in(node)
+        if re.search(r"cell|patch", name, re.I) and name not in ("cell_diameter", "patch_size", "patch_spacing")
+    ]
+    assert not named
+
+
+def _names_in(node):
+    """Return the names that a node of the code gives or uses."""
+    fields = {ast.Name: "id", ast.Attribute: "attr", ast.arg: "arg", ast.FunctionDef: "name", ast.ClassDef: "name"}
+    return [getattr(node, fields[type(node)])] if type(node) in fields else []
+
+
 def test_lower_rooms_do_not_import_stages():
     """Below every stage: movies, results and numerics; below these, the records, the config and the registry."""
     middle = ("movies", "results", "numerics", "config", "stages", "model", "__version__")

@@ -1,7 +1,7 @@
-"""How well each cell of each frame agrees with the template at every small displacement: the stage's innermost loop.
+"""How well each square of each frame agrees with the template at every small displacement: the stage's innermost loop.
 
-A cell of the template and its surroundings is copied once, line after line. A frame's cell is copied with lines as
-long, the pixels beyond the cell zero. At every displacement the agreement is then one product of two long runs of
+A square of the template and its surroundings is copied once, line after line. A frame's square is copied with lines as
+long, the pixels beyond the square zero. At every displacement the agreement is then one product of two long runs of
 memory, without gathering; displacements along the line are taken eight at a time.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from caiman_pipeline.model.arrays import FloatArray, IntArray
-from caiman_pipeline.motion.surfaces import CellTemplate, cell_bounds, widest
+from caiman_pipeline.motion.surfaces import TemplateInSquares, square_bounds, widest
 from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.numerics.threads import run_parallel
 
@@ -74,7 +74,7 @@ def _three(a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray, count: in
 
 @compiled
 def _surroundings(image: FloatArray, low: IntArray, high: IntArray, reach: IntArray, out: FloatArray) -> None:
-    """Copy a cell of the template and ``reach`` pixels around it, line after line, edges repeated."""
+    """Copy a square of the template and ``reach`` pixels around it, line after line, edges repeated."""
     depth, height, width = image.shape
     at = 0
     for z in range(low[0] - reach[0], high[0] + reach[0]):
@@ -87,7 +87,7 @@ def _surroundings(image: FloatArray, low: IntArray, high: IntArray, reach: IntAr
 
 @compiled
 def _lines(image: FloatArray, low: IntArray, high: IntArray, shape: IntArray, out: FloatArray) -> None:
-    """Write one cell of an image into lines as long as those of its surroundings, zero beyond the cell."""
+    """Write one square of an image into lines as long as those of its surroundings, zero beyond the square."""
     out[:] = np.float32(0.0)
     for z in range(low[0], high[0]):
         for y in range(low[1], high[1]):
@@ -108,7 +108,7 @@ def _residual(
     weight: FloatArray,
     out: FloatArray,
 ) -> None:
-    """Write weight x (frame - template) of one cell of frame ``t``, moved back by its offset, in lines.
+    """Write weight x (frame - template) of one square of frame ``t``, moved back by its offset, in lines.
 
     Lines are filled in whole steps, for vectors; what is written beyond a line's end is zero, or overwritten by the
     line after it. No array is cut or handed on in the loop, which would cost more than the arithmetic.
@@ -136,7 +136,7 @@ def _residual(
 def _all_lags(
     residual: FloatArray, around: FloatArray, shape: IntArray, reach: IntArray, few: FloatArray, out: FloatArray
 ) -> None:
-    """Write the product of one cell's residual with the template at every displacement, the last axis fastest."""
+    """Write the product of one square's residual with the template at every displacement, the last axis fastest."""
     planes, plane, line, used = shape
     lx = 2 * reach[2] + 1
     row = 0
@@ -185,8 +185,8 @@ def _agreement(
     around, residual = np.zeros(most, np.float32), np.empty(most, np.float32)
     still, w = np.empty(most, np.float32), np.empty(most, np.float32)
     u0, u1, u2 = np.empty(most, np.float32), np.empty(most, np.float32), np.empty(most, np.float32)
-    for cell in range(begin, end):
-        cell_bounds(cell, ez, ey, ex, low, high)
+    for square in range(begin, end):
+        square_bounds(square, ez, ey, ex, low, high)
         shape[0], shape[2] = high[0] - low[0], high[2] - low[2] + 2 * reach[2]
         shape[1], shape[3] = (high[1] - low[1] + 2 * reach[1]) * shape[2], (high[1] - low[1]) * shape[2]
         _surroundings(image, low, high, reach, around)
@@ -196,47 +196,47 @@ def _agreement(
         _lines(basis[1], low, high, shape, u1)
         _lines(basis[2], low, high, shape, u2)
         residual[:] = np.float32(0.0)
-        along, alone = projection[cell], own[cell]
+        along, alone = projection[square], own[square]
         for t in range(len(frames)):
-            target = out[t, cell]
-            _residual(frames, U(t), offsets[cell, t], low, high, shape, still, w, residual)
+            target = out[t, square]
+            _residual(frames, U(t), offsets[square, t], low, high, shape, still, w, residual)
             slow = _three(residual, u0, u1, u2, U(shape[0] * shape[1]))
             _all_lags(residual, around, shape, reach, few, target)
             _project(slow, along, alone, target)
 
 
-def cell_agreement(frames: FloatArray, offsets: IntArray, cells: CellTemplate) -> FloatArray:
-    """Return ``f'P T_d`` of every cell and displacement, float32 (T, cells, displacements).
+def square_agreement(frames: FloatArray, offsets: IntArray, squares: TemplateInSquares) -> FloatArray:
+    """Return ``f'P T_d`` of every square and displacement, float32 (T, squares, displacements).
 
     Parameters
     ----------
     frames : float32 (T, *dims)
         Frames as registration sees them, any unit, finite.
-    offsets : int64 (T, cells, 3)
-        Whole pixels by which each cell of each frame is moved back first.
-    cells : CellTemplate
+    offsets : int64 (T, squares, 3)
+        Whole pixels by which each square of each frame is moved back first.
+    squares : TemplateInSquares
         The template, prepared for the displacements to compare.
 
     Returns
     -------
-    float32 (T, cells, displacements)
+    float32 (T, squares, displacements)
         The part of the log-likelihood that depends on the frame.
     """
-    volume = np.ascontiguousarray(frames.reshape(len(frames), *cells.image.shape))
-    by_cell = np.ascontiguousarray(np.swapaxes(np.asarray(offsets, np.int64), 0, 1))
-    out = np.empty((len(frames), *cells.own.shape), np.float32)
+    volume = np.ascontiguousarray(frames.reshape(len(frames), *squares.image.shape))
+    by_square = np.ascontiguousarray(np.swapaxes(np.asarray(offsets, np.int64), 0, 1))
+    out = np.empty((len(frames), *squares.own.shape), np.float32)
     run_parallel(
         _agreement,
-        cells.n_cells,
+        squares.n_squares,
         volume,
-        by_cell,
-        cells.image,
-        cells.weight,
-        cells.basis,
-        *cells.edges,
-        np.array(cells.lags),
-        cells.projection,
-        cells.own,
+        by_square,
+        squares.image,
+        squares.weight,
+        squares.basis,
+        *squares.edges,
+        np.array(squares.lags),
+        squares.projection,
+        squares.own,
         out,
     )
     return out

@@ -1,6 +1,6 @@
 """Whether rigid and local correction help, told from parts of the frames that they were not estimated from.
 
-Cells are divided like a chessboard. Motion is estimated from the white ones alone, and judged by how likely it makes
+Squares are divided like a chessboard. Motion is estimated from the white ones alone, and judged by how likely it makes
 the black ones; then the other way round. Fitting noise lowers that likelihood, so the better method is the one with the
 higher.
 """
@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from caiman_pipeline.model.arrays import BoolArray, FloatArray
-from caiman_pipeline.motion.agreement import cell_agreement
+from caiman_pipeline.motion.agreement import square_agreement
 from caiman_pipeline.motion.estimate import Registration, estimate_seen, prepare_registration, shifts_of
 from caiman_pipeline.motion.filters import band_pass
-from caiman_pipeline.motion.mode_values import modes_at_cells
+from caiman_pipeline.motion.mode_values import modes_at_squares
 from caiman_pipeline.motion.modes import learn
 from caiman_pipeline.motion.peaks import linearise
 from caiman_pipeline.motion.source import Source
@@ -64,7 +64,7 @@ def judge(source: Source, stretches: Ranges, registration: Registration, *, want
     sample = np.concatenate([np.arange(a, b)[source.good(a, b)] for a, b in stretches])
     places = np.linspace(0, len(sample) - 1, min(JUDGED_FRAMES, len(sample))).round().astype(int)
     seen = band_pass(source.read_frames(sample[places]), registration.plan.high_pass)
-    board = np.indices(registration.grid.cell_shape).sum(0).ravel() % 2
+    board = np.indices(registration.grid.square_shape).sum(0).ravel() % 2
     gains = _gains(seen, registration, board == 0) + _gains(seen, registration, board == 1)
     kept = 0
     for method in range(1, METHODS.index(wanted) + 1):
@@ -75,23 +75,23 @@ def judge(source: Source, stretches: Ranges, registration: Registration, *, want
 
 
 def _gains(seen: FloatArray, registration: Registration, known: BoolArray) -> FloatArray:
-    """Return the gain of (no, rigid, local) correction on the cells that are not known, float64 (T, 3).
+    """Return the gain of (no, rigid, local) correction on the squares that are not known, float64 (T, 3).
 
-    ``seen`` are frames as registration sees them, float32 (T, *dims); ``known`` are the cells to estimate from.
+    ``seen`` are frames as registration sees them, float32 (T, *dims); ``known`` are the squares to estimate from.
     """
     plan, weight = registration.plan, registration.weight * _pixels_of(registration, known)
-    places = [np.zeros((len(seen), registration.cells.n_cells, 3), np.float32)]
+    places = [np.zeros((len(seen), registration.squares.n_squares, 3), np.float32)]
     for local in (False, True) if plan.spacing else (False,):
-        places.append(_at_cells(seen, _half(registration, weight, local=local), registration.cells.n_cells))
+        places.append(_at_squares(seen, _half(registration, weight, local=local), registration.squares.n_squares))
     places.extend(places[-1:] * (len(METHODS) - len(places)))
     fits = np.stack([_fits(seen, at, registration, ~known) for at in places], axis=1)
     return fits - fits[:, :1]
 
 
 def _pixels_of(registration: Registration, chosen: BoolArray) -> FloatArray:
-    """Return 1 for the pixels of the chosen cells, 0 elsewhere, float32 dims."""
+    """Return 1 for the pixels of the chosen squares, 0 elsewhere, float32 dims."""
     grid = registration.grid
-    pixels = chosen.reshape(grid.cell_shape).astype(np.float32)
+    pixels = chosen.reshape(grid.square_shape).astype(np.float32)
     for axis, edges in enumerate(grid.edges):
         pixels = np.repeat(pixels, np.diff(edges), axis=axis)
     return pixels
@@ -104,23 +104,23 @@ def _half(registration: Registration, weight: FloatArray, *, local: bool) -> Reg
     return prepare_registration(registration.template, weight, plan, modes=None, threads=registration.threads)
 
 
-def _at_cells(seen: FloatArray, registration: Registration, n_cells: int) -> FloatArray:
-    """Return the displacement at the cells, float32 (T, cells, 3), from single frames."""
+def _at_squares(seen: FloatArray, registration: Registration, n_squares: int) -> FloatArray:
+    """Return the displacement at the squares, float32 (T, squares, 3), from single frames."""
     found = estimate_seen(seen, registration)
     modes = learn(registration.modes, [found.values], reach=0)
     values, ndim = found.values * modes.gain, found.whole.shape[1]
-    at = np.zeros((len(seen), n_cells, 3), np.float32)
+    at = np.zeros((len(seen), n_squares, 3), np.float32)
     if registration.rigid:
         at[..., 3 - ndim :] = shifts_of(found.whole, values, registration).rigid[:, None]
     else:
-        at += modes_at_cells(values, modes)
+        at += modes_at_squares(values, modes)
         at[..., 3 - ndim :] += found.whole[:, None]
     return at
 
 
 def _fits(seen: FloatArray, at: FloatArray, registration: Registration, judged: BoolArray) -> FloatArray:
-    """Return the log-likelihood of the judged cells at the displacements ``at``, float64 (T,)."""
+    """Return the log-likelihood of the judged squares at the displacements ``at``, float64 (T,)."""
     offsets = np.rint(at)
-    surfaces = cell_agreement(seen, offsets, registration.cells)
-    found = linearise(surfaces, registration.cells, at - offsets, np.ones(at.shape[:2], np.float32))
+    surfaces = square_agreement(seen, offsets, registration.squares)
+    found = linearise(surfaces, registration.squares, at - offsets, np.ones(at.shape[:2], np.float32))
     return found[:, judged, 0].sum(1, dtype=np.float64)

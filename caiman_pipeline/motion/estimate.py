@@ -9,24 +9,24 @@ import numpy as np
 
 from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.motion import Shifts
-from caiman_pipeline.motion.agreement import cell_agreement
+from caiman_pipeline.motion.agreement import square_agreement
 from caiman_pipeline.motion.filters import band_pass
 from caiman_pipeline.motion.in_pixels import MotionPlan
-from caiman_pipeline.motion.mode_values import mode_values, modes_at_cells, times
+from caiman_pipeline.motion.mode_values import mode_values, modes_at_squares, times
 from caiman_pipeline.motion.modes import Modes, make_modes
 from caiman_pipeline.motion.nodes import Grid, interpolation_weights, make_grid, mean_of_nodes, middle_nodes
-from caiman_pipeline.motion.peaks import cell_gain, frame_gain, linearise, patch_peaks
+from caiman_pipeline.motion.peaks import frame_gain, linearise, square_gain, window_peaks
 from caiman_pipeline.motion.rigid import CoarseTemplate, bin_frames, choose_bins, coarse_shifts, prepare_coarse
-from caiman_pipeline.motion.surfaces import CellTemplate, prepare_cells
+from caiman_pipeline.motion.surfaces import TemplateInSquares, prepare_squares
 
 # Newton steps on the log-likelihood: it is nearly a parabola within a plane. Across planes it is not, and more steps of
 # a part of the length are taken.
 ROUNDS, ROUNDS_ACROSS, STEP_ACROSS = 3, 6, 0.6
-# Pixels around the displacement of its window at which each cell is compared.
+# Pixels around the displacement of its window at which each square is compared.
 FINE_REACH_PX = 3
-# Half the width of the mean that is taken from frames, as a share of the patch spacing.
+# Half the width of the mean that is taken from frames, as a share of the window spacing.
 FLAT_SHARE = 0.5
-# Rigid motion is the mean of a field whose nodes lie that many patch spacings apart, and are at least so many along an
+# Rigid motion is the mean of a field whose nodes lie that many window spacings apart, and are at least so many along an
 # axis.
 RIGID_SPACING, RIGID_NODES = 2.0, 3
 
@@ -40,9 +40,9 @@ class Registration:
     template : float32 dims, as registration sees it (high-passed if the plan says so)
     weight : float32 dims, inverse variance of the noise per pixel
     bins : pixels per bin along each axis, for the first two steps
-    coarse, wide, cells : the template prepared for the whole frame, for windows of it (both binned), and for cells
-    members : int64 (windows, most), cells of ``wide`` in each window, filled up with -1
-    to_cells : float32 (cells, windows), from the displacement of windows to that of cells
+    coarse, wide, squares : the template prepared for the whole frame, for windows of it (both binned), and for squares
+    members : int64 (windows, most), squares of ``wide`` in each window, filled up with -1
+    to_squares : float32 (squares, windows), from the displacement of windows to that of squares
     rigid : of the field that is estimated, give only the mean
     """
 
@@ -52,11 +52,11 @@ class Registration:
     weight: FloatArray
     bins: tuple[int, ...]
     coarse: CoarseTemplate
-    wide: CellTemplate
-    cells: CellTemplate
+    wide: TemplateInSquares
+    squares: TemplateInSquares
     modes: Modes
     members: IntArray
-    to_cells: FloatArray
+    to_squares: FloatArray
     rigid: bool
     threads: int
 
@@ -116,16 +116,16 @@ def prepare_registration(
     deviations = [-(-d // b) + 1 if local else 1 for d, b in zip(plan.max_deviation, bins, strict=True)]
     wide_reach = tuple(min(d, r) for d, r in zip(deviations, limits, strict=True))
     fine_reach = tuple(FINE_REACH_PX if limit else 0 for limit in plan.max_shift)
-    cells = prepare_cells(seen, weight, grid, lags=fine_reach)
+    squares = prepare_squares(seen, weight, grid, lags=fine_reach)
     windows = make_grid(plan.dims, spacing=plan.patch_size, local=local, bins=bins)
     small_grid = windows.binned(bins)
-    wide = prepare_cells(
+    wide = prepare_squares(
         small.reshape(small_grid.dims), small_weight.reshape(small_grid.dims), small_grid, lags=wide_reach
     )
     limits3 = (0, limits[0], limits[1]) if len(limits) == 2 else (limits[0], limits[1], limits[2])
     rows, columns = (max(2, round(FLAT_SHARE * s / b)) for s, b in zip(plan.patch_spacing[-2:], bins[-2:], strict=True))
     coarse = prepare_coarse(small, small_weight, limits=limits3, radius=(rows, columns))
-    members, to_cells = _search_windows(windows, grid, plan.patch_size if local else None)
+    members, to_squares = _search_windows(windows, grid, plan.patch_size if local else None)
     return Registration(
         plan,
         grid,
@@ -134,10 +134,10 @@ def prepare_registration(
         bins,
         coarse,
         wide,
-        cells,
-        modes or make_modes(cells, grid),
+        squares,
+        modes or make_modes(squares, grid),
         members,
-        to_cells,
+        to_squares,
         not local,
         threads,
     )
@@ -150,9 +150,11 @@ def _wide_spacing(plan: MotionPlan) -> tuple[float, ...]:
 
 
 def _search_windows(blocks: Grid, grid: Grid, size: tuple[float, ...] | None) -> tuple[IntArray, FloatArray]:
-    """Return the blocks of windows half overlapping each other, and how the cells of ``grid`` follow from windows."""
+    """Return the blocks of windows half overlapping each other, and how the squares of ``grid`` follow from windows."""
     lines, inside = [], []
-    for axis, (n, places, centres) in enumerate(zip(grid.dims, blocks.cell_centres, grid.cell_centres, strict=True)):
+    for axis, (n, places, centres) in enumerate(
+        zip(grid.dims, blocks.square_centres, grid.square_centres, strict=True)
+    ):
         width = n if size is None else min(size[axis], n)
         count = max(1, round(2 * n / width) - 1)
         middles = np.linspace(width / 2, n - width / 2, count) - 0.5 if count > 1 else np.array([(n - 1) / 2])
@@ -189,9 +191,9 @@ def window_shifts(seen: FloatArray, registration: Registration) -> tuple[FloatAr
     small = bin_frames(seen, registration.bins)
     rigid, at_limit = coarse_shifts(small, registration.coarse, threads=registration.threads)
     whole, wide = np.rint(rigid).astype(np.int64), registration.wide
-    offsets = np.repeat(whole[:, None], wide.n_cells, axis=1)
-    surfaces = cell_agreement(small, offsets, wide)
-    windows = patch_peaks(surfaces, wide, registration.members, frame_gain(surfaces, wide))
+    offsets = np.repeat(whole[:, None], wide.n_squares, axis=1)
+    surfaces = square_agreement(small, offsets, wide)
+    windows = window_peaks(surfaces, wide, registration.members, frame_gain(surfaces, wide))
     scale = np.ones(3, np.float32)
     scale[3 - len(registration.bins) :] = registration.bins
     return (windows + whole[:, None]) * scale, rigid * scale, at_limit
@@ -234,23 +236,23 @@ def estimate_seen(seen: FloatArray, registration: Registration) -> Estimate:
     Estimate
         Whole-pixel shifts and mode values, neither shrunk nor smoothed over time.
     """
-    cells, modes = registration.cells, registration.modes
+    squares, modes = registration.squares, registration.modes
     windows, rigid, at_limit = window_shifts(seen, registration)
     whole = np.rint(rigid)
-    start = np.einsum("cp,tpa->tca", registration.to_cells, windows, optimize=True)
+    start = np.einsum("cp,tpa->tca", registration.to_squares, windows, optimize=True)
     offsets = np.rint(start)
-    surfaces = cell_agreement(seen, offsets, cells)
-    gain = frame_gain(surfaces, cells)
+    surfaces = square_agreement(seen, offsets, squares)
+    gain = frame_gain(surfaces, squares)
     at, moved = start - whole[:, None], offsets - whole[:, None]
-    from_cells = np.ascontiguousarray(modes.to_cells.T)
-    across, values = cells.lags[0] > 0, np.zeros(0, np.float32)
+    from_squares = np.ascontiguousarray(modes.to_squares.T)
+    across, values = squares.lags[0] > 0, np.zeros(0, np.float32)
     for step in range(ROUNDS_ACROSS if across else ROUNDS):
-        gains = cell_gain(surfaces, cells, at - moved, gain)
-        slopes = linearise(surfaces, cells, at - moved, gains)[..., 1:]
-        fresh = mode_values(slopes, at, modes, from_cells)
+        gains = square_gain(surfaces, squares, at - moved, gain)
+        slopes = linearise(surfaces, squares, at - moved, gains)[..., 1:]
+        fresh = mode_values(slopes, at, modes, from_squares)
         # Between planes the likelihood bends more than its information says: full steps would swing around its top.
         values = fresh if step == 0 or not across else values + np.float32(STEP_ACROSS) * (fresh - values)
-        at = modes_at_cells(values * modes.gain, modes)
+        at = modes_at_squares(values * modes.gain, modes)
     ndim = len(registration.plan.dims)
     return Estimate(whole[:, 3 - ndim :].astype(np.int64), values, at_limit)
 

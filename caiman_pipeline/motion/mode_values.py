@@ -1,4 +1,4 @@
-"""Values of the modes of displacement in each frame: from slopes of the likelihood, at the cells, and over time."""
+"""Values of the modes of displacement in each frame: from slopes of the likelihood, at the squares, and over time."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ def times(left: FloatArray, right: FloatArray) -> FloatArray:
     return out
 
 
-def mode_values(slopes: FloatArray, at: FloatArray, modes: Modes, from_cells: FloatArray) -> FloatArray:
+def mode_values(slopes: FloatArray, at: FloatArray, modes: Modes, from_squares: FloatArray) -> FloatArray:
     """Return the value of each mode from the slopes of the likelihood.
 
     Parameters
     ----------
-    slopes : float32 (T, cells, 3)
-        Slopes of each cell's log-likelihood at ``at``, 1 / px.
-    at : float32 (T, cells, 3)
+    slopes : float32 (T, squares, 3)
+        Slopes of each square's log-likelihood at ``at``, 1 / px.
+    at : float32 (T, squares, 3)
         Displacement at which they were taken, pixels.
     modes : Modes
         The modes.
-    from_cells : float32 (modes, cells * axes)
-        The modes' ``to_cells``, transposed.
+    from_squares : float32 (modes, squares * axes)
+        The modes' ``to_squares``, transposed.
 
     Returns
     -------
@@ -66,11 +66,11 @@ def mode_values(slopes: FloatArray, at: FloatArray, modes: Modes, from_cells: Fl
     place, wanted = at[..., axes], slopes[..., axes].copy()
     for b in range(len(axes)):
         wanted += modes.information[:, :, b] * place[..., b, None]
-    return times(wanted.reshape(len(at), -1), from_cells)
+    return times(wanted.reshape(len(at), -1), from_squares)
 
 
-def modes_at_cells(values: FloatArray, modes: Modes) -> FloatArray:
-    """Return the displacement at the cells that mode values stand for.
+def modes_at_squares(values: FloatArray, modes: Modes) -> FloatArray:
+    """Return the displacement at the squares that mode values stand for.
 
     Parameters
     ----------
@@ -81,10 +81,10 @@ def modes_at_cells(values: FloatArray, modes: Modes) -> FloatArray:
 
     Returns
     -------
-    float32 (T, cells, 3)
+    float32 (T, squares, 3)
         Displacement, pixels; 0 along axes that are not corrected.
     """
-    flat = times(values, modes.to_cells)
+    flat = times(values, modes.to_squares)
     at = np.zeros((len(values), flat.shape[1] // len(modes.axes), 3), np.float32)
     at[..., list(modes.axes)] = flat.reshape(len(values), -1, len(modes.axes))
     return at

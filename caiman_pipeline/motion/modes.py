@@ -1,6 +1,6 @@
 """The displacement field as a sum of modes whose noise is independent and known, and how much of each to believe.
 
-With ``A`` the information of all cells about the field (in node values) and ``R`` the field's roughness, the
+With ``A`` the information of all squares about the field (in node values) and ``R`` the field's roughness, the
 generalised eigenvectors ``R v = r A v``, normalised to ``v'Av = 1``, are fields that are measured with independent
 noise of variance one, from the smoothest to the roughest. What exceeds that noise in the recording itself tells how
 strong each mode is, and so by how much to shrink it and over how many frames to smooth it: an empirical Wiener filter
@@ -15,8 +15,8 @@ import numpy as np
 from scipy.linalg import eigh, toeplitz
 
 from caiman_pipeline.model.arrays import FloatArray
-from caiman_pipeline.motion.nodes import Grid, nodes_to_cells, roughness
-from caiman_pipeline.motion.surfaces import CellTemplate
+from caiman_pipeline.motion.nodes import Grid, nodes_to_squares, roughness
+from caiman_pipeline.motion.surfaces import TemplateInSquares
 
 # Share of the noise below which a mode's signal is taken for none.
 WEAKEST = 1e-3
@@ -32,8 +32,8 @@ class Modes:
     ----------
     axes : axes (of three) along which displacement can be measured
     to_nodes : float32 (nodes * axes, modes), field at the nodes
-    to_cells : float32 (cells * axes, modes), field at the cells' centres
-    information : float32 (cells, axes, axes)
+    to_squares : float32 (squares * axes, modes), field at the squares' centres
+    information : float32 (squares, axes, axes)
     signal : float64 (modes,), variance over time; infinite for the rigid modes, which come first and are never shrunk
     noise : variance of each mode's noise, near one
     kernel : float32 (modes, 2 * reach + 1), smoothing over frames, shrinkage included
@@ -41,7 +41,7 @@ class Modes:
 
     axes: tuple[int, ...]
     to_nodes: FloatArray
-    to_cells: FloatArray
+    to_squares: FloatArray
     information: FloatArray
     signal: FloatArray
     noise: float
@@ -61,28 +61,28 @@ class Modes:
         return ratio.astype(np.float32)
 
 
-def make_modes(cells: CellTemplate, grid: Grid) -> Modes:
+def make_modes(squares: TemplateInSquares, grid: Grid) -> Modes:
     """Return the modes of a template on a grid, the local ones believed a little until ``learn`` sees a recording.
 
     Parameters
     ----------
-    cells : CellTemplate
-        The template, with what each cell tells about displacement.
+    squares : TemplateInSquares
+        The template, with what each square tells about displacement.
     grid : Grid
-        Nodes of the field, and cells.
+        Nodes of the field, and squares.
 
     Returns
     -------
     Modes
         Smoothest first, the rigid ones before all others.
     """
-    axes = tuple(a for a, reach in enumerate(cells.lags) if reach > 0)
+    axes = tuple(a for a, reach in enumerate(squares.lags) if reach > 0)
     count = len(axes)
-    information = cells.information[:, axes][:, :, axes]
-    to_cells = nodes_to_cells(grid)
-    design = np.kron(to_cells, np.eye(count))
-    blocks = np.einsum("cn,cab->cnab", to_cells, information)
-    total = np.einsum("cm,cnab->manb", to_cells, blocks, optimize=True).reshape(design.shape[1], -1)
+    information = squares.information[:, axes][:, :, axes]
+    to_squares = nodes_to_squares(grid)
+    design = np.kron(to_squares, np.eye(count))
+    blocks = np.einsum("cn,cab->cnab", to_squares, information)
+    total = np.einsum("cm,cnab->manb", to_squares, blocks, optimize=True).reshape(design.shape[1], -1)
     total += np.eye(len(total)) * max(np.trace(total) / len(total) * 1e-5, 1e-12)
     rough, vectors = eigh(np.kron(roughness(grid), np.eye(count)), (total + total.T) / 2)
     signal = np.full(len(rough), np.inf)
@@ -158,7 +158,7 @@ def prune(modes: Modes) -> Modes:
     return replace(
         modes,
         to_nodes=modes.to_nodes[:, keep],
-        to_cells=modes.to_cells[:, keep],
+        to_squares=modes.to_squares[:, keep],
         signal=modes.signal[keep],
         kernel=modes.kernel[keep],
     )

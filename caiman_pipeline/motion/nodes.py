@@ -1,7 +1,7 @@
-"""Where displacement may change and where it is measured: the nodes and cells of a field of view, over any axes.
+"""Where displacement may change and where it is measured: the nodes and squares of a field of view, over any axes.
 
 The displacement field is given by its values at the nodes of a regular grid and interpolated between them. It is
-measured in cells about half as large as the distance between nodes.
+measured in squares about half as large as the distance between nodes.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from caiman_pipeline.numerics.cubic import cubic_weights
 
 # Nodes of a field: the modes are eigenvectors of matrices of that size, times the axes.
 MAX_NODES = 400
-# Sizes of cells, pixels, and cells along an axis: in smaller ones offset and slope take all that a template says,
+# Sizes of squares, pixels, and squares along an axis: in smaller ones offset and slope take all that a template says,
 # larger ones no longer move as a whole.
-SMALLEST_CELL_PX, LARGEST_CELL_PX, FEWEST_CELLS = 4.0, 32.0, 4
+SMALLEST_SQUARE_PX, LARGEST_SQUARE_PX, FEWEST_SQUARES = 4.0, 32.0, 4
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Nodes and cells.
+    """Nodes and squares.
 
     Attributes
     ----------
     dims : (H, W) or (D, H, W)
     nodes : one float32 array per axis, pixel coordinates of the nodes
-    edges : one int64 array per axis, borders of the cells, from 0 to the axis length
+    edges : one int64 array per axis, borders of the squares, from 0 to the axis length
     """
 
     dims: Dims
@@ -43,17 +43,17 @@ class Grid:
         return tuple(len(n) for n in self.nodes)
 
     @property
-    def cell_shape(self) -> Dims:
-        """Number of cells along each axis."""
+    def square_shape(self) -> Dims:
+        """Number of squares along each axis."""
         return tuple(len(e) - 1 for e in self.edges)
 
     @property
-    def cell_centres(self) -> tuple[FloatArray, ...]:
-        """Pixel coordinates of the cells' centres along each axis."""
+    def square_centres(self) -> tuple[FloatArray, ...]:
+        """Pixel coordinates of the squares' centres along each axis."""
         return tuple((e[1:] + e[:-1] - 1) / 2 for e in self.edges)
 
     def binned(self, bins: tuple[int, ...]) -> Grid:
-        """Return the same cells in frames binned by ``bins`` pixels along each axis, what fills no bin left out.
+        """Return the same squares in frames binned by ``bins`` pixels along each axis, what fills no bin left out.
 
         Parameters
         ----------
@@ -81,18 +81,18 @@ def make_grid(dims: Dims, *, spacing: tuple[float, ...], local: bool, bins: tupl
     local : bool
         Whether the field may vary; otherwise there is a single node.
     bins : tuple of int
-        Cells begin at multiples of so many pixels along each axis.
+        Squares begin at multiples of so many pixels along each axis.
 
     Returns
     -------
     Grid
-        Nodes and cells.
+        Nodes and squares.
     """
     factor = 1.0 if local else np.inf
     while np.prod(counts := _node_counts(dims, spacing, factor)) > MAX_NODES:
         factor *= 1.05
     sizes = [
-        np.clip(min(s * factor / 2, n / FEWEST_CELLS), SMALLEST_CELL_PX, LARGEST_CELL_PX)
+        np.clip(min(s * factor / 2, n / FEWEST_SQUARES), SMALLEST_SQUARE_PX, LARGEST_SQUARE_PX)
         for s, n in zip(spacing, dims, strict=True)
     ]
     return Grid(
@@ -124,8 +124,8 @@ def middle_nodes(dims: Dims) -> tuple[FloatArray, ...]:
     return tuple(_line_of_nodes(n, 1) for n in dims)
 
 
-def _line_of_edges(size: int, cell: float, multiple: int) -> IntArray:
-    edges = np.linspace(0, size / multiple, max(1, round(size / cell)) + 1).round() * multiple
+def _line_of_edges(size: int, square: float, multiple: int) -> IntArray:
+    edges = np.linspace(0, size / multiple, max(1, round(size / square)) + 1).round() * multiple
     edges[-1] = size
     return edges.astype(np.int64)
 
@@ -177,20 +177,20 @@ def interpolation_weights(points: NumberArray, nodes: FloatArray) -> FloatArray:
     return weights
 
 
-def nodes_to_cells(grid: Grid) -> FloatArray:
-    """Return what gives a field at the cells' centres from its values at the nodes, both in C order.
+def nodes_to_squares(grid: Grid) -> FloatArray:
+    """Return what gives a field at the squares' centres from its values at the nodes, both in C order.
 
     Parameters
     ----------
     grid : Grid
-        Nodes and cells.
+        Nodes and squares.
 
     Returns
     -------
-    float64 (cells, nodes)
+    float64 (squares, nodes)
         Each row adds up to 1.
     """
-    weights = [interpolation_weights(c, n) for c, n in zip(grid.cell_centres, grid.nodes, strict=True)]
+    weights = [interpolation_weights(c, n) for c, n in zip(grid.square_centres, grid.nodes, strict=True)]
     return reduce(np.kron, weights)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from caiman_pipeline.model.arrays import FloatArray, IntArray
-from caiman_pipeline.motion.surfaces import CellTemplate
+from caiman_pipeline.motion.surfaces import TemplateInSquares
 from caiman_pipeline.numerics.cubic import catmull_rom, catmull_rom_slopes
 from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.numerics.peaks import parabola_vertex
@@ -26,7 +26,7 @@ def _peak(surface: FloatArray, sizes: IntArray, out: FloatArray) -> None:
 
 
 @compiled
-def _patch_peaks(
+def _window_peaks(
     begin: int,
     end: int,
     agreement: FloatArray,
@@ -38,48 +38,48 @@ def _patch_peaks(
 ) -> None:
     for t in range(begin, end):
         surface = np.empty(agreement.shape[2], np.float32)
-        for patch in range(len(members)):
+        for window in range(len(members)):
             surface[:] = 0.0
-            for cell in members[patch]:
-                if cell >= 0:
+            for square in members[window]:
+                if square >= 0:
                     for d in range(len(surface)):
-                        surface[d] += agreement[t, cell, d] - 0.5 * gain[t] * energy[cell, d]
-            _peak(surface, sizes, out[t, patch])
+                        surface[d] += agreement[t, square, d] - 0.5 * gain[t] * energy[square, d]
+            _peak(surface, sizes, out[t, window])
 
 
-def patch_peaks(agreement: FloatArray, cells: CellTemplate, members: IntArray, gain: FloatArray) -> FloatArray:
-    """Return the most likely displacement of each patch of cells.
+def window_peaks(agreement: FloatArray, squares: TemplateInSquares, members: IntArray, gain: FloatArray) -> FloatArray:
+    """Return the most likely displacement of each window of squares.
 
     Parameters
     ----------
-    agreement : float32 (T, cells, displacements)
-        Of ``cell_agreement``.
-    cells : CellTemplate
+    agreement : float32 (T, squares, displacements)
+        Of ``square_agreement``.
+    squares : TemplateInSquares
         What the frames were compared with.
-    members : int64 (patches, most)
-        Cells of each patch, filled up with -1.
+    members : int64 (windows, most)
+        Squares of each window, filled up with -1.
     gain : float32 (T,)
         Brightness of each frame relative to the template.
 
     Returns
     -------
-    float32 (T, patches, 3)
+    float32 (T, windows, 3)
         Displacement from the offset at which the agreement was computed, pixels.
     """
     out = np.empty((len(agreement), len(members), 3), np.float32)
-    sizes = np.array([2 * r + 1 for r in cells.lags])
-    run_parallel(_patch_peaks, len(out), agreement, cells.energy, gain, members, sizes, out)
+    sizes = np.array([2 * r + 1 for r in squares.lags])
+    run_parallel(_window_peaks, len(out), agreement, squares.energy, gain, members, sizes, out)
     return out
 
 
-def frame_gain(agreement: FloatArray, cells: CellTemplate) -> FloatArray:
+def frame_gain(agreement: FloatArray, squares: TemplateInSquares) -> FloatArray:
     """Return the brightness of each frame relative to the template.
 
     Parameters
     ----------
-    agreement : float32 (T, cells, displacements)
-        Of ``cell_agreement``.
-    cells : CellTemplate
+    agreement : float32 (T, squares, displacements)
+        Of ``square_agreement``.
+    squares : TemplateInSquares
         What the frames were compared with.
 
     Returns
@@ -87,7 +87,7 @@ def frame_gain(agreement: FloatArray, cells: CellTemplate) -> FloatArray:
     float32 (T,)
         Cut to between a half and two.
     """
-    together, energy = agreement.sum(1), cells.energy.sum(0)
+    together, energy = agreement.sum(1), squares.energy.sum(0)
     best = np.argmax(together - 0.5 * energy, axis=1)
     gain = together[np.arange(len(together)), best] / np.maximum(energy[best], 1e-30)
     return np.clip(gain, 0.5, 2.0).astype(np.float32)
@@ -109,7 +109,7 @@ def _taps(position: float, reach: int, weights: FloatArray, slopes: FloatArray) 
 
 
 @compiled
-def _at_cell(
+def _at_square(
     agreement: FloatArray,
     energy: FloatArray,
     gain: float,
@@ -186,40 +186,40 @@ def _linearise(
         weights, slopes = np.zeros((3, 4)), np.zeros((3, 4))
         first = np.zeros(3, np.int64)
         result = np.empty(4)
-        for cell in range(agreement.shape[1]):
+        for square in range(agreement.shape[1]):
             for axis in range(3):
-                first[axis] = _taps(at[t, cell, axis], sizes[axis] // 2, weights[axis], slopes[axis])
-            _at_cell(agreement[t, cell], energy[cell], gain[t, cell], sizes, first, weights, slopes, result)
+                first[axis] = _taps(at[t, square, axis], sizes[axis] // 2, weights[axis], slopes[axis])
+            _at_square(agreement[t, square], energy[square], gain[t, square], sizes, first, weights, slopes, result)
             if sizes[0] > 1:
                 _between_planes(
-                    energy[cell], across[cell], gain[t, cell], sizes, first[0], weights[0], slopes[0], result
+                    energy[square], across[square], gain[t, square], sizes, first[0], weights[0], slopes[0], result
                 )
-            out[t, cell] = result
+            out[t, square] = result
 
 
-def linearise(agreement: FloatArray, cells: CellTemplate, at: FloatArray, gain: FloatArray) -> FloatArray:
-    """Return value and slopes of every cell's log-likelihood at given displacements.
+def linearise(agreement: FloatArray, squares: TemplateInSquares, at: FloatArray, gain: FloatArray) -> FloatArray:
+    """Return value and slopes of every square's log-likelihood at given displacements.
 
     Parameters
     ----------
-    agreement : float32 (T, cells, displacements)
-        Of ``cell_agreement``.
-    cells : CellTemplate
+    agreement : float32 (T, squares, displacements)
+        Of ``square_agreement``.
+    squares : TemplateInSquares
         What the frames were compared with.
-    at : float32 (T, cells, 3)
+    at : float32 (T, squares, 3)
         Pixels from the offset at which the agreement was computed.
-    gain : float32 (T, cells)
-        Brightness of each frame's cells relative to the template.
+    gain : float32 (T, squares)
+        Brightness of each frame's squares relative to the template.
 
     Returns
     -------
-    float32 (T, cells, 4)
+    float32 (T, squares, 4)
         Value, then its slope along each axis, 1 / px.
     """
     out = np.empty((*at.shape[:2], 4), np.float32)
-    sizes = np.array([2 * r + 1 for r in cells.lags])
+    sizes = np.array([2 * r + 1 for r in squares.lags])
     at = np.ascontiguousarray(at, np.float32)
-    run_parallel(_linearise, len(out), agreement, cells.energy, cells.across, gain, sizes, at, out)
+    run_parallel(_linearise, len(out), agreement, squares.energy, squares.across, gain, sizes, at, out)
     return out
 
 
@@ -237,41 +237,41 @@ def _gain_at(
     weights, slopes, first, result = np.zeros((3, 4)), np.zeros((3, 4)), np.zeros(3, np.int64), np.empty(4)
     nothing = np.zeros_like(energy[0])
     for t in range(begin, end):
-        for cell in range(agreement.shape[1]):
+        for square in range(agreement.shape[1]):
             for axis in range(3):
-                first[axis] = _taps(at[t, cell, axis], sizes[axis] // 2, weights[axis], slopes[axis])
-            _at_cell(agreement[t, cell], nothing, 1.0, sizes, first, weights, slopes, result)
+                first[axis] = _taps(at[t, square, axis], sizes[axis] // 2, weights[axis], slopes[axis])
+            _at_square(agreement[t, square], nothing, 1.0, sizes, first, weights, slopes, result)
             told = result[0]
-            _at_cell(nothing, energy[cell], 1.0, sizes, first, weights, slopes, result)
-            _between_planes(energy[cell], across[cell], 1.0, sizes, first[0], weights[0], slopes[0], result)
-            out[t, cell] = min(max(told / max(-2 * result[0], 1e-30), 0.5), 2.0)
+            _at_square(nothing, energy[square], 1.0, sizes, first, weights, slopes, result)
+            _between_planes(energy[square], across[square], 1.0, sizes, first[0], weights[0], slopes[0], result)
+            out[t, square] = min(max(told / max(-2 * result[0], 1e-30), 0.5), 2.0)
 
 
-def cell_gain(agreement: FloatArray, cells: CellTemplate, at: FloatArray, gain: FloatArray) -> FloatArray:
-    """Return the brightness of each cell of each frame relative to the template.
+def square_gain(agreement: FloatArray, squares: TemplateInSquares, at: FloatArray, gain: FloatArray) -> FloatArray:
+    """Return the brightness of each square of each frame relative to the template.
 
-    It is the whole frame's unless there is displacement across planes. Then it is that of each cell, relative to the
-    template as it is between planes: what a cell differs in brightness would be taken for such a displacement, since
+    It is the whole frame's unless there is displacement across planes. Then it is that of each square, relative to the
+    template as it is between planes: what a square differs in brightness would be taken for such a displacement, since
     both change its contrast.
 
     Parameters
     ----------
-    agreement : float32 (T, cells, displacements)
-        Of ``cell_agreement``.
-    cells : CellTemplate
+    agreement : float32 (T, squares, displacements)
+        Of ``square_agreement``.
+    squares : TemplateInSquares
         What the frames were compared with.
-    at : float32 (T, cells, 3)
+    at : float32 (T, squares, 3)
         Pixels from the offset at which the agreement was computed.
     gain : float32 (T,)
         Brightness of each whole frame.
 
     Returns
     -------
-    float32 (T, cells)
+    float32 (T, squares)
         Brightness, 1 as in the template.
     """
-    out = np.repeat(gain[:, None], cells.n_cells, axis=1)
-    if cells.lags[0]:
-        place, sizes = np.ascontiguousarray(at, np.float32), np.array([2 * r + 1 for r in cells.lags])
-        run_parallel(_gain_at, len(out), agreement, cells.energy, cells.across, sizes, place, out)
+    out = np.repeat(gain[:, None], squares.n_squares, axis=1)
+    if squares.lags[0]:
+        place, sizes = np.ascontiguousarray(at, np.float32), np.array([2 * r + 1 for r in squares.lags])
+        run_parallel(_gain_at, len(out), agreement, squares.energy, squares.across, sizes, place, out)
     return out

@@ -1,9 +1,9 @@
-"""How well each cell of a frame agrees with the template at every small displacement.
+"""How well each square of a frame agrees with the template at every small displacement.
 
-A frame, moved back by whole pixels, is modelled in each cell as the displaced template, an unknown offset and slope,
+A frame, moved back by whole pixels, is modelled in each square as the displaced template, an unknown offset and slope,
 and noise of known variance: ``f = T(x - d) + N b + e``. With ``P`` the inverse variance from which offset and slope are
 projected out, the log-likelihood of a displacement is ``f'P T_d - T_d'P T_d / 2``, up to a constant. Its first term is
-one matrix product per cell, over all frames and displacements.
+one matrix product per square, over all frames and displacements.
 """
 
 from __future__ import annotations
@@ -43,20 +43,20 @@ def as_volume(dims: Dims) -> tuple[int, int, int]:
 
 
 @dataclass(frozen=True)
-class CellTemplate:
-    """A template prepared for comparison with frames, cell by cell; arrays have three spatial axes.
+class TemplateInSquares:
+    """A template prepared for comparison with frames, square by square; arrays have three spatial axes.
 
     Attributes
     ----------
     image, weight : float32 (D, H, W), template, and inverse variance of the noise
-    basis : float32 (3, D, H, W), offset and slopes in each cell, orthonormal under the weight
-    edges : int64 arrays, borders of the cells along each axis
+    basis : float32 (3, D, H, W), offset and slopes in each square, orthonormal under the weight
+    edges : int64 arrays, borders of the squares along each axis
     lags : displacements compared along each axis are -lag ... lag, pixels
-    projection : float32 (cells, 3, displacements), basis' weight x template at each displacement
-    own : float32 (cells, displacements), template'P template at each displacement
-    energy : float32 (cells, displacements), displaced template'P displaced template
-    across : float32 (cells, 2 lag + 1, 2 lag + 1), the same of templates displaced across planes by different lags
-    information : float64 (cells, 3, 3), expected curvature of the log-likelihood, 1 / px^2
+    projection : float32 (squares, 3, displacements), basis' weight x template at each displacement
+    own : float32 (squares, displacements), template'P template at each displacement
+    energy : float32 (squares, displacements), displaced template'P displaced template
+    across : float32 (squares, 2 lag + 1, 2 lag + 1), the same of templates displaced across planes by different lags
+    information : float64 (squares, 3, 3), expected curvature of the log-likelihood, 1 / px^2
     """
 
     image: FloatArray
@@ -71,12 +71,14 @@ class CellTemplate:
     information: FloatArray
 
     @property
-    def n_cells(self) -> int:
-        """Number of cells."""
+    def n_squares(self) -> int:
+        """Number of squares."""
         return len(self.own)
 
 
-def prepare_cells(template: FloatArray, weight: FloatArray, grid: Grid, *, lags: tuple[int, ...]) -> CellTemplate:
+def prepare_squares(
+    template: FloatArray, weight: FloatArray, grid: Grid, *, lags: tuple[int, ...]
+) -> TemplateInSquares:
     """Prepare a template for comparison at displacements along each axis.
 
     Parameters
@@ -86,14 +88,14 @@ def prepare_cells(template: FloatArray, weight: FloatArray, grid: Grid, *, lags:
     weight : float32 (*dims)
         Inverse variance of the noise; 0 for pixels that do not count.
     grid : Grid
-        Where the cells are.
+        Where the squares are.
     lags : tuple of int
         Largest displacement along each axis, pixels.
 
     Returns
     -------
-    CellTemplate
-        What ``cell_agreement`` compares frames with.
+    TemplateInSquares
+        What ``square_agreement`` compares frames with.
     """
     shape = as_volume(grid.dims)
     image = np.ascontiguousarray(template.reshape(shape), np.float32)
@@ -101,11 +103,11 @@ def prepare_cells(template: FloatArray, weight: FloatArray, grid: Grid, *, lags:
     ez, ey, ex = (np.array([0, 1]),) * lead + grid.edges
     rz, ry, rx = (0,) * lead + tuple(lags)
     weights = np.ascontiguousarray(weight.reshape(shape), np.float32)
-    cells, displacements = int(np.prod(grid.cell_shape)), int(np.prod([2 * r + 1 for r in (rz, ry, rx)]))
+    squares, displacements = int(np.prod(grid.square_shape)), int(np.prod([2 * r + 1 for r in (rz, ry, rx)]))
     basis = np.zeros((3, *shape), np.float32)
-    projection = np.zeros((cells, 3, displacements), np.float32)
-    own, energy = np.zeros((2, cells, displacements))
-    across, information = np.zeros((cells, 2 * rz + 1, 2 * rz + 1)), np.zeros((cells, 3, 3))
+    projection = np.zeros((squares, 3, displacements), np.float32)
+    own, energy = np.zeros((2, squares, displacements))
+    across, information = np.zeros((squares, 2 * rz + 1, 2 * rz + 1)), np.zeros((squares, 3, 3))
     run_parallel(
         _prepare,
         len(own),
@@ -126,7 +128,7 @@ def prepare_cells(template: FloatArray, weight: FloatArray, grid: Grid, *, lags:
         information,
     )
     reach, scores = (rz, ry, rx), (own.astype(np.float32), energy.astype(np.float32), across.astype(np.float32))
-    return CellTemplate(image, weights, basis, (ez, ey, ex), reach, projection, *scores, information)
+    return TemplateInSquares(image, weights, basis, (ez, ey, ex), reach, projection, *scores, information)
 
 
 def _slopes(image: FloatArray) -> FloatArray:
@@ -143,7 +145,7 @@ def _slopes(image: FloatArray) -> FloatArray:
 def _gather_template(
     image: FloatArray, low: IntArray, high: IntArray, lz: int, ly: int, lx: int, out: FloatArray
 ) -> None:
-    """Fill ``out`` (displacements, pixels) with a cell of the template at each displacement, edges repeated."""
+    """Fill ``out`` (displacements, pixels) with a square of the template at each displacement, edges repeated."""
     depth, height, width = image.shape
     size = high[2] - low[2]
     row = 0
@@ -173,10 +175,10 @@ def _copy(image: FloatArray, z: int, y: int, first: int, size: int, row: int, co
 
 
 @compiled
-def cell_bounds(cell: int, ez: IntArray, ey: IntArray, ex: IntArray, low: IntArray, high: IntArray) -> int:
-    """Write where a cell begins and ends along each axis, and return its pixels."""
+def square_bounds(square: int, ez: IntArray, ey: IntArray, ex: IntArray, low: IntArray, high: IntArray) -> int:
+    """Write where a square begins and ends along each axis, and return its pixels."""
     ny, nx = len(ey) - 1, len(ex) - 1
-    i, j, k = cell // (ny * nx), cell // nx % ny, cell % nx
+    i, j, k = square // (ny * nx), square // nx % ny, square % nx
     low[0], low[1], low[2] = ez[i], ey[j], ex[k]
     high[0], high[1], high[2] = ez[i + 1], ey[j + 1], ex[k + 1]
     return (high[0] - low[0]) * (high[1] - low[1]) * (high[2] - low[2])
@@ -184,7 +186,7 @@ def cell_bounds(cell: int, ez: IntArray, ey: IntArray, ex: IntArray, low: IntArr
 
 @compiled
 def widest(edges: IntArray) -> int:
-    """Return the size of the largest cell along an axis."""
+    """Return the size of the largest square along an axis."""
     most = 0
     for k in range(len(edges) - 1):
         most = max(most, edges[k + 1] - edges[k])
@@ -193,7 +195,7 @@ def widest(edges: IntArray) -> int:
 
 @compiled
 def cut(image: FloatArray, low: IntArray, high: IntArray, out: FloatArray) -> None:
-    """Write the pixels of one cell of an image (D, H, W) in C order."""
+    """Write the pixels of one square of an image (D, H, W) in C order."""
     column = 0
     for z in range(low[0], high[0]):
         for y in range(low[1], high[1]):
@@ -204,7 +206,7 @@ def cut(image: FloatArray, low: IntArray, high: IntArray, out: FloatArray) -> No
 
 @compiled
 def _paste(values: FloatArray, low: IntArray, high: IntArray, image: FloatArray) -> None:
-    """Write pixels in C order into one cell of an image (D, H, W)."""
+    """Write pixels in C order into one square of an image (D, H, W)."""
     column = 0
     for z in range(low[0], high[0]):
         for y in range(low[1], high[1]):
@@ -244,7 +246,7 @@ def _nuisance(weight: FloatArray, low: IntArray, high: IntArray, out: FloatArray
 
 @compiled(forceinline=True)
 def _across_planes(lagged: FloatArray, weight: FloatArray, along: FloatArray, reach: int, out: FloatArray) -> None:
-    """Write the products of one cell's template at all pairs of displacements across planes alone."""
+    """Write the products of one square's template at all pairs of displacements across planes alone."""
     per_plane = len(lagged) // (2 * reach + 1)
     for j in range(2 * reach + 1):
         for k in range(2 * reach + 1):
@@ -275,8 +277,8 @@ def _prepare(
     information: FloatArray,
 ) -> None:
     low, high = np.zeros(3, np.int64), np.zeros(3, np.int64)
-    for cell in range(begin, end):
-        pixels = cell_bounds(cell, ez, ey, ex, low, high)
+    for square in range(begin, end):
+        pixels = square_bounds(square, ez, ey, ex, low, high)
         w, u, values = np.empty(pixels), np.empty((3, pixels)), np.empty((4, pixels))
         cut(weight, low, high, w)
         cut(image, low, high, values[3])
@@ -286,18 +288,18 @@ def _prepare(
         lagged = np.empty((own.shape[1], pixels), np.float32)
         _gather_template(image, low, high, lz, ly, lx, lagged)
         for d in range(own.shape[1]):
-            own[cell, d] = _inner(values[3], w, lagged[d])
-            energy[cell, d] = _inner(lagged[d], w, lagged[d])
+            own[square, d] = _inner(values[3], w, lagged[d])
+            energy[square, d] = _inner(lagged[d], w, lagged[d])
             for m in range(3):
                 along = _inner(u[m], w, lagged[d])
-                projection[cell, m, d] = along
-                own[cell, d] -= along * _inner(u[m], w, values[3])
-                energy[cell, d] -= along * along
-        _across_planes(lagged, w, projection[cell], lz, across[cell])
+                projection[square, m, d] = along
+                own[square, d] -= along * _inner(u[m], w, values[3])
+                energy[square, d] -= along * along
+        _across_planes(lagged, w, projection[square], lz, across[square])
         for a in range(3):
             cut(slopes[a], low, high, values[a])
             for b in range(a + 1):
                 told = _inner(values[a], w, values[b])
                 for m in range(3):
                     told -= _inner(u[m], w, values[a]) * _inner(u[m], w, values[b])
-                information[cell, a, b], information[cell, b, a] = told, told
+                information[square, a, b], information[square, b, a] = told, told

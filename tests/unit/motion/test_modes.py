@@ -7,41 +7,43 @@ import pytest
 from moving import PAD, make_scene
 from scipy.ndimage import gaussian_filter1d
 
-from caiman_pipeline.motion.mode_values import mode_values, modes_at_cells, smooth_values
+from caiman_pipeline.motion.mode_values import mode_values, modes_at_squares, smooth_values
 from caiman_pipeline.motion.modes import decreasing_fit, learn, make_modes, prune
-from caiman_pipeline.motion.nodes import make_grid, nodes_to_cells
-from caiman_pipeline.motion.surfaces import prepare_cells
+from caiman_pipeline.motion.nodes import make_grid, nodes_to_squares
+from caiman_pipeline.motion.surfaces import prepare_squares
 
 RNG = np.random.default_rng(21)
 DIMS = (60, 84)
 GRID = make_grid(DIMS, spacing=(20.0, 20.0), local=True, bins=(1, 1))
 TEMPLATE = make_scene(DIMS, seed=2)[PAD:-PAD, PAD:-PAD]
-CELLS = prepare_cells(TEMPLATE, np.full(DIMS, 1e-2, np.float32), GRID, lags=(2, 2))
-MODES = make_modes(CELLS, GRID)
+SQUARES = prepare_squares(TEMPLATE, np.full(DIMS, 1e-2, np.float32), GRID, lags=(2, 2))
+MODES = make_modes(SQUARES, GRID)
 
 
 def test_modes_are_independent_under_the_information_and_rigid_ones_come_first():
-    at_cells = MODES.to_cells.reshape(CELLS.n_cells, 2, -1).astype(float)
-    gram = np.einsum("cam,cab,cbn->mn", at_cells, MODES.information, at_cells, optimize=True)
+    at_squares = MODES.to_squares.reshape(SQUARES.n_squares, 2, -1).astype(float)
+    gram = np.einsum("cam,cab,cbn->mn", at_squares, MODES.information, at_squares, optimize=True)
     np.testing.assert_allclose(gram, np.eye(len(gram)), atol=1e-3)
-    rigid = at_cells[..., :2]
+    rigid = at_squares[..., :2]
     np.testing.assert_allclose(rigid, np.broadcast_to(rigid[:1], rigid.shape), atol=1e-3 * np.abs(rigid).max())
     assert np.isinf(MODES.signal[:2]).all()
     assert np.isfinite(MODES.signal[2:]).all()
 
 
-def test_modes_at_cells_are_those_at_nodes_interpolated():
-    to_cells = np.kron(nodes_to_cells(GRID), np.eye(2))
-    np.testing.assert_allclose(MODES.to_cells, to_cells @ MODES.to_nodes, atol=1e-5 * np.abs(MODES.to_cells).max())
+def test_modes_at_squares_are_those_at_nodes_interpolated():
+    to_squares = np.kron(nodes_to_squares(GRID), np.eye(2))
+    np.testing.assert_allclose(
+        MODES.to_squares, to_squares @ MODES.to_nodes, atol=1e-5 * np.abs(MODES.to_squares).max()
+    )
 
 
 def test_values_of_modes_come_back_from_the_slopes_that_they_cause():
-    values = RNG.normal(size=(5, MODES.to_cells.shape[1])).astype(np.float32)
-    true = modes_at_cells(values, MODES)
+    values = RNG.normal(size=(5, MODES.to_squares.shape[1])).astype(np.float32)
+    true = modes_at_squares(values, MODES)
     at = (true * 0.3).astype(np.float32)
     slopes = np.zeros_like(true)
     slopes[..., 1:] = np.einsum("cab,tcb->tca", MODES.information, (true - at)[..., 1:])
-    np.testing.assert_allclose(mode_values(slopes, at, MODES, MODES.to_cells.T), values, atol=2e-3)
+    np.testing.assert_allclose(mode_values(slopes, at, MODES, MODES.to_squares.T), values, atol=2e-3)
 
 
 def walk(n_frames, constant, *, n_modes):
@@ -51,16 +53,16 @@ def walk(n_frames, constant, *, n_modes):
 
 
 def test_noise_alone_leaves_only_the_rigid_modes():
-    count = MODES.to_cells.shape[1]
+    count = MODES.to_squares.shape[1]
     learned = learn(MODES, [RNG.normal(size=(400, count))], reach=4)
     assert abs(learned.noise - 1) < 0.15
     assert np.abs(learned.kernel[2:]).sum(1).mean() < 0.1
     np.testing.assert_array_equal(learned.kernel[:2], np.eye(9)[[4, 4]])
-    assert prune(learned).to_cells.shape[1] < count
+    assert prune(learned).to_squares.shape[1] < count
 
 
 def test_strong_modes_are_kept_and_weak_slow_ones_smoothed_over_time():
-    count = MODES.to_cells.shape[1]
+    count = MODES.to_squares.shape[1]
     strength = np.where(np.arange(count) < 10, 20.0, np.where(np.arange(count) < 20, 1.0, 0.0))
     signal = np.sqrt(strength) * walk(600, 8.0, n_modes=count)
     values = (signal + RNG.normal(size=signal.shape)).astype(np.float32)
@@ -76,7 +78,7 @@ def test_strong_modes_are_kept_and_weak_slow_ones_smoothed_over_time():
 
 
 def test_motion_that_changes_from_frame_to_frame_is_not_smoothed_over():
-    count = MODES.to_cells.shape[1]
+    count = MODES.to_squares.shape[1]
     signal = np.where(np.arange(count) < 10, 5.0, 0.0) * RNG.normal(size=(600, count))
     learned = learn(MODES, [signal + RNG.normal(size=signal.shape)], reach=10)
     middle = learned.kernel[2:10, 10]
@@ -85,7 +87,7 @@ def test_motion_that_changes_from_frame_to_frame_is_not_smoothed_over():
 
 
 def test_bad_frames_are_bridged_and_outliers_held_back():
-    values = np.repeat(np.linspace(0, 2, 30, dtype=np.float32)[:, None], MODES.to_cells.shape[1], axis=1)
+    values = np.repeat(np.linspace(0, 2, 30, dtype=np.float32)[:, None], MODES.to_squares.shape[1], axis=1)
     good = np.ones(30, bool)
     spoilt = values.copy()
     good[11:13], spoilt[11:13] = False, 1e6

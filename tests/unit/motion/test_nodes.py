@@ -1,4 +1,4 @@
-"""Nodes and cells of a field of view, interpolation between nodes, and what a field's bending costs."""
+"""Nodes and squares of a field of view, interpolation between nodes, and what a field's bending costs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from caiman_pipeline.motion.nodes import (
     make_grid,
     mean_of_nodes,
     middle_nodes,
-    nodes_to_cells,
+    nodes_to_squares,
     roughness,
 )
 
@@ -24,14 +24,14 @@ def test_nodes_span_the_field_about_the_spacing_apart():
         np.testing.assert_allclose(np.diff(line), np.diff(line)[0], rtol=1e-5)
 
 
-def test_cells_cover_the_field_and_begin_on_whole_bins():
+def test_squares_cover_the_field_and_begin_on_whole_bins():
     for line, size in zip(GRID.edges, GRID.dims, strict=True):
         assert (line[0], line[-1]) == (0, size)
         assert (np.diff(line) > 0).all()
         assert not (line[:-1] % 2).any()
     binned = GRID.binned((2, 2))
     assert binned.dims == (35, 55)
-    assert binned.cell_shape == GRID.cell_shape
+    assert binned.square_shape == GRID.square_shape
 
 
 def test_a_rigid_field_has_one_node_and_a_short_axis_too():
@@ -61,12 +61,12 @@ def test_interpolation_follows_a_smooth_curve():
     np.testing.assert_allclose(curve, np.sin(points / 8), atol=0.01)
 
 
-def test_fields_at_cells_and_their_mean_follow_from_the_nodes():
+def test_fields_at_squares_and_their_mean_follow_from_the_nodes():
     rows, columns = np.meshgrid(*GRID.nodes, indexing="ij")
     tilted = (0.1 * rows - 0.02 * columns + 3).ravel()
-    cell_rows, cell_columns = np.meshgrid(*GRID.cell_centres, indexing="ij")
-    expected = 0.1 * cell_rows - 0.02 * cell_columns + 3
-    np.testing.assert_allclose(nodes_to_cells(GRID) @ tilted, expected.ravel(), atol=1e-5)
+    square_rows, square_columns = np.meshgrid(*GRID.square_centres, indexing="ij")
+    expected = 0.1 * square_rows - 0.02 * square_columns + 3
+    np.testing.assert_allclose(nodes_to_squares(GRID) @ tilted, expected.ravel(), atol=1e-5)
     np.testing.assert_allclose(mean_of_nodes(GRID) @ tilted, 0.1 * 34.5 - 0.02 * 54.5 + 3, atol=1e-5)
 
 

@@ -1,4 +1,4 @@
-"""Likelihood of displacements, cell by cell: against its definition, and what can be read from it."""
+"""Likelihood of displacements, square by square: against its definition, and what can be read from it."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import numpy as np
 import pytest
 from moving import PAD, film, make_scene
 
-from caiman_pipeline.motion.agreement import cell_agreement
+from caiman_pipeline.motion.agreement import square_agreement
 from caiman_pipeline.motion.nodes import make_grid
-from caiman_pipeline.motion.peaks import cell_gain, frame_gain, linearise, patch_peaks
+from caiman_pipeline.motion.peaks import frame_gain, linearise, square_gain, window_peaks
 from caiman_pipeline.motion.rigid import bin_frames, choose_bins, coarse_shifts, flatten, prepare_coarse
-from caiman_pipeline.motion.surfaces import prepare_cells
+from caiman_pipeline.motion.surfaces import prepare_squares
 
 RNG = np.random.default_rng(11)
 DIMS = (40, 60)
 TEMPLATE = make_scene(DIMS, seed=2)[PAD:-PAD, PAD:-PAD]
 WEIGHT = RNG.uniform(0.5, 2, DIMS).astype(np.float32)
 GRID = make_grid(DIMS, spacing=(20.0, 20.0), local=True, bins=(1, 1))
-CELLS = prepare_cells(TEMPLATE, WEIGHT, GRID, lags=(2, 3))
+SQUARES = prepare_squares(TEMPLATE, WEIGHT, GRID, lags=(2, 3))
 
 
-def definition(frame, cell, offset):
-    """f'P T_d and T_d'P T_d of one cell at all displacements, with P from its definition."""
-    i, j = np.unravel_index(cell, GRID.cell_shape)
+def definition(frame, square, offset):
+    """f'P T_d and T_d'P T_d of one square at all displacements, with P from its definition."""
+    i, j = np.unravel_index(square, GRID.square_shape)
     rows, columns = (np.arange(e[k], e[k + 1]) for e, k in zip(GRID.edges, (i, j), strict=True))
     weight = np.diag(WEIGHT[np.ix_(rows, columns)].ravel().astype(float))
     y, x = np.meshgrid(rows, columns, indexing="ij")
@@ -40,109 +40,111 @@ def definition(frame, cell, offset):
 @pytest.mark.parametrize("offset", [(0, 0), (3, -2), (-6, 5)])
 def test_agreement_and_energy_are_what_their_definition_says(offset):
     frames = (TEMPLATE + RNG.normal(0, 30, (2, *DIMS))).astype(np.float32)
-    offsets = np.zeros((2, CELLS.n_cells, 3), np.int64)
+    offsets = np.zeros((2, SQUARES.n_squares, 3), np.int64)
     offsets[1, :, 1:] = offset
-    found = cell_agreement(frames, offsets, CELLS)
-    for cell in (0, 5, CELLS.n_cells - 1):
-        agreement, energy = definition(frames[1], cell, offset)
-        np.testing.assert_allclose(found[1, cell], agreement, rtol=2e-3, atol=2e-3 * np.abs(agreement).max())
-        np.testing.assert_allclose(CELLS.energy[cell], energy, rtol=2e-3, atol=2e-3 * np.max(energy))
+    found = square_agreement(frames, offsets, SQUARES)
+    for square in (0, 5, SQUARES.n_squares - 1):
+        agreement, energy = definition(frames[1], square, offset)
+        np.testing.assert_allclose(found[1, square], agreement, rtol=2e-3, atol=2e-3 * np.abs(agreement).max())
+        np.testing.assert_allclose(SQUARES.energy[square], energy, rtol=2e-3, atol=2e-3 * np.max(energy))
 
 
 def test_a_slope_or_offset_added_to_a_frame_changes_no_likelihood():
     frame = (TEMPLATE + RNG.normal(0, 30, DIMS)).astype(np.float32)[None]
     tilt = np.add.outer(np.linspace(0, 300, DIMS[0]), np.linspace(500, 100, DIMS[1])).astype(np.float32)
-    offsets = np.zeros((1, CELLS.n_cells, 3), np.int64)
-    plain, tilted = cell_agreement(frame, offsets, CELLS), cell_agreement(frame + tilt, offsets, CELLS)
+    offsets = np.zeros((1, SQUARES.n_squares, 3), np.int64)
+    plain, tilted = square_agreement(frame, offsets, SQUARES), square_agreement(frame + tilt, offsets, SQUARES)
     np.testing.assert_allclose(tilted, plain, atol=1e-3 * np.abs(plain).max())
 
 
 def test_pixels_without_weight_do_not_count():
     weight = WEIGHT.copy()
     weight[:, 30:] = 0
-    cells = prepare_cells(TEMPLATE, weight, GRID, lags=(2, 3))
+    squares = prepare_squares(TEMPLATE, weight, GRID, lags=(2, 3))
     frame = TEMPLATE[None].copy()
     other = frame.copy()
     other[:, :, 33:] = RNG.normal(size=other[:, :, 33:].shape) * 1000
-    offsets = np.zeros((1, cells.n_cells, 3), np.int64)
-    found = [cell_agreement(f, offsets, cells) for f in (frame, other)]
+    offsets = np.zeros((1, squares.n_squares, 3), np.int64)
+    found = [square_agreement(f, offsets, squares) for f in (frame, other)]
     np.testing.assert_allclose(found[0], found[1], atol=1e-4 * np.abs(found[0]).max())
-    right = np.flatnonzero(np.unravel_index(np.arange(cells.n_cells), GRID.cell_shape)[1] >= GRID.cell_shape[1] - 2)
-    assert not cells.information[right].any()
+    right = np.flatnonzero(
+        np.unravel_index(np.arange(squares.n_squares), GRID.square_shape)[1] >= GRID.square_shape[1] - 2
+    )
+    assert not squares.information[right].any()
 
 
 def test_slopes_of_the_likelihood_are_its_derivative():
     frames = film(make_scene(DIMS, seed=2), lambda t: np.array([0.4, -0.7]), 3)
-    offsets = np.zeros((3, CELLS.n_cells, 3), np.int64)
-    agreement, gain = cell_agreement(frames, offsets, CELLS), np.ones((3, CELLS.n_cells), np.float32)
-    at = RNG.uniform(-0.9, 0.9, (3, CELLS.n_cells, 3)).astype(np.float32)
-    found = linearise(agreement, CELLS, at, gain)
+    offsets = np.zeros((3, SQUARES.n_squares, 3), np.int64)
+    agreement, gain = square_agreement(frames, offsets, SQUARES), np.ones((3, SQUARES.n_squares), np.float32)
+    at = RNG.uniform(-0.9, 0.9, (3, SQUARES.n_squares, 3)).astype(np.float32)
+    found = linearise(agreement, SQUARES, at, gain)
     for axis in (1, 2):
         step = np.zeros(3, np.float32)
         step[axis] = 0.01
-        up, down = (linearise(agreement, CELLS, at + s * step, gain)[..., 0] for s in (1, -1))
+        up, down = (linearise(agreement, SQUARES, at + s * step, gain)[..., 0] for s in (1, -1))
         np.testing.assert_allclose(found[..., axis + 1], (up - down) / 0.02, atol=0.01 * np.abs(found[..., 1:]).max())
     assert not found[..., 1].any(), "a plane has no slope across planes"
 
 
-def test_the_peak_of_all_cells_together_is_the_displacement():
+def test_the_peak_of_all_squares_together_is_the_displacement():
     frames = film(make_scene(DIMS, seed=2), lambda t: np.array([0.8, -1.6]), 4, noise=4)
-    offsets = np.zeros((4, CELLS.n_cells, 3), np.int64)
-    agreement = cell_agreement(frames, offsets, CELLS)
-    everywhere = np.arange(CELLS.n_cells)[None]
+    offsets = np.zeros((4, SQUARES.n_squares, 3), np.int64)
+    agreement = square_agreement(frames, offsets, SQUARES)
+    everywhere = np.arange(SQUARES.n_squares)[None]
     np.testing.assert_allclose(
-        patch_peaks(agreement, CELLS, everywhere, np.ones(4, np.float32))[:, 0], [[0, 0.8, -1.6]] * 4, atol=0.15
+        window_peaks(agreement, SQUARES, everywhere, np.ones(4, np.float32))[:, 0], [[0, 0.8, -1.6]] * 4, atol=0.15
     )
 
 
 def test_gain_is_the_brightness_against_the_template():
-    offsets = np.zeros((2, CELLS.n_cells, 3), np.int64)
+    offsets = np.zeros((2, SQUARES.n_squares, 3), np.int64)
     frames = np.stack([TEMPLATE, 0.8 * TEMPLATE])
-    np.testing.assert_allclose(frame_gain(cell_agreement(frames, offsets, CELLS), CELLS), [1, 0.8], atol=0.01)
+    np.testing.assert_allclose(frame_gain(square_agreement(frames, offsets, SQUARES), SQUARES), [1, 0.8], atol=0.01)
 
 
 def volume(shift, *, brightness=1.0, reach=2):
-    """A volume that lies between the planes of its template, the template's cells, and their agreement."""
+    """A volume that lies between the planes of its template, the template's squares, and their agreement."""
     dims, scene = (8, 24, 30), make_scene((8, 24, 30), seed=4)
     inside = (slice(4, -4), slice(PAD, -PAD), slice(PAD, -PAD))
     grid = make_grid(dims, spacing=(8.0, 12.0, 15.0), local=True, bins=(1, 1, 1))
-    cells = prepare_cells(scene[inside], np.ones(dims, np.float32), grid, lags=(reach, 2, 2))
+    squares = prepare_squares(scene[inside], np.ones(dims, np.float32), grid, lags=(reach, 2, 2))
     frames = brightness * film(scene, lambda t: np.array([shift, 0.0, 0.0]), 1, noise=0.5)
-    return cells, cell_agreement(frames, np.zeros((1, cells.n_cells, 3), np.int64), cells)
+    return squares, square_agreement(frames, np.zeros((1, squares.n_squares, 3), np.int64), squares)
 
 
 def test_likelihood_between_planes_is_that_of_the_interpolated_template():
-    cells, agreement = volume(0.3)
-    at, ones = np.zeros((1, cells.n_cells, 3), np.float32), np.ones((1, cells.n_cells), np.float32)
+    squares, agreement = volume(0.3)
+    at, ones = np.zeros((1, squares.n_squares, 3), np.float32), np.ones((1, squares.n_squares), np.float32)
     values = []
     for z in np.linspace(-0.9, 0.9, 19):
         at[..., 0] = z
-        found = linearise(agreement, cells, at, ones)
+        found = linearise(agreement, squares, at, ones)
         step = np.array([0.01, 0, 0], np.float32)
-        up, down = (linearise(agreement, cells, at + s * step, ones)[..., 0] for s in (1, -1))
+        up, down = (linearise(agreement, squares, at + s * step, ones)[..., 0] for s in (1, -1))
         np.testing.assert_allclose(found[..., 1], (up - down) / 0.02, atol=0.02 * np.abs(found[..., 1]).max() + 1)
         values.append(found[..., 0].sum())
     assert np.linspace(-0.9, 0.9, 19)[np.argmax(values)] == pytest.approx(0.3, abs=0.05)
     at[..., 0] = 1.0
-    whole = linearise(agreement, cells, at, ones)[0, :, 0]
+    whole = linearise(agreement, squares, at, ones)[0, :, 0]
     centre = agreement.shape[2] // 5 * 3 + agreement.shape[2] // 5 // 2
-    np.testing.assert_allclose(whole, agreement[0, :, centre] - 0.5 * cells.energy[:, centre], rtol=1e-3)
+    np.testing.assert_allclose(whole, agreement[0, :, centre] - 0.5 * squares.energy[:, centre], rtol=1e-3)
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.25, 0.5])
 def test_brightness_of_a_volume_is_told_apart_from_lying_between_planes(shift):
-    cells, agreement = volume(shift, brightness=0.8)
-    at = np.zeros((1, cells.n_cells, 3), np.float32)
+    squares, agreement = volume(shift, brightness=0.8)
+    at = np.zeros((1, squares.n_squares, 3), np.float32)
     at[..., 0] = shift
-    found = cell_gain(agreement, cells, at, np.ones(1, np.float32))
+    found = square_gain(agreement, squares, at, np.ones(1, np.float32))
     np.testing.assert_allclose(found, 0.8, atol=0.15)
     assert found.mean() == pytest.approx(0.8, abs=0.02)
 
 
-def test_without_displacement_across_planes_every_cell_is_as_bright_as_its_frame():
-    cells, agreement = volume(0.0, reach=0)
-    at = np.zeros((1, cells.n_cells, 3), np.float32)
-    np.testing.assert_array_equal(cell_gain(agreement, cells, at, np.full(1, 0.7, np.float32)), np.float32(0.7))
+def test_without_displacement_across_planes_every_square_is_as_bright_as_its_frame():
+    squares, agreement = volume(0.0, reach=0)
+    at = np.zeros((1, squares.n_squares, 3), np.float32)
+    np.testing.assert_array_equal(square_gain(agreement, squares, at, np.full(1, 0.7, np.float32)), np.float32(0.7))
 
 
 @pytest.mark.parametrize(("dims", "size"), [((96, 128), (2, 2)), ((40, 128), (1, 1)), ((5, 96, 128), (1, 2, 2))])
