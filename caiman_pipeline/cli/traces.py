@@ -22,9 +22,9 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.results.files import add_arrays, load_result, result_file
         from caiman_pipeline.results.job_settings import load_stage
         from caiman_pipeline.results.records import LONG_TABLES, components_from_result, traces_to_arrays
-        from caiman_pipeline.traces.activity import timing_from
         from caiman_pipeline.traces.decays import decay_warning
         from caiman_pipeline.traces.extract import extract_traces
+        from caiman_pipeline.traces.timing import timing_from
 
         settings, recording = load_stage(TraceSettings, args.settings)
         found = load_result(args.components, "components", stored=LONG_TABLES["components"])

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from caiman_pipeline.config.traces import TraceSettings
 from caiman_pipeline.model.arrays import BoolArray, FloatArray
 from caiman_pipeline.movies.left_out import put_back_left_out
-from caiman_pipeline.traces.activity import Timing, infer_block
+from caiman_pipeline.traces.activity import infer_block
+from caiman_pipeline.traces.timing import Timing
 
 
 def make_denoiser(

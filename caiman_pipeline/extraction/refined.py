@@ -14,7 +14,7 @@ from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.movies.store.parts import MovieStore
 from caiman_pipeline.results.long_tables import Tables
-from caiman_pipeline.traces.activity import timing_from
+from caiman_pipeline.traces.timing import timing_from
 
 if TYPE_CHECKING:
     from caiman_pipeline.config.recording import RecordingSettings

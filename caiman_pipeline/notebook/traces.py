@@ -18,6 +18,7 @@ from caiman_pipeline.traces import activity
 from caiman_pipeline.traces.dff import relative_fluorescence
 from caiman_pipeline.traces.extract import dff_method
 from caiman_pipeline.traces.foopsi import Deconvolution
+from caiman_pipeline.traces.timing import Timing, timing_from
 
 
 def deconvolve(
@@ -64,7 +65,7 @@ def deconvolve(
     >>> bool(np.corrcoef(found.denoised[0], calcium)[0, 1] > 0.97)
     True
     """
-    timing = activity.timing_from(frame_rate_hz, decay_time_s)
+    timing = timing_from(frame_rate_hz, decay_time_s)
     if problem := wrong_timing(frame_rate_hz, decay_time_s):
         raise PipelineError(problem)
     own, _ = settings_for(make_config(settings, {}), TraceSettings)
@@ -104,7 +105,7 @@ def detrend(traces: Any, frame_rate_hz: float, *, settings: Settings = None, thr
     True
     """
     own, _ = settings_for(make_config(settings, {}), TraceSettings)
-    timing = activity.Timing(frame_rate_hz, np.nan)
+    timing = Timing(frame_rate_hz, np.nan)
     return activity.detrend(_rows(traces), own, timing, threads=threads_of(threads))
 
 
@@ -166,7 +167,7 @@ def delta_f_over_f(
         rows,
         under,
         noise_level(rows, band=own.noise_band, average=own.noise_average, threads=used),
-        dff_method(own, activity.Timing(frame_rate_hz, np.nan)),
+        dff_method(own, Timing(frame_rate_hz, np.nan)),
         model=rows,
         transients=None,
         threads=used,

@@ -26,9 +26,10 @@ from caiman_pipeline.nwb.series import RELATIVE, SERIES, SERIES_CHUNK
 from caiman_pipeline.results.files import load_result
 from caiman_pipeline.results.records import LONG_TABLES, components_from_result
 from caiman_pipeline.stages import path_of
-from caiman_pipeline.traces.activity import Timing, events_of
+from caiman_pipeline.traces.counted_events import events_of
 from caiman_pipeline.traces.dff import relate, slow_level
 from caiman_pipeline.traces.extract import dff_method
+from caiman_pipeline.traces.timing import Timing
 
 OPHYS = "processing/ophys"
 TABLE = "ImageSegmentation/PlaneSegmentation"

@@ -10,8 +10,6 @@ import numpy as np
 
 from caiman_pipeline.config.traces import TraceSettings
 from caiman_pipeline.model.arrays import BoolArray, FloatArray
-from caiman_pipeline.model.errors import PipelineError
-from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.numerics.noise import noise_level
 from caiman_pipeline.traces.ar_model import ar_coefficients, nominal_coefficients
 from caiman_pipeline.traces.baseline import running_baseline
@@ -25,43 +23,33 @@ from caiman_pipeline.traces.indicator import (
     linearise,
 )
 from caiman_pipeline.traces.isolated import optimise_on_events
+from caiman_pipeline.traces.timing import Timing
 
+# Values of a block of traces, and traces at least: a matter of memory alone, since each row's result depends on that
+# row.
 BLOCK_VALUES, BLOCK_ROWS = 2**17, 4
 # After the second round, the gain hardly changes any more.
 GAIN_ROUNDS = 2
+# A trace points down where it reaches below its median so many times its noise, and so many times further than above.
+# So many samples tell its ends.
 POLARITY_SAMPLES, FAR_SNR, FAR_RATIO = 4096, 4.0, 1.5
 
 
-@dataclass(frozen=True)
-class Timing:
-    """Frame rate, Hz, and the indicator's decay time, s."""
-
-    frame_rate_hz: float
-    decay_time_s: float
-
-    def frames(self, seconds: float) -> float:
-        """Convert seconds to frames."""
-        return seconds * self.frame_rate_hz
-
-
-def timing_from(frame_rate_hz: float | None, decay_time_s: float | None, *, frames_per_bin: int = 1) -> Timing:
-    """Return the timing of traces that average ``frames_per_bin`` frames.
-
-    Raises
-    ------
-    PipelineError
-        If the frame rate or the decay time is not known.
-    """
-    if not frame_rate_hz or not decay_time_s or min(frame_rate_hz, decay_time_s) <= 0:
-        raise PipelineError(
-            "deconvolution needs `frame_rate_hz` and `decay_time_s`, both above 0: "
-            f"found {frame_rate_hz} Hz and {decay_time_s} s."
-        )
-    return Timing(frame_rate_hz / frames_per_bin, decay_time_s)
-
-
 def method_from(settings: TraceSettings, timing: Timing) -> DeconvolutionMethod:
-    """Turn settings in seconds into a deconvolution method in frames."""
+    """Turn settings in seconds into a deconvolution method in frames.
+
+    Parameters
+    ----------
+    settings : TraceSettings
+        Section ``traces``.
+    timing : Timing
+        Rate of the traces, and the indicator's decay.
+
+    Returns
+    -------
+    DeconvolutionMethod
+        The same in frames.
+    """
     return DeconvolutionMethod(
         order=settings.order,
         penalty=settings.penalty,
@@ -105,8 +93,16 @@ def infer_activity(
 
     Parameters
     ----------
-    traces : (K, T), fluorescence in any unit; frames that are not finite are missing
-    progress : called with the traces done so far and in all
+    traces : float32 (K, T)
+        Fluorescence in any unit; frames that are not finite are missing.
+    settings : TraceSettings
+        Section ``traces``.
+    timing : Timing
+        Rate of the traces, and the indicator's decay.
+    threads : int
+        Traces to work on at a time.
+    progress : callable
+        Called with the traces done so far, and all of them.
 
     Returns
     -------
@@ -117,6 +113,11 @@ def infer_activity(
     Notes
     -----
     Each row's result depends on that row alone.
+
+    References
+    ----------
+    Pnevmatikakis et al. 2016, 10.1016/j.neuron.2015.11.037; Friedrich, Zhou & Paninski 2017,
+    10.1371/journal.pcbi.1005423.
     """
     step, blocks = rows_per_block(traces.shape[1]), []
     for start in range(0, max(len(traces), 1), step):
@@ -126,12 +127,34 @@ def infer_activity(
 
 
 def rows_per_block(n_frames: int) -> int:
-    """Return how many traces are worked on at a time: few of long ones, so that memory hardly grows with length."""
+    """Return how many traces are worked on at a time: few of long ones, so that memory hardly grows with length.
+
+    Parameters
+    ----------
+    n_frames : int
+        Frames of each trace.
+
+    Returns
+    -------
+    int
+        Traces, at least 4.
+    """
     return max(BLOCK_ROWS, BLOCK_VALUES // max(n_frames, 1))
 
 
 def join(blocks: list[Deconvolution]) -> Deconvolution:
-    """Stack the rows of several results."""
+    """Stack the rows of several results.
+
+    Parameters
+    ----------
+    blocks : list of Deconvolution
+        Of some rows each, in order, of as many frames.
+
+    Returns
+    -------
+    Deconvolution
+        Of all rows.
+    """
     columns = {f.name: [getattr(b, f.name) for b in blocks] for f in fields(Deconvolution)}
     flags = tuple(flag for block in columns.pop("flags") for flag in block)
     joined = {name: np.concatenate(parts) for name, parts in columns.items() if parts[0] is not None}
@@ -139,7 +162,26 @@ def join(blocks: list[Deconvolution]) -> Deconvolution:
 
 
 def infer_block(traces: FloatArray, settings: TraceSettings, timing: Timing, *, threads: int) -> Inference:
-    """Deconvolve traces (K, T) that fit in memory together with some working arrays of their size."""
+    """Deconvolve traces (K, T) that fit in memory together with some working arrays of their size.
+
+    Parameters
+    ----------
+    traces : float32 (K, T)
+        Fluorescence in any unit, few enough rows to fit in memory with some arrays of their size; frames that are not
+        finite are missing.
+    settings : TraceSettings
+        Section ``traces``.
+    timing : Timing
+        Rate of the traces, and the indicator's decay.
+    threads : int
+        Traces to work on at a time.
+
+    Returns
+    -------
+    Inference
+        Activity, the fluorescence that it stands for, and its transients, in the traces' unit; where the settings say
+        that activity points down, so do the last two.
+    """
     found = _infer_rising(settings.polarity * np.ascontiguousarray(traces, np.float32), settings, timing, threads)
     if settings.polarity > 0:
         return found
@@ -178,7 +220,20 @@ def _infer_rising(traces: FloatArray, settings: TraceSettings, timing: Timing, t
 
 
 def points_down(traces: FloatArray, noise: FloatArray) -> BoolArray:
-    """Return which traces reach further below their median than above, far beyond their noise, bool (K,)."""
+    """Return which traces reach further below their median than above, far beyond their noise.
+
+    Parameters
+    ----------
+    traces : float32 (K, T)
+        Any unit; frames that are not finite do not count.
+    noise : float (K,)
+        Standard deviation per frame, in the same unit.
+
+    Returns
+    -------
+    bool (K,)
+        False where the noise is 0 or not known.
+    """
     down = np.zeros(len(traces), bool)
     for k in np.flatnonzero(noise > 0):
         seen = traces[k][np.isfinite(traces[k])]
@@ -228,7 +283,24 @@ def _offsets(settings: TraceSettings) -> tuple[float, float]:
 
 
 def detrend(traces: FloatArray, settings: TraceSettings, timing: Timing, *, threads: int) -> FloatArray:
-    """Subtract the running quantile of each trace, float32 (K, T), as far as it is a baseline that is allowed."""
+    """Subtract the running quantile of each trace, as far as it is a baseline that is allowed.
+
+    Parameters
+    ----------
+    traces : float32 (K, T)
+        Any unit; frames that are not finite are left out of the quantile and stay missing.
+    settings : TraceSettings
+        Window and quantile; where only a baseline above zero is allowed, no other is subtracted.
+    timing : Timing
+        Rate of the traces.
+    threads : int
+        Traces to work on at a time.
+
+    Returns
+    -------
+    float32 (K, T)
+        The rest; the traces themselves where the window is 0.
+    """
     if settings.detrend_window_s == 0:
         return traces
     half = max(1, round(timing.frames(settings.detrend_window_s) / 2))
@@ -240,7 +312,28 @@ def detrend(traces: FloatArray, settings: TraceSettings, timing: Timing, *, thre
 def time_constants(
     traces: FloatArray, noise: FloatArray, settings: TraceSettings, timing: Timing, *, own: FloatArray
 ) -> tuple[FloatArray, BoolArray]:
-    """Return AR coefficients (K, order) and where an estimate failed, bool (K,); ``own`` (K,) is the traces' decay."""
+    """Return AR coefficients, and where an estimate failed.
+
+    Parameters
+    ----------
+    traces : float32 (K, T)
+        Any unit; frames that are not finite are missing.
+    noise : float (K,)
+        Standard deviation per frame, in the same unit.
+    settings : TraceSettings
+        Order, and where time constants come from.
+    timing : Timing
+        Rate of the traces, and the indicator's decay.
+    own : float (K,)
+        Decay of each trace's autocovariance, frames; NaN where it is not known.
+
+    Returns
+    -------
+    coefficients : float64 (K, order)
+        Coefficients per frame.
+    failed : bool (K,)
+        Where the indicator's were taken because the trace gave none.
+    """
     method = method_from(settings, timing)
     if settings.time_constants == "given" or settings.order == 0:
         return np.tile(method.nominal_ar, (len(traces), 1)), np.zeros(len(traces), bool)
@@ -279,52 +372,3 @@ def _solve(
             traces, noise=noise, ar=ar, baseline=settings.baseline, levels=level, solver=settings.solver
         )
     return deconvolve(traces, method, noise=noise, ar=ar, baseline=level, gain=gain, threads=threads)
-
-
-@compiled
-def _rises(calcium: FloatArray, smallest: float, heights: FloatArray) -> int:
-    """Write the heights of maxima over the lowest value since the one before, if at least ``smallest``; count them."""
-    n, low, high = 0, np.inf, -np.inf
-    for t in range(len(calcium)):
-        value = float(calcium[t])
-        if np.isnan(value):
-            continue
-        if value < high and high - low >= smallest:
-            heights[n] = high - low
-            n += 1
-            low, high = value, value
-        elif value < low:
-            low, high = value, value
-        else:
-            high = max(high, value)
-    if high - low >= smallest:
-        heights[n] = high - low
-        n += 1
-    return n
-
-
-def events_of(
-    denoised: FloatArray, noise: FloatArray, *, height: float, frame_rate_hz: float
-) -> tuple[FloatArray, FloatArray]:
-    """Return the rate of each trace's events, Hz, and their median height over noise, float32 (K,).
-
-    Parameters
-    ----------
-    denoised : float32 (K, T), calcium; missing frames do not count
-    noise : (K,), standard deviation per frame
-    height : an event is a maximum of the calcium by at least this many of the noise above the lowest value since the
-        event before
-
-    Notes
-    -----
-    The rate is NaN where no frame is present or the noise is not known, and the height where there is no event.
-    """
-    frames = np.isfinite(denoised).sum(1)
-    rates, medians = np.full(len(denoised), np.nan, np.float32), np.full(len(denoised), np.nan, np.float32)
-    heights = np.empty(denoised.shape[1] // 2 + 1)
-    for k in np.flatnonzero((frames > 0) & np.isfinite(noise)):
-        count = _rises(denoised[k], height * float(noise[k]), heights) if noise[k] > 0 else 0
-        rates[k] = count / frames[k] * frame_rate_hz
-        if count:
-            medians[k] = np.median(heights[:count]) / noise[k]
-    return rates, medians

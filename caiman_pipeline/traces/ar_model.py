@@ -13,7 +13,22 @@ def nominal_coefficients(*, order: int, decay_frames: float, rise_frames: float)
 
     Parameters
     ----------
-    order : 0, 1 (instant rise) or 2
+    order : int
+        0, 1 (instant rise) or 2.
+    decay_frames : float
+        Time of the decay to 1/e, frames; 0 for a transient that is gone in the next frame.
+    rise_frames : float
+        Time constant of the rise, frames; 0 for none.
+
+    Returns
+    -------
+    tuple of float
+        Coefficients of the calcium one and two frames ago.
+
+    Examples
+    --------
+    >>> [round(g, 4) for g in nominal_coefficients(order=2, decay_frames=20.0, rise_frames=2.0)]
+    [1.5578, -0.5769]
     """
     decay, rise = (float(np.exp(-1.0 / n)) if n > 0 else 0.0 for n in (decay_frames, rise_frames))
     return {0: (), 1: (decay,), 2: (decay + rise, -decay * rise)}[order]
@@ -133,19 +148,33 @@ def ar_coefficients(
 
     Parameters
     ----------
-    traces : (K, T); ``noise`` : (K,), standard deviation
-    lags : lags used beyond the order
-    fudge_factor : factor on the roots (decay per frame) against the bias of noisy estimates
-    nominal : coefficients to use where the estimate is not a decay
+    traces : float32 (K, T)
+        Any unit; frames that are not finite are missing.
+    noise : float (K,)
+        Standard deviation per frame, in the same unit.
+    order : int
+        0, 1 or 2.
+    lags : int
+        Lags used beyond the order.
+    fudge_factor : float
+        Factor on the roots (decay per frame) against the bias of noisy estimates.
+    nominal : tuple of float
+        Coefficients to use where the estimate is not a decay.
 
     Returns
     -------
-    float64 (K, order), and bool (K,): where the estimate's roots were not real and inside (0, 1) and ``nominal``
-    was taken.
+    coefficients : float64 (K, order)
+        Coefficients per frame.
+    fallback : bool (K,)
+        Where the estimate's roots were not real and inside (0, 1), and ``nominal`` was taken.
 
     Notes
     -----
     CaImAn replaces impossible roots by random ones; here the fall-back is fixed and flagged.
+
+    References
+    ----------
+    Pnevmatikakis et al. 2016, 10.1016/j.neuron.2015.11.037
     """
     coefficients = np.zeros((len(traces), order))
     fallback = np.zeros(len(traces), bool)

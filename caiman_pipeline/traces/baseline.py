@@ -8,26 +8,48 @@ from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.numerics.threads import map_ordered
 
+# Windows of the fast quantile begin a quarter of a window apart.
 FAST_HOPS = 4
+# Samples of a thinned window: its median is known to a sixteenth of the samples' spread.
 FAST_SAMPLES = 256
+# Ranks that are counted together, so that a quantile is found in few steps; changes no result.
 BUCKET = 64
+# Bins of the histogram in which the most frequent value is looked for.
 MODE_BINS = 128
+# Parts of a trace between whose quantiles slopes are taken: their median withstands two active parts.
 TREND_PARTS = 8
+# A resting level is no single lowest frame, and not above the median.
 LOWEST_QUANTILE, HIGHEST_QUANTILE = 0.02, 0.5
 
 
 def running_quantile(
     traces: FloatArray, fractions: FloatArray, *, half_frames: int, fast: bool, threads: int
 ) -> FloatArray:
-    """Return float32 (K, T), the running quantile of each trace.
+    """Return the running quantile of each trace.
 
     Parameters
     ----------
-    traces : (K, T); frames that are not finite are left out
-    fractions : (K,), each trace's quantile, 0 to 1
-    half_frames : the window is this many frames on either side, cut off at the ends
-    fast : approximate: thinned windows at intervals, straight lines between
-    threads : traces to work on at a time
+    traces : float (K, T)
+        Any unit; frames that are not finite are left out.
+    fractions : float (K,)
+        Each trace's quantile, 0 to 1.
+    half_frames : int
+        The window is this many frames on either side, cut off at the ends.
+    fast : bool
+        Approximate: thinned windows at intervals, straight lines between.
+    threads : int
+        Traces to work on at a time.
+
+    Returns
+    -------
+    float32 (K, T)
+        The quantile, in the traces' unit; NaN where a window has no finite frame.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> running_quantile(np.array([[1.0, 9.0, 2.0, 3.0]]), np.array([0.5]), half_frames=1, fast=False, threads=1)
+    array([[5. , 2. , 3. , 2.5]], dtype=float32)
     """
     row = _sparse_quantile if fast else _exact_quantile
     result = np.empty(traces.shape, np.float32)
@@ -43,10 +65,28 @@ def running_quantile(
 def running_baseline(
     traces: FloatArray, fractions: FloatArray, *, half_frames: int, fast: bool, threads: int
 ) -> FloatArray:
-    """Return float32 (K, T), the running quantile of each trace about its trend.
+    """Return the running quantile of each trace about its trend.
 
-    Parameters are those of ``running_quantile``. A straight trend is taken off before and put back after, without which
-    the cut-off windows at the ends would see the trend from one side only.
+    A straight trend is taken off before and put back after, without which the cut-off windows at the ends would see the
+    trend from one side only.
+
+    Parameters
+    ----------
+    traces : float32 (K, T)
+        Any unit; frames that are not finite are left out.
+    fractions : float (K,)
+        Each trace's quantile, 0 to 1.
+    half_frames : int
+        The window is this many frames on either side, cut off at the ends.
+    fast : bool
+        Approximate: thinned windows at intervals, straight lines between.
+    threads : int
+        Traces to work on at a time.
+
+    Returns
+    -------
+    float32 (K, T)
+        The baseline, in the traces' unit.
     """
     trend = trend_slopes(traces, fractions)[:, None] * np.arange(traces.shape[1])
     level = running_quantile(traces - trend, fractions, half_frames=half_frames, fast=fast, threads=threads)
@@ -159,7 +199,26 @@ def _sparse_quantile(values: FloatArray, half: int, fraction: float, out: FloatA
 
 
 def sorted_quantile(ascending: FloatArray, fraction: FloatArray | float) -> FloatArray:
-    """Return the quantile along the last axis of sorted values, NaN last and left out; NaN where nothing is left."""
+    """Return the quantile along the last axis of sorted values, NaN last and left out.
+
+    Parameters
+    ----------
+    ascending : float (..., n)
+        Sorted, any unit.
+    fraction : float or float (...)
+        Quantile, 0 to 1, between samples by a straight line.
+
+    Returns
+    -------
+    float64 (...)
+        The quantile; NaN where nothing is left.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> float(sorted_quantile(np.array([1.0, 2.0, 4.0, np.nan]), np.float64(0.25)))
+    1.5
+    """
     count = np.isfinite(ascending).sum(-1)
     position = fraction * np.maximum(count - 1, 0)
     low = position.astype(np.int64)
@@ -176,9 +235,23 @@ def _parts(traces: FloatArray, n_parts: int, stride: int) -> FloatArray:
 
 
 def trend_slopes(traces: FloatArray, fractions: FloatArray) -> FloatArray:
-    """Return float64 (K,), the slope per frame of each trace's quantile: the median over pairs of parts of the trace.
+    """Return the slope of each trace's quantile: the median over pairs of parts of the trace.
 
-    It is 0 for traces that are too short or have fewer than two parts with a finite frame.
+    Parameters
+    ----------
+    traces : float32 (K, T)
+        Any unit; frames that are not finite are left out.
+    fractions : float (K,)
+        Each trace's quantile, 0 to 1.
+
+    Returns
+    -------
+    float64 (K,)
+        Slope, in the traces' unit per frame.
+
+    References
+    ----------
+    Sen 1968, Estimates of the regression coefficient based on Kendall's tau. doi:10.1080/01621459.1968.10480934
     """
     length = traces.shape[1] // TREND_PARTS
     if length < 4:
@@ -222,7 +295,21 @@ def mode_fraction(ascending: FloatArray, n: int) -> float:
 
 
 def baseline_quantile(traces: FloatArray, window_frames: int, *, threads: int) -> FloatArray:
-    """Return float64 (K,), for each trace the quantile (0 to 1) at which its quiet level lies.
+    """Return for each trace the quantile at which its quiet level lies.
+
+    Parameters
+    ----------
+    traces : float32 (K, T)
+        Any unit; frames that are not finite are left out.
+    window_frames : int
+        Length of the windows that a trace is cut into.
+    threads : int
+        Traces to work on at a time.
+
+    Returns
+    -------
+    float64 (K,)
+        Quantile, 0 to 1, at least 0.02 and at most 0.5; 0.5 for a trace without a finite frame.
 
     Notes
     -----

@@ -13,7 +13,25 @@ from caiman_pipeline.traces.solvers import require_cvxpy
 
 
 def difference_matrix(ar: FloatArray, n_frames: int) -> csr_matrix:
-    """Return G (T, T) with s = G c; the first frame's calcium counts whole and decays at the slow root."""
+    """Return G with s = G c; the first frame's calcium counts whole and decays at the slow root.
+
+    Parameters
+    ----------
+    ar : float (order,)
+        AR coefficients per frame.
+    n_frames : int
+        Frames, T.
+
+    Returns
+    -------
+    csr_matrix float64 (T, T)
+        Lower triangular, one diagonal more than the order.
+
+    Examples
+    --------
+    >>> difference_matrix([0.5], 3).toarray().tolist()
+    [[1.0, 0.0, 0.0], [-0.5, 1.0, 0.0], [0.0, -0.5, 1.0]]
+    """
     matrix = lil_matrix((n_frames, n_frames))
     matrix.setdiag(1.0)
     for lag, g in enumerate(ar, start=1):
@@ -30,19 +48,32 @@ def deconvolve_convex(
 
     Parameters
     ----------
-    traces : (K, T); frames that are not finite are left out of the norm
-    noise : (K,); ``ar`` : (K, order)
-    baseline : free (not below the trace's minimum), nonnegative, or fixed at ``levels`` (K,)
-    solver : its name in cvxpy
+    traces : float32 (K, T)
+        Any unit; frames that are not finite are left out of the norm.
+    noise : float (K,)
+        Standard deviation per frame, in the same unit.
+    ar : float (K, order)
+        AR coefficients per frame.
+    baseline : str
+        ``free`` (not below the trace's minimum), ``nonnegative``, or ``fixed``.
+    levels : float (K,)
+        The baseline where it is fixed.
+    solver : str
+        Its name in cvxpy.
 
     Returns
     -------
     Deconvolution
+        As ``foopsi.deconvolve`` returns it, in the traces' unit.
 
     Raises
     ------
     PipelineError
         If cvxpy or the solver is missing, or fails on a trace.
+
+    References
+    ----------
+    Pnevmatikakis et al. 2016, 10.1016/j.neuron.2015.11.037
     """
     require_cvxpy()
     rows = [

@@ -42,6 +42,18 @@ class Columns:
 def read_columns(path: Path, *, transposed: bool) -> Columns:
     """Read a CSV or TSV file; ``transposed`` says that its rows are the traces.
 
+    Parameters
+    ----------
+    path : path
+        A CSV or TSV file, cells separated by tabs, semicolons or commas.
+    transposed : bool
+        Its rows are the traces.
+
+    Returns
+    -------
+    Columns
+        Names and values of the traces, and the rate, Hz, where a column of times tells it.
+
     Raises
     ------
     PipelineError
@@ -67,10 +79,28 @@ def read_columns(path: Path, *, transposed: bool) -> Columns:
 def rate_of(path: Path, seconds: FloatArray) -> float:
     """Return the frame rate, Hz, of times in seconds.
 
+    Parameters
+    ----------
+    path : path
+        Where the times were read, for the message.
+    seconds : float (T,)
+        Times of the samples, s.
+
+    Returns
+    -------
+    float
+        Samples per second, Hz.
+
     Raises
     ------
     PipelineError
         If they do not ascend in even steps.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> round(rate_of("traces.csv", np.array([0.0, 0.1, 0.2, 0.3])), 3)
+    10.0
     """
     steps = np.diff(seconds)
     if not len(steps) or not (steps > 0).all() or np.ptp(steps) > 0.5 * np.median(steps):
@@ -79,7 +109,18 @@ def rate_of(path: Path, seconds: FloatArray) -> float:
 
 
 def ascends_evenly(values: FloatArray) -> bool:
-    """Tell whether values are those of a clock or an index, and not of a trace."""
+    """Tell whether values are those of a clock or an index, and not of a trace.
+
+    Parameters
+    ----------
+    values : float (T,)
+        A column.
+
+    Returns
+    -------
+    bool
+        True for at least five values whose steps are alike to 1%.
+    """
     steps = np.diff(values)
     return len(steps) >= FEWEST_STEPS and bool((steps > 0).all()) and float(np.ptp(steps)) <= EVEN * float(steps.mean())
 
@@ -149,5 +190,16 @@ def _kind(path: Path, name: str, values: FloatArray, *, first: bool) -> str:
 
 
 def never_falls(values: FloatArray) -> bool:
-    """Tell whether values only rise, as times do that were rounded, or of which some are missing."""
+    """Tell whether values only rise, as times do that were rounded, or of which some are missing.
+
+    Parameters
+    ----------
+    values : float (T,)
+        A column.
+
+    Returns
+    -------
+    bool
+        True for more than 20 values that never fall and rise in all.
+    """
     return len(values) > NEVER_FALLS and bool((np.diff(values) >= 0).all()) and bool(values[-1] > values[0])

@@ -14,6 +14,7 @@ from caiman_pipeline.numerics.threads import row_slabs
 from caiman_pipeline.traces.baseline import baseline_quantile, running_baseline
 
 DffKind = Literal["dff", "detrended", "dff_over_noise"]
+# Frames that are worked on at a time; a matter of memory alone.
 FRAMES_AT_ONCE = 2**17
 
 
@@ -96,13 +97,25 @@ def relative_fluorescence(
 
     Parameters
     ----------
-    traces : float32 (K, T), demixed fluorescence
-    background : float32 (K, T), background under each footprint, in the same unit
-    noise : (K,), standard deviation per frame
-    model : float32 (K, T), the traces without their noise
-    transients : float32 (K, T), what to take out of the traces before their level is looked for, unless the method
-        names a quantile
-    threads : traces to work on at a time
+    traces : float32 (K, T)
+        Demixed fluorescence.
+    background : float32 (K, T)
+        Background under each footprint, in the same unit.
+    noise : float (K,)
+        Standard deviation per frame, in the same unit.
+    method : DffMethod
+        How to find F0 and what to divide by.
+    model : float32 (K, T)
+        The traces without their noise.
+    transients : float32 (K, T), or None
+        What to take out of the traces before their level is looked for, unless the method names a quantile.
+    threads : int
+        Traces to work on at a time.
+
+    Returns
+    -------
+    Relative
+        F and F0 in the traces' unit, and the kind asked for.
 
     Notes
     -----
@@ -117,6 +130,17 @@ def relative_fluorescence(
     References
     ----------
     Jia, Rochefort, Chen & Konnerth (2011), Nat Protoc, 10.1038/nprot.2010.169.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> trace = np.zeros((1, 200), np.float32)
+    >>> trace[0, 50:55] = 40.0                                     # a transient on 20 of background
+    >>> method = DffMethod("dff", window_frames=100, quantile=50.0, fast=False)
+    >>> found = relative_fluorescence(trace, np.full_like(trace, 20), np.ones(1), method,
+    ...                               model=trace, transients=None, threads=1)
+    >>> float(found.f0[0, 0]), float(found.values[0, 52])
+    (20.0, 2.0)
     """
     quiet, quantile = _resting_level(traces, method, transients=transients, threads=threads)
     slow = slow_level(background, method, threads=threads)
@@ -147,13 +171,52 @@ def _resting_level(
 
 
 def slow_level(background: FloatArray, method: DffMethod, *, threads: int) -> FloatArray:
-    """Return the running median of the background under each footprint, float32 (K, T)."""
+    """Return the running median of the background under each footprint.
+
+    Parameters
+    ----------
+    background : float32 (K, T)
+        Background under each footprint, any unit; NaN in frames that are left out.
+    method : DffMethod
+        Length of the window, and whether to approximate.
+    threads : int
+        Traces to work on at a time.
+
+    Returns
+    -------
+    float32 (K, T)
+        Its slow level, in the same unit.
+    """
     middle, half = np.full(len(background), 0.5), method.window_frames // 2
     return running_baseline(background, middle, half_frames=half, fast=method.fast, threads=threads)
 
 
 def relate(fluorescence: FloatArray, f0: FloatArray, noise: FloatArray, kind: DffKind) -> FloatArray:
-    """Return (F - F0) / F0, F - F0 or (F - F0) / noise, float32 (K, T); NaN where there is nothing to divide by."""
+    """Return (F - F0) / F0, F - F0 or (F - F0) / noise; NaN where there is nothing to divide by.
+
+    Parameters
+    ----------
+    fluorescence : float32 (K, T)
+        F, any unit.
+    f0 : float32 (K, T)
+        Its resting level, in the same unit.
+    noise : float (K,)
+        Standard deviation per frame, in the same unit.
+    kind : str
+        ``dff``, ``detrended`` or ``dff_over_noise``.
+
+    Returns
+    -------
+    float32 (K, T)
+        DF/F without unit; in the unit of F where detrended; in standard deviations over noise.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f, f0 = np.array([[30.0, 10.0]], np.float32), np.array([[10.0, 0.0]], np.float32)
+    >>> relate(f, f0, np.ones(1), "dff").tolist()
+    [[2.0, nan]]
+    """
     above = fluorescence - f0
     if kind == "detrended":
         return above

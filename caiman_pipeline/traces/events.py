@@ -15,7 +15,9 @@ from caiman_pipeline.traces.oasis_ar1 import (
 )
 from caiman_pipeline.traces.oasis_ar2 import choose_level, moments, solve_quiet
 
+# Halvings of the range of the smallest event: it is found to a millionth of the largest.
 BISECTIONS = 20
+# Times that the baseline is fitted again to the pools that are left.
 LEVEL_ROUNDS = 3
 
 

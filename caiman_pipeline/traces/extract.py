@@ -12,11 +12,13 @@ from caiman_pipeline.config.traces import TraceSettings
 from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.model.traces import Traces
-from caiman_pipeline.traces.activity import Timing, events_of, infer_block, rows_per_block
+from caiman_pipeline.traces.activity import infer_block, rows_per_block
+from caiman_pipeline.traces.counted_events import events_of
 from caiman_pipeline.traces.decays import far_decays, own_decays
 from caiman_pipeline.traces.dff import DffMethod, Relative, background_under, relative_fluorescence
 from caiman_pipeline.traces.foopsi import Deconvolution
 from caiman_pipeline.traces.resting import neighbours_light
+from caiman_pipeline.traces.timing import Timing
 
 # Tables with a value for each component and frame.
 TABLES = ("denoised", "deconvolved", "fluorescence", "background", "f0", "dff", "dff_denoised")
@@ -58,10 +60,20 @@ def extract_traces(
 
     Parameters
     ----------
-    timing : rate of the traces (of bins, where the components are binned) and decay time
-    pixel_height : of a pixel, in its widths
-    progress : called with the components done so far and in all
-    new_table : returns a table of the given name, shape and type, to be filled row by row: in memory, or in a file
+    components : Components
+        Footprints, traces and background of a recording.
+    settings : TraceSettings
+        Section ``traces``.
+    timing : Timing
+        Rate of the traces (of bins, where the components are binned) and decay time.
+    pixel_height : float
+        Height of a pixel, in its widths.
+    threads : int
+        Traces to work on at a time.
+    progress : callable
+        Called with the components done so far, and all of them.
+    new_table : callable, optional
+        Returns a table of the given name, shape and type, to be filled row by row: in memory, or in a file.
 
     Returns
     -------
@@ -72,6 +84,10 @@ def extract_traces(
     -----
     Components are taken in blocks: with their traces and the tables in files, memory does not grow with the number
     of components, and little with the number of frames.
+
+    References
+    ----------
+    Pnevmatikakis et al. 2016, 10.1016/j.neuron.2015.11.037; Jia et al. 2011, 10.1038/nprot.2010.169.
     """
     n, n_frames = components.denoised.shape
     whole = {name: new_table(name, (n, n_frames), np.float32) for name in TABLES}
@@ -93,7 +109,20 @@ def extract_traces(
 
 
 def dff_method(settings: TraceSettings, timing: Timing) -> DffMethod:
-    """Turn settings in seconds into frames, as far as F0 and DF/F are concerned."""
+    """Turn settings in seconds into frames, as far as F0 and DF/F are concerned.
+
+    Parameters
+    ----------
+    settings : TraceSettings
+        Section ``traces``.
+    timing : Timing
+        Rate of the traces.
+
+    Returns
+    -------
+    DffMethod
+        Window of at least two frames, quantile and kind.
+    """
     window_frames = max(2, round(timing.frames(settings.f0_window_s)))
     return DffMethod(settings.dff_kind, window_frames, settings.f0_quantile, settings.f0_fast)
 

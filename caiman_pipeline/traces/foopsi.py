@@ -13,6 +13,7 @@ from caiman_pipeline.numerics.threads import map_ordered, row_slabs
 from caiman_pipeline.traces.ar_model import ar_coefficients, fill_gaps
 from caiman_pipeline.traces.one_trace import AR_FALLBACK, FLAG_NAMES, Problem, solve_row
 
+# Traces that one task solves; changes no result.
 SLAB_ROWS = 2
 
 
@@ -90,24 +91,54 @@ def deconvolve(
 
     Parameters
     ----------
-    traces : (K, T), float32; frames that are not finite are missing data
-    noise : (K,), standard deviation per frame where known, else estimated
-    ar : (K, order) where known, else estimated
-    baseline : (K,), the level where ``method.baseline`` is ``fixed``
-    sparsity : (K,), the penalty where it is known and the noise constraint is not to set it
-    gain : (K,), by what the result is going to be multiplied, so that ``method.s_min`` is in the unit that it has then
-    start : an earlier result for about the same traces, from which the search begins; it does not change the solution
-    threads : traces to work on at a time
+    traces : float32 (K, T)
+        Any unit; frames that are not finite are missing data.
+    method : DeconvolutionMethod
+        Order, penalty, baseline, and how to estimate what is not given.
+    noise : float (K,), optional
+        Standard deviation per frame where it is known, else it is estimated.
+    ar : float (K, order), optional
+        AR coefficients where they are known, else they are estimated.
+    baseline : float (K,), optional
+        The level where ``method.baseline`` is ``fixed``; 0 without it.
+    sparsity : float (K,), optional
+        The penalty where it is known and the noise constraint is not to set it.
+    gain : float (K,), optional
+        By what the result is going to be multiplied, so that ``method.s_min`` is in the unit that it has then.
+    start : Deconvolution, optional
+        An earlier result for about the same traces, from which the search begins; it does not change the solution.
+    threads : int
+        Traces to work on at a time.
 
     Returns
     -------
     Deconvolution
+        Calcium, activity, baseline and noise in the traces' unit.
 
     Notes
     -----
     Each row's result depends on that row alone. Missing frames are NaN in ``denoised`` and ``deconvolved``; what
     rises in a gap counts as activity of the first frame after it. The first frame's calcium is a starting value that
     decays from there, and its activity is 0. With order 0, activity is the calcium itself, in the first frame too.
+
+    References
+    ----------
+    Friedrich, Zhou & Paninski 2017, 10.1371/journal.pcbi.1005423; Pnevmatikakis et al. 2016,
+    10.1016/j.neuron.2015.11.037.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> spikes = np.zeros(300)
+    >>> spikes[[40, 120, 220]] = 1.0
+    >>> calcium = np.convolve(spikes, 0.9 ** np.arange(60))[:300]
+    >>> trace = 5 + calcium + np.random.default_rng(0).normal(0, 0.05, 300)
+    >>> method = DeconvolutionMethod(order=1, penalty="l1", penalty_bounds=(0.0, np.inf), s_min=0.0, baseline="free",
+    ...                              noise_band=(0.25, 0.5), noise_average="logmexp", lags=5, fudge_factor=1.0,
+    ...                              nominal_ar=(0.9,))
+    >>> found = deconvolve(trace[None].astype(np.float32), method, ar=np.array([[0.9]]))
+    >>> np.flatnonzero(found.deconvolved[0] > 0.5).tolist()
+    [40, 120, 220]
     """
     filled, finite = fill_gaps(traces)
     if noise is None:

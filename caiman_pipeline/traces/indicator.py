@@ -7,6 +7,7 @@ import numpy as np
 from caiman_pipeline.model.arrays import BoolArray, FloatArray
 from caiman_pipeline.traces.ar_model import autocovariance, fill_gaps, fit_ar1, nominal_coefficients
 
+# Factor from the indicator's decay time up to which a trace's own counts.
 SEARCH_RANGE = 8.0
 
 
@@ -37,7 +38,22 @@ def linearise(traces: FloatArray, noise: FloatArray, linear_range: float) -> Flo
 
 
 def fluorescence_of(calcium: FloatArray, noise: FloatArray, linear_range: float) -> FloatArray:
-    """Undo ``linearise``: return the fluorescence, float32 (K, T), that calcium stands for."""
+    """Undo ``linearise``: return the fluorescence that calcium stands for.
+
+    Parameters
+    ----------
+    calcium : float (K, T)
+        Linearised calcium; missing frames stay missing.
+    noise : float (K,)
+        Standard deviation per frame that ``linearise`` was given, in the same unit.
+    linear_range : float
+        Noise standard deviations up to which the indicator is about linear.
+
+    Returns
+    -------
+    float32 (K, T)
+        Fluorescence, in the same unit; a trace without noise stays as it is.
+    """
     scale = linear_range * noise[:, None]
     usable = scale > 0
     scale = np.where(usable, scale, 1.0)
@@ -48,14 +64,33 @@ def fluorescence_of(calcium: FloatArray, noise: FloatArray, linear_range: float)
 def fit_to_trace(
     model: FloatArray, traces: FloatArray, *, offsets: tuple[float, float], gain: FloatArray | None = None
 ) -> tuple[FloatArray, FloatArray]:
-    """Return gain and offset, float64 (K,), with which gain x model + offset fits each trace in the least squares.
-
-    This takes back what a penalty took off the model's size. The gain of a flat or opposed model is 1.
+    """Return gain and offset with which gain x model + offset fits each trace in the least squares.
 
     Parameters
     ----------
-    offsets : smallest and largest offset
-    gain : (K,), where only the offset is to be found
+    model : float (K, T)
+        What is to be scaled; frames that are not finite do not count.
+    traces : float (K, T)
+        What it is fitted to, any unit; frames that are not finite do not count.
+    offsets : (float, float)
+        Smallest and largest offset, in the traces' unit.
+    gain : float (K,), optional
+        Where only the offset is to be found.
+
+    Returns
+    -------
+    gain : float64 (K,)
+        Factor on the model; 1 for a flat or opposed model.
+    offset : float64 (K,)
+        Level, in the traces' unit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> model = np.array([[0.0, 1.0, 2.0, 1.0]])
+    >>> gain, offset = fit_to_trace(model, 3 * model + 7, offsets=(-np.inf, np.inf))
+    >>> float(gain[0]), float(offset[0])
+    (3.0, 7.0)
     """
     present = np.isfinite(model) & np.isfinite(traces)
     count = np.maximum(present.sum(1), 1)
@@ -80,11 +115,23 @@ def _ratio(shared: FloatArray, power: FloatArray) -> FloatArray:
 
 
 def decay_frames_of(traces: FloatArray, noise: FloatArray, *, lags: int, fudge_factor: float) -> FloatArray:
-    """Estimate the 1/e decay of each trace's autocovariance over ``lags`` frames; the factor is on decay per frame.
+    """Estimate the 1/e decay of each trace's autocovariance.
+
+    Parameters
+    ----------
+    traces : float32 (K, T)
+        Any unit; frames that are not finite are missing.
+    noise : float (K,)
+        Standard deviation per frame, in the same unit.
+    lags : int
+        Frames over which the autocovariance is looked at.
+    fudge_factor : float
+        Factor on the decay per frame against the bias of noisy estimates.
 
     Returns
     -------
-    float64 (K,), frames; NaN where the autocovariance does not decay.
+    float64 (K,)
+        Decay, frames; NaN where the autocovariance does not decay.
     """
     filled, finite = fill_gaps(traces)
     cov = autocovariance(filled, finite, lags)
@@ -102,13 +149,23 @@ def combined_coefficients(
 
     Parameters
     ----------
-    own : (K,), the traces' own decay, frames, NaN where it is not known
-    decay_frames, rise_frames : the indicator's 1/e times, frames
-    share : weight of the trace's own decay in the geometric mean, 0 to 1
+    own : float (K,)
+        The traces' own decay, frames; NaN where it is not known.
+    order : int
+        0, 1 (instant rise) or 2.
+    decay_frames : float
+        The indicator's time of decay to 1/e, frames.
+    rise_frames : float
+        The time constant of its rise, frames.
+    share : float
+        Weight of the trace's own decay in the geometric mean, 0 to 1.
 
     Returns
     -------
-    float64 (K, order), and bool (K,): where the trace's own decay could not be used.
+    coefficients : float64 (K, order)
+        Coefficients per frame.
+    missing : bool (K,)
+        Where the trace's own decay could not be used.
 
     Notes
     -----

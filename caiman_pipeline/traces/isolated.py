@@ -8,14 +8,24 @@ from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.traces.ar_model import ar_roots, fill_gaps
 
+# The golden section: of two trials one serves again in the next, smaller range.
 GOLDEN = 0.6180339887498949
+# Steps of the golden section: the range shrinks to a hundred-thousandth.
 SEARCH_STEPS = 24
+# Factor either way, from where the search begins, up to which a time constant is looked for.
 SEARCH_FACTOR = 4.0
+# Frames of an event that are fitted, in its decay times: after three, a twentieth is left.
 EVENT_DECAYS = 3.0
+# Rounds of decay and rise in turn; either hardly changes the other's best value.
 ROUNDS = 3
+# Rise factor per frame below which the rise is taken for instant and not fitted.
 SHORTEST_RISE = 1e-6
+# Share of the decay factor up to which the rise factor may come: where they are equal, a transient has no two
+# constants.
 APART = 0.98
+# Frames before an event that are fitted too, and must be present.
 LEAD_FRAMES = 5
+# Share of an event's height up to which activity around it leaves it isolated.
 MINOR = 0.15
 
 
@@ -135,13 +145,23 @@ def optimise_on_events(
 
     Parameters
     ----------
-    traces, calcium : (K, T), the traces and what a first deconvolution made of them
-    baseline : (K,); ``ar`` : (K, order), where the search begins; it goes up to a factor of 4 either way
-    n_events : events to use, at most
+    traces : float32 (K, T)
+        Any unit; an event with a missing frame is not used.
+    calcium : float32 (K, T)
+        What a first deconvolution made of them.
+    baseline : float (K,)
+        Level of each trace, in the same unit.
+    ar : float (K, order)
+        Coefficients where the search begins; it goes up to a factor of 4 in time either way.
+    n_events : int
+        Events to use, at most.
 
     Returns
     -------
-    float64 (K, order), unchanged where there is no isolated event, and int64 (K,), the events used.
+    coefficients : float64 (K, order)
+        Coefficients per frame, unchanged where there is no isolated event.
+    used : int64 (K,)
+        Events that were used.
     """
     filled, finite = fill_gaps(traces)
     calcium = np.nan_to_num(calcium).astype(np.float32)

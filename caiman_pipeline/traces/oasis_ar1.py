@@ -16,7 +16,9 @@ import numpy as np
 from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.numerics.kernels import compiled
 
+# Changes of penalty and baseline at most: each is exact for the pools at hand, and few merge after the first ones.
 MAX_STEPS = 100
+# Powers of the decay below this are taken for zero: they would only lose themselves among denormal numbers.
 TINY_POWER = 1e-60
 
 

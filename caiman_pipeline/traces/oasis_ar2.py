@@ -19,10 +19,15 @@ import numpy as np
 from caiman_pipeline.model.arrays import BoolArray, FloatArray
 from caiman_pipeline.numerics.kernels import compiled
 
+# Trial sets; a search that needs more is flagged as not converged.
 MAX_PIVOTS = 1000
+# Trials of all violated frames at once that may bring nothing before fewer are swapped.
 PATIENCE = 5
+# Share of the largest violation below which a frame is within rounding of its bound.
 ROUNDING = 1e-9
+# Frames within which only the worst of the violated ones is swapped at first.
 FIRST_REACH = 3
+# Weight of a missing frame: the conditions divide by weights, and so little moves no result.
 GAP_WEIGHT = 1e-4
 
 

@@ -12,9 +12,12 @@ from caiman_pipeline.traces.ar_model import ar_roots
 from caiman_pipeline.traces.oasis_ar1 import decay_powers, fit_pools, write_pools
 from caiman_pipeline.traces.oasis_ar2 import GAP_WEIGHT, MAX_PIVOTS, fit_pivots, gram_bands, prepare, write_calcium
 
+# What may be the matter with a trace, one bit each; the names in the same order.
 ZERO, CONSTANT, NO_DATA, GAP, AR_FALLBACK, UNREACHABLE, NO_ACTIVITY, NOT_CONVERGED = 1, 2, 4, 8, 16, 32, 64, 128
 FLAG_NAMES = ("zero", "constant", "no_data", "gap", "ar_fallback", "noise_unreachable", "no_activity", "not_converged")
+# Quantile of the trace at which the search for its baseline begins; it does not change where it ends.
 FIRST_LEVEL = 0.2
+# Samples that tell that quantile.
 LEVEL_SAMPLES = 300
 
 
@@ -96,7 +99,26 @@ class Solution:
 
 
 def solve_row(trace: FloatArray, finite: BoolArray, problem: Problem) -> Solution:
-    """Deconvolve one trace, gaps bridged, with ``finite`` (T,) marking the frames that are present."""
+    """Deconvolve one trace, gaps bridged, with ``finite`` (T,) marking the frames that are present.
+
+    Parameters
+    ----------
+    trace : float32 (T,)
+        Any unit, gaps bridged.
+    finite : bool (T,)
+        Frames that are present.
+    problem : Problem
+        What is known of the trace, and what is to be found.
+
+    Returns
+    -------
+    Solution
+        Calcium, activity and baseline in the trace's unit; NaN penalty and baseline where no frame is present.
+
+    References
+    ----------
+    Friedrich, Zhou & Paninski 2017, 10.1371/journal.pcbi.1005423
+    """
     zeros, count = np.zeros(len(trace)), int(finite.sum())
     flags = 0 if count == len(trace) else GAP
     if count == 0:

@@ -12,19 +12,32 @@ from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.results.stored_rows import row_blocks
 
+# Share of its peak above which a pixel counts to a footprint's area.
 OUTLINE_LEVEL = 0.2
+# Sum of footprints, each of unit peak, below which a pixel is covered by none.
 FREE_LEVEL = 0.05
+# Blurs of what no footprint covers, in radii of a footprint: the wider reach into crowds.
 WIDTHS = (1.0, 2.0, 4.0)
+# Weight of each wider blur: it counts where the narrower ones find next to nothing.
 WIDER_WEIGHT = 1e-3
+# Sweeps of coordinate descent over the footprints' brightness.
 SWEEPS = 30
 
 
 def neighbours_light(components: Components, *, pixel_height: float) -> FloatArray:
-    """Return what the resting light of all other components adds under each footprint, float32 (K,).
+    """Return what the resting light of all other components adds under each footprint.
 
     Parameters
     ----------
-    pixel_height : of a pixel, in its widths
+    components : Components
+        Footprints, background and noise of a recording.
+    pixel_height : float
+        Height of a pixel, in its widths.
+
+    Returns
+    -------
+    float32 (K,)
+        Light, in the unit of the components' traces.
 
     Notes
     -----
@@ -51,9 +64,25 @@ def neighbours_light(components: Components, *, pixel_height: float) -> FloatArr
 def level_between(
     image: FloatArray, footprints: csc_matrix, dims: Dims, *, usable: BoolArray, pixel_height: float
 ) -> FloatArray:
-    """Return an image (P,) smoothed over the pixels that no footprint covers, plane by plane, float64 (P,).
+    """Return an image smoothed over the pixels that no footprint covers, plane by plane.
 
-    Where none is near, wider neighbourhoods count; where there is none at all, 0.
+    Parameters
+    ----------
+    image : float (P,)
+        Any unit.
+    footprints : csc_matrix (P, K)
+        Footprints, of any norm.
+    dims : tuple of int
+        (H, W) or (D, H, W).
+    usable : bool (P,)
+        Pixels that hold data.
+    pixel_height : float
+        Height of a pixel, in its widths.
+
+    Returns
+    -------
+    float64 (P,)
+        Level, in the image's unit.
     """
     peaks = np.maximum(np.asarray(footprints.max(axis=0).todense()).ravel(), 1e-12)
     cover = footprints @ (1 / peaks)

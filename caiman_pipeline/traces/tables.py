@@ -35,10 +35,19 @@ def read_table(path: Path, *, transposed: bool | None, series: str | None) -> Tr
 
     Parameters
     ----------
-    transposed : the file has its axes the other way round. CSV files have one row per frame and one column per trace,
-        NPY arrays are (traces, frames), or one trace; None where nobody said so
-    series : the ROI response series of an NWB file, by its name or, where several have that name, by its container and
-        name, like ``DfOverF/RoiResponseSeries``; it can be left out where there is one
+    path : path
+        A .csv, .tsv, .npy or .nwb file.
+    transposed : bool or None
+        The file has its axes the other way round. CSV files have one row per frame and one column per trace, NPY arrays
+        are (traces, frames), or one trace; None where nobody said so.
+    series : str or None
+        The ROI response series of an NWB file, by its name or, where several have that name, by its container and name,
+        like ``DfOverF/RoiResponseSeries``; it can be left out where there is one.
+
+    Returns
+    -------
+    TraceTable
+        Traces float32 (K, T) in the file's unit, their names, and the frame rate, Hz, where the file tells it.
 
     Raises
     ------
@@ -122,6 +131,19 @@ def _choose(path: Path, places: list[str], wanted: str | None) -> int:
 def write_table(path: Path, names: tuple[str, ...], result: Deconvolution, *, settings: dict, source: str) -> None:
     """Write a deconvolution: all of it to ``.h5``, the activity alone to ``.csv`` (frames x traces) or ``.npy`` (K, T).
 
+    Parameters
+    ----------
+    path : path
+        A file that ends in .h5, .csv or .npy.
+    names : tuple of str
+        One for each trace.
+    result : Deconvolution
+        What to write.
+    settings : dict
+        What it was made with, kept in the .h5 file.
+    source : str
+        Where the traces come from, kept in the .h5 file.
+
     Raises
     ------
     PipelineError
@@ -140,13 +162,40 @@ def write_table(path: Path, names: tuple[str, ...], result: Deconvolution, *, se
 
 
 def check_output(path: Path) -> None:
-    """Raise a PipelineError if results cannot be written under such a name, before anything is computed."""
+    """Refuse a name under which results cannot be written, before anything is computed.
+
+    Parameters
+    ----------
+    path : path
+        Where results are to go.
+
+    Raises
+    ------
+    PipelineError
+        If it ends in none of .h5, .csv and .npy.
+    """
     if path.suffix.lower() not in (".h5", ".csv", ".npy"):
         raise PipelineError(f"{path}: results are written to .h5 (everything), .csv or .npy (activity).")
 
 
 def rate_and_decay(table: TraceTable, given_hz: float | None, decay_time_s: float, *, path: Path) -> float | None:
     """Return the frame rate to use, Hz: the one given, else the file's.
+
+    Parameters
+    ----------
+    table : TraceTable
+        What was read.
+    given_hz : float or None
+        Frame rate that the user gave, Hz.
+    decay_time_s : float
+        The indicator's 1/e decay, s.
+    path : path
+        The table's file, for the message.
+
+    Returns
+    -------
+    float
+        Frames per second, Hz.
 
     Raises
     ------

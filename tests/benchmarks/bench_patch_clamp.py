@@ -21,7 +21,8 @@ from scipy.ndimage import gaussian_filter1d
 
 from caiman_pipeline.config.indicators import find_indicators
 from caiman_pipeline.config.traces import TraceSettings
-from caiman_pipeline.traces.activity import infer_activity, timing_from
+from caiman_pipeline.traces.activity import infer_activity
+from caiman_pipeline.traces.timing import timing_from
 
 DATA = Path(os.environ.get("PATCH_CLAMP_DATA", Path(__file__).parents[3] / "shared/data/traces"))
 SMOOTH_S = 0.2

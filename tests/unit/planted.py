@@ -32,7 +32,7 @@ from caiman_pipeline.movies.store.parts import (
     write_index,
 )
 from caiman_pipeline.results.long_tables import Tables, in_memory
-from caiman_pipeline.traces.activity import timing_from
+from caiman_pipeline.traces.timing import timing_from
 
 RATE_HZ, DECAY_S, CELL_PX = 10.0, 0.6, 8.0
 

@@ -11,7 +11,7 @@ from caiman_pipeline.config.root import load_config, resolve_stage
 from caiman_pipeline.config.traces import TraceSettings
 from caiman_pipeline.extraction.denoise import make_denoiser
 from caiman_pipeline.results.job_settings import load_other, load_stage
-from caiman_pipeline.traces.activity import timing_from
+from caiman_pipeline.traces.timing import timing_from
 
 CHANGES = {
     "polarity": -1,

@@ -15,7 +15,7 @@ from caiman_pipeline.model.components import Components
 from caiman_pipeline.numerics.noise import noise_level
 from caiman_pipeline.quality.editing import merged_component, remove_duplicates, uncurated
 from caiman_pipeline.results.stored_rows import row_blocks, stored_rows
-from caiman_pipeline.traces.activity import timing_from
+from caiman_pipeline.traces.timing import timing_from
 
 RNG = np.random.default_rng(7)
 KEPT = np.ones(200, bool)

@@ -18,8 +18,8 @@ from caiman_pipeline.nwb.recompute import recompute
 from caiman_pipeline.nwb.table import write_table
 from caiman_pipeline.nwb.write import write_nwb
 from caiman_pipeline.outcome import component_table, keep_accepted
-from caiman_pipeline.traces.activity import timing_from
 from caiman_pipeline.traces.extract import extract_traces
+from caiman_pipeline.traces.timing import timing_from
 
 OPHYS = "processing/ophys"
 

@@ -10,7 +10,9 @@ from spike_trains import simulate, smooth_correlation
 
 from caiman_pipeline.config.traces import TraceSettings
 from caiman_pipeline.model.errors import PipelineError
-from caiman_pipeline.traces.activity import events_of, infer_activity, infer_block, points_down, timing_from
+from caiman_pipeline.traces.activity import infer_activity, infer_block, points_down
+from caiman_pipeline.traces.counted_events import events_of
+from caiman_pipeline.traces.timing import timing_from
 
 TIMING = timing_from(30.0, 0.6)
 

@@ -7,8 +7,9 @@ import pytest
 from scipy.signal import lfilter
 
 from caiman_pipeline.config.traces import TraceSettings
-from caiman_pipeline.traces.activity import infer_activity, timing_from
+from caiman_pipeline.traces.activity import infer_activity
 from caiman_pipeline.traces.decays import decay_warning, far_decays, own_decays
+from caiman_pipeline.traces.timing import timing_from
 
 RATE = 20.0
 

@@ -18,9 +18,9 @@ from caiman_pipeline.model.background import SummedBackground
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.results.files import load_result, save_result
 from caiman_pipeline.results.records import components_to_arrays, traces_from_result
-from caiman_pipeline.traces.activity import timing_from
 from caiman_pipeline.traces.dff import slow_level
 from caiman_pipeline.traces.extract import dff_method, extract_traces
+from caiman_pipeline.traces.timing import timing_from
 
 DIMS = (17, 29)
 LEVEL = 80.0
