@@ -1,0 +1,64 @@
+"""Settings of the ``sessions`` stage."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from caiman_pipeline.config.base import Section, key
+
+
+class SessionsSettings(Section):
+    """The same cells over the recordings of one subject and field: settings of the group, not of one recording."""
+
+    stage: ClassVar[str] = "sessions"
+
+    align_by: Literal["footprints", "optical_flow", "phase_correlation", "nothing"] = key(
+        "footprints",
+        "",
+        "How recordings are brought into one frame: `footprints` (positions of cells relative to each other, images as "
+        "second witness; any shift, turn and magnification, then a smooth bend), `optical_flow` or `phase_correlation` "
+        "of the images, or `nothing` where pixels are the same in all.",
+    )
+    components: Literal["accepted", "all"] = key(
+        "accepted", "", "Which components of a recording take part: those that its selection accepts, or all."
+    )
+    least_probability: float = key(
+        0.5, "", "Two components are one cell from this probability on.", ge=0.05, le=0.99
+    )
+    max_dist_px: float | None = key(
+        None,
+        "px",
+        "Components whose centres are farther apart in the common frame are not one cell (null: as the data tell).",
+        gt=0,
+    )
+    thresh_cost: float | None = key(
+        None,
+        "",
+        "Components with a larger 1 - intersection / union of their areas are not one cell (null: as the data tell).",
+        ge=0,
+        le=1,
+    )
+    enclosed_thr: float | None = key(
+        None,
+        "",
+        "Where one component's area lies within the other's, that cost is at most this (null: as it is).",
+        ge=0,
+        le=1,
+    )
+    max_thr: float = key(
+        0.2, "", "A component's area is where its footprint is above this share of its peak.", ge=0, lt=1
+    )
+    missed_cells: bool = key(
+        False,
+        "",
+        "Look into the corrected movies for cells that a recording lacks though sessions around it have them, and say "
+        "whether they were silent or absent. Needs the movies (`paths.keep_movie`).",
+    )
+    corrections: str | None = key(
+        None,
+        "file",
+        "CSV of corrections by hand (group, action, cell, recording, component): `join` components to a cell, `cut` them out.",
+    )
+    write_nwb: bool = key(
+        False, "", "Write each recording's tracked cells into a second NWB file beside its own, with `tracked_cell` ids."
+    )

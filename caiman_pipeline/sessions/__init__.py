@@ -1,0 +1,1 @@
+"""The same cells over several sessions of one field."""
