@@ -28,8 +28,11 @@ _PLACES = {
     "detrend": "notebook.traces",
     "evaluate_components": "notebook.extract",
     "extract_components": "notebook.extract",
+    "com": "notebook.sessions",
     "open_movie": "notebook.movie",
     "open_results": "notebook.results",
+    "register_multisession": "notebook.sessions",
+    "register_rois": "notebook.sessions",
     "score": "notebook.score",
     "select_components": "notebook.extract",
     "simulate": "simulation.recording",
@@ -52,6 +55,9 @@ if TYPE_CHECKING:
     from caiman_pipeline.notebook.results import RecordingResults as RecordingResults
     from caiman_pipeline.notebook.results import open_results as open_results
     from caiman_pipeline.notebook.score import score as score
+    from caiman_pipeline.notebook.sessions import com as com
+    from caiman_pipeline.notebook.sessions import register_multisession as register_multisession
+    from caiman_pipeline.notebook.sessions import register_rois as register_rois
     from caiman_pipeline.notebook.traces import deconvolve as deconvolve
     from caiman_pipeline.notebook.traces import delta_f_over_f as delta_f_over_f
     from caiman_pipeline.notebook.traces import detrend as detrend

@@ -184,6 +184,19 @@ REGISTRY: tuple[Stage, ...] = (
     ),
 )
 
+# What is made of all recordings of one field together: one job a group, below ``sessions/{group}`` in the results folder.
+SESSIONS = Stage(
+    "sessions",
+    section="sessions",
+    summary="find which components of a field's recordings are the same cells",
+    inputs=("movie_info", "images", "components", "traces", "selection"),
+    outputs={
+        "cells": "sessions/{group}/cells.h5",
+        "cells_table": "sessions/{group}/cells.csv",
+        "cells_page": "sessions/{group}/cells.html",
+    },
+)
+
 STAGES: dict[str, Stage] = {stage.name: stage for stage in REGISTRY}
 SECTIONS: tuple[str, ...] = tuple(dict.fromkeys(stage.section for stage in REGISTRY))
 OUTPUTS: dict[str, str] = {name: path for stage in REGISTRY for name, path in stage.outputs.items()}

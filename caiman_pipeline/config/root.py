@@ -22,6 +22,7 @@ from caiman_pipeline.config.refine import RefineSettings
 from caiman_pipeline.config.renamed import in_new_names
 from caiman_pipeline.config.report import ReportSettings
 from caiman_pipeline.config.select import SelectSettings
+from caiman_pipeline.config.sessions import SessionsSettings
 from caiman_pipeline.config.summary_images import ImageSettings
 from caiman_pipeline.config.traces import TraceSettings
 from caiman_pipeline.config.validate import SectionType, split_stage, validate
@@ -73,6 +74,7 @@ class Config(Section):
     select: SelectSettings = SelectSettings()
     export_nwb: ExportSettings = ExportSettings()
     report: ReportSettings = ReportSettings()
+    sessions: SessionsSettings = SessionsSettings()
 
     def with_results(self, folder: str) -> Config:
         """Return this config with another folder of results."""

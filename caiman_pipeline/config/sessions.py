@@ -19,12 +19,7 @@ class SessionsSettings(Section):
         "second witness; any shift, turn and magnification, then a smooth bend), `optical_flow` or `phase_correlation` "
         "of the images, or `nothing` where pixels are the same in all.",
     )
-    components: Literal["accepted", "all"] = key(
-        "accepted", "", "Which components of a recording take part: those that its selection accepts, or all."
-    )
-    least_probability: float = key(
-        0.5, "", "Two components are one cell from this probability on.", ge=0.05, le=0.99
-    )
+    least_probability: float = key(0.5, "", "Two components are one cell from this probability on.", ge=0.05, le=0.99)
     max_dist_px: float | None = key(
         None,
         "px",
@@ -47,18 +42,4 @@ class SessionsSettings(Section):
     )
     max_thr: float = key(
         0.2, "", "A component's area is where its footprint is above this share of its peak.", ge=0, lt=1
-    )
-    missed_cells: bool = key(
-        False,
-        "",
-        "Look into the corrected movies for cells that a recording lacks though sessions around it have them, and say "
-        "whether they were silent or absent. Needs the movies (`paths.keep_movie`).",
-    )
-    corrections: str | None = key(
-        None,
-        "file",
-        "CSV of corrections by hand (group, action, cell, recording, component): `join` components to a cell, `cut` them out.",
-    )
-    write_nwb: bool = key(
-        False, "", "Write each recording's tracked cells into a second NWB file beside its own, with `tracked_cell` ids."
     )

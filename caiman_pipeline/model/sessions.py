@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.model.checks import require
 from caiman_pipeline.model.movie import Dims
 
@@ -35,7 +35,7 @@ class Session:
 
     name: str
     dims: Dims
-    ids: FloatArray
+    ids: IntArray
     footprints: csc_matrix
     image: FloatArray | None = None
     pixel_um: tuple[float, ...] | None = None
@@ -147,9 +147,9 @@ class Registration:
     """
 
     sessions: tuple[str, ...]
-    cells: tuple[FloatArray, ...]
+    cells: tuple[IntArray, ...]
     probability: tuple[FloatArray, ...]
-    runner_up: tuple[FloatArray, ...]
+    runner_up: tuple[IntArray, ...]
     runner_up_probability: tuple[FloatArray, ...]
     n_cells: int
     alignments: tuple[Alignment, ...]
@@ -158,10 +158,10 @@ class Registration:
     canvas_low: tuple[int, ...]
     canvas_dims: Dims
     union: csc_matrix
-    pairs: dict[tuple[int, int], tuple[FloatArray, FloatArray]]
+    pairs: dict[tuple[int, int], tuple[IntArray, FloatArray]]
 
     @property
-    def n_found(self) -> FloatArray:
+    def n_found(self) -> IntArray:
         """In how many sessions each cell was found, int64 (cells,)."""
         every = np.concatenate([c[c >= 0] for c in self.cells] or [np.zeros(0, np.int64)])
         return np.bincount(every, minlength=self.n_cells)

@@ -12,7 +12,7 @@ from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.model.sessions import Alignment, Placement, Session
 from caiman_pipeline.sessions.images import match_images, plane
 from caiman_pipeline.sessions.joint import Edges, connected, most_central, place_all
-from caiman_pipeline.sessions.pairs import LEAST_PAIRS, PairAlignment, align_pair, by_chance, grow, mutual
+from caiman_pipeline.sessions.pairs import PairAlignment, align_pair, by_chance, grow, mutual
 from caiman_pipeline.sessions.points import PointSet, depth_ratio, point_set
 
 # Where images say how fields lie, so few cells are not asked; of more, this many more than by chance must agree.
@@ -53,6 +53,8 @@ def align_sessions(sessions: Sequence[Session]) -> Aligned:
     }
     edges |= by_image
     group = connected(len(sessions), edges)[0]
+    if len(sessions) == 1:
+        return _alone(sessions[0], radius_in_pixels(points[0], ratio))
     if len(group) < 2:
         nobody = tuple(_left_out(points, edges, s, []) for s in range(len(sessions)))
         return Aligned(-1, (None,) * len(sessions), nobody, np.ones(len(sessions[0].dims)))
@@ -67,6 +69,11 @@ def align_sessions(sessions: Sequence[Session]) -> Aligned:
         for s in range(len(sessions))
     )
     return Aligned(reference, placements, alignments, radius_in_pixels(points[reference], ratio))
+
+
+def _alone(session: Session, radius_px: FloatArray) -> Aligned:
+    given = Alignment(True, "given", 0, 0.0, 1.0, float("nan"), "the only recording of its field")
+    return Aligned(0, (Placement.identity(len(session.dims)),), (given,), radius_px)
 
 
 def radius_in_pixels(points: PointSet, ratio: float) -> FloatArray:
@@ -94,9 +101,7 @@ def _unconnected(n_sessions: int, edges: Edges) -> list[tuple[int, int]]:
     return [pair for pair in combinations(range(n_sessions), 2) if of[pair[0]] != of[pair[1]]]
 
 
-def _by_images(
-    sessions: Sequence[Session], points: Sequence[PointSet], pair: tuple[int, int]
-) -> PairAlignment | None:
+def _by_images(sessions: Sequence[Session], points: Sequence[PointSet], pair: tuple[int, int]) -> PairAlignment | None:
     """Return the counterparts where images bring two fields together, if the cells do not speak against it."""
     a, b = pair
     one, other = plane(sessions[a]), plane(sessions[b])
@@ -133,7 +138,7 @@ def _known(
     edge = own[best]
     images_only = all(pair in by_image for pair in own)
     other = best[1] if best[0] == session else best[0]
-    chance = max(align_pair(_mirrored(points[session]), points[other]).excess, 0.0)
+    chance = max(align_pair(_mirrored(points[session]), points[other], thorough=False).excess, 0.0)
     share = float(np.clip(1.0 - chance / max(edge.excess, 1e-9), 0.0, 1.0))
     few = f"only {len(points[session].at)} components: placed by images" if images_only else ""
     return Alignment(
@@ -170,4 +175,4 @@ def _mirrored(points: PointSet) -> PointSet:
 
 def _is_mirror_image(points: Sequence[PointSet], session: int, others: Sequence[int]) -> bool:
     mirrored = _mirrored(points[session])
-    return any(align_pair(mirrored, points[s]).found for s in others)
+    return any(align_pair(mirrored, points[s], thorough=False).found for s in others)

@@ -140,5 +140,8 @@ def _grid(points: FloatArray, reach: float) -> FloatArray:
     while np.prod(counts) > MOST_CENTRES:
         step *= 1.2
         counts = np.maximum(np.ceil((high - low) / step).astype(int) + 1, 1)
-    axes = [np.linspace(lo, hi, n) if n > 1 else np.array([(lo + hi) / 2]) for lo, hi, n in zip(low, high, counts)]
+    axes = [
+        np.linspace(lo, hi, n) if n > 1 else np.array([(lo + hi) / 2])
+        for lo, hi, n in zip(low, high, counts, strict=True)
+    ]
     return np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, points.shape[1])

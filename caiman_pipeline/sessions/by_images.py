@@ -18,7 +18,7 @@ FLOW_POINTS = 24
 
 
 def align_by_images(sessions: Sequence[Session], method: str) -> Aligned:
-    """Bring every session to the one with most components by its image: shifts, shifts with a smooth flow, or not at all.
+    """Bring every session to the one with most components by its image: shifts, a smooth flow with them, or nothing.
 
     Raises
     ------

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.sessions.constellations import Candidates
 
@@ -23,8 +24,8 @@ SCALE_TOLERANCE = 0.2
 class Consensus:
     """Pairs of points (rows of the two sets) that agree on one map."""
 
-    first: FloatArray
-    second: FloatArray
+    first: IntArray
+    second: IntArray
 
     def __len__(self) -> int:
         return len(self.first)
@@ -53,7 +54,7 @@ def consensuses(
         support[agreeing] = 0
 
 
-def _one_to_one(found: Candidates, rows: FloatArray) -> Consensus:
+def _one_to_one(found: Candidates, rows: IntArray) -> Consensus:
     """Keep the pairs with most votes where a point is in several."""
     order = rows[np.argsort(-found.votes[rows], kind="stable")]
     seen_1: set[int] = set()
@@ -70,7 +71,7 @@ def _one_to_one(found: Candidates, rows: FloatArray) -> Consensus:
 
 
 @compiled
-def _agree(at_1, at_2, angle, log_scale, c, e, tolerance):
+def _agree(at_1: Any, at_2: Any, angle: Any, log_scale: Any, c: Any, e: Any, tolerance: Any) -> Any:
     """Tell whether the map of pair c brings the points of pair e together, and their surroundings tell the same."""
     turn = abs(angle[c] - angle[e]) % (2 * np.pi)
     turn = min(turn, 2 * np.pi - turn)
@@ -89,7 +90,7 @@ def _agree(at_1, at_2, angle, log_scale, c, e, tolerance):
 
 
 @compiled
-def _support(at_1, at_2, angle, log_scale, votes, tolerance):
+def _support(at_1: Any, at_2: Any, angle: Any, log_scale: Any, votes: Any, tolerance: Any) -> Any:
     support = np.zeros(len(angle))
     for c in range(len(angle)):
         for e in range(len(angle)):
@@ -99,7 +100,7 @@ def _support(at_1, at_2, angle, log_scale, votes, tolerance):
 
 
 @compiled
-def _agreeing(at_1, at_2, angle, log_scale, c, tolerance):
+def _agreeing(at_1: Any, at_2: Any, angle: Any, log_scale: Any, c: Any, tolerance: Any) -> Any:
     found = np.zeros(len(angle), np.bool_)
     for e in range(len(angle)):
         found[e] = _agree(at_1, at_2, angle, log_scale, c, e, tolerance)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.sessions.points import neighbourhoods
 
@@ -32,8 +33,8 @@ class Candidates:
     votes : float64 (C,), how many neighbours agree
     """
 
-    first: FloatArray
-    second: FloatArray
+    first: IntArray
+    second: IntArray
     angle: FloatArray
     log_scale: FloatArray
     votes: FloatArray
@@ -70,7 +71,7 @@ def candidates(first: FloatArray, second: FloatArray, *, radius: float, n_anchor
     )
 
 
-def _spread_out(points: FloatArray, most: int) -> FloatArray:
+def _spread_out(points: FloatArray, most: int) -> IntArray:
     """Return rows of at most ``most`` points, spread over the field: every so many, from one end to the other."""
     order = np.lexsort(points.T)
     n = min(len(points), most)
@@ -78,7 +79,9 @@ def _spread_out(points: FloatArray, most: int) -> FloatArray:
 
 
 @compiled
-def _votes(depth_1, length_1, angle_1, depth_2, length_2, angle_2, depth_tolerance):
+def _votes(
+    depth_1: Any, length_1: Any, angle_1: Any, depth_2: Any, length_2: Any, angle_2: Any, depth_tolerance: Any
+) -> Any:
     """For each pair of points, the fullest cell of turn and magnification: votes, and the cell's number along both.
 
     Cells are two steps wide and overlap by one, so each vote is in four.

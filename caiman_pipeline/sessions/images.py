@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,6 +98,7 @@ def _turned_peak(first: FloatArray, second: FloatArray, degrees: float) -> tuple
 def best_shift(first: FloatArray, second: FloatArray) -> tuple[float, FloatArray]:
     """Return the correlation and the shift (rows, columns) of the first image that fits the second best."""
     size = tuple(fft.next_fast_len(m + n - 1, real=True) for m, n in zip(first.shape, second.shape, strict=True))
+
     def spectrum(image: FloatArray) -> FloatArray:
         return fft.rfftn(image, size)
 
@@ -123,7 +125,24 @@ def inverse(placement: Placement, there: FloatArray) -> FloatArray:
     return at
 
 
-def in_frame(image: FloatArray, placement: Placement, low: FloatArray, dims: tuple[int, ...]) -> FloatArray:
+@dataclass(frozen=True)
+class Onto:
+    """From the pixels of one session to those of another, by way of the frame."""
+
+    first: Placement
+    second: Placement
+
+    def __call__(self, points: FloatArray) -> FloatArray:
+        """Return where points (K, N) of the first session lie in the second."""
+        return inverse(self.second, self.first(points))
+
+    def jacobian(self, points: FloatArray) -> FloatArray:
+        """Return the local linear map (K, N, N) at points (K, N)."""
+        back = np.linalg.inv(self.second.jacobian(self(points)))
+        return np.asarray(back @ self.first.jacobian(points))
+
+
+def in_frame(image: FloatArray, placement: Placement, low: Sequence[int], dims: tuple[int, ...]) -> FloatArray:
     """Return an image (dims of its session) as it lies in the frame, NaN where it does not reach.
 
     The bend is smooth: it is inverted at some points and interpolated between.

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.model.sessions import Placement
 from caiman_pipeline.sessions.bend import fit_placement
 from caiman_pipeline.sessions.pairs import PairAlignment
@@ -76,9 +75,7 @@ def _key(a: int, b: int) -> tuple[int, int]:
     return (a, b) if a < b else (b, a)
 
 
-def _by_edges(
-    points: Sequence[PointSet], session: int, placed: Mapping[int, Placement], edges: Edges
-) -> Placement:
+def _by_edges(points: Sequence[PointSet], session: int, placed: Mapping[int, Placement], edges: Edges) -> Placement:
     """Fit a session to the places of its counterparts in all sessions that have one."""
     own, there = [], []
     for other, placement in placed.items():

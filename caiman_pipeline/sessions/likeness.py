@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse import csc_matrix
 from scipy.spatial import cKDTree
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.sessions.warp import Warped
 
 # Pairs farther apart than this many cell radii tell nothing.
@@ -26,11 +26,11 @@ class Likeness:
     overlap : float64 (M,), cosine of the footprints in the frame
     form : float64 (M,), cosine of the footprints around their own centres
     union_cost : float64 (M,), 1 - intersection over union of the footprints' areas
-    enclosed, enclosing : float64 (M,), share of the first's area within the second's, and of the second's in the first's
+    enclosed, enclosing : float64 (M,), share of the first's area within the second's, and the reverse
     """
 
-    first: FloatArray
-    second: FloatArray
+    first: IntArray
+    second: IntArray
     distance: FloatArray
     distance_px: FloatArray
     overlap: FloatArray
@@ -42,7 +42,7 @@ class Likeness:
     def __len__(self) -> int:
         return len(self.first)
 
-    def rows(self, kept: FloatArray) -> Likeness:
+    def rows(self, kept: IntArray | BoolArray) -> Likeness:
         """Return some of the pairs."""
         return Likeness(*(values[kept] for values in vars(self).values()))
 
@@ -87,5 +87,5 @@ def areas(footprints: csc_matrix, max_thr: float) -> csc_matrix:
     return marked
 
 
-def _at(matrix: csc_matrix, i: FloatArray, j: FloatArray) -> FloatArray:
+def _at(matrix: csc_matrix, i: IntArray, j: IntArray) -> FloatArray:
     return np.asarray(matrix[i, j], dtype=float).ravel() if len(i) else np.zeros(0)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse import coo_matrix, csc_matrix, csr_matrix, hstack
 from scipy.special import expit
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.sessions.likeness import Likeness
 from caiman_pipeline.sessions.tracks import FAR_LOG_ODDS
 from caiman_pipeline.sessions.warp import Warped
@@ -30,14 +30,12 @@ class Membership:
     """
 
     probability: list[FloatArray]
-    runner_up: list[FloatArray]
+    runner_up: list[IntArray]
     runner_up_probability: list[FloatArray]
     pairs: dict[Key, FloatArray]
 
 
-def membership(
-    pairs: Mapping[Key, Likeness], odds: Mapping[Key, FloatArray], labels: Sequence[FloatArray]
-) -> Membership:
+def membership(pairs: Mapping[Key, Likeness], odds: Mapping[Key, FloatArray], labels: Sequence[IntArray]) -> Membership:
     """Say how sure each component's cell is: by the mean log-odds with the cell's components of other sessions.
 
     They are not summed: a footprint that was found in part, or an alignment that is off, is off for all of them.
@@ -66,16 +64,20 @@ def membership(
     to_set = coo_matrix((mean, (cell, of_set)), shape=shape).tocsr()
     cuts = offset[1:-1]
     return Membership(
-        *(list(np.split(values, cuts)) for values in (probability, runner_up, beside)),
+        list(np.split(probability, cuts)),
+        list(np.split(runner_up, cuts)),
+        list(np.split(beside, cuts)),
         {
-            key: expit(_by_all(odds[key], p.first + offset[key[0]], p.second + offset[key[1]], (every, present, to_set)))
+            key: expit(
+                _by_all(odds[key], p.first + offset[key[0]], p.second + offset[key[1]], (every, present, to_set))
+            )
             for key, p in pairs.items()
         },
     )
 
 
 def _by_all(
-    odds: FloatArray, first: FloatArray, second: FloatArray, sets: tuple[FloatArray, FloatArray, csr_matrix]
+    odds: FloatArray, first: IntArray, second: IntArray, sets: tuple[IntArray, BoolArray, csr_matrix]
 ) -> FloatArray:
     """Return log-odds of pairs by what their sets tell.
 
@@ -93,15 +95,17 @@ def _by_all(
     return np.where(one == other, np.maximum(odds, own), across + np.where(conflict, np.log(wrong), 0.0))
 
 
-def _at(matrix: csr_matrix, row: FloatArray, column: FloatArray) -> FloatArray:
+def _at(matrix: csr_matrix, row: IntArray, column: IntArray) -> FloatArray:
     return np.asarray(matrix[row, column], dtype=float).ravel() if len(row) else np.zeros(0)
 
 
 def _to_sets(
-    pairs: Mapping[Key, Likeness], odds: Mapping[Key, FloatArray], offset: FloatArray, every: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+    pairs: Mapping[Key, Likeness], odds: Mapping[Key, FloatArray], offset: IntArray, every: IntArray
+) -> tuple[IntArray, IntArray, FloatArray]:
     """Return for each near pair, both ways: a component, the other's set, and the log-odds."""
-    rows, sets, values = [np.zeros(0, int)], [np.zeros(0, int)], [np.zeros(0)]
+    rows: list[IntArray] = [np.zeros(0, int)]
+    sets: list[IntArray] = [np.zeros(0, int)]
+    values: list[FloatArray] = [np.zeros(0)]
     for (a, b), p in pairs.items():
         i, k = p.first + offset[a], p.second + offset[b]
         rows += [i, k]
@@ -110,7 +114,7 @@ def _to_sets(
     return np.concatenate(rows), np.concatenate(sets), np.concatenate(values)
 
 
-def union_of(warped: Sequence[Warped], labels: Sequence[FloatArray]) -> csc_matrix:
+def union_of(warped: Sequence[Warped], labels: Sequence[IntArray]) -> csc_matrix:
     """Return the mean footprint of each set in the frame, sparse float32 (P, sets), unit Euclidean norm."""
     every = np.concatenate([*labels, np.zeros(0, int)]).astype(int)
     together = hstack([w.footprints for w in warped]).tocsc()

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse import csc_matrix
 from scipy.spatial import cKDTree
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.model.sessions import Session
 
@@ -18,7 +18,7 @@ LEAST_RADIUS_PX = 0.5
 
 @dataclass(frozen=True)
 class Moments:
-    """Centre (K, N) and standard deviation (K, N) of each footprint along each axis, in pixels; NaN where it is empty."""
+    """Centre (K, N) and deviation (K, N) of each footprint along each axis, in pixels; NaN where it is empty."""
 
     centre: FloatArray
     spread: FloatArray
@@ -96,7 +96,7 @@ def neighbourhoods(at: FloatArray, n_neighbours: int) -> tuple[FloatArray, Float
     return depth, length, angle
 
 
-def _without_self(near: FloatArray) -> FloatArray:
+def _without_self(near: IntArray) -> IntArray:
     """Drop each row's own number (another's where two points coincide, which stands for the same place)."""
     own = near == np.arange(len(near))[:, None]
     own[~own.any(1), -1] = True

@@ -1,8 +1,9 @@
 """The probability that two sessions' components are one cell, from the data themselves.
 
-Which pairs are certainly two cells is known from pairs that are one: what has its counterpart is nothing else. They tell how
-often two cells look alike that are not the same, and that share is taken from the pairs that may be (as by the local false
-discovery rate of Efron, 10.1214/07-STS236, and with distances and overlaps as in CellReg, 10.1016/j.celrep.2017.10.013).
+Which pairs are certainly two cells is known from pairs that are one: what has its counterpart is nothing else. They
+tell how often two cells look alike that are not the same, and that share is taken from the pairs that may be (as by the
+local false discovery rate of Efron, 10.1214/07-STS236, and with distances and overlaps as in CellReg,
+10.1016/j.celrep.2017.10.013).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.special import expit
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.sessions.likeness import FARTHEST_RADII, Likeness
 
 # What is within this many cell radii and each other's nearest is taken for the same cell to begin with.
@@ -21,6 +22,20 @@ N_ROUNDS = 3
 RIDGE = 1.0
 N_EM = 200
 DISTANCE_BINS = 10
+# Pairs of which both have a counterpart elsewhere stand for others where there are few of these.
+ENOUGH_PAIRS = 200.0
+# What two neighbours look like, as a few pairs that are there with any data: one radius is a footprint's deviation.
+TYPICAL_TWO = Likeness(
+    first=np.arange(4),
+    second=np.arange(4),
+    distance=np.array([2.0, 2.7, 3.5, 4.5]),
+    distance_px=np.zeros(4),
+    overlap=np.array([0.4, 0.25, 0.1, 0.0]),
+    form=np.full(4, 0.7),
+    union_cost=np.array([0.7, 0.85, 0.95, 1.0]),
+    enclosed=np.zeros(4),
+    enclosing=np.zeros(4),
+)
 SURE_LOG_ODDS = 12.0
 
 Pairs = Mapping[tuple[int, int], Likeness]
@@ -35,7 +50,7 @@ def log_odds(pairs: Pairs) -> dict[tuple[int, int], FloatArray]:
     """
     features = {key: _features(p) for key, p in pairs.items()}
     alone = {key: _first_guess(p) for key, p in pairs.items()}
-    for _ in range(N_ROUNDS):
+    for _ in range(N_ROUNDS if pairs else 0):
         alone = _mixture(features, pairs, alone)
     return alone
 
@@ -43,9 +58,10 @@ def log_odds(pairs: Pairs) -> dict[tuple[int, int], FloatArray]:
 def _mixture(
     features: Mapping[tuple[int, int], FloatArray], pairs: Pairs, alone: Mapping[tuple[int, int], FloatArray]
 ) -> dict[tuple[int, int], FloatArray]:
-    """Return log-odds anew: open pairs are a mixture of one cell and two, and the latter look like those known to be two.
+    """Return log-odds anew: open pairs are a mixture of one cell and two, of which the latter look like those known.
 
-    The ratio of the densities is the exponential of a sum of features (10.1093/biomet/66.1.17); expectation maximisation.
+    The ratio of the densities is the exponential of a sum of features (10.1093/biomet/66.1.17), found by expectation
+    maximisation.
     """
     opened, two, guess = [], [], []
     distance, both, cells = [], [], []
@@ -59,13 +75,14 @@ def _mixture(
         two.append(features[key][~free])
         distance.append(p.distance[~free])
         both.append((one & other)[~free])
-    x_open, x_two = np.concatenate(opened), np.concatenate(two)
+    x_open, x_two = np.concatenate(opened), np.concatenate([*two, _features(TYPICAL_TWO)])
     w_two = _as_among_unmatched(np.concatenate(distance), np.concatenate(both))
+    w_two = np.concatenate([w_two, np.ones(len(TYPICAL_TWO))])
     if not len(x_open):
         return dict(alone)
     same = expit(np.concatenate(guess))
     x = np.concatenate([x_open, x_open, x_two])
-    beta = None
+    beta: FloatArray = np.zeros(x.shape[1])
     for _ in range(N_EM):
         n_two = float((1 - same).sum())
         w = np.concatenate([same, 1 - same, w_two])
@@ -91,7 +108,7 @@ def _first_guess(pairs: Likeness) -> FloatArray:
     return 4.0 * (SURE_RADII - pairs.distance)
 
 
-def _matched(odds: FloatArray, pairs: Likeness) -> FloatArray:
+def _matched(odds: FloatArray, pairs: Likeness) -> BoolArray:
     """Tell which pairs are each other's best and rather one cell than two."""
     if not len(odds):
         return np.zeros(0, bool)
@@ -102,7 +119,7 @@ def _matched(odds: FloatArray, pairs: Likeness) -> FloatArray:
     return (odds >= best_1[pairs.first]) & (odds >= best_2[pairs.second]) & (odds > 0)
 
 
-def _taken(pairs: Likeness, matched: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _taken(pairs: Likeness, matched: BoolArray) -> tuple[BoolArray, BoolArray]:
     """Tell of each pair whether its first and its second have a counterpart elsewhere."""
     elsewhere = []
     for cells in (pairs.first, pairs.second):
@@ -112,17 +129,17 @@ def _taken(pairs: Likeness, matched: FloatArray) -> tuple[FloatArray, FloatArray
     return elsewhere[0], elsewhere[1]
 
 
-def _competing(odds: FloatArray, cells: Sequence[tuple[FloatArray, FloatArray]]) -> list[FloatArray]:
+def _competing(odds: FloatArray, cells: Sequence[tuple[IntArray, IntArray]]) -> list[FloatArray]:
     cuts = np.cumsum([len(first) for first, _ in cells])[:-1]
     return [one_counterpart(part, *c) for part, c in zip(np.split(odds, cuts), cells, strict=True)]
 
 
-def _as_among_unmatched(distance: FloatArray, both: FloatArray) -> FloatArray:
+def _as_among_unmatched(distance: FloatArray, both: BoolArray) -> FloatArray:
     """Return weights with which pairs that are two cells stand for those of which neither has a counterpart.
 
-    What was found by mistake has none, and lies anywhere. Among pairs of an unmatched with a matched one only one side can
-    be such, among unmatched ones both. Where pairs of matched ones are missing, it is mistakes that lie near: they count
-    twice. (Unmatched to matched on either side, less what was counted for both.)
+    What was found by mistake has none, and lies anywhere. Among pairs of an unmatched with a matched one only one side
+    can be such, among unmatched ones both. Where pairs of matched ones are missing, it is mistakes that lie near: they
+    count twice. (Unmatched to matched on either side, less what was counted for both.)
     """
     edges = np.linspace(0, FARTHEST_RADII, DISTANCE_BINS + 1)
     bin_of = np.clip(np.digitize(distance, edges) - 1, 0, DISTANCE_BINS - 1)
@@ -130,14 +147,15 @@ def _as_among_unmatched(distance: FloatArray, both: FloatArray) -> FloatArray:
     n_one = np.bincount(bin_of, ~both, DISTANCE_BINS)
     typical = max(float(n_both.sum()), 1.0) / max(float(n_one.sum()), 1.0)
     share = (n_both + typical) / (n_one + 1.0) / typical
-    return np.where(both, 0.0, np.clip(1.0 - 0.5 * share[bin_of], 0.25, 1.0))
+    of_both = max(0.0, 1.0 - float(n_one.sum()) / ENOUGH_PAIRS)
+    return np.where(both, of_both, np.clip(1.0 - 0.5 * share[bin_of], 0.25, 1.0))
 
 
-def _logistic(x: FloatArray, y: FloatArray, w: FloatArray, start: FloatArray | None) -> FloatArray:
+def _logistic(x: FloatArray, y: FloatArray, w: FloatArray, start: FloatArray) -> FloatArray:
     """Fit a weighted logistic regression by Newton's steps; the columns' scales are taken out of the penalty."""
     scale = np.maximum(x.std(0), 1e-9)
     scale[0] = 1.0
-    z, beta = x / scale, np.zeros(x.shape[1]) if start is None else start * scale
+    z, beta = x / scale, start * scale
     penalty = RIDGE * np.eye(len(beta))
     penalty[0, 0] = 1e-6
     for _ in range(30):
@@ -149,7 +167,7 @@ def _logistic(x: FloatArray, y: FloatArray, w: FloatArray, start: FloatArray | N
     return beta / scale
 
 
-def one_counterpart(alone: FloatArray, first: FloatArray, second: FloatArray) -> FloatArray:
+def one_counterpart(alone: FloatArray, first: IntArray, second: IntArray) -> FloatArray:
     """Return log-odds where a cell has one counterpart at most: each pair beside those that share a cell with it."""
     odds = np.exp(np.clip(alone, -SURE_LOG_ODDS, SURE_LOG_ODDS))
     others = np.bincount(first, odds)[first] + np.bincount(second, odds)[second] - 2 * odds if len(odds) else odds

@@ -12,7 +12,7 @@ from scipy.sparse import csc_matrix
 from scipy.special import logit
 
 from caiman_pipeline.config.sessions import SessionsSettings
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.names import natural_key
 from caiman_pipeline.model.sessions import Alignment, Placement, Registration, Session
@@ -86,7 +86,7 @@ def _cleaned(session: Session) -> Session:
     return replace(session, footprints=matrix, image=image)
 
 
-def _with_light(session: Session) -> tuple[Session, FloatArray]:
+def _with_light(session: Session) -> tuple[Session, IntArray]:
     """Return a session without empty footprints, which lie nowhere, and the rows of the others."""
     kept = np.flatnonzero(np.diff(session.footprints.indptr) > 0)
     return replace(session, ids=session.ids[kept], footprints=session.footprints[:, kept]), kept
@@ -101,9 +101,7 @@ def _register(sessions: list[Session], settings: SessionsSettings) -> Registrati
         return _nothing(whole, aligned)
     places = [p for p in aligned.placements if p is not None]
     canvas = canvas_around([sessions[s] for s in placed], places, sessions[aligned.reference].dims)
-    warped = [
-        warp(sessions[s], p, canvas, radius_px=aligned.radius_px) for s, p in zip(placed, places, strict=True)
-    ]
+    warped = [warp(sessions[s], p, canvas, radius_px=aligned.radius_px) for s, p in zip(placed, places, strict=True)]
     pairs, odds = _pairs(warped, aligned.radius_px, settings)
     n_cells = [w.footprints.shape[1] for w in warped]
     level = float(logit(settings.least_probability))
@@ -137,7 +135,9 @@ def _register(sessions: list[Session], settings: SessionsSettings) -> Registrati
 
 
 def _aligned(sessions: list[Session], settings: SessionsSettings) -> Aligned:
-    return align_sessions(sessions) if settings.align_by == "footprints" else align_by_images(sessions, settings.align_by)
+    return (
+        align_sessions(sessions) if settings.align_by == "footprints" else align_by_images(sessions, settings.align_by)
+    )
 
 
 def _nothing(sessions: list[Session], aligned: Aligned) -> Registration:
@@ -175,7 +175,7 @@ def _pairs(
     return pairs, {key: one_counterpart(alone[key], p.first, p.second) for key, p in pairs.items()}
 
 
-def excluded(pairs: Likeness, settings: SessionsSettings) -> FloatArray:
+def excluded(pairs: Likeness, settings: SessionsSettings) -> BoolArray:
     """Tell which pairs the settings rule out: too far apart, or areas too different."""
     out = np.zeros(len(pairs), bool)
     if settings.max_dist_px is not None:
@@ -190,8 +190,8 @@ def excluded(pairs: Likeness, settings: SessionsSettings) -> FloatArray:
 
 
 def _pair_table(
-    pairs: dict[Key, Likeness], probability: dict[Key, FloatArray], placed: list[int], kept: list[FloatArray]
-) -> dict[Key, tuple[FloatArray, FloatArray]]:
+    pairs: dict[Key, Likeness], probability: dict[Key, FloatArray], placed: list[int], kept: list[IntArray]
+) -> dict[Key, tuple[IntArray, FloatArray]]:
     table = {}
     for (a, b), p in pairs.items():
         s, t = placed[a], placed[b]

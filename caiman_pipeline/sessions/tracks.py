@@ -14,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.csgraph import connected_components
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.sessions.likeness import Likeness
 
 # Pairs that are too far apart to be looked at count as this against being one cell.
@@ -24,7 +24,7 @@ MOST_ROUNDS = 30
 Key = tuple[int, int]
 
 
-def assign(pairs: Mapping[Key, Likeness], odds: Mapping[Key, FloatArray], n_cells: Sequence[int]) -> FloatArray:
+def assign(pairs: Mapping[Key, Likeness], odds: Mapping[Key, FloatArray], n_cells: Sequence[int]) -> IntArray:
     """Return the set of each cell, int64 (all cells of all sessions in turn); numbers say nothing."""
     offset = np.concatenate([[0], np.cumsum(n_cells)]).astype(int)
     session = np.repeat(np.arange(len(n_cells)), n_cells)
@@ -41,28 +41,26 @@ def assign(pairs: Mapping[Key, Likeness], odds: Mapping[Key, FloatArray], n_cell
 
 
 def _flat(
-    pairs: Mapping[Key, Likeness], odds: Mapping[Key, FloatArray], offset: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+    pairs: Mapping[Key, Likeness], odds: Mapping[Key, FloatArray], offset: IntArray
+) -> tuple[IntArray, IntArray, FloatArray]:
     empty = [np.zeros(0, int)]
     first = np.concatenate([pairs[k].first + offset[k[0]] for k in pairs] or empty)
     second = np.concatenate([pairs[k].second + offset[k[1]] for k in pairs] or empty)
     return first, second, np.concatenate([odds[k] for k in pairs] or [np.zeros(0)])
 
 
-def _symmetric(first: FloatArray, second: FloatArray, value: FloatArray, n: int) -> csr_matrix:
+def _symmetric(first: IntArray, second: IntArray, value: FloatArray, n: int) -> csr_matrix:
     one = coo_matrix((value, (first, second)), shape=(n, n)).tocsr()
     return (one + one.T).tocsr()
 
 
-def _canonical(labels: FloatArray) -> FloatArray:
-    """Number sets by the first cell in each."""
+def _canonical(labels: IntArray) -> IntArray:
+    """Return the sets numbered by the first cell in each."""
     _, first, which = np.unique(labels, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first, kind="stable"), kind="stable")[which]
 
 
-def _joined(
-    first: FloatArray, second: FloatArray, weight: FloatArray, session: FloatArray, bonus: csr_matrix
-) -> FloatArray:
+def _joined(first: IntArray, second: IntArray, weight: FloatArray, session: IntArray, bonus: csr_matrix) -> IntArray:
     """Join sets by falling odds of the pair that leads from one to the other, where that raises the sum."""
     labels, members = np.arange(len(session)), {i: [i] for i in range(len(session))}
     for row in np.lexsort((second, first, -weight)):
@@ -71,14 +69,15 @@ def _joined(
         one, other = int(labels[first[row]]), int(labels[second[row]])
         if one == other or set(session[members[one]]) & set(session[members[other]]):
             continue
-        gain = bonus[members[one]][:, members[other]].sum() - FAR_LOG_ODDS * len(members[one]) * len(members[other])
-        if gain > 0:
+        n_pairs = len(members[one]) * len(members[other])
+        # Of two single cells it is the pair's own odds.
+        if n_pairs == 1 or bonus[members[one]][:, members[other]].sum() > FAR_LOG_ODDS * n_pairs:
             members[one] += members.pop(other)
             labels[members[one]] = one
     return labels
 
 
-def _session_anew(labels: FloatArray, cells: FloatArray, session: FloatArray, bonus: csr_matrix) -> FloatArray:
+def _session_anew(labels: IntArray, cells: IntArray, session: IntArray, bonus: csr_matrix) -> IntArray:
     """Give one session's cells to the sets that the other sessions' cells form, all at once."""
     others = np.setdiff1d(np.arange(len(labels)), cells)
     names, column = np.unique(labels[others], return_inverse=True)
@@ -94,9 +93,7 @@ def _session_anew(labels: FloatArray, cells: FloatArray, session: FloatArray, bo
     return new
 
 
-def best_pairs(
-    row: FloatArray, column: FloatArray, value: FloatArray, shape: tuple[int, int]
-) -> list[tuple[int, int]]:
+def best_pairs(row: IntArray, column: IntArray, value: FloatArray, shape: tuple[int, int]) -> list[tuple[int, int]]:
     """Return the pairs, each row and column once at most, with the highest sum of (positive) values.
 
     What hangs together is assigned by itself (Hungarian method), so blocks stay small.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
+from typing import Protocol
 
 import numpy as np
 from scipy.ndimage import map_coordinates
@@ -59,6 +60,16 @@ def _patches(session: Session) -> Iterator[tuple[FloatArray, FloatArray]]:
         yield patch, begin
 
 
+class Map(Protocol):
+    """What brings points of a session elsewhere, and tells how it stretches there."""
+
+    def __call__(self, points: FloatArray) -> FloatArray:
+        """Return where points (K, N) lie there."""
+
+    def jacobian(self, points: FloatArray) -> FloatArray:
+        """Return the local linear map (K, N, N) at points (K, N)."""
+
+
 @dataclass(frozen=True)
 class Warped:
     """One session's cells in the frame.
@@ -75,7 +86,7 @@ class Warped:
     form: FloatArray
 
 
-def warp(session: Session, placement: Placement, canvas: Canvas, *, radius_px: FloatArray) -> Warped:
+def warp(session: Session, placement: Map, canvas: Canvas, *, radius_px: FloatArray) -> Warped:
     """Return a session's footprints where they lie in the frame.
 
     Parameters
@@ -95,7 +106,11 @@ def warp(session: Session, placement: Placement, canvas: Canvas, *, radius_px: F
         counts.append(len(pixels))
         forms[k] = _sampled(patch, own[k] - begin + form_grid @ back[k].T)
     matrix = csc_matrix(
-        (np.concatenate(values or [np.zeros(0, np.float32)]), np.concatenate(indices or [np.zeros(0, int)]), np.cumsum(counts)),
+        (
+            np.concatenate(values or [np.zeros(0, np.float32)]),
+            np.concatenate(indices or [np.zeros(0, int)]),
+            np.cumsum(counts),
+        ),
         shape=(prod(canvas.dims), session.n_components),
     )
     return Warped(matrix, centre, forms / np.maximum(np.linalg.norm(forms, axis=1, keepdims=True), 1e-12))
@@ -132,3 +147,12 @@ def _form_grid(radius_px: FloatArray) -> FloatArray:
     steps = [FORM_STEP_RADII * 2] * (len(radius_px) - 2) + [FORM_STEP_RADII] * 2
     axes = [np.arange(-h, h + 1) * s * r for h, s, r in zip(half, steps, radius_px, strict=True)]
     return np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes))
+
+
+def cropped(footprints: csc_matrix, canvas: Canvas, dims: Dims) -> csc_matrix:
+    """Return footprints on a canvas (P of the canvas, K) on the pixels of a field (P, K); what is beyond is cut."""
+    rows = footprints.tocoo()
+    at = np.stack(np.unravel_index(rows.row, canvas.dims)) + np.array(canvas.low)[:, None]
+    inside = ((at >= 0) & (at < np.array(dims)[:, None])).all(0)
+    flat = np.ravel_multi_index(tuple(at[:, inside]), dims)
+    return csc_matrix((rows.data[inside], (flat, rows.col[inside])), shape=(prod(dims), footprints.shape[1]))

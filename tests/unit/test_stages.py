@@ -15,6 +15,7 @@ from caiman_pipeline.stages import (
     OUTPUTS,
     REGISTRY,
     SECTIONS,
+    SESSIONS,
     STAGES,
     Branch,
     Stage,
@@ -52,7 +53,7 @@ def test_every_stage_reads_what_one_above_it_writes():
 
 
 def test_every_section_of_the_config_is_a_stages():
-    assert tuple(n for n in Config.model_fields if n not in ("paths", "recording")) == SECTIONS
+    assert tuple(n for n in Config.model_fields if n not in ("paths", "recording")) == (*SECTIONS, SESSIONS.section)
 
 
 def test_what_a_stage_needs_follows_from_what_it_reads():
