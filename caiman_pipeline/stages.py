@@ -184,7 +184,7 @@ REGISTRY: tuple[Stage, ...] = (
     ),
 )
 
-# What is made of all recordings of one field together: one job a group, below ``sessions/{group}`` in the results folder.
+# What is made of all recordings of one field together: one job a group, below the results folder itself.
 SESSIONS = Stage(
     "sessions",
     section="sessions",
