@@ -123,8 +123,8 @@ def register_rois(
     Notes
     -----
     CaImAn's `print_assignment`, `plot_results`, `Cn` and `cmap` have no counterpart: what they print and plot is
-    returned. Without limits of yours a pair is judged by a probability from the data: `thresh_cost` and `max_dist` only narrow
-    that down.
+    returned. Without limits of yours a pair is judged by a probability from the data: `thresh_cost` and `max_dist`
+    only narrow that down.
 
     References
     ----------
