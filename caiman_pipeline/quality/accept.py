@@ -33,7 +33,9 @@ class Thresholds:
     max_motion_share: float | None
 
 
+# The reason that the table gives for a component that was accepted because its mask was given.
 GIVEN = "its mask was given"
+# What a decision by hand is in the results' column.
 KEPT, LEFT_OUT, UNDECIDED = 1, 0, -1
 
 
@@ -63,10 +65,26 @@ class _Measure:
 def select(quality: Quality, thresholds: Thresholds) -> Selection:
     """Accept a component if any measure reaches its upper threshold and none is below its lower one.
 
+    Parameters
+    ----------
+    quality : Quality
+        Measures of K components.
+    thresholds : Thresholds
+        What accepts and what rejects; sizes in pixels.
+
+    Returns
+    -------
+    Selection
+        Which are accepted, and the rule that decided for each.
+
     Notes
     -----
     A measure that is not a number rejects, with that as the reason. At or above an upper threshold accepts, below a
     lower threshold rejects. Soma scores count where the classifier was run.
+
+    References
+    ----------
+    Giovannucci et al. 2019, 10.7554/eLife.38173 (the rule of an upper and a lower threshold for each measure)
     """
     scored = thresholds.min_soma_score is not None and bool(np.isfinite(quality.soma_score).any())
     verdicts = []
@@ -85,7 +103,20 @@ def select(quality: Quality, thresholds: Thresholds) -> Selection:
 
 
 def accept_masks(selection: Selection, n_masks: int) -> Selection:
-    """Accept the components that start from given masks: their ids are the masks' numbers, from 0 to ``n_masks``."""
+    """Accept the components that start from given masks: their ids are the masks' numbers, from 0 to ``n_masks``.
+
+    Parameters
+    ----------
+    selection : Selection
+        What the thresholds say.
+    n_masks : int
+        Masks that were given.
+
+    Returns
+    -------
+    Selection
+        The same, with those accepted.
+    """
     given = selection.ids < n_masks
     reasons = [GIVEN if is_given else r for is_given, r in zip(given, selection.reasons, strict=True)]
     return replace(selection, accepted=selection.accepted | given, reasons=tuple(reasons))

@@ -34,17 +34,30 @@ class Decision:
 
 
 def read_decisions(path: Path) -> dict[int, Decision]:
-    """Read a CSV with the columns ``roi_id`` (or ``id``), ``keep`` and, if wanted, ``note``; others are ignored.
+    r"""Read a CSV with the columns ``roi_id`` (or ``id``), ``keep`` and, if wanted, ``note``; others are ignored.
+
+    Parameters
+    ----------
+    path : path
+        The table.
 
     Returns
     -------
-    Decisions by component id. ``keep`` is 1, yes, true, keep or 0, no, false, drop; an empty cell leaves the component
-    to the thresholds.
+    dict of int to Decision
+        By component id. ``keep`` is 1, yes, true, keep or 0, no, false, drop; an empty cell leaves the component to the
+        thresholds.
 
     Raises
     ------
     PipelineError
         If the file cannot be read, a column is missing, a value has no meaning, or an id comes twice.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> _ = Path("by_hand.csv").write_text("roi_id,keep,note\n3,no,a vessel\n5,,\n")
+    >>> read_decisions(Path("by_hand.csv"))
+    {3: Decision(keep=False, note='a vessel'), 5: Decision(keep=None, note='')}
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -76,6 +89,18 @@ def _decisions(path: Path, rows: Iterable[dict[str, str]], names: list[str], whi
 
 def apply_decisions(selection: Selection, decisions: dict[int, Decision]) -> Selection:
     """Overrule a selection where somebody has decided; the reason says so, with the note.
+
+    Parameters
+    ----------
+    selection : Selection
+        What the thresholds say.
+    decisions : dict of int to Decision
+        By component id.
+
+    Returns
+    -------
+    Selection
+        The same, with those components kept or left out.
 
     Raises
     ------

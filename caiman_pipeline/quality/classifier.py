@@ -18,6 +18,7 @@ from caiman_pipeline.model.errors import PipelineError
 
 MODELS = Path(__file__).parent / "models"
 DEFAULT_MODEL = MODELS / "soma_2p.npz"
+# Crops that are looked at together; a matter of memory alone.
 BATCH = 32
 
 
@@ -41,6 +42,16 @@ class Network:
 
 def load_network(path: Path | str | None = None) -> Network:
     """Read a network, by default the one that ships, and check it against the checksum beside it.
+
+    Parameters
+    ----------
+    path : path, optional
+        An ``.npz`` file with its description, ``.json``, beside it; by default the network that ships.
+
+    Returns
+    -------
+    Network
+        Its weights.
 
     Raises
     ------
@@ -70,7 +81,24 @@ def load_network(path: Path | str | None = None) -> Network:
 
 
 def classify(network: Network, crops: FloatArray) -> FloatArray:
-    """Return the probability that each crop (K, 50, 50) is a soma, float32 (K,)."""
+    """Return the probability that each crop (K, 50, 50) is a soma, float32 (K,).
+
+    Parameters
+    ----------
+    network : Network
+        What ``load_network`` returns.
+    crops : float32 (K, 50, 50)
+        Footprints as ``crop_footprints`` makes them.
+
+    Returns
+    -------
+    float32 (K,)
+        Probability that each crop is a soma.
+
+    References
+    ----------
+    Giovannucci et al. 2019, 10.7554/eLife.38173 (the idea; the network and its training are our own)
+    """
     pieces = [_logits(network, crops[a : a + BATCH, :, :, None]) for a in range(0, len(crops), BATCH)]
     logits = np.concatenate(pieces) if pieces else np.zeros(0)
     return (1 / (1 + np.exp(-(network.scale * logits + network.shift)))).astype(np.float32)

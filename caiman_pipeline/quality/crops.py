@@ -9,7 +9,9 @@ from scipy.sparse import csc_matrix
 from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.model.movie import Dims
 
+# Side of a crop, pixels: what the network was trained on.
 SIDE_PX = 50
+# Side of a crop, in cell diameters: a soma and what is just around it.
 SIDE_CELLS = 2.5
 
 
@@ -39,8 +41,15 @@ def main_planes(footprints: csc_matrix, dims: Dims) -> csc_matrix:
 
     Parameters
     ----------
-    footprints : (P, K)
-    dims : (H, W) or (D, H, W)
+    footprints : csc_matrix (P, K)
+        Footprints, of any norm.
+    dims : tuple of int
+        (H, W) or (D, H, W).
+
+    Returns
+    -------
+    csc_matrix (H * W, K)
+        Their parts in one plane each, not normalised again.
     """
     if len(dims) == 2:
         return footprints

@@ -11,44 +11,30 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
-from scipy.sparse import csc_matrix, hstack
 
-from caiman_pipeline.extraction.merge import rank_one, similar_pairs, trace_correlations
+from caiman_pipeline.extraction.merge import similar_pairs, trace_correlations
 from caiman_pipeline.extraction.spatial import normalise
 from caiman_pipeline.extraction.supports import map_footprints
 from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.components import Components, Curated
 from caiman_pipeline.model.errors import PipelineError
+from caiman_pipeline.quality.sets import joined, merged_component, take
 
 
 def uncurated(components: Components) -> Curated:
-    """Return components to which nothing has been done yet."""
+    """Return components to which nothing has been done yet.
+
+    Parameters
+    ----------
+    components : Components
+        Of a recording.
+
+    Returns
+    -------
+    Curated
+        All present, none removed, no history.
+    """
     return Curated(components, take(components, np.zeros(0, np.int64)), ())
-
-
-def take(components: Components, rows: IntArray | BoolArray) -> Components:
-    """Return the components in the given rows (int or bool)."""
-    rows = np.flatnonzero(rows) if np.asarray(rows).dtype == bool else np.asarray(rows, np.int64)
-    return replace(
-        components,
-        ids=components.ids[rows],
-        footprints=components.footprints.tocsc()[:, rows],
-        denoised=components.denoised[rows],
-        residual=components.residual[rows],
-    )
-
-
-def joined(first: Components, second: Components) -> Components:
-    """Return both sets of components, in the order of their ids."""
-    ids = np.concatenate([first.ids, second.ids])
-    both = replace(
-        first,
-        ids=ids,
-        footprints=hstack([first.footprints, second.footprints]).tocsc().astype(np.float32),
-        denoised=np.concatenate([first.denoised, second.denoised]),
-        residual=np.concatenate([first.residual, second.residual]),
-    )
-    return take(both, np.argsort(ids, kind="stable"))
 
 
 def _rows(components: Components, ids: Iterable[int], what: str) -> BoolArray:
@@ -71,6 +57,18 @@ def _line(word: str, ids: IntArray) -> str:
 def remove(curated: Curated, ids: Iterable[int]) -> Curated:
     """Take components out; they can be restored.
 
+    Parameters
+    ----------
+    curated : Curated
+        A set of components.
+    ids : iterable of int
+        Those to take out.
+
+    Returns
+    -------
+    Curated
+        The set without them.
+
     Raises
     ------
     PipelineError
@@ -82,6 +80,18 @@ def remove(curated: Curated, ids: Iterable[int]) -> Curated:
 
 def select(curated: Curated, ids: Iterable[int]) -> Curated:
     """Keep only the given components; the others can be restored.
+
+    Parameters
+    ----------
+    curated : Curated
+        A set of components.
+    ids : iterable of int
+        Those to keep.
+
+    Returns
+    -------
+    Curated
+        The set with these alone.
 
     Raises
     ------
@@ -101,6 +111,18 @@ def _removed(curated: Curated, gone: BoolArray, line: str) -> Curated:
 def restore(curated: Curated, ids: Iterable[int]) -> Curated:
     """Put removed components back.
 
+    Parameters
+    ----------
+    curated : Curated
+        A set of components.
+    ids : iterable of int
+        Removed ones to put back.
+
+    Returns
+    -------
+    Curated
+        The set with them.
+
     Raises
     ------
     PipelineError
@@ -117,7 +139,23 @@ def restore(curated: Curated, ids: Iterable[int]) -> Curated:
 
 
 def merges(history: tuple[str, ...]) -> list[tuple[tuple[int, ...], int]]:
-    """Return (parents, child) of every merge in a history."""
+    """Return (parents, child) of every merge in a history.
+
+    Parameters
+    ----------
+    history : tuple of str
+        A line for each edit.
+
+    Returns
+    -------
+    list of (tuple of int, int)
+        Ids of the parents, and of the child.
+
+    Examples
+    --------
+    >>> merges(("remove 4", "merge 1 2 -> 9"))
+    [((1, 2), 9)]
+    """
     found = []
     for line in history:
         if line.startswith("merge "):
@@ -130,6 +168,18 @@ def merge(curated: Curated, ids: Iterable[int]) -> Curated:
     """Make one component of several: the best rank-one footprint and trace of their sum, with a new id.
 
     The parents are removed (and can be restored once the child is removed).
+
+    Parameters
+    ----------
+    curated : Curated
+        A set of components.
+    ids : iterable of int
+        Two or more to make one of.
+
+    Returns
+    -------
+    Curated
+        The set with the child, its parents removed.
 
     Raises
     ------
@@ -151,23 +201,23 @@ def _largest(ids: IntArray) -> int:
     return int(ids.max(initial=-1))
 
 
-def merged_component(parents: Components, new_id: int) -> Components:
-    """Return one component for the sum of several, its residual seen through the same footprint."""
-    gram = (parents.footprints.T @ parents.footprints).toarray().astype(np.float64)
-    observed = np.isfinite(parents.denoised).all(0)
-    readout, weights = rank_one(gram, parents.denoised[:, observed].astype(np.float64))
-    footprint, norms = normalise(csc_matrix(parents.footprints @ weights.reshape(-1, 1)).astype(np.float32))
-    return replace(
-        parents,
-        ids=np.array([new_id], np.int64),
-        footprints=footprint,
-        denoised=(norms[0] * (readout @ parents.denoised))[None].astype(np.float32),
-        residual=(norms[0] * (readout @ parents.residual))[None].astype(np.float32),
-    )
-
-
 def remove_by_size(curated: Curated, *, min_px: float, max_px: float) -> Curated:
-    """Take out components whose footprint has fewer or more pixels."""
+    """Take out components whose footprint has fewer or more pixels.
+
+    Parameters
+    ----------
+    curated : Curated
+        A set of components.
+    min_px : float
+        Fewest pixels of a footprint.
+    max_px : float
+        Most pixels of a footprint.
+
+    Returns
+    -------
+    Curated
+        The set without the others.
+    """
     sizes = np.diff(curated.present.footprints.tocsc().indptr)
     gone = (sizes < min_px) | (sizes > max_px)
     return _removed(curated, gone, _line(f"size {min_px:g} to {max_px:g} px: remove", curated.present.ids[gone]))
@@ -178,8 +228,17 @@ def remove_duplicates(curated: Curated, *, min_cosine: float, min_correlation: f
 
     Parameters
     ----------
-    min_cosine : of footprints
-    min_correlation : of denoised traces
+    curated : Curated
+        A set of components.
+    min_cosine : float
+        Cosine of two footprints from which they are alike, 0 to 1.
+    min_correlation : float
+        Correlation of denoised traces from which these are.
+
+    Returns
+    -------
+    Curated
+        The set with one of each pair. Frames in which any trace is missing do not count.
     """
     present = curated.present
     first, second = similar_pairs(present.footprints, min_cosine=min_cosine)
@@ -195,7 +254,20 @@ def remove_duplicates(curated: Curated, *, min_cosine: float, min_correlation: f
 
 
 def threshold_footprints(curated: Curated, *, fraction: float) -> Curated:
-    """Drop the pixels of each footprint below a share of its peak; traces are scaled so that the rest is explained."""
+    """Drop the pixels of each footprint below a share of its peak; traces are scaled so that the rest is explained.
+
+    Parameters
+    ----------
+    curated : Curated
+        A set of components.
+    fraction : float
+        Share of its peak below which a footprint's pixels go, 0 to 1.
+
+    Returns
+    -------
+    Curated
+        The set with smaller footprints, of unit norm again.
+    """
 
     def cut(rows: IntArray, values: FloatArray) -> tuple[IntArray, FloatArray]:
         kept = values >= fraction * values.max()
@@ -224,7 +296,27 @@ def _check_numbers(name: str, values: list[float]) -> None:
 
 
 def apply_step(curated: Curated, name: str, values: list[float]) -> Curated:
-    """Apply one edit by its name: select, remove, restore, merge (ids), size, duplicates, threshold (numbers)."""
+    """Apply one edit by its name: select, remove, restore, merge (ids), size, duplicates, threshold (numbers).
+
+    Parameters
+    ----------
+    curated : Curated
+        A set of components.
+    name : str
+        select, remove, restore, merge, size, duplicates or threshold.
+    values : list of float
+        Ids; or fewest and most pixels, least cosine and correlation, share of the peak.
+
+    Returns
+    -------
+    Curated
+        The set after that edit.
+
+    Raises
+    ------
+    PipelineError
+        If an id is not there, or a number would take out nothing or everything.
+    """
     by_ids = {"select": select, "remove": remove, "restore": restore, "merge": merge}
     if name in by_ids:
         return by_ids[name](curated, [int(v) for v in values])

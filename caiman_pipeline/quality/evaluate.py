@@ -46,9 +46,31 @@ def evaluate_as_set(
 
     Parameters
     ----------
-    components : their traces have a sample for every frame of the recording
-    shifts : float32 (T, ndim), rigid displacement of all frames of the recording, pixels
-    at_limit : bool (T,), frames that were shifted as far as allowed
+    movie : MovieStore
+        The corrected movie.
+    components : Components
+        Their traces have a sample for every frame of the recording.
+    settings : EvaluateSettings
+        Section ``evaluate``.
+    recording : RecordingSettings
+        Frame rate, decay time and cell diameter.
+    shifts : float32 (T, ndim)
+        Rigid displacement of all frames of the recording, pixels.
+    at_limit : bool (T,)
+        Frames that were shifted as far as allowed.
+    ceiling : float or None
+        Largest pixel value of a saturated recording, None for others.
+    new_table : callable
+        Returns a table of the given shape (rows, frames) to work on, by slices of rows or of frames.
+    threads : int
+        Threads to use.
+    progress : callable
+        Called with the frames that are done, and those in all.
+
+    Returns
+    -------
+    Quality
+        Every measure of every component.
 
     Raises
     ------
@@ -94,14 +116,41 @@ def evaluate(
 
     Parameters
     ----------
-    transient_frames : frames that a typical transient lasts
-    transients : most transients that the spatial correlation looks at
-    margin_px : how far around a footprint the spatial correlation looks, per axis
-    network : judges the footprints' shapes; without one there are no scores
-    cell_px : diameter of a cell along each axis; ``scales`` : multiples of it to judge the shapes by
-    ceiling : the largest pixel value of a saturated recording, None for others
-    movement : displacement of the movie's frames
-    new_table : returns a table of the given shape (rows, frames) to work on, by slices of rows or of frames
+    movie : MovieStore
+        The corrected movie.
+    components : Components
+        Their traces have a sample for every frame that takes part.
+    transient_frames : int
+        Frames that a typical transient lasts.
+    transients : int
+        Most transients that the spatial correlation looks at.
+    margin_px : tuple of float
+        How far around a footprint the spatial correlation looks, pixels along each axis.
+    network : Network or None
+        Judges the footprints' shapes; without one there are no scores (NaN).
+    cell_px : tuple of float
+        Diameter of a cell along each axis, pixels.
+    scales : tuple of float
+        Multiples of it to judge the shapes by.
+    ceiling : float or None
+        Largest pixel value of a saturated recording, None for others.
+    movement : Movement
+        Displacement of the movie's frames.
+    new_table : callable
+        Returns a table of the given shape (rows, frames) to work on, by slices of rows or of frames.
+    threads : int
+        Threads to use.
+    progress : callable
+        Called with the frames that are done, and those in all.
+
+    Returns
+    -------
+    Quality
+        Every measure of every component.
+
+    References
+    ----------
+    Giovannucci et al. 2019, 10.7554/eLife.38173
     """
     footprints, dims, raw = components.footprints, components.dims, RawTraces(components)
     contrast, snr, moving = _measure_traces(
@@ -132,7 +181,25 @@ def evaluate(
 def wholeness(
     ndim: int, *, snr: FloatArray, soma_score: FloatArray, size_px: FloatArray, r_value: FloatArray
 ) -> FloatArray:
-    """Return which of two components within each other is the cell and which a piece of it, (K,): the higher one.
+    """Return which of two components within each other is the cell and which a piece of it: the higher one.
+
+    Parameters
+    ----------
+    ndim : int
+        Axes of a frame, 2 or 3.
+    snr : float32 (K,)
+        Signal to noise of the traces.
+    soma_score : float32 (K,)
+        Probability of a soma; NaN, where it is not known, does not count.
+    size_px : float32 (K,)
+        Pixels of the footprints.
+    r_value : float32 (K,)
+        Correlation of the footprints with the movie.
+
+    Returns
+    -------
+    float32 (K,)
+        A rank, without unit.
 
     Notes
     -----
@@ -187,10 +254,28 @@ def _measure_traces(
 def soma_scores(
     components: Components, network: Network | None, *, cell_px: tuple[float, ...], scales: tuple[float, ...]
 ) -> FloatArray:
-    """Return the probability that each footprint is a soma's, float32 (K,); NaN without a network.
+    """Return the probability that each footprint is a soma's.
 
+    Parameters
+    ----------
+    components : Components
+        K of them.
+    network : Network or None
+        What judges the shapes.
+    cell_px : tuple of float
+        Diameter of a cell along each axis, pixels.
+    scales : tuple of float
+        Multiples of it to judge the shapes by.
+
+    Returns
+    -------
+    float32 (K,)
+        Probability; NaN without a network.
+
+    Notes
+    -----
     Of a volume's footprint the plane of most weight is looked at: there a soma looks like one in a plane. Of several
-    ``scales``, multiples of a cell's diameter, the one that makes it look most like a soma counts.
+    scales the one that makes it look most like a soma counts.
     """
     if network is None:
         return np.full(components.n_components, np.nan, np.float32)
@@ -201,7 +286,18 @@ def soma_scores(
 
 
 def footprint_sizes(components: Components) -> FloatArray:
-    """Return the pixels of each footprint above half its peak, float32 (K,)."""
+    """Return the pixels of each footprint above half its peak.
+
+    Parameters
+    ----------
+    components : Components
+        K of them.
+
+    Returns
+    -------
+    float32 (K,)
+        Pixels; 0 for an empty footprint.
+    """
     footprints = components.footprints
     cuts = zip(footprints.indptr[:-1], footprints.indptr[1:], strict=True)
     values = (footprints.data[a:b] for a, b in cuts)

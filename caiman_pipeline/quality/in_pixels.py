@@ -24,9 +24,22 @@ def select_as_set(
 
     Parameters
     ----------
-    dims : (H, W) or (D, H, W)
-    n_masks : masks that were given: components that start from them have ids below this, and are accepted unless
-        ``judge_masks``
+    quality : Quality
+        Measures of K components.
+    settings : SelectSettings
+        Section ``select``.
+    recording : RecordingSettings
+        The cell diameter.
+    dims : tuple of int
+        (H, W) or (D, H, W).
+    n_masks : int
+        Masks that were given: components that start from them have ids below this, and are accepted unless
+        ``judge_masks``.
+
+    Returns
+    -------
+    Selection
+        Which are accepted, and the rule that decided for each.
 
     Raises
     ------
@@ -43,6 +56,20 @@ def select_as_set(
 
 def make_thresholds(settings: SelectSettings, recording: RecordingSettings, dims: Dims) -> Thresholds:
     """Return the thresholds for a movie of ``dims``, sizes turned from cells into pixels.
+
+    Parameters
+    ----------
+    settings : SelectSettings
+        Section ``select``; sizes in cells.
+    recording : RecordingSettings
+        The cell diameter.
+    dims : tuple of int
+        (H, W) or (D, H, W).
+
+    Returns
+    -------
+    Thresholds
+        The same, sizes in pixels.
 
     Raises
     ------

@@ -24,13 +24,36 @@ class Movement:
     window_frames: int
 
     def binned(self, bin_frames: int) -> Movement:
-        """Return the same for averages over bins of frames; a bin is usable if all of its frames are."""
+        """Return the same for averages over bins of frames; a bin is usable if all of its frames are.
+
+        Parameters
+        ----------
+        bin_frames : int
+            Frames of a bin.
+
+        Returns
+        -------
+        Movement
+            Of the bins.
+        """
         shifts, usable = (bin_traces(rows, bin_frames=bin_frames) for rows in (self.shifts.T, self.usable[None] * 1.0))
         return Movement(shifts.T, usable[0] == 1, max(1, round(self.window_frames / bin_frames)))
 
 
 def motion_share(traces: FloatArray, movement: Movement) -> FloatArray:
-    """Return the share of each trace's variance (K, T) that the displacement of the frames explains, float32 (K,).
+    """Return the share of each trace's variance that the displacement of the frames explains.
+
+    Parameters
+    ----------
+    traces : float32 (K, T)
+        Any unit, no gaps.
+    movement : Movement
+        Displacement of the same frames.
+
+    Returns
+    -------
+    float32 (K,)
+        Share, 0 to 1; 0 where nothing moves, NaN for a constant trace.
 
     Notes
     -----
@@ -41,14 +64,40 @@ def motion_share(traces: FloatArray, movement: Movement) -> FloatArray:
 
 
 def displacement_basis(movement: Movement) -> FloatArray:
-    """Return orthonormal columns that span the displacement of the usable frames, its squares and products, (n, m)."""
+    """Return orthonormal columns that span the displacement of the usable frames, its squares and products.
+
+    Parameters
+    ----------
+    movement : Movement
+        Displacement of T frames.
+
+    Returns
+    -------
+    float64 (n, m)
+        For the n usable frames; no columns where nothing moves.
+    """
     terms = _terms(movement.shifts.astype(np.float64), movement.window_frames)[movement.usable]
     terms = terms[:, terms.std(0) > 1e-6] if len(terms) else terms[:, :0]
     return np.linalg.qr(terms / terms.std(0))[0] if terms.size else terms
 
 
 def explained_share(traces: FloatArray, movement: Movement, basis: FloatArray) -> FloatArray:
-    """Return ``motion_share`` of some traces (K, T), given the displacement's ``basis``."""
+    """Return ``motion_share`` of some traces, given the displacement's basis.
+
+    Parameters
+    ----------
+    traces : float32 (K, T)
+        Any unit, no gaps.
+    movement : Movement
+        Displacement of the same frames.
+    basis : float64 (n, m)
+        What ``displacement_basis`` returns.
+
+    Returns
+    -------
+    float32 (K,)
+        Share, 0 to 1; 0 where nothing moves, NaN for a constant trace.
+    """
     share = np.zeros(len(traces), np.float32)
     if not basis.size:
         return share

@@ -13,9 +13,13 @@ from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.simulation.scoring import binarise
 
+# Cosine of two footprints below which they are not compared: so different ones are no duplicates.
 LEAST_ALIKE = 0.1
+# Variance of a uniform line of unit length: a pixel's own extent.
 PIXEL_VARIANCE = 1 / 12
+# Share of the ceiling above which a pixel of the corrected movie was saturated: interpolation takes a little away.
 NEARLY = 0.97
+# Share of its peak at which a footprint's outline is drawn.
 OUTLINE_LEVEL = 0.3
 
 
@@ -32,12 +36,21 @@ def _share(footprints: csc_matrix, marked: BoolArray) -> FloatArray:
 
 
 def border_share(footprints: csc_matrix, dims: Dims, *, usable: BoolArray) -> FloatArray:
-    """Return the share of each footprint's weight on pixels next to the end of what the movie shows, float32 (K,).
+    """Return the share of each footprint's weight on pixels next to the end of what the movie shows.
 
     Parameters
     ----------
-    footprints : (P, K)
-    usable : bool (P,), pixels that hold data in every frame
+    footprints : csc_matrix (P, K)
+        Footprints, of any norm.
+    dims : tuple of int
+        (H, W) or (D, H, W); planes at the end of a volume are no border.
+    usable : bool (P,)
+        Pixels that hold data in every frame.
+
+    Returns
+    -------
+    float32 (K,)
+        Share, 0 to 1; 0 for an empty footprint.
     """
     plane = np.ones((1,) * (len(dims) - 2) + (3, 3), bool)
     inside = binary_erosion(np.asarray(usable, bool).reshape(dims), plane, border_value=0)
@@ -45,28 +58,55 @@ def border_share(footprints: csc_matrix, dims: Dims, *, usable: BoolArray) -> Fl
 
 
 def saturated_share(footprints: csc_matrix, peaks: FloatArray, *, ceiling: float | None) -> FloatArray:
-    """Return the share of each footprint's weight on saturated pixels, float32 (K,).
+    """Return the share of each footprint's weight on saturated pixels.
 
     Parameters
     ----------
-    peaks : (P,), each pixel's largest value in the corrected movie; interpolation keeps it a little below the ceiling
-    ceiling : the largest pixel value where the recording is saturated, else None: nothing is
+    footprints : csc_matrix (P, K)
+        Footprints, of any norm.
+    peaks : float32 (P,)
+        Each pixel's largest value in the corrected movie; interpolation keeps it a little below the ceiling.
+    ceiling : float or None
+        Largest pixel value where the recording is saturated; None: nothing is.
+
+    Returns
+    -------
+    float32 (K,)
+        Share, 0 to 1; 0 for an empty footprint.
     """
     return _share(footprints, np.zeros(len(peaks), bool) if ceiling is None else peaks >= NEARLY * ceiling)
 
 
 def elongation(footprints: csc_matrix, dims: Dims, *, cell_px: tuple[float, ...]) -> FloatArray:
-    """Return how many times longer than wide each footprint is in the plane, float32 (K,), 1 for round ones.
+    """Return how many times longer than wide each footprint is in the plane.
 
     Parameters
     ----------
-    footprints : (P, K)
-    cell_px : diameter of a cell along each axis: a cell is round, so unequal diameters are those of unequal pixels
+    footprints : csc_matrix (P, K)
+        Footprints, of any norm.
+    dims : tuple of int
+        (H, W) or (D, H, W).
+    cell_px : tuple of float
+        Diameter of a cell along each axis, pixels: a cell is round, so unequal diameters are those of unequal pixels.
+
+    Returns
+    -------
+    float32 (K,)
+        Length over width, 1 for round ones.
 
     Notes
     -----
     Length and width are the standard deviations of its weight along the principal axes; each pixel has an extent of
     its own.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy.sparse import csc_matrix
+    >>> image = np.zeros((9, 12))
+    >>> image[4, 2:8] = 1.0                                         # a line of six pixels
+    >>> elongation(csc_matrix(image.reshape(-1, 1)), (9, 12), cell_px=(5.0, 5.0)).round(2).tolist()
+    [6.0]
     """
     owner, n = _owners(footprints), footprints.shape[1]
     y, x = (v.astype(np.float64) for v in np.unravel_index(footprints.indices, dims)[-2:])
@@ -82,13 +122,21 @@ def elongation(footprints: csc_matrix, dims: Dims, *, cell_px: tuple[float, ...]
 
 
 def likeness(footprints: csc_matrix, traces: Any, strength: FloatArray) -> FloatArray:
-    """Return how much each component repeats a stronger one, float32 (K,), 0 to 1.
+    """Return how much each component repeats a stronger one.
 
     Parameters
     ----------
-    footprints : (P, K), of unit norm
-    traces : (K, T), any table that gives some of its rows
-    strength : (K,), decides which of two is the stronger; where equal or not a number, the first
+    footprints : csc_matrix (P, K)
+        Footprints of unit norm.
+    traces : table (K, T)
+        Any table that gives some of its rows, no gaps.
+    strength : float (K,)
+        Decides which of two is the stronger; where equal or not a number, the first.
+
+    Returns
+    -------
+    float32 (K,)
+        0 to 1.
 
     Notes
     -----
@@ -105,12 +153,21 @@ def likeness(footprints: csc_matrix, traces: Any, strength: FloatArray) -> Float
 
 
 def nesting(footprints: csc_matrix, dims: Dims, strength: FloatArray) -> FloatArray:
-    """Return how far each component and a stronger one lie within each other's outline, float32 (K,), 0 to 1.
+    """Return how far each component and a stronger one lie within each other's outline.
 
     Parameters
     ----------
-    footprints : (P, K)
-    strength : (K,), decides which of two is the stronger; where equal or not a number, the first
+    footprints : csc_matrix (P, K)
+        Footprints, of any norm.
+    dims : tuple of int
+        (H, W) or (D, H, W).
+    strength : float (K,)
+        Decides which of two is the stronger; where equal or not a number, the first.
+
+    Returns
+    -------
+    float32 (K,)
+        0 to 1.
 
     Notes
     -----

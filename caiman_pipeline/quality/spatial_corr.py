@@ -20,13 +20,21 @@ from caiman_pipeline.results.long_tables import frame_blocks
 
 
 def activity_weights(traces: FloatArray, *, transients: int, transient_frames: int) -> FloatArray:
-    """Return weights over time, float32 (K, T), that take quiet frames from active ones.
+    """Return weights over time that take quiet frames from active ones.
 
     Parameters
     ----------
-    traces : (K, T), raw demixed traces
-    transients : most transients to use, the largest
-    transient_frames : frames that a transient lasts
+    traces : float32 (K, T)
+        Raw demixed traces, any unit, no gaps.
+    transients : int
+        Most transients to use, the largest.
+    transient_frames : int
+        Frames that a transient lasts.
+
+    Returns
+    -------
+    float32 (K, T)
+        Weights; all 0 for a trace that is never active.
 
     Notes
     -----
@@ -88,9 +96,27 @@ def _raise_peaks(start: int, stop: int, frames: FloatArray, peaks: FloatArray) -
 def active_images(
     movie: MovieStore, weights: Any, around: csr_matrix, *, threads: int, progress: Callable[[int, int], None]
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the weighted mean of the movie at every entry of ``around`` (P, K), float64 (entries,), in one pass.
+    """Return the weighted mean of the movie at every entry of a matrix, and each pixel's peak, in one pass.
 
-    And each pixel's largest value, float32 (P,). ``weights`` is any table (K, T) that gives some of its frames.
+    Parameters
+    ----------
+    movie : MovieStore
+        The corrected movie, of P pixels and T frames.
+    weights : table (K, T)
+        Any table that gives some of its frames.
+    around : csr_matrix (P, K)
+        Its entries are the pixels to look at for each component.
+    threads : int
+        Threads to use.
+    progress : callable
+        Called with the frames that are done, and those in all.
+
+    Returns
+    -------
+    images : float64 (entries,)
+        Weighted mean, in raw pixel values.
+    peaks : float32 (P,)
+        Each pixel's largest value.
     """
     images, peaks = np.zeros(around.nnz), np.full(around.shape[0], -np.inf, np.float32)
     for start, stop, frames in movie.read_parts():
@@ -147,7 +173,28 @@ def compare_with_movie(
 
     Parameters
     ----------
-    margin_px : how far around a footprint the comparison reaches, per axis
+    movie : MovieStore
+        The corrected movie.
+    components : Components
+        With a sample for every frame that takes part.
+    contrast : Contrast
+        Weights over time, and what the model holds in each frame.
+    margin_px : tuple of float
+        How far around a footprint the comparison reaches, pixels along each axis.
+    threads : int
+        Threads to use.
+    progress : callable
+        Called with the frames that are done, and those in all.
+
+    Returns
+    -------
+    Appearance
+        Correlation of each footprint, and each pixel's largest value.
+
+    Notes
+    -----
+    CaImAn compares with the mean of the movie at the transients. Here neighbours and background are taken out of it,
+    and quiet frames subtracted.
 
     References
     ----------

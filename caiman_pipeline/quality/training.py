@@ -44,10 +44,26 @@ class Labelled:
 def train(examples: Labelled, settings: TrainingSettings) -> Network:
     """Train on four fifths of the recordings, calibrate on the others.
 
+    Parameters
+    ----------
+    examples : Labelled
+        Crops with labels, of several recordings.
+    settings : TrainingSettings
+        How to train.
+
+    Returns
+    -------
+    Network
+        Trained and calibrated.
+
     Raises
     ------
     PipelineError
         If TensorFlow is missing, or one of the two kinds is.
+
+    References
+    ----------
+    Platt 1999, Probabilistic outputs for support vector machines (the calibration)
     """
     held = examples.recording % 5 == 4
     for part in (held, ~held):
@@ -68,7 +84,18 @@ def _keras() -> Any:
 
 
 def build_model(settings: TrainingSettings) -> Any:
-    """Return the Keras model: convolutions with pooling, mean and maximum over space, a hidden layer, a logit."""
+    """Return the Keras model: convolutions with pooling, mean and maximum over space, a hidden layer, a logit.
+
+    Parameters
+    ----------
+    settings : TrainingSettings
+        Filters, hidden units and seed.
+
+    Returns
+    -------
+    keras.Model
+        From (N, 50, 50, 1) to a logit (N, 1), not trained.
+    """
     keras = _keras()
     keras.utils.set_random_seed(settings.seed)
     layers = keras.layers
@@ -107,13 +134,37 @@ def _fit(crops: FloatArray, is_soma: IntArray, settings: TrainingSettings) -> tu
 
 
 def weights_of(model: Any) -> tuple[Any, Any, Any]:
-    """Return the convolutions', hidden layer's and output's (kernel, bias) of a Keras model built here."""
+    """Return the convolutions', hidden layer's and output's (kernel, bias) of a Keras model built here.
+
+    Parameters
+    ----------
+    model : keras.Model
+        What ``build_model`` returns.
+
+    Returns
+    -------
+    tuple
+        Pairs of the convolutions, the pair of the hidden layer and that of the output.
+    """
     pairs = [tuple(np.array(w) for w in layer.get_weights()) for layer in model.layers if layer.get_weights()]
     return tuple(pairs[:-2]), pairs[-2], pairs[-1]
 
 
 def augment(crops: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Turn and mirror each crop at random, a quarter turn at a time."""
+    """Turn and mirror each crop at random, a quarter turn at a time.
+
+    Parameters
+    ----------
+    crops : float32 (N, 50, 50)
+        Footprints.
+    rng : numpy Generator
+        Where chance comes from.
+
+    Returns
+    -------
+    float32 (N, 50, 50)
+        As many, turned.
+    """
     out = np.empty_like(crops)
     turns, mirrored = rng.integers(0, 4, len(crops)), rng.random(len(crops)) < 0.5
     for i, crop in enumerate(crops):
@@ -128,7 +179,22 @@ def _logit(probability: FloatArray) -> FloatArray:
 
 
 def calibrate(logits: FloatArray, is_soma: BoolArray) -> tuple[float, float]:
-    """Return scale and shift of logits that make the scores probabilities (Platt scaling)."""
+    """Return scale and shift of logits that make the scores probabilities (Platt scaling).
+
+    Parameters
+    ----------
+    logits : float (N,)
+        What the network says, without unit.
+    is_soma : bool (N,)
+        What is true.
+
+    Returns
+    -------
+    scale : float
+        Factor on the logits.
+    shift : float
+        What is added.
+    """
 
     def loss(v: FloatArray) -> float:
         z = v[0] * logits + v[1]
@@ -139,7 +205,30 @@ def calibrate(logits: FloatArray, is_soma: BoolArray) -> tuple[float, float]:
 
 
 def roc_auc(scores: FloatArray, is_soma: BoolArray) -> float:
-    """Return the area under the ROC curve: the chance that a soma scores above another component."""
+    """Return the area under the ROC curve: the chance that a soma scores above another component.
+
+    Parameters
+    ----------
+    scores : float (N,)
+        Any unit; ties count half.
+    is_soma : bool (N,)
+        What is true; both kinds must be there.
+
+    Returns
+    -------
+    float
+        Area, 0.5 by chance and 1 without error.
+
+    References
+    ----------
+    Hanley & McNeil 1982, The meaning and use of the area under a ROC curve. doi:10.1148/radiology.143.1.7063747
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> roc_auc(np.array([0.9, 0.4, 0.6, 0.1]), np.array([True, True, False, False]))
+    0.75
+    """
     from scipy.stats import rankdata
 
     ranks, positives = rankdata(scores), int(is_soma.sum())
@@ -151,6 +240,18 @@ def judge(network: Network, examples: Labelled) -> dict[str, Any]:
     """Return the figures of a network on examples: ROC, its area, and how often scores come true.
 
     ``lowest_keeping_99`` is the score, rounded down, that 99% of the somata have at least.
+
+    Parameters
+    ----------
+    network : Network
+        What is judged.
+    examples : Labelled
+        Crops with labels, of recordings that it was not trained on.
+
+    Returns
+    -------
+    dict
+        Figures by name, to be written as JSON.
     """
     scores = classify(network, examples.crops)
     edges = np.linspace(0, 1, 11)
@@ -184,7 +285,21 @@ def judge(network: Network, examples: Labelled) -> dict[str, Any]:
 
 
 def save_network(path: Path, network: Network, *, settings: TrainingSettings, made_from: dict, figures: dict) -> None:
-    """Write weights as ``.npz`` and, beside them, a description with checksum, settings and figures."""
+    """Write weights as ``.npz`` and, beside them, a description with checksum, settings and figures.
+
+    Parameters
+    ----------
+    path : path
+        An ``.npz`` file; the description goes to ``.json`` beside it.
+    network : Network
+        Its weights.
+    settings : TrainingSettings
+        How it was trained.
+    made_from : dict
+        What it was trained on.
+    figures : dict
+        What ``judge`` returns.
+    """
     arrays: dict[str, Any] = {"convolutions": len(network.convolutions), "scale": network.scale, "shift": network.shift}
     for i, (kernel, bias) in enumerate(network.convolutions):
         arrays[f"kernel_{i}"], arrays[f"bias_{i}"] = kernel, bias

@@ -26,8 +26,11 @@ from caiman_pipeline.simulation.scoring import binarise
 from caiman_pipeline.simulation.settings import SimulationSettings
 from caiman_pipeline.stages import path_of
 
+# Intersection over union from which a component is a soma, and up to which it is none; between them it is not used.
 SOMA_IOU, OTHER_IOU = 0.4, 0.2
+# Share of its peak at which a footprint that was found, and a true one, is cut to a mask.
 FOUND_LEVEL, TRUE_LEVEL = 0.3, 0.15
+# Share of recordings in which footprints of real recordings are planted.
 PLANTED_SHARE = 0.15
 
 # A search that lets through what the classifier is to tell from somata.
@@ -49,7 +52,22 @@ class Recipe:
 
 
 def draw_recipe(index: int, rng: np.random.Generator, planted: list[PlantedFootprints]) -> Recipe:
-    """Draw one recording's settings from wide ranges: sizes, densities, noise, neuropil, dendrites, vessels, motion."""
+    """Draw one recording's settings from wide ranges: sizes, densities, noise, neuropil, dendrites, vessels, motion.
+
+    Parameters
+    ----------
+    index : int
+        Number of the recording.
+    rng : numpy Generator
+        Where chance comes from.
+    planted : list of PlantedFootprints
+        Footprints of real recordings, or none.
+
+    Returns
+    -------
+    Recipe
+        What to simulate, and how to correct its motion.
+    """
     dims = (int(rng.integers(96, 193)), int(rng.integers(96, 193)))
     shapes = planted[int(rng.integers(len(planted)))] if planted and rng.random() < PLANTED_SHARE else None
     diameter = float(rng.uniform(7, 16)) if shapes is None else typical_diameter(shapes)
@@ -99,13 +117,36 @@ def _difficulty(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def typical_diameter(shapes: PlantedFootprints) -> float:
-    """Return the diameter, px, of a disc as large as the footprints' median area."""
+    """Return the diameter, px, of a disc as large as the footprints' median area.
+
+    Parameters
+    ----------
+    shapes : PlantedFootprints
+        Footprints of a real recording.
+
+    Returns
+    -------
+    float
+        Diameter, pixels.
+    """
     areas = np.asarray(binarise(shapes.matrix, shapes.dims, level=TRUE_LEVEL).sum(0)).ravel()
     return float(2 * np.sqrt(np.median(areas) / np.pi))
 
 
 def make_recordings(folder: Path, recipes: list[Recipe], *, threads: int, progress: Callable[[int, int], None]) -> None:
-    """Simulate the recordings that are not there yet, and write the sheet and config to run on them."""
+    """Simulate the recordings that are not there yet, and write the sheet and config to run on them.
+
+    Parameters
+    ----------
+    folder : path
+        Where movies, truths, sheet and config go.
+    recipes : list of Recipe
+        What to simulate.
+    threads : int
+        Threads to use.
+    progress : callable
+        Called with the recordings that are done, and those in all.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for done, recipe in enumerate(recipes, 1):
@@ -139,6 +180,15 @@ def _truth(folder: Path, recipe: Recipe) -> Path:
 def run_workflow(folder: Path, snakefile: Path, *, cores: int) -> None:
     """Run the workflow up to the refined components of every recording.
 
+    Parameters
+    ----------
+    folder : path
+        What ``make_recordings`` filled.
+    snakefile : path
+        The workflow's Snakefile.
+    cores : int
+        Cores that Snakemake may use.
+
     Raises
     ------
     PipelineError
@@ -166,7 +216,20 @@ def run_workflow(folder: Path, snakefile: Path, *, cores: int) -> None:
 
 
 def collect(folder: Path, recipes: list[Recipe]) -> Labelled:
-    """Read the components of all recordings and label them: a soma, something else, or left out as neither."""
+    """Read the components of all recordings and label them: a soma, something else, or left out as neither.
+
+    Parameters
+    ----------
+    folder : path
+        Where the workflow ran.
+    recipes : list of Recipe
+        The recordings that were simulated.
+
+    Returns
+    -------
+    Labelled
+        Crops (N, 50, 50), labels, and the number of the recording of each.
+    """
     crops, labels, owners = [], [], []
     for number, recipe in enumerate(recipes):
         components = load_result(path_of(folder / "results" / recipe.name, "components"), "components")
@@ -182,7 +245,23 @@ def collect(folder: Path, recipes: list[Recipe]) -> Labelled:
 
 
 def label_components(found: csc_matrix, true: csc_matrix, is_dendrite: BoolArray, dims: Dims) -> IntArray:
-    """Return 1 for components that are a soma, 0 for others, -1 for what is neither clearly, int (K,).
+    """Return 1 for components that are a soma, 0 for others, -1 for what is neither clearly.
+
+    Parameters
+    ----------
+    found : csc_matrix (P, K)
+        Footprints that were found.
+    true : csc_matrix (P, N)
+        True footprints.
+    is_dendrite : bool (N,)
+        Which of these are dendrites, and no somata.
+    dims : tuple of int
+        (H, W) or (D, H, W).
+
+    Returns
+    -------
+    int (K,)
+        Labels.
 
     Notes
     -----

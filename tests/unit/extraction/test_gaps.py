@@ -13,7 +13,8 @@ from caiman_pipeline.extraction.gaps import KeptRows, with_gaps, without_gaps
 from caiman_pipeline.model.background import SummedBackground
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.numerics.noise import noise_level
-from caiman_pipeline.quality.editing import merged_component, remove_duplicates, uncurated
+from caiman_pipeline.quality.editing import remove_duplicates, uncurated
+from caiman_pipeline.quality.sets import merged_component
 from caiman_pipeline.results.stored_rows import row_blocks, stored_rows
 from caiman_pipeline.traces.timing import timing_from
 

@@ -169,6 +169,6 @@ def test_threads_do_not_change_the_result(field: Field, components: Components) 
 
 
 def test_no_components_are_no_failure(field: Field, components: Components, tmp_path: Path) -> None:
-    from caiman_pipeline.quality.editing import take
+    from caiman_pipeline.quality.sets import take
 
     assert run(field, take(components, np.zeros(0, np.int64))).n_components == 0

@@ -121,7 +121,7 @@ def test_a_constant_trace_has_no_measures_and_is_rejected(case: tuple[MovieStore
 
 
 def test_no_components_are_measured(case: tuple[MovieStore, Components]) -> None:
-    from caiman_pipeline.quality.editing import take
+    from caiman_pipeline.quality.sets import take
 
     movie, components = case
     quality = measure(movie, take(components, np.zeros(0, np.int64)))
