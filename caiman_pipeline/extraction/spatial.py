@@ -258,7 +258,8 @@ def _main_part(rows: IntArray, values: FloatArray, dims: Dims) -> tuple[IntArray
     box = np.zeros(points.max(1) - low + 1, np.float32)
     place = tuple(points - low[:, None])
     box[place] = values
-    smooth = ndi.gaussian_filter(box, 1.0)
+    # Nothing lies beyond the box: mirrored there, a bright pixel at its corner would count four times.
+    smooth = ndi.gaussian_filter(box, 1.0, mode="constant")
     body = main_body(box, tuple(int(i) for i in np.unravel_index(np.argmax(smooth), box.shape)))
     kept = np.flatnonzero(body[place] > 0)
     kept = kept[main_sections(points[:, kept], values[kept])]

@@ -249,3 +249,31 @@ def test_a_volumes_footprint_keeps_the_run_of_planes_that_show_sections(plain: b
         np.testing.assert_array_equal(cleaned.toarray().reshape(image.shape), expected)
     else:
         np.testing.assert_array_equal(shaped_image(image, rules(3, threshold="max", max_fraction=0.01)), expected)
+
+
+@pytest.mark.parametrize("threshold", ["significance", "max", "energy"])
+@pytest.mark.parametrize(("fewest", "pixels"), [(20, 20), (21, 0)])
+def test_a_footprint_of_just_enough_pixels_is_kept(threshold: str, fewest: int, pixels: int) -> None:
+    image = column(bar(slice(5, 9), slice(10, 15)))
+    chosen = rules(threshold=threshold, min_pixels=fewest)
+    shaped = shape_footprints(image, DIMS, rules=chosen, allowed=EVERYWHERE, masks=NONE, keep_masks=False)
+    assert shaped.nnz == pixels
+
+
+@pytest.mark.parametrize("threshold", ["significance", "max", "energy"])
+def test_pixels_that_touch_at_a_corner_are_one_part(threshold: str) -> None:
+    """A slanted process one pixel wide."""
+    image = np.zeros(DIMS)
+    image[np.arange(6, 18), np.arange(11, 23)] = 1.0
+    chosen = rules(threshold=threshold)
+    shaped = shape_footprints(column(image), DIMS, rules=chosen, allowed=EVERYWHERE, masks=NONE, keep_masks=False)
+    assert shaped.nnz == 12
+    kept = shaped_image(image.astype(np.float32), rules(threshold="max", closing_px=0))
+    assert np.count_nonzero(kept) == 12
+
+
+def test_one_bright_pixel_apart_is_not_the_main_part() -> None:
+    image = bar(slice(6, 12), slice(10, 17))
+    image[24, 36] = 4.0
+    cleaned = clean_footprints(column(image), DIMS, min_pixels=3)
+    np.testing.assert_array_equal(cleaned.toarray().reshape(DIMS) > 0, image == 1.0)
