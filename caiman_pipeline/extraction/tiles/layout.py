@@ -21,7 +21,7 @@ def tile_grid(dims: Dims, *, tile_px: tuple[float, ...], overlap_px: tuple[float
     Parameters
     ----------
     dims : (H, W) or (D, H, W)
-    tile_px : largest size of a tile along each axis, overlap included
+    tile_px : size of a tile along each axis, overlap included; inner tiles may be larger by half of the overlap
     overlap_px : pixels that neighbouring tiles share along each axis
 
     Returns
@@ -34,7 +34,7 @@ def tile_grid(dims: Dims, *, tile_px: tuple[float, ...], overlap_px: tuple[float
         If an axis is cut and the overlap leaves no room for a core.
     """
     for length, tile, overlap in zip(dims, tile_px, overlap_px, strict=True):
-        if overlap >= tile and tile < length:
+        if overlap > tile - 1 and tile < length:
             raise PipelineError(f"tiles of {tile:g} px cannot overlap by {overlap:g} px. Make them larger.")
     cuts = [_cut_axis(n, t, o) for n, t, o in zip(dims, tile_px, overlap_px, strict=True)]
     tiles = [

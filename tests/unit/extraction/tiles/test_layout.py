@@ -38,6 +38,9 @@ def test_a_one_pixel_remainder_makes_no_sliver() -> None:
 def test_an_overlap_as_large_as_the_tile_is_refused() -> None:
     with pytest.raises(PipelineError, match="cannot overlap"):
         tile_grid((100, 100), tile_px=(20, 20), overlap_px=(20, 20))
+    with pytest.raises(PipelineError, match="cannot overlap"):
+        tile_grid((100, 90), tile_px=(20, 20), overlap_px=(8, 19.5))  # less than a pixel is left for each
+    assert len(tile_grid((100, 20), tile_px=(20, 20), overlap_px=(8, 19.5)).tiles) == 8  # one tile needs no room
 
 
 @pytest.mark.parametrize("n_batches", [1, 2, 5, 40])
@@ -66,3 +69,12 @@ def test_tiles_smaller_than_four_cells_are_explained() -> None:
         make_grid((200, 200), n_bins=100, cell_px=(10, 10), tile_px=(30, 30), overlap_px=(20, 20))
     with pytest.raises(PipelineError, match="less than two cells"):
         make_grid((200, 200), n_bins=100, cell_px=(10, 10), tile_px=(80, 80), overlap_px=(5, 5))
+
+
+@pytest.mark.parametrize("overlap", [7.0, 15.0, 12.5])
+def test_an_odd_overlap_is_not_rounded_down(overlap: float) -> None:
+    grid = tile_grid((131, 90), tile_px=(40, 48), overlap_px=(overlap, overlap))
+    for axis in (0, 1):
+        lines = sorted({t.bounds[axis] for t in grid.tiles})
+        assert len(lines) > 1
+        assert all(before[1] - after[0] >= overlap for before, after in pairwise(lines))

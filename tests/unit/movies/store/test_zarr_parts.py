@@ -86,3 +86,29 @@ def test_chunks_are_small_and_fit_planes_and_volumes():
     assert chunk_shape((512, 512), 64) == (16, 16)
     assert chunk_shape((96, 150), 1024) == (8, 8)
     assert chunk_shape((3, 256, 256), 64)[0] <= 4
+
+
+def test_a_block_without_parts_makes_no_array_and_names_none(tmp_path, movie):
+    """As where a recording has fewer parts than blocks."""
+    (tmp_path / "empty").mkdir()
+    keep_elsewhere(tmp_path / "empty", f"file://{tmp_path}/store/2-of-2.zarr", dims=DIMS, parts=[])
+    with PartWriter(tmp_path / "empty"):
+        pass
+    assert not (tmp_path / "store").exists()
+    assert find_stored(tmp_path / "empty") == {}
+    full = _write(tmp_path / "full", movie, f"file://{tmp_path}/store/1-of-2.zarr")
+    assert full.n_frames == 1500
+    assert np.array_equal(full.parts[-1].read(), movie[..., full.parts[-1].start :])
+
+
+def test_a_block_that_begins_later_is_read_where_it_belongs(tmp_path, movie):
+    bounds = [(i, *b) for i, b in enumerate(part_bounds(1500, DIMS))]
+    assert len(bounds) > 1
+    (tmp_path / "late").mkdir()
+    keep_elsewhere(tmp_path / "late", f"file://{tmp_path}/store/2-of-2.zarr", dims=DIMS, parts=bounds[1:])
+    with PartWriter(tmp_path / "late") as writer:
+        for index, start, stop in bounds[1:]:
+            writer.write(index, movie[..., start:stop])
+    for index, part in find_stored(tmp_path / "late").items():
+        assert (part.start, part.stop) == bounds[index][1:]
+        assert np.array_equal(part.read(), movie[..., part.start : part.stop])
