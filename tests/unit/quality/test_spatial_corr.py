@@ -200,3 +200,49 @@ def test_memory_does_not_grow_by_traces_times_frames(tmp_path: Path, monkeypatch
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] - peaks[0] < 4 * n * (frames[1] - frames[0]) / 2
+
+
+def overlapping() -> tuple[np.ndarray, Components]:
+    """Two cells that share pixels and transients, on a background that rises with the first; without noise.
+
+    The movie, (*DIMS, T), is exactly what its components say.
+    """
+    from scipy.sparse import csc_matrix
+
+    rng = np.random.default_rng(2)
+    cells = plant(DIMS, [(14.0, 18.0), (16.0, 23.0)])
+    footprints = (cells.footprints / np.linalg.norm(cells.footprints, axis=0)).astype(np.float32)
+    pulse = np.exp(-np.arange(12) / 4)
+    traces = np.zeros((2, 300), np.float32)
+    for start in (30, 90, 150, 210):
+        traces[0, start : start + 12] += 20 * pulse
+        traces[1, start + 2 : start + 14] += 30 * pulse
+    traces[1, 255:267] += 60 * pulse
+    spatial = np.linspace(1, 3, np.prod(DIMS), dtype=np.float32)[:, None] * rng.uniform(0.5, 1.5, (np.prod(DIMS), 1))
+    signal = (0.2 * traces[:1] + 0.3 * np.sin(np.arange(300) / 7)).astype(np.float32)
+    background = SummedBackground(
+        np.full(np.prod(DIMS), 50, np.float32), csc_matrix(spatial.astype(np.float32)), signal
+    )
+    components = Components(
+        dims=DIMS,
+        ids=np.arange(2),
+        footprints=csc_matrix(footprints),
+        denoised=traces,
+        residual=np.zeros_like(traces),
+        background=background,
+        noise=np.ones(np.prod(DIMS), np.float32),
+    )
+    movie = footprints @ traces + background.static[:, None] + spatial @ signal
+    return movie.reshape(*DIMS, -1).astype(np.float32), components
+
+
+def test_neighbours_and_background_are_taken_out_before_a_footprint_is_compared(tmp_path: Path) -> None:
+    movie, components = overlapping()
+    shared = components.footprints[:, 0].multiply(components.footprints[:, 1]).nnz
+    assert shared > 0.2 * components.footprints[:, 0].nnz
+    opened = store(tmp_path, movie)
+    np.testing.assert_allclose(measure(opened, components).r_value, 1, atol=1e-3)
+    alone = replace(components, background=replace(components.background, signals=0 * components.background.signals))
+    assert (measure(opened, alone).r_value < 0.99).all(), "what the background adds is seen if it is not taken out"
+    still_there = replace(components, denoised=components.denoised * np.array([[1], [0]], np.float32))
+    assert measure(opened, still_there).r_value[0] < 0.9, "and so is a neighbour"

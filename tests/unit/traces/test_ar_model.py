@@ -8,7 +8,15 @@ from scipy.signal import lfilter
 from spike_trains import AR, simulate
 
 from caiman_pipeline.numerics.noise import noise_level
-from caiman_pipeline.traces.ar_model import ar_coefficients, fill_gaps, nominal_coefficients
+from caiman_pipeline.traces.ar_model import (
+    ar_coefficients,
+    ar_roots,
+    autocovariance,
+    fill_gaps,
+    fit_ar1,
+    fit_ar2,
+    nominal_coefficients,
+)
 
 
 @pytest.mark.parametrize("average", ["mean", "median", "logmexp"])
@@ -90,3 +98,53 @@ def test_gaps_are_bridged_by_straight_lines():
     np.testing.assert_allclose(filled[0], [0, 1, 2, 3, 2, 1])
     np.testing.assert_array_equal(finite[0], [1, 0, 0, 1, 0, 1])
     np.testing.assert_array_equal(filled[1], traces[1])
+
+
+def exact_covariance(coefficients, lags=8):
+    """Autocovariance of an AR process with innovations of variance one, by the equations of Yule and Walker."""
+    g1, g2 = (*coefficients, 0.0)[:2]
+    correlation = [1.0, g1 / (1 - g2)]
+    while len(correlation) <= lags:
+        correlation.append(g1 * correlation[-1] + g2 * correlation[-2])
+    return np.array(correlation) / (1 - g1 * correlation[1] - g2 * correlation[2])
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.7, 2.5])
+def test_of_exact_covariances_with_noise_in_lag_zero_coefficients_are_exact(noise):
+    one, two = exact_covariance(AR[1]), exact_covariance(AR[2])
+    one[0] += noise**2
+    two[0] += noise**2
+    assert fit_ar1(one, noise, 6) == pytest.approx(AR[1][0], rel=1e-9)
+    np.testing.assert_allclose(fit_ar2(two, noise, 7), AR[2], rtol=1e-6)
+    if noise:
+        assert fit_ar1(one, 0.0, 6) != pytest.approx(AR[1][0], rel=1e-3)
+
+
+def test_autocovariance_is_the_mean_product_of_frames_that_are_both_there():
+    traces = np.array([[1, 5, np.nan, 2, 4, 0], [3, 1, 2, 8, 1, 1]], np.float32)
+    filled, finite = fill_gaps(traces)
+    found = autocovariance(filled, finite, 3)
+    centred = traces - np.nanmean(traces, axis=1, keepdims=True)
+    for lag in range(4):
+        products = centred[:, lag:] * centred[:, : 6 - lag]
+        # Pairs that reach beyond the first frame count as zero, as in the estimate that is never indefinite.
+        pairs = lag + np.isfinite(products).sum(1)
+        np.testing.assert_allclose(found[:, lag], np.nansum(products, axis=1) / pairs, rtol=1e-6)
+
+
+def test_roots_are_those_of_the_polynomial():
+    assert ar_roots(0.9 + 0.3, -0.9 * 0.3) == pytest.approx((0.9, 0.3))
+    assert ar_roots(0.5, -0.5) == (0.0, 0.0), "that swings"
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_what_is_no_decay_is_replaced_and_flagged(order):
+    """An alternating trace and one that only rises; no order, no estimate."""
+    frames = np.arange(400)
+    traces = np.stack([(-1.0) ** frames, frames / 400]).astype(np.float32)
+    found, fallback = ar_coefficients(traces, np.zeros(2), order=order, lags=3, fudge_factor=1.2, nominal=AR[order])
+    assert fallback.all()
+    np.testing.assert_array_equal(found, [AR[order]] * 2)
+    none, flags = ar_coefficients(traces, np.zeros(2), order=0, lags=3, fudge_factor=1.0, nominal=())
+    assert none.shape == (2, 0)
+    assert not flags.any()

@@ -154,3 +154,46 @@ def test_what_is_found_again_under_a_mask_is_left_out(movie: MovieStore, cells: 
 def test_no_masks_that_can_be_used_is_no_failure(movie: MovieStore, cells: Planted) -> None:
     components = refined(movie, seeded(movie, cells, chosen([np.zeros(np.prod(DIMS))])), cells.noise)
     assert components.n_components == 0
+
+
+def test_dead_pixels_under_a_mask_do_not_count(movie: MovieStore, cells: Planted, tmp_path: Path) -> None:
+    """Without noise there is nothing to measure a pixel by: it is in no seed, and such a mask is none."""
+    from caiman_pipeline.config.patch_cnmf import PatchSettings
+    from caiman_pipeline.extraction.masks.seeds import find_seeds
+
+    first, second = cell_masks(cells)[:2]
+    np.save(tmp_path / "masks.npy", np.stack([first, second]).reshape(2, *DIMS))
+    noise = np.full(DIMS, cells.noise, np.float32)
+    dead = np.flatnonzero(first)[::3]
+    noise.ravel()[dead] = 0
+    noise.ravel()[np.flatnonzero(second)[2:]] = 0
+    settings = PatchSettings(init="seeded", seeded={"file": str(tmp_path / "masks.npy"), "min_pixels": 3})
+    seeds = find_seeds(settings, movie, noise)
+    assert list(seeds.numbers) == [0]
+    assert seeds.dropped == ((1, "too small: 2 of at least 3 px"),)
+    assert set(seeds.masks.indices) == set(np.flatnonzero(first)) - set(dead)
+
+
+def test_a_mask_with_pixels_that_are_dead_in_a_tile_is_fitted_on_the_others(movie: MovieStore, cells: Planted) -> None:
+    from caiman_pipeline.extraction.masks.seeds import assign_seeds, seeds_in_tile
+    from caiman_pipeline.extraction.tiles.layout import tile_grid
+
+    first, silent = cell_masks(cells)[0], box(slice(40, 43), slice(2, 6))
+    grid = tile_grid(DIMS, tile_px=(30, 60), overlap_px=(12, 12))
+    owned = assign_seeds(grid, chosen([first, silent]))
+    tile = grid.tiles[owned.owners[0]]
+    usable = np.ones(DIMS, bool)
+    usable.ravel()[np.flatnonzero(first)[::2]] = False
+    usable.ravel()[np.flatnonzero(silent)] = False
+    here = usable[tile.slices].ravel()
+    inside, local = seeds_in_tile(owned, tile, DIMS, usable=here)
+    assert list(inside) == [0]
+    pixels = np.arange(np.prod(DIMS)).reshape(DIMS)[tile.slices].ravel()
+    assert set(pixels[local.indices]) == set(np.flatnonzero(first & usable.ravel())) & set(pixels)
+
+
+def test_a_mask_of_just_enough_pixels_is_a_seed() -> None:
+    masks = [box(slice(5, 6), slice(5, 8)), box(slice(9, 10), slice(5, 7))]
+    seeds = chosen(masks)
+    assert list(seeds.numbers) == [0]
+    assert seeds.dropped == ((1, "too small: 2 of at least 3 px"),)
