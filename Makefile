@@ -21,6 +21,7 @@ help:
 	@echo "make config      write config.yaml, schema.json, docs/settings.md and docs/indicators.md"
 	@echo "make docs        the documentation as a site, in site/"
 	@echo "make bench       time and memory of every stage"
+	@echo "make mutation    how many small changes of the numerics no unit test notices (SAMPLE=100 SEED=1 JOBS=2)"
 	@echo "make test-slurm  the workflow on a SLURM cluster of one node, installed and started here (root, a container)"
 	@echo "make test-cloud  the workflow on an S3-compatible store, and what the batch services' profiles submit, on stand-ins started here"
 	@echo "make test-classifier  the classifier's training, for which TensorFlow is installed"
@@ -56,7 +57,7 @@ config-drift: $(STAMP)
 	python -m caiman_pipeline.config.generate --check
 
 unit: $(STAMP)
-	pytest -n $(JOBS) tests/unit tests/test_house_rules.py tests/test_config_sync.py
+	pytest -n $(JOBS) tests/unit tests/test_house_rules.py tests/test_config_sync.py tests/test_mutation.py
 
 workflow: $(STAMP)
 	pytest tests/workflow
@@ -74,6 +75,13 @@ config: $(STAMP)
 
 bench: $(STAMP)
 	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; python "$$script" || exit 1; done
+
+# A survival rate on a random sample, seeded; survivors are listed with what was changed.
+SAMPLE ?= 100
+SEED ?= 1
+.PHONY: mutation
+mutation: $(STAMP)
+	python tests/mutation.py --sample $(SAMPLE) --seed $(SEED) --jobs $(JOBS)
 
 # Heavy suites, not part of `make test`. Those of cluster and cloud install and start daemons on the loopback address, as
 # root, and stop them.
