@@ -33,6 +33,8 @@ _PLACES = {
     "open_results": "notebook.results",
     "register_multisession": "notebook.sessions",
     "register_rois": "notebook.sessions",
+    "relative_movie": "notebook.saving",
+    "save_movie": "notebook.saving",
     "score": "notebook.score",
     "select_components": "notebook.extract",
     "simulate": "simulation.recording",
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
     from caiman_pipeline.notebook.movie import open_movie as open_movie
     from caiman_pipeline.notebook.results import RecordingResults as RecordingResults
     from caiman_pipeline.notebook.results import open_results as open_results
+    from caiman_pipeline.notebook.saving import relative_movie as relative_movie
+    from caiman_pipeline.notebook.saving import save_movie as save_movie
     from caiman_pipeline.notebook.score import score as score
     from caiman_pipeline.notebook.sessions import com as com
     from caiman_pipeline.notebook.sessions import register_multisession as register_multisession

@@ -36,6 +36,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "hals": ("hals", "update footprints and traces of a result by alternating least squares"),
     **{stage.verb: (stage.name, f"stage: {stage.summary}") for stage in REGISTRY},
     "apply-shifts": ("apply_shifts", "correct another channel by the shifts of a recording"),
+    "convert": ("convert", "convert a movie to TIFF, HDF5, Zarr, NPY, MAT, NWB or a video"),
+    "export-movie": ("export_movie", "write the corrected, denoised, background, residual or DF/F movie of results"),
     "deconvolve": ("deconvolve", "deconvolve a table of traces (CSV, NPY, NWB) without a movie"),
     "summary": ("summary", "write summary.tsv and the batch page of a results folder"),
     "status": ("status", "say what of a batch is done, running, failed or waiting, and when it will be done"),

@@ -71,6 +71,10 @@ class Background(Protocol):
         """Return the image (P,) at a frame, given what the movie's frame shows beside the components (P,)."""
         ...
 
+    def images(self, start: int, stop: int, rest: FloatArray) -> FloatArray:
+        """Return the images (P, t) of frames, given what the movie's frames show beside the components (P, t)."""
+        ...
+
     def parts(self) -> tuple[csc_matrix, FloatArray]:
         """Return maps (P, B) and signals (B, T) of what is a sum of such products; none with B = 0."""
         ...
@@ -181,7 +185,11 @@ class SummedBackground:
 
     def image(self, frame: int, rest: FloatArray) -> FloatArray:
         """Return the image at a frame."""
-        return self.static + self.spatial @ self.signals[:, frame : frame + 1][:, 0]
+        return self.images(frame, frame + 1, rest[:, None])[:, 0]
+
+    def images(self, start: int, stop: int, rest: FloatArray) -> FloatArray:
+        """Return the images of frames."""
+        return self.static[:, None] + self.spatial @ self.signals[:, start:stop]
 
     def parts(self) -> tuple[csc_matrix, FloatArray]:
         """Return maps and signals."""
@@ -266,7 +274,11 @@ class RingBackground:
 
     def image(self, frame: int, rest: FloatArray) -> FloatArray:
         """Return the image at a frame, from what the movie shows there beside the components."""
-        return self.static + self.follows()(rest - self.level)
+        return self.images(frame, frame + 1, rest[:, None])[:, 0]
+
+    def images(self, start: int, stop: int, rest: FloatArray) -> FloatArray:
+        """Return the images of frames, from what the movie shows there beside the components."""
+        return self.static[:, None] + self.follows()(rest - self.level[:, None])
 
     def parts(self) -> tuple[csc_matrix, FloatArray]:
         """Return none: nothing of it is a sum of maps and signals."""

@@ -47,6 +47,10 @@ SECONDS = {
     "millisecond": 1e-3,
     "min": 60.0,
 }
+# Times between frames are not rounded as rates are, which are made of them.
+INTERVAL_DIGITS = 12
+# Attributes of an HDF5 dataset that tell frames per second: of movies written here, and by CaImAn.
+RATE_NAMES = ("frame_rate_hz", "fr")
 YES = ("true", "1", "True")
 
 
@@ -72,7 +76,8 @@ def read_metadata(path: Path | str, dataset: str | None = None) -> FileMetadata:
     """Read what a file says about its acquisition.
 
     ScanImage, OME, ImageJ and Prairie (its XML beside the images) TIFF are asked, HDF5 files for `element_size_um`
-    of the movie's dataset, and OME-NGFF images for their scale where it has a unit; other formats say nothing.
+    and `frame_rate_hz` (or `fr`) of the movie's dataset,
+    and OME-NGFF images for their scale where it has a unit; other formats say nothing.
 
     Raises
     ------
@@ -114,15 +119,15 @@ def as_text(fact: float | tuple[float, float]) -> str:
     return " x ".join(f"{v:g}" for v in dict.fromkeys(values))
 
 
-def _positive(value: Any, scale: float = 1.0) -> float | None:
-    """Return a number that can be a rate or a size, rounded to six digits, or None."""
+def _positive(value: Any, scale: float = 1.0, *, digits: int = 6) -> float | None:
+    """Return a number that can be a rate or a size, rounded to some digits, or None."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
         number = float(value) * scale
     except ValueError:
         return None
-    return float(f"{number:.6g}") if math.isfinite(number) and number > 0 else None
+    return float(f"{number:.{digits}g}") if math.isfinite(number) and number > 0 else None
 
 
 def _rate(seconds_per_frame: float | None) -> float | None:
@@ -200,14 +205,16 @@ def _ome(text: str) -> FileMetadata:
     def length(name: str) -> float | None:
         return _positive(stated.get(name), MICROMETRES.get(stated.get(name + "Unit", "µm"), 0.0))
 
-    interval = _positive(stated.get("TimeIncrement"), SECONDS.get(stated.get("TimeIncrementUnit", "s"), 0.0))
+    unit = SECONDS.get(stated.get("TimeIncrementUnit", "s"), 0.0)
+    interval = _positive(stated.get("TimeIncrement"), unit, digits=INTERVAL_DIGITS)
     size = _pixels(length("PhysicalSizeY"), length("PhysicalSizeX"))
     return FileMetadata(_rate(interval), size, length("PhysicalSizeZ"))
 
 
 def _imagej(file: tifffile.TiffFile) -> FileMetadata:
     stated: Mapping[str, Any] = file.imagej_metadata or {}
-    interval = _positive(stated.get("finterval"), SECONDS.get(str(stated.get("tunit", "s")), 0.0))
+    unit = SECONDS.get(str(stated.get("tunit", "s")), 0.0)
+    interval = _positive(stated.get("finterval"), unit, digits=INTERVAL_DIGITS)
 
     def scale(axis: str) -> float:
         """Micrometres in the unit along an axis; where it is that of all, there is but one."""
@@ -227,21 +234,24 @@ def _imagej(file: tifffile.TiffFile) -> FileMetadata:
 
 
 def _hdf5(path: Path, dataset: str | None) -> FileMetadata:
-    """Read `element_size_um` ([planes,] rows, columns) of the movie's dataset, as ImageJ's HDF5 plugin writes it."""
+    """Read the rate and `element_size_um` ([planes,] rows, columns) of the movie's dataset, as ImageJ's plugin does."""
     import h5py
 
     from caiman_pipeline.movies.readers.hdf5 import find_dataset
 
     try:
         with h5py.File(path, "r") as file:
-            stated = file[find_dataset(path, file, dataset)].attrs.get("element_size_um")
+            said = file[find_dataset(path, file, dataset)].attrs
+            stated = said.get("element_size_um")
+            rates = [_positive(said[name].item()) for name in RATE_NAMES if isinstance(said.get(name), np.generic)]
     except OSError as error:
         raise PipelineError(f"{path}: not a whole HDF5 file ({error}). Copy it again from its source.") from error
     listed = isinstance(stated, Sequence | np.ndarray) and not isinstance(stated, str | bytes) and np.ndim(stated) == 1
     sizes = [_positive(s.item() if isinstance(s, np.generic) else s) for s in stated] if listed else []
+    rate = rates[0] if rates else None
     if len(sizes) not in (2, 3):
-        return FileMetadata()
-    return FileMetadata(None, _pixels(sizes[-2], sizes[-1]), sizes[0] if len(sizes) == 3 else None)
+        return FileMetadata(rate)
+    return FileMetadata(rate, _pixels(sizes[-2], sizes[-1]), sizes[0] if len(sizes) == 3 else None)
 
 
 def _zarr(path: Path, dataset: str | None) -> FileMetadata:
@@ -252,7 +262,8 @@ def _zarr(path: Path, dataset: str | None) -> FileMetadata:
     if found.image is None or not found.axes or len(found.image.scale) != len(found.axes):
         return FileMetadata()
     steps = {
-        letter: _positive(step, (SECONDS if letter == "T" else MICROMETRES).get(unit, 0.0))
+        letter: _positive(step, (SECONDS if letter == "T" else MICROMETRES).get(unit, 0.0), digits=INTERVAL_DIGITS)
         for letter, step, unit in zip(found.axes, found.image.scale, found.image.units, strict=True)
     }
-    return FileMetadata(_rate(steps.get("T")), _pixels(steps.get("Y"), steps.get("X")), steps.get("Z"))
+    sizes = {letter: _positive(steps.get(letter)) for letter in "ZYX"}
+    return FileMetadata(_rate(steps.get("T")), _pixels(sizes["Y"], sizes["X"]), sizes["Z"])

@@ -16,6 +16,7 @@ from caiman_pipeline.model.movie import Reading
 from caiman_pipeline.movies.lazy import ArrayPart, ArrayReader, Movie, RawFrames, StoredFrames
 from caiman_pipeline.movies.left_out import kept_parts, record_left_out
 from caiman_pipeline.movies.metadata import read_metadata
+from caiman_pipeline.movies.modelled import CorrectedMovie
 from caiman_pipeline.movies.readers.open import RawMovie, open_movie_files
 from caiman_pipeline.movies.store.parts import MovieStore, open_store, part_bounds
 
@@ -95,6 +96,8 @@ def as_movie(movie: Any) -> Movie:
 
 def as_raw(movie: Movie) -> RawMovie:
     """Return a movie as the motion correction reads it."""
+    if isinstance(movie.frames, StoredFrames):
+        return RawMovie((CorrectedMovie(movie.frames.store),))
     return movie.frames.movie if isinstance(movie.frames, RawFrames) else RawMovie((ArrayReader(movie),))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -19,9 +19,13 @@ from caiman_pipeline.model.components import Components
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.motion import Shifts
 from caiman_pipeline.model.movie import Dims
-from caiman_pipeline.movies.lazy import Movie
+from caiman_pipeline.movies.lazy import Movie, RawFrames
 from caiman_pipeline.movies.left_out import REASONS
+from caiman_pipeline.movies.modelled import ModelledMovie
+from caiman_pipeline.movies.readers.open import RawMovie
+from caiman_pipeline.movies.store.parts import open_store
 from caiman_pipeline.notebook.movie import open_movie
+from caiman_pipeline.notebook.saving import relative_movie
 from caiman_pipeline.outcome import Outcome, OutcomeFiles, centroids, component_table, load_outcome
 from caiman_pipeline.report.contours import longest_line
 from caiman_pipeline.results.files import load_result
@@ -33,6 +37,7 @@ from caiman_pipeline.summary_images import SummaryImages
 TraceKind = Literal[
     "demixed", "denoised", "deconvolved", "fluorescence", "background", "f0", "dff", "dff_denoised", "residual"
 ]
+MovieKind = Literal["corrected", "denoised", "background", "residual", "dff"]
 # Where each result lies in a recording's folder.
 FILES = {field.name: place(field.name) for field in fields(OutcomeFiles)}
 MOVIE = place("movie")
@@ -132,6 +137,39 @@ class RecordingResults:
         info = self.outcome.info
         paths = [file.path for file in info.files]
         return open_movie(paths, axes=info.axes, dataset=info.dataset, channel=info.channel, planes=info.planes)
+
+    def modelled_movie(self, what: MovieKind = "denoised", ids: Sequence[int] | IntArray | None = None) -> Movie:
+        """Return a movie that is made of the corrected one and the model, frame by frame as it is indexed.
+
+        Parameters
+        ----------
+        what : str
+            ``denoised``: footprints x denoised traces; ``background``; ``residual``: the corrected movie less the
+            denoised one of all components and the background; ``dff``: the corrected movie relative to the resting
+            level of each pixel, see ``relative_movie``, by `traces.dark_level` and `traces.f0_window_s`; ``corrected``.
+        ids : sequence of int, optional
+            Components that ``denoised`` shows; the accepted ones where nothing is said.
+
+        Returns
+        -------
+        Movie
+            float32 (T, [D,] H, W), in pixel values, ``dff`` without unit. Frames that are left out are NaN.
+
+        Raises
+        ------
+        PipelineError
+            If there is no such movie, or no component of an id.
+        """
+        if what not in get_args(MovieKind):
+            raise PipelineError(f"no movie of kind {what!r}. There are {', '.join(get_args(MovieKind))}.")
+        if what == "corrected":
+            return self.movie
+        if what == "dff":
+            own = self.settings["traces"]
+            return relative_movie(self.movie, window_s=own["f0_window_s"], dark_level=own["dark_level"])
+        rows = self._rows(self.accepted if ids is None else ids)
+        made = ModelledMovie(what, open_store(self.folder / MOVIE), self.components, rows)
+        return replace(self.movie, frames=RawFrames(RawMovie((made,))))
 
     @cached_property
     def components(self) -> Components:

@@ -11,6 +11,7 @@ from pynwb.file import Subject
 from pynwb.ophys import ImagingPlane, OpticalChannel
 
 from caiman_pipeline.config.recording import RecordingSettings
+from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.nwb.run import run_record, software
 from caiman_pipeline.outcome import Outcome
 
@@ -36,25 +37,25 @@ def describe_session(outcome: Outcome, identifier: str, facts: RecordingSettings
         notes=surrogate if facts.session_start is None else None,
         data_collection=json.dumps(run_record(outcome), sort_keys=True),
         was_generated_by=software(outcome),
-        subject=_subject(facts),
+        subject=subject_of(facts),
     )
 
 
-def _subject(facts: RecordingSettings) -> Subject | None:
+def subject_of(facts: RecordingSettings) -> Subject | None:
     """Return what is known of the subject, none where nothing is; NWB has a letter for an unknown sex."""
     if not (facts.subject_id or facts.species or facts.age or facts.sex):
         return None
     return Subject(subject_id=facts.subject_id, species=facts.species, age=facts.age, sex=facts.sex or "U")
 
 
-def add_imaging_plane(nwbfile: NWBFile, outcome: Outcome, facts: RecordingSettings) -> ImagingPlane:
-    """Add what was imaged and how.
+def add_imaging_plane(nwbfile: NWBFile, facts: RecordingSettings, *, dims: Dims, frame_rate_hz: float) -> ImagingPlane:
+    """Add what was imaged and how: frames of ``dims`` pixels, [planes x] rows x columns.
 
     Notes
     -----
     NWB asks for a text on indicator and location and for both wavelengths: what is not known says so, or is NaN.
     """
-    pixel_um, dims = facts.pixel_um(), outcome.info.dims
+    pixel_um = facts.pixel_um()
     known = pixel_um is not None and len(pixel_um) == len(dims)
     axes = "planes x rows x columns" if len(dims) == 3 else "rows x columns"
     emitted = facts.emission_nm if facts.emission_nm is not None else math.nan
@@ -70,7 +71,7 @@ def add_imaging_plane(nwbfile: NWBFile, outcome: Outcome, facts: RecordingSettin
         excitation_lambda=facts.excitation_nm if facts.excitation_nm is not None else math.nan,
         indicator=facts.indicator or UNKNOWN,
         location=facts.location or UNKNOWN,
-        imaging_rate=outcome.info.frame_rate_hz,
+        imaging_rate=frame_rate_hz,
         grid_spacing=[float(s) for s in pixel_um[::-1]] if pixel_um is not None and known else None,
         grid_spacing_unit="micrometers",
     )

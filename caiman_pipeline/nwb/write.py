@@ -52,7 +52,8 @@ def write_nwb(path: Path | str, outcome: Outcome, table: Mapping[str, AnyArray],
     with whole_file(path) as temporary:
         identifier = f"{outcome.info.recording}-{content_digest(outcome)}"
         nwbfile = describe_session(outcome, identifier, facts)
-        plane = add_imaging_plane(nwbfile, outcome, facts)
+        info = outcome.info
+        plane = add_imaging_plane(nwbfile, facts, dims=info.dims, frame_rate_hz=info.frame_rate_hz)
         _add_results(nwbfile, plane, outcome, table)
         add_invalid_times(nwbfile, outcome)
         _derive_object_ids(nwbfile)

@@ -12,6 +12,7 @@ from scipy.sparse import csc_matrix, hstack
 from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.motion import Shifts
+from caiman_pipeline.movies.writers.open import movie_writer
 from caiman_pipeline.numerics.threads import stream_ordered
 from caiman_pipeline.results.files import save_result
 from caiman_pipeline.results.records import shifts_to_arrays
@@ -20,7 +21,6 @@ from caiman_pipeline.simulation.cells import BLUR_REACH, Window, draw_dendrites,
 from caiman_pipeline.simulation.detector import Detector
 from caiman_pipeline.simulation.kernels import add_light, warp
 from caiman_pipeline.simulation.motion import displacement, simulate_motion, spline_matrix
-from caiman_pipeline.simulation.output import movie_writer
 from caiman_pipeline.simulation.planted import PlantedFootprints
 from caiman_pipeline.simulation.settings import SimulationSettings
 from caiman_pipeline.simulation.tissue import Tissue, simulate_tissue

@@ -25,9 +25,20 @@ from caiman_pipeline.movies.readers.foreign import movie_advice
 class FrameReader(Protocol):
     """One movie file: frames on demand, in the file's own type, as (t, [D,] H, W)."""
 
-    n_frames: int
-    dims: Dims
-    dtype: np.dtype
+    @property
+    def n_frames(self) -> int:
+        """Frames, T."""
+        ...
+
+    @property
+    def dims(self) -> Dims:
+        """(H, W) or (D, H, W)."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the pixels."""
+        ...
 
     def read(self, start: int, stop: int) -> NumberArray:
         """Return frames ``start`` to ``stop``."""
@@ -164,6 +175,11 @@ class RawMovie:
     def dtype(self) -> np.dtype:
         """Type of the files' pixels."""
         return np.dtype(self.readers[0].dtype)
+
+    @property
+    def block_frames(self) -> int:
+        """Frames that are best read together, 0 where it does not matter."""
+        return int(getattr(self.readers[0], "block_frames", 0)) if len(self.readers) == 1 else 0
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -16,12 +16,12 @@ from caiman_pipeline.config.root import load_config
 from caiman_pipeline.config.sheet import load_sheet
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.movies.readers.open import open_file
+from caiman_pipeline.movies.writers.open import movie_writer
 from caiman_pipeline.results.files import load_result, save_result
 from caiman_pipeline.results.records import shifts_from_result
 from caiman_pipeline.simulation.activity import ar_coefficients
 from caiman_pipeline.simulation.detector import Detector
 from caiman_pipeline.simulation.motion import displacement, spline_matrix
-from caiman_pipeline.simulation.output import movie_writer
 from caiman_pipeline.simulation.planted import load_footprints
 from caiman_pipeline.simulation.recording import build_simulation, render_movie, simulate
 from caiman_pipeline.simulation.settings import SimulationSettings
@@ -267,7 +267,7 @@ def test_tiff_can_be_mapped(tmp_path):
 
 def test_unknown_movie_format_is_refused(tmp_path):
     with pytest.raises(PipelineError, match="movies are written as"):
-        simulate(tmp_path / "m.avi", changed(FLAT, frames=4), truth=tmp_path / "truth.h5")
+        simulate(tmp_path / "m.png", changed(FLAT, frames=4), truth=tmp_path / "truth.h5")
 
 
 def test_movie_that_does_not_fit_on_the_disk_is_refused_before_it_is_made(tmp_path):

@@ -1,0 +1,1 @@
+"""Movies written frame by frame, one writer per format."""
