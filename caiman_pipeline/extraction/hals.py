@@ -24,6 +24,7 @@ from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.background import Follower, Refit
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.numerics.kernels import compiled
+from caiman_pipeline.numerics.nonnegative import descend, sparse_rows, sweep_rows
 from caiman_pipeline.numerics.threads import map_ordered, row_slabs, run_parallel
 
 FRAMES_AT_ONCE = 512
@@ -88,16 +89,17 @@ def _sweep_pixels(
     iterations: int,
     data: FloatArray,
 ) -> None:
+    most = 0
     for p in range(start, stop):
-        for _ in range(iterations):
-            for e in range(indptr[p], indptr[p + 1]):
-                k = indices[e]
-                if frozen[k] or gram[k, k] <= 0:
-                    continue
-                slope = products[e]
-                for other in range(indptr[p], indptr[p + 1]):
-                    slope -= gram[k, indices[other]] * data[other]
-                data[e] = max(data[e] + slope / gram[k, k], 0.0)
+        most = max(most, indptr[p + 1] - indptr[p])
+    between, free = np.empty((most, most)), np.empty(most, np.bool_)
+    for p in range(start, stop):
+        first, n = indptr[p], indptr[p + 1] - indptr[p]
+        for i in range(n):
+            free[i] = not frozen[indices[first + i]]
+            for j in range(n):
+                between[i, j] = gram[indices[first + i], indices[first + j]]
+        descend(between, products[first : first + n], free, iterations, 0.0, data[first : first + n])
 
 
 def hals_traces(
@@ -120,54 +122,13 @@ def hals_traces(
     frozen, nonnegative : bool (K,), traces that stay as they are, and that do not go below zero
     """
     fresh = np.ascontiguousarray(traces, np.float32).copy()
-    rows = csr_matrix(overlap)
+    gram = sparse_rows(overlap)
 
     def solve(frames: tuple[int, int]) -> None:
-        _sweep_frames(
-            *frames,
-            rows.indptr,
-            rows.indices,
-            rows.data.astype(np.float64),
-            target,
-            frozen,
-            nonnegative,
-            iterations,
-            fresh,
-        )
+        sweep_rows(*frames, gram, target, frozen, nonnegative, iterations, fresh)
 
     map_ordered(solve, row_slabs(target.shape[1], FRAMES_AT_ONCE), threads)
     return fresh
-
-
-@compiled
-def _sweep_frames(
-    start: int,
-    stop: int,
-    indptr: IntArray,
-    indices: IntArray,
-    weights: FloatArray,
-    target: FloatArray,
-    frozen: BoolArray,
-    nonnegative: BoolArray,
-    iterations: int,
-    traces: FloatArray,
-) -> None:
-    rest = np.empty(stop - start)
-    for _ in range(iterations):
-        for k in range(len(traces)):
-            own = 0.0
-            for t in range(start, stop):
-                rest[t - start] = target[k, t]
-            for e in range(indptr[k], indptr[k + 1]):
-                if indices[e] == k:
-                    own = weights[e]
-                for t in range(start, stop):
-                    rest[t - start] -= weights[e] * traces[indices[e], t]
-            if frozen[k] or own <= 0:
-                continue
-            for t in range(start, stop):
-                value = traces[k, t] + rest[t - start] / own
-                traces[k, t] = max(value, 0.0) if nonnegative[k] else value
 
 
 @dataclass(frozen=True)

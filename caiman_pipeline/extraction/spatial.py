@@ -16,11 +16,14 @@ from caiman_pipeline.extraction.search.greedy import main_body
 from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.numerics.kernels import compiled
+from caiman_pipeline.numerics.nonnegative import descend
 from caiman_pipeline.numerics.threads import run_parallel
 
 # Of the largest section's pixels: sections of a soma are discs, single pixels are noise or a process that passes.
 LEAST_SECTION = 0.2
 SPIKE = 2.0
+# A pixel's regression ends once no weight changes what it explains by this share of the noise: far below an error.
+TOLERANCE, MOST_ROUNDS = 1e-3, 50
 
 
 def dilate_supports(
@@ -162,11 +165,12 @@ def _solve(
             target[i] = with_y[first + i] - share * y_g[p]
             for j in range(n):
                 own[i, j] = gram[indices[first + i], indices[first + j]] - share * with_g[first + j]
-        keep = np.ones(n, np.bool_)
-        a = _descend(own, target, keep, noise[p])
+        keep, a = np.ones(n, np.bool_), np.zeros(n)
+        descend(own, target, keep, MOST_ROUNDS, TOLERANCE * noise[p], a)
         for i in range(n):
             keep[i] = a[i] * np.sqrt(max(own[i, i], 0.0)) >= significance * noise[p]
-        a = _descend(own, target, keep, noise[p])
+        a[:] = 0.0
+        descend(own, target, keep, MOST_ROUNDS, TOLERANCE * noise[p], a)
         for i in range(n):
             out[first + i] = a[i]
 
@@ -209,29 +213,10 @@ def _solve_few(
             if best < 0:
                 break
             keep[best] = True
-            a = _descend(own, target, keep, noise[p])
+            a[:] = 0.0
+            descend(own, target, keep, MOST_ROUNDS, TOLERANCE * noise[p], a)
         for i in range(n):
             out[first + i] = a[i]
-
-
-@compiled
-def _descend(gram: FloatArray, target: FloatArray, keep: BoolArray, noise: float) -> FloatArray:
-    """Minimise 0.5 a'Ga - a'y over a >= 0, the entries not kept at zero, by cyclic coordinate descent."""
-    a = np.zeros(len(target))
-    for _ in range(50):
-        change = 0.0
-        for i in range(len(target)):
-            if not keep[i] or gram[i, i] <= 0:
-                continue
-            slope = target[i]
-            for j in range(len(target)):
-                slope -= gram[i, j] * a[j]
-            value = max(a[i] + slope / gram[i, i], 0.0)
-            change = max(change, abs(value - a[i]) * np.sqrt(gram[i, i]))
-            a[i] = value
-        if change < 1e-3 * noise:
-            break
-    return a
 
 
 def clean_footprints(footprints: csc_matrix, dims: Dims, *, min_pixels: int) -> csc_matrix:

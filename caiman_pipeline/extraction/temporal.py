@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csc_matrix, csr_matrix, diags, identity
 
-from caiman_pipeline.model.arrays import FloatArray, IntArray
+from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.model.background import Follower
-from caiman_pipeline.numerics.kernels import compiled
+from caiman_pipeline.numerics.nonnegative import sparse_rows, sweep_rows
 from caiman_pipeline.numerics.threads import map_ordered, row_slabs
 
 FRAMES_AT_ONCE = 512
@@ -109,60 +109,14 @@ def demix(projection: Projection, seen: FloatArray, nodes: FloatArray, *, rounds
 
 def solve_traces(projection: Projection, target: FloatArray, *, rounds: int, threads: int) -> FloatArray:
     """Return ``demix``'s traces from the equations' right-hand side (K, T); each frame depends on itself alone."""
-    traces = np.zeros_like(target)
-    rows = csr_matrix(projection.overlap)
+    traces, gram = np.zeros_like(target), sparse_rows(projection.overlap)
+    none = np.zeros(len(target), bool)
 
     def solve(frames: tuple[int, int]) -> None:
-        _sweep(*frames, rows.indptr, rows.indices, rows.data, target, traces, rounds)
+        sweep_rows(*frames, gram, target, none, none, rounds, traces)
 
     map_ordered(solve, row_slabs(target.shape[1], FRAMES_AT_ONCE), threads)
     return traces
-
-
-@compiled
-def _sweep(
-    start: int,
-    stop: int,
-    indptr: IntArray,
-    indices: IntArray,
-    weights: FloatArray,
-    target: FloatArray,
-    traces: FloatArray,
-    rounds: int,
-) -> None:
-    """Update each trace given the others, in order, ``rounds`` times over; frames ``start`` to ``stop``, in place."""
-    rest = np.empty(stop - start)
-    for _ in range(rounds):
-        for k in range(len(traces)):
-            own = _unexplained(k, start, stop, indptr, indices, weights, target, traces, rest)
-            if own > 0:
-                for t in range(stop - start):
-                    traces[k, start + t] += rest[t] / own
-
-
-@compiled(fastmath={"contract", "reassoc"}, forceinline=True)
-def _unexplained(
-    k: int,
-    start: int,
-    stop: int,
-    indptr: IntArray,
-    indices: IntArray,
-    weights: FloatArray,
-    target: FloatArray,
-    traces: FloatArray,
-    rest: FloatArray,
-) -> float:
-    """Write what the model leaves of row ``k``'s target to ``rest``; returns the row's diagonal."""
-    own = 0.0
-    for t in range(stop - start):
-        rest[t] = target[k, start + t]
-    for e in range(indptr[k], indptr[k + 1]):
-        if indices[e] == k:
-            own = weights[e]
-        source = traces[indices[e]]
-        for t in range(stop - start):
-            rest[t] -= weights[e] * source[start + t]
-    return own
 
 
 def target_traces(projection: Projection, seen: FloatArray, nodes: FloatArray) -> FloatArray:

@@ -17,7 +17,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.core import caching
 from numba.core.registry import CPUDispatcher
 
@@ -162,6 +162,11 @@ class _KernelCache(caching.FunctionCache):
             if data is not None:
                 return self._impl.rebuild(target_context, data)
         return None
+
+    def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
+        """Add the order of the fields of records: numba knows a named tuple by its types and name alone."""
+        fields = [kind.fields for kind in sig if isinstance(kind, types.BaseNamedTuple)]
+        return (*super()._index_key(sig, codegen), tuple(fields))
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep a compiled kernel; where that cannot be done, the next process compiles it again."""

@@ -6,10 +6,10 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.sparse import csc_matrix
 
-from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.model.movie import Dims
-from caiman_pipeline.numerics.kernels import compiled
+from caiman_pipeline.numerics.nonnegative import sparse_rows, sweep_rows
 from caiman_pipeline.results.stored_rows import row_blocks
 
 # Share of its peak above which a pixel counts to a footprint's area.
@@ -54,11 +54,12 @@ def neighbours_light(components: Components, *, pixel_height: float) -> FloatArr
     usable = (np.asarray(components.noise) > 0) & np.isfinite(image)
     level = level_between(image, footprints, components.dims, usable=usable, pixel_height=pixel_height)
     above = np.where(usable, image, 0) - level
-    gram = (footprints.T @ footprints).tocsr().astype(np.float64)
-    brightness = np.zeros(footprints.shape[1])
+    gram, count = (footprints.T @ footprints).tocsr().astype(np.float64), footprints.shape[1]
+    brightness, none = np.zeros((count, 1)), np.zeros(count, bool)
     target = footprints.T @ np.where(usable, above, 0).astype(np.float64)
-    _solve_nonnegative(gram.data, gram.indices, gram.indptr, target, brightness)
-    return (gram @ brightness - gram.diagonal() * brightness).astype(np.float32)
+    sweep_rows(0, 1, sparse_rows(gram), target[:, None], none, ~none, SWEEPS, brightness)
+    light = brightness[:, 0]
+    return (gram @ light - gram.diagonal() * light).astype(np.float32)
 
 
 def level_between(
@@ -105,19 +106,3 @@ def _radius_px(footprints: csc_matrix, peaks: FloatArray, dims: Dims) -> float:
     plane = footprints.indices // int(np.prod(dims[-2:]))
     areas = np.unique(np.stack([owner[inside], plane[inside]]), axis=1, return_counts=True)[1]
     return float(np.sqrt(np.median(areas) / np.pi)) if len(areas) else 1.0
-
-
-@compiled
-def _solve_nonnegative(
-    data: FloatArray, indices: IntArray, indptr: IntArray, target: FloatArray, x: FloatArray
-) -> None:
-    """Minimise x G x / 2 - target x over x >= 0 by coordinate descent; G is symmetric, its rows sparse."""
-    for _ in range(SWEEPS):
-        for k in range(len(x)):
-            slope, own = -target[k], 0.0
-            for i in range(indptr[k], indptr[k + 1]):
-                slope += data[i] * x[indices[i]]
-                if indices[i] == k:
-                    own = data[i]
-            if own > 0:
-                x[k] = max(0.0, x[k] - slope / own)

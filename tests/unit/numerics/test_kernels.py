@@ -74,6 +74,38 @@ def test_comments_and_lines_above_compile_nothing(package):
     assert _compiled(package) == first
 
 
+def test_fields_of_a_record_in_another_order_are_noticed(tmp_path):
+    source = """
+from typing import NamedTuple
+from caiman_pipeline.numerics.kernels import compiled
+
+class Pair(NamedTuple):
+    first: float
+    second: float
+
+@compiled
+def difference(pair):
+    return pair.first - pair.second
+
+print(difference(Pair(first=3.0, second=1.0)))
+"""
+    fields = ("    first: float\n", "    second: float\n")
+    swapped = source.replace("".join(fields), "".join(fields[::-1]))
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent), "NUMBA_CACHE_DIR": str(tmp_path / "kept")}
+    for text in (source, swapped):
+        (tmp_path / "pairs.py").write_text(text)
+        done = subprocess.run(
+            [sys.executable, "-c", "import pairs"],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert float(done.stdout) == 2.0
+    assert len({p.name.split("-")[0] for p in (tmp_path / "kept").rglob("*.nbi")}) == 1
+
+
 def _key_of(source):
     names = {"compiled": compiled, "np": np}
     exec(source, names)
