@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caiman_pipeline.model.motion import Shifts
-from caiman_pipeline.motion.nodes import interpolation_weights, make_grid, mean_of_nodes, middle_nodes, nodes_to_cells
+from caiman_pipeline.motion.nodes import interpolation_weights, make_grid, mean_of_nodes, middle_nodes, nodes_to_squares
 from caiman_pipeline.motion.warp import Scratch, plan_warp, warp
 
 DIMS = st.tuples(st.integers(9, 30), st.integers(9, 40))
@@ -55,7 +55,7 @@ def test_a_field_of_equal_vectors_is_a_rigid_shift(
 
 @few
 @given(st.tuples(st.integers(12, 90), st.integers(12, 90)), st.floats(6, 40), st.booleans(), st.sampled_from([1, 2]))
-def test_cells_cover_the_field_and_planes_stay_planes(
+def test_squares_cover_the_field_and_planes_stay_planes(
     dims: tuple[int, int], spacing: float, local: bool, bins: int
 ) -> None:
     grid = make_grid(dims, spacing=(spacing, spacing), local=local, bins=(bins, bins))
@@ -63,12 +63,14 @@ def test_cells_cover_the_field_and_planes_stay_planes(
         assert (edges[0], edges[-1]) == (0, n)
         assert (np.diff(edges) > 0).all()
     plane = sum(g * f for g, f in zip(np.meshgrid(*grid.nodes, indexing="ij"), (0.3, -0.2), strict=True)).ravel()
-    cells = sum(g * f for g, f in zip(np.meshgrid(*grid.cell_centres, indexing="ij"), (0.3, -0.2), strict=True)).ravel()
+    squares = sum(
+        g * f for g, f in zip(np.meshgrid(*grid.square_centres, indexing="ij"), (0.3, -0.2), strict=True)
+    ).ravel()
     constant = np.ones(len(plane))
-    np.testing.assert_allclose(nodes_to_cells(grid) @ constant, 1, atol=1e-5)
+    np.testing.assert_allclose(nodes_to_squares(grid) @ constant, 1, atol=1e-5)
     np.testing.assert_allclose(mean_of_nodes(grid) @ constant, 1, atol=1e-5)
     if local and min(grid.node_shape) > 1:
-        np.testing.assert_allclose(nodes_to_cells(grid) @ plane, cells, atol=1e-3)
+        np.testing.assert_allclose(nodes_to_squares(grid) @ plane, squares, atol=1e-3)
         pixels = 0.3 * (dims[0] - 1) / 2 - 0.2 * (dims[1] - 1) / 2
         np.testing.assert_allclose(mean_of_nodes(grid) @ plane, pixels, atol=1e-3)
 
