@@ -51,6 +51,14 @@ class TraceSettings(Section):
         "noise SD x norm of a transient",
         "Smallest and largest penalty that the noise level may set with l1, in units of what noise alone causes.",
     )
+    busy_share: float = key(
+        0.5,
+        "",
+        "With l1, traces whose calcium exceeds the noise in more than this share of frames have no penalty: it would "
+        "take more from small events among many than from noise; 1: all have it.",
+        ge=0,
+        le=1,
+    )
     s_min: float = key(
         0.0,
         "",

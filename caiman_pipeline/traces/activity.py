@@ -54,6 +54,7 @@ def method_from(settings: TraceSettings, timing: Timing) -> DeconvolutionMethod:
         order=settings.order,
         penalty=settings.penalty,
         penalty_bounds=settings.penalty_bounds,
+        busy_share=settings.busy_share,
         s_min=settings.s_min,
         baseline=settings.baseline,
         noise_band=settings.noise_band,

@@ -27,6 +27,7 @@ class DeconvolutionMethod:
     penalty : ``l1``, set by the noise constraint; ``l0``, smallest event ``s_min``; or ``nonnegative``, no penalty
     penalty_bounds : smallest and largest l1 penalty that the noise constraint may set, in units of what noise alone
         causes (noise x Euclidean norm of a transient); (0, inf) leaves it the constraint's
+    busy_share : no l1 penalty remains where calcium exceeds the noise in more than this share of the frames
     s_min : smallest event with ``l0``: in the traces' unit (divided by ``gain``, where one is given to ``deconvolve``),
         in units of noise x sqrt(1 - decay) where negative, set by the noise constraint where 0
     baseline : ``free``, ``nonnegative``, or ``fixed`` (at the level given to ``deconvolve``, else 0)
@@ -38,6 +39,7 @@ class DeconvolutionMethod:
     order: Literal[0, 1, 2]
     penalty: Literal["l1", "l0", "nonnegative"]
     penalty_bounds: tuple[float, float]
+    busy_share: float
     s_min: float
     baseline: Literal["free", "nonnegative", "fixed"]
     noise_band: tuple[float, float]
@@ -133,9 +135,9 @@ def deconvolve(
     >>> spikes[[40, 120, 220]] = 1.0
     >>> calcium = np.convolve(spikes, 0.9 ** np.arange(60))[:300]
     >>> trace = 5 + calcium + np.random.default_rng(0).normal(0, 0.05, 300)
-    >>> method = DeconvolutionMethod(order=1, penalty="l1", penalty_bounds=(0.0, np.inf), s_min=0.0, baseline="free",
-    ...                              noise_band=(0.25, 0.5), noise_average="logmexp", lags=5, fudge_factor=1.0,
-    ...                              nominal_ar=(0.9,))
+    >>> method = DeconvolutionMethod(order=1, penalty="l1", penalty_bounds=(0.0, np.inf), busy_share=1.0, s_min=0.0,
+    ...                              baseline="free", noise_band=(0.25, 0.5), noise_average="logmexp", lags=5,
+    ...                              fudge_factor=1.0, nominal_ar=(0.9,))
     >>> found = deconvolve(trace[None].astype(np.float32), method, ar=np.array([[0.9]]))
     >>> np.flatnonzero(found.deconvolved[0] > 0.5).tolist()
     [40, 120, 220]
@@ -200,6 +202,7 @@ def _solve_rows(
                 penalty=method.penalty,
                 s_min=method.s_min / float(rows.gain[k]),
                 bounds=method.penalty_bounds,
+                busy_share=method.busy_share,
                 baseline=method.baseline,
                 level=float(rows.baseline[k]),
                 sparsity=float(rows.sparsity[k]),

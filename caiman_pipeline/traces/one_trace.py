@@ -30,6 +30,7 @@ class Problem:
     ar : (0,), (1,) or (2,) coefficients; ``noise`` : standard deviation
     penalty : l1, l0 or nonnegative; ``s_min`` : smallest event with l0, see ``foopsi.DeconvolutionMethod``
     bounds : smallest and largest penalty that the noise constraint may set
+    busy_share : no l1 penalty remains where calcium exceeds the noise in more than this share of the frames
     baseline : free, nonnegative or fixed; ``level`` : where it is fixed
     sparsity : the penalty where it is given, else negative
     guess : (T,) activity to begin from, or None
@@ -40,6 +41,7 @@ class Problem:
     penalty: str
     s_min: float
     bounds: tuple[float, float]
+    busy_share: float
     baseline: str
     level: float
     sparsity: float
@@ -187,6 +189,13 @@ def _within(problem: Problem, samples: Samples, sparsity: float) -> float | None
     return min(max(sparsity, low), high)
 
 
+def _is_busy(calcium: FloatArray, samples: Samples, problem: Problem) -> bool:
+    """Tell whether a trace is so full of activity that a penalty takes more from small events than from noise."""
+    if problem.penalty != "l1" or samples.target < 0:
+        return False
+    return float((calcium[samples.w == 1.0] > problem.noise).mean()) > problem.busy_share
+
+
 def _solve_ar1(
     samples: Samples, problem: Problem, sparsity: float, calcium: FloatArray, activity: FloatArray
 ) -> tuple[float, float, int]:
@@ -200,7 +209,8 @@ def _solve_ar1(
     if bounded is not None:
         count, lam, b, _ = fit_pools(y, w, g, b, bounded, free, samples.lowest, -1.0, first, sums)
         reached = True
-    if problem.penalty == "nonnegative":
+    write_pools(first, sums, count, decay_powers(g, len(y)), calcium, activity)
+    if problem.penalty == "nonnegative" or _is_busy(calcium, samples, problem):
         count, lam, b, _ = fit_pools(y, w, g, b, 0.0, False, samples.lowest, -1.0, first, sums)
     elif problem.penalty == "l0":
         from caiman_pipeline.traces.events import threshold_pools
@@ -242,7 +252,8 @@ def _solve_ar2(
     if bounded is not None:
         lam, b, _, steps = fit_pivots(bands, spike, data, bounded, b, free, samples.lowest, -1.0, work, h)
         reached = True
-    if problem.penalty != "l1":
+    write_calcium(spike, h, lam, b, g1, g2, d, calcium, activity)
+    if problem.penalty != "l1" or _is_busy(calcium, samples, problem):
         lam, b, _, more = fit_pivots(bands, spike, data, 0.0, b, False, samples.lowest, -1.0, work, h)
         steps = max(steps, more)
     if problem.penalty == "l0":

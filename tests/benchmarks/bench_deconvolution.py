@@ -41,6 +41,7 @@ def method(order, penalty):
         order=order,
         penalty=penalty,
         penalty_bounds=(0.0, np.inf),
+        busy_share=1.0,
         s_min=0.0,
         baseline="nonnegative",
         noise_band=(0.25, 0.5),

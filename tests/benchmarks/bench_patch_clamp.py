@@ -98,7 +98,9 @@ def main():
     parser.add_argument("--ablation", action="store_true", help="also leave out or add one step at a time")
     parser.add_argument("--peer", action="store_true", help="also run oasis-deconv")
     args = parser.parse_args()
-    files = sorted(args.data.glob("*.npz"))
+    files = [
+        f for f in sorted(args.data.glob("*.npz")) if any(k.endswith("_sp") for k in np.load(f, allow_pickle=False))
+    ]
     if not files:
         sys.exit(f"{args.data}: no sets there, nothing to score")
     sets = {f.stem: read_set(f) for f in files}

@@ -163,7 +163,8 @@ CHANGES = {
     "order without dynamics": {"order": 0},
     "penalty": {"penalty": "l0"},
     "penalty none": {"penalty": "nonnegative"},
-    "penalty_bounds": {"penalty_bounds": (4.0, 5.0)},
+    "penalty_bounds": {"penalty_bounds": (4.0, 5.0), "busy_share": 1.0},
+    "busy_share": {"busy_share": 0.0},
     "baseline": {"baseline": "fixed"},
     "detrend_window_s": {"detrend_window_s": 5.0},
     "detrend_quantile": {"detrend_quantile": 40.0, "baseline": "fixed"},
@@ -203,7 +204,10 @@ def test_settings_that_count_only_with_others_count_with_them():
 def test_convex_method_agrees_with_the_default_one():
     pytest.importorskip("cvxpy")
     traces, _, _ = fluorescence(n_traces=1, n_frames=500)
-    own, convex = infer(traces, penalty_bounds=(0.0, 1e6)), infer(traces, method="convex", solver="CLARABEL")
+    own, convex = (
+        infer(traces, penalty_bounds=(0.0, 1e6), busy_share=1.0),
+        infer(traces, method="convex", solver="CLARABEL"),
+    )
     assert np.corrcoef(own.deconvolved[0], convex.deconvolved[0])[0, 1] > 0.999
     other = infer(traces, method="convex", solver="SCS")
     assert np.corrcoef(own.deconvolved[0], other.deconvolved[0])[0, 1] > 0.99

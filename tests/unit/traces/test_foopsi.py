@@ -304,3 +304,20 @@ def test_no_traces_give_empty_results():
         result = deconvolve(np.zeros((0, 100), np.float32), method(order))
         assert result.denoised.shape == (0, 100)
         assert result.ar.shape == (0, order)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_a_busy_trace_has_no_penalty_and_a_sparse_one_keeps_it(order):
+    rare, _, quiet = simulate(order, rate=0.002, n_frames=2000)
+    often, _, calcium = simulate(order, rate=0.1, n_frames=2000)
+    assert (quiet > NOISE).mean(1).max() < 0.4
+    assert (calcium > NOISE).mean(1).min() > 0.8
+    bounds = {"baseline": "free", "penalty_bounds": (1.0, 3.0)}
+    for traces, busy in ((rare, False), (often, True)):
+        found, penalised, free = (
+            deconvolve(traces, method(order, **bounds, **change), **known(order))
+            for change in ({"busy_share": 0.5}, {}, {"penalty": "nonnegative"})
+        )
+        np.testing.assert_array_equal(found.deconvolved, (free if busy else penalised).deconvolved)
+        assert (penalised.sparsity > 0).all()
+        assert not np.array_equal(free.deconvolved, penalised.deconvolved)
