@@ -120,16 +120,6 @@ def data_moments(y: FloatArray, w: FloatArray) -> tuple[float, float, float]:
 
 
 @compiled
-def largest_penalty(y: FloatArray, w: FloatArray, g: float, b: float) -> float:
-    """Return the smallest penalty for which no calcium at all is optimal."""
-    gradient, best = 0.0, 0.0
-    for t in range(len(y) - 1, -1, -1):
-        gradient = w[t] * (y[t] - b) + g * gradient
-        best = max(best, gradient)
-    return best
-
-
-@compiled
 def fit_pools(
     y: FloatArray,
     w: FloatArray,
