@@ -102,3 +102,32 @@ def test_overlapping_masks_cannot_be_labels(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     write_masks(tmp_path / "a.npz", masks, (1, 2))
     assert (read_masks(tmp_path / "a.npz", (1, 2), pixel_order="C") != masks).nnz == 0
+
+
+def test_a_large_cell_with_a_ragged_border_is_not_cut_into_pieces() -> None:
+    """Summits closer than half a cell are one: bays of the border make several."""
+    rows, columns = np.indices((70, 96))
+    picture = np.random.default_rng(3).normal(20, 0.5, (70, 96))
+    for r, c in ((34, 30), (34, 56)):
+        angle = np.arctan2(rows - r, columns - c)
+        picture += 25 * (np.hypot(rows - r, columns - c) <= 12 + 2.5 * np.cos(5 * angle))
+    apart = found(picture, cell_px=(25.0, 25.0), split=True)
+    assert len(apart) == 2
+    assert apart[0].sum() == pytest.approx(apart[1].sum(), rel=0.15)
+
+
+def test_parts_and_holes_of_just_the_limit() -> None:
+    from caiman_pipeline.extraction.masks.structural import _as_masks, _fill_holes, _large_parts
+
+    bright = np.zeros((12, 20), bool)
+    bright[1:4, 1:5], bright[6:11, 8:15] = True, True
+    bright[8, 10:12] = False
+    np.testing.assert_array_equal(_large_parts(bright, 12), bright)
+    assert not _large_parts(bright, 13)[1:4, 1:5].any()
+    assert _fill_holes(bright, 2)[8, 10:12].all()
+    assert not _fill_holes(bright, 1)[8, 10:12].any()
+    assert not _fill_holes(bright, 2)[0].any(), "what is around is no hole"
+    labels = np.zeros((12, 20), int)
+    labels[6:11, 8:15], labels[1:4, 1:5], labels[0, 0] = 1, 3, 2
+    masks = _as_masks(labels, 12).toarray()
+    np.testing.assert_array_equal(masks.T.reshape(-1, 12, 20) > 0, [labels == 3, labels == 1])
