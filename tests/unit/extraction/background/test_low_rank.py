@@ -13,7 +13,7 @@ RNG = np.random.default_rng(2)
 
 @pytest.fixture(scope="module")
 def case() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A smooth image, a fast signal of unit norm at or above zero, and the noise of pixels; one of them does not count."""
+    """A smooth image, a fast signal of unit norm at or above zero, and noise; one pixel does not count."""
     y, x = np.indices(DIMS)
     image = (30 + 2 * y + x).astype(float).ravel()
     signal = np.where(np.arange(200) % 3 == 0, 1.0, 0.0) * RNG.uniform(0.8, 1, 200)
@@ -36,12 +36,8 @@ def test_activity_is_cut(case: tuple[np.ndarray, ...]) -> None:
     quiet = np.outer(image, signal) + 0.3 * RNG.normal(size=(len(image), 200))
     active = quiet.copy()
     active[100:120, 50:60] += 1e4
-    maps = [
-        tile_maps(
-            m.astype(np.float32), DIMS, noise=np.ones(len(image)), cell_px=(1.0, 1.0), clip=6.0, count=1
-        ).toarray()
-        for m in (quiet, active)
-    ]
+    rules = {"noise": np.ones(len(image)), "cell_px": (1.0, 1.0), "clip": 6.0, "count": 1}
+    maps = [tile_maps(m.astype(np.float32), DIMS, **rules).toarray() for m in (quiet, active)]
     cosine = (maps[0] * maps[1]).sum() / np.linalg.norm(maps[0]) / np.linalg.norm(maps[1])
     assert cosine > 0.98
 
