@@ -249,8 +249,8 @@ class Workshop:
 
     def try_mutation(self, mutation: Mutation, tests: list[Path]) -> tuple[str, str]:
         """Return what became of a mutation, and the test that found it."""
-        relative = mutation.path.relative_to(self.root)
-        target, source = self.copy / relative, mutation.path.read_bytes()
+        target = self.copy / mutation.path.relative_to(self.root)
+        source = target.read_bytes()
         for kept in (target.parent / "__pycache__").glob(f"{target.stem}.*.pyc"):
             kept.unlink()
         target.write_bytes(mutation.of(source))
@@ -296,6 +296,7 @@ class Workshop:
 def try_all(mutations: list[Mutation], root: Path, *, jobs: int, limit_s: float) -> Counter[str]:
     """Try mutations, print each as it ends, and count what became of them."""
     suite, counts = Suite(root), Counter[str]()
+    diffs = [mutation.diff(mutation.path.read_bytes()) for mutation in mutations]
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(jobs) as pool:
         shops: queue.Queue[Workshop] = queue.Queue()
         for i in range(jobs):
@@ -311,10 +312,10 @@ def try_all(mutations: list[Mutation], root: Path, *, jobs: int, limit_s: float)
             finally:
                 shops.put(shop)
 
-        for mutation, (verdict, why) in zip(mutations, pool.map(attempt, mutations), strict=True):
+        for mutation, diff, (verdict, why) in zip(mutations, diffs, pool.map(attempt, mutations), strict=True):
             counts[verdict] += 1
             print(f"{verdict}  {mutation.path.relative_to(root)}:{mutation.line}  {mutation.kind}  {why}")
-            print(mutation.diff(mutation.path.read_bytes()), flush=True)
+            print(diff, flush=True)
     return counts
 
 
