@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
@@ -202,6 +203,15 @@ def read_records(folder: Path) -> list[JobRecord]:
 def failed_jobs(records: Iterable[JobRecord], *, ended: bool) -> list[JobRecord]:
     """Return the jobs that failed or were stopped, and once a run has ``ended`` those that were killed."""
     return [r for r in records if r.state in (FAILED, STOPPED) or (ended and r.state == RUNNING)]
+
+
+def finished_stages(records: Iterable[JobRecord]) -> set[str]:
+    """Return the stages whose jobs have all ended well: of those cut into n, all n of one cut.
+
+    Records of an earlier run, which cut a stage otherwise, may lie beside them.
+    """
+    ended = Counter((r.stage, int(r.item.rsplit("-of-", 1)[1]) if r.item else 1) for r in records if r.finished)
+    return {stage for (stage, wanted), count in ended.items() if count >= wanted}
 
 
 def scheduler_record(log: Path) -> Path:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caiman_pipeline.batch.costs import MovieSize, cost_of
-from caiman_pipeline.batch.job_records import JobRecord, Progress, read_records
+from caiman_pipeline.batch.job_records import JobRecord, Progress, finished_stages, read_records
 from caiman_pipeline.batch.states import recording_state
 from caiman_pipeline.stages import LOGS, STAGES, path_of
 
@@ -115,15 +115,9 @@ def _tally(records: list[JobRecord], folder: Path, *, to_do: bool) -> _Work:
     costs = _stage_seconds(path_of(folder, "movie_info"))
     if not costs:
         return _Work(0.0, 0.0, None, to_do)
-    done = {stage for stage in STAGES if _is_done([r for r in records if r.stage == stage])}
+    done = finished_stages(records) & costs.keys()
     taken = sum(r.seconds for r in records if r.stage in done)
     return _Work(taken, sum(costs[stage] for stage in done), sum(costs.values()), to_do)
-
-
-def _is_done(records: list[JobRecord]) -> bool:
-    """Tell whether a stage's jobs have all ended well, of as many as it was cut into."""
-    wanted = max((int(r.item.rsplit("-of-", 1)[1]) for r in records if r.item), default=1)
-    return sum(r.finished for r in records) >= wanted
 
 
 def in_words(seconds: float) -> str:

@@ -24,6 +24,7 @@ from caiman_pipeline.batch.job_records import (
     JobRecord,
     SchedulerWord,
     failed_jobs,
+    finished_stages,
     read_records,
     scheduler_words,
 )
@@ -185,7 +186,7 @@ def _what_is_missing(folder: Path, records: list[JobRecord]) -> tuple[str, str] 
     expected = [path_of(folder, output) for stage in ends for output in stage.outputs]
     elsewhere = _on_store(folder)
     gone = [path for path in expected if not path.exists() and str(path.relative_to(folder)) not in elsewhere]
-    finished = {r.stage for r in records if r.finished}
+    finished = finished_stages(records)
     todo = [stage for stage in STAGES if stage not in finished]
     if gone:
         unknown = _unreadable(r for r in records if r.stage in todo)

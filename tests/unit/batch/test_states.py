@@ -154,6 +154,16 @@ def test_recording_that_was_not_run_to_the_end_waits(tmp_path):
     assert states[1].frames is None
 
 
+def test_a_stage_of_which_some_jobs_have_run_is_waited_for(tmp_path):
+    run_through(tmp_path / "a", until="summary_images")
+    write_job(tmp_path / "a", "patch_cnmf.1-of-2")
+    state = recording_state(tmp_path / "a", "a")
+    assert (state.state, state.stage) == ("waiting", "patch_cnmf")
+    write_job(tmp_path / "a", "patch_cnmf.3-of-5", at=-100)
+    write_job(tmp_path / "a", "patch_cnmf.2-of-2")
+    assert recording_state(tmp_path / "a", "a").stage == "merge", "what an earlier run cut otherwise does not count"
+
+
 def test_results_older_than_what_they_came_from_are_not_ok(tmp_path):
     run_through(tmp_path / "a")
     write_job(tmp_path / "a", "refine", at=400)
