@@ -107,8 +107,8 @@ def _why_no_movie(path: Path) -> str:
     """Return why a file is not taken for a movie, or nothing."""
     if path.name.startswith("."):
         return "hidden"
-    if path.suffix.lower() not in FORMATS:
-        return movie_advice(path) or "not a format of movies"
+    if (advice := movie_advice(path)) or path.suffix.lower() not in FORMATS:
+        return advice or "not a format of movies"
     if is_result(path):
         return "results of this pipeline"
     if path.suffix.lower() == ".npy" and is_pickle(path):

@@ -73,7 +73,7 @@ class FileMetadata:
 
 
 def read_metadata(path: Path | str, dataset: str | None = None) -> FileMetadata:
-    """Read what a file says about its acquisition.
+    """Read what a file says about its acquisition; NWB and Scanbox tell their rate.
 
     ScanImage, OME, ImageJ and Prairie (its XML beside the images) TIFF are asked, HDF5 files for `element_size_um`
     and `frame_rate_hz` (or `fr`) of the movie's dataset,
@@ -89,6 +89,10 @@ def read_metadata(path: Path | str, dataset: str | None = None) -> FileMetadata:
         return _hdf5(path, dataset)
     if path.suffix.lower() == ".zarr":
         return _zarr(path, dataset)
+    if path.suffix.lower() == ".nwb":
+        return _nwb(path, dataset)
+    if path.suffix.lower() == ".sbx":
+        return _scanbox(path)
     if path.suffix.lower() not in TIFF_SUFFIXES:
         return FileMetadata()
     try:
@@ -252,6 +256,21 @@ def _hdf5(path: Path, dataset: str | None) -> FileMetadata:
     if len(sizes) not in (2, 3):
         return FileMetadata(rate)
     return FileMetadata(rate, _pixels(sizes[-2], sizes[-1]), sizes[0] if len(sizes) == 3 else None)
+
+
+def _nwb(path: Path, dataset: str | None) -> FileMetadata:
+    """Read the rate of a series of images; its plane's spacing has no order that all keep."""
+    from caiman_pipeline.movies.readers.nwb import read_rate
+
+    return FileMetadata(_positive(read_rate(path, dataset)))
+
+
+def _scanbox(path: Path) -> FileMetadata:
+    """Read the rate, of volumes where frames go through planes in turn."""
+    from caiman_pipeline.movies.readers.scanbox import read_header
+
+    header = read_header(path)
+    return FileMetadata(header.frame_rate_hz and _positive(header.frame_rate_hz / header.planes))
 
 
 def _zarr(path: Path, dataset: str | None) -> FileMetadata:

@@ -13,26 +13,18 @@ PYTHON = (
     "numpy.save or tifffile.imwrite"
 )
 MICROSCOPE = "a microscope's own format. Export it as TIFF or OME-TIFF from its software or with Fiji (Bio-Formats)"
-MICROSCOPE_SUFFIXES = ".czi .lif .nd2 .oir .oib .oif .vsi .ims .isxd .sbx .mesc .lsm .stk .qptiff"
+MICROSCOPE_SUFFIXES = ".czi .lif .nd2 .oir .oib .oif .vsi .ims .isxd .mesc .lsm .stk .qptiff"
 RAW = "numbers without a size or type. Read them as an array where their size is known, and save it with numpy.save"
-HDF5_UNDER_OTHER_NAME = (
-    "Link it under a name that ends in .h5 (`ln -s {name} {stem}.h5`), give the path of the movie in it in the "
-    "`dataset` column, like `{example}`, and its axes in the `axes` column: {axes}"
-)
-NWB = "an NWB file. " + HDF5_UNDER_OTHER_NAME.format(
-    name="{name}", stem="{stem}", example="acquisition/TwoPhotonSeries/data", axes="TXY, as NWB has frame, x, y"
-)
-MATLAB = "a MATLAB file. Save it with `-v7.3` where it is not. " + HDF5_UNDER_OTHER_NAME.format(
-    name="{name}", stem="{stem}", example="mov", axes="those of MATLAB in reverse, TXY for rows, columns, time"
-)
+N5 = "an N5 store, which no library here reads any more. Save it as Zarr or OME-NGFF, for example with z5py or Fiji"
+# What suite2p calls its movies, int16 without a header; and the header that Scanbox keeps beside its samples.
+SUITE2P = ("data.bin", "data_raw.bin", "data_chan2.bin", "data_chan2_raw.bin")
+SCANBOX_HEADER = "what Scanbox says of {stem}.sbx. List that file, this one is read with it"
 MOVIES = {
     **dict.fromkeys((".avi", ".mp4", ".mov", ".mkv", ".wmv", ".mpg", ".mpeg", ".m4v", ".webm", ".mj2"), VIDEO),
     **dict.fromkeys((".pkl", ".pickle", ".pt", ".joblib"), PYTHON),
     **dict.fromkeys(MICROSCOPE_SUFFIXES.split(), MICROSCOPE),
-    **dict.fromkeys((".raw", ".bin", ".dat", ".mmap"), RAW),
-    ".npz": "an archive of arrays. Save the movie alone with numpy.save",
-    ".nwb": NWB,
-    ".mat": MATLAB,
+    **dict.fromkeys((".raw", ".bin", ".dat"), RAW),
+    ".n5": N5,
     ".png": "a single picture. Save a movie as a TIFF stack",
     ".jpg": "a single picture. Save a movie as a TIFF stack",
     ".gif": VIDEO,
@@ -58,7 +50,9 @@ OBJECTS = (
 
 def movie_advice(path: Path) -> str | None:
     """Return what a file is that is not read as a movie, and how to convert it; None where nothing is known of it."""
-    advice = MOVIES.get(path.suffix.lower())
+    advice = None if path.name in SUITE2P else MOVIES.get(path.suffix.lower())
+    if path.suffix.lower() == ".mat" and path.with_suffix(".sbx").exists():
+        advice = SCANBOX_HEADER
     return advice.format(name=path.name, stem=path.stem) if advice else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import h5py
@@ -16,13 +17,18 @@ from caiman_pipeline.movies.readers.named_axes import hdf5_axes
 class Hdf5Reader:
     """A dataset of an HDF5 file; opened for each read, so that readers can be shared between threads."""
 
-    def __init__(self, path: Path, reading: Reading) -> None:
+    def __init__(self, path: Path, reading: Reading, agreed: Mapping[int, str] | None = None) -> None:
+        """Open a dataset; ``agreed``: the axes that a standard gives to an array, by how many there are."""
         self._path = path
         try:
             with h5py.File(path, "r") as file:
                 self._name = find_dataset(path, file, reading.dataset)
+                refuse_bytes_of_others(path, file[self._name])
                 shape, self.dtype = file[self._name].shape, file[self._name].dtype.newbyteorder("=")
-                stored = hdf5_axes(f"{path}:{self._name}", file[self._name], needed=reading.axes is None)
+                if agreed is None:
+                    stored = hdf5_axes(f"{path}:{self._name}", file[self._name], needed=reading.axes is None)
+                else:
+                    stored = agreed.get(len(shape))
         except OSError as error:
             raise PipelineError(f"{path}: not a whole HDF5 file ({error}). Copy it again from its source.") from error
         self._axes = order_axes(f"{path}:{self._name}", shape, reading, stored)
@@ -38,6 +44,22 @@ class Hdf5Reader:
             raise PipelineError(
                 f"{self._path}: frames {start} to {stop} cannot be read ({error}). Copy the file again from its source."
             ) from error
+
+
+def refuse_bytes_of_others(path: Path, dataset: h5py.Dataset) -> None:
+    """Refuse a dataset whose pixels are the bytes of another file, which may be any on this computer.
+
+    Raises
+    ------
+    PipelineError
+        If it is one.
+    """
+    if dataset.external:
+        named = ", ".join(entry[0] for entry in dataset.external)
+        raise PipelineError(
+            f"{path}: the pixels of {dataset.name} are said to be bytes of another file ({named}), which is not read. "
+            "Save the movie into one file, for example with h5repack."
+        )
 
 
 def find_dataset(path: Path, file: h5py.File, wanted: str | None) -> str:

@@ -69,6 +69,42 @@ def _zarr(path: Path, reading: Reading) -> FrameReader:
     return ZarrReader(path, reading)
 
 
+def _npz(path: Path, reading: Reading) -> FrameReader:
+    from caiman_pipeline.movies.readers.mapped import open_npz
+
+    return open_npz(path, reading)
+
+
+def _caiman(path: Path, reading: Reading) -> FrameReader:
+    from caiman_pipeline.movies.readers.mapped import open_caiman_map
+
+    return open_caiman_map(path, reading)
+
+
+def _suite2p(path: Path, reading: Reading) -> FrameReader:
+    from caiman_pipeline.movies.readers.mapped import open_suite2p
+
+    return open_suite2p(path, reading)
+
+
+def _scanbox(path: Path, reading: Reading) -> FrameReader:
+    from caiman_pipeline.movies.readers.scanbox import ScanboxReader
+
+    return ScanboxReader(path, reading)
+
+
+def _matlab(path: Path, reading: Reading) -> FrameReader:
+    from caiman_pipeline.movies.readers.matlab import open_matlab
+
+    return open_matlab(path, reading)
+
+
+def _nwb(path: Path, reading: Reading) -> FrameReader:
+    from caiman_pipeline.movies.readers.nwb import NwbReader
+
+    return NwbReader(path, reading)
+
+
 FORMATS: dict[str, Callable[[Path, Reading], FrameReader]] = {
     ".tif": _tiff,
     ".tiff": _tiff,
@@ -77,6 +113,12 @@ FORMATS: dict[str, Callable[[Path, Reading], FrameReader]] = {
     ".hdf5": _hdf5,
     ".npy": _npy,
     ".zarr": _zarr,
+    ".npz": _npz,
+    ".mat": _matlab,
+    ".nwb": _nwb,
+    ".sbx": _scanbox,
+    ".mmap": _caiman,
+    ".bin": _suite2p,
 }
 
 
@@ -129,10 +171,10 @@ def _opener(path: Path | str) -> Callable[[Path, Reading], FrameReader]:
     if not path.exists():
         raise PipelineError(_not_found(path))
     opener = FORMATS.get(path.suffix.lower())
+    if advice := movie_advice(path):
+        raise PipelineError(f"{path}: {advice}. Movies are read from {', '.join(FORMATS)}.")
     if opener is None and path.is_dir():
         raise PipelineError(f"{path}: a folder, not a movie. Name the files in it, for example {path / '*.tif'}.")
-    if opener is None and (advice := movie_advice(path)):
-        raise PipelineError(f"{path}: {advice}. Movies are read from {', '.join(FORMATS)}.")
     if opener is None:
         raise PipelineError(f"{path}: unknown format {path.suffix!r}. Supported: {', '.join(FORMATS)}.")
     if path.is_file() and path.stat().st_size == 0:

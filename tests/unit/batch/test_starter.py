@@ -127,7 +127,7 @@ def test_every_file_that_is_left_out_is_named_with_the_reason(tmp_path):
     told = {p.name: reason for reason, paths in looked.left_out.items() for p in paths}
     assert told.keys() == {"a.avi", "b.avi", "tps.nwb", "notes.txt", ".hidden.tif", "none.tif", "r", ".cache"}
     assert "ffmpeg" in told["a.avi"]
-    assert "NWB" in told["tps.nwb"]
+    assert "empty" in told["tps.nwb"]
     assert (told["notes.txt"], told["none.tif"]) == ("not a format of movies", "empty (0 bytes)")
     assert (told["r"], told[".cache"], told[".hidden.tif"]) == ("results of this pipeline", "hidden", "hidden")
 
