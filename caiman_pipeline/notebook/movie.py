@@ -34,7 +34,8 @@ def open_movie(
     Parameters
     ----------
     path : path or list of paths
-        TIFF, HDF5, Zarr, NumPy, MATLAB, NWB, Scanbox and other files, see the page on movies. Several are one movie, in the order given. The ``movie.json`` of a recording's
+        TIFF, HDF5, Zarr, NumPy, MATLAB, NWB, Scanbox and other files, see the page on movies. Several are one movie, in
+        the order given. The ``movie.json`` of a recording's
         results is its corrected movie.
     axes : str, optional
         Order of the file's axes, like ``TYX``, where it does not say so itself.
