@@ -38,6 +38,10 @@ VERBS: dict[str, tuple[str, str]] = {
     "apply-shifts": ("apply_shifts", "correct another channel by the shifts of a recording"),
     "convert": ("convert", "convert a movie to TIFF, HDF5, Zarr, NPY, MAT, NWB or a video"),
     "export-movie": ("export_movie", "write the corrected, denoised, background, residual or DF/F movie of results"),
+    "export-results": (
+        "export_results",
+        "write components and traces for suite2p, CSV, NPZ, MATLAB, Neurofinder, ImageJ",
+    ),
     "deconvolve": ("deconvolve", "deconvolve a table of traces (CSV, NPY, NWB) without a movie"),
     "summary": ("summary", "write summary.tsv and the batch page of a results folder"),
     "status": ("status", "say what of a batch is done, running, failed or waiting, and when it will be done"),

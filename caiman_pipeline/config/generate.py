@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from caiman_pipeline.config.base import Count, Length, Section
+from caiman_pipeline.config.from_caiman import from_caiman_page
 from caiman_pipeline.config.indicators import indicators_page
 from caiman_pipeline.config.pixels import PixelSize
 from caiman_pipeline.config.root import Config
@@ -175,6 +176,7 @@ GENERATED = {
     "config/schema.json": schema_json,
     "docs/settings.md": settings_page,
     "docs/indicators.md": indicators_page,
+    "docs/from-caiman.md": from_caiman_page,
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from caiman_pipeline.config.base import Section
+from caiman_pipeline.config.from_caiman import answer_to
 from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.config.renamed import GONE
 from caiman_pipeline.model.errors import PipelineError
@@ -52,6 +53,8 @@ def _suggest(model: type[Section], path: list[str]) -> str:
         return f": {GONE['.'.join(path)]}"
     known = known_keys(model)
     elsewhere = [k for k in known if k.rsplit(".", 1)[-1] == path[-1]]
+    if not elsewhere and (answer := answer_to(path[-1])):
+        return f": {answer}"
     near = elsewhere or difflib.get_close_matches(".".join(path), known, n=1, cutoff=0.5)
     if not near:
         leaves = {k.rsplit(".", 1)[-1]: k for k in known}

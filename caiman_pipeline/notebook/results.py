@@ -14,6 +14,7 @@ from scipy.sparse import csc_matrix
 
 from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.config.report import ReportSettings
+from caiman_pipeline.exports.formats import export
 from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.model.errors import PipelineError
@@ -348,6 +349,27 @@ class RecordingResults:
             for stage, entry in self.outcome.stages.items()
         }
         return {"raw_files": [vars(f) for f in self.outcome.info.files], "stages": made_by, "read_by": environment()}
+
+    def export(self, path: Path | str, format: str, *, everything: bool = False, overwrite: bool = False) -> int:
+        """Write components and traces for another tool, and return how many components.
+
+        Parameters
+        ----------
+        path : path
+            File or folder to write.
+        format : str
+            ``suite2p`` and ``csv`` (folders), ``npz``, ``mat``, ``neurofinder`` (JSON of pixels) or ``imagej`` (ZIP of
+            outlines).
+        everything, overwrite : bool, optional
+            Rejected components too, flagged where the format can; write over what is there.
+
+        Raises
+        ------
+        PipelineError
+            If there is no such format, it cannot hold these components, or the path is taken.
+        """
+        table = {str(n): np.asarray(column) for n, column in self.table.reset_index().items()}
+        return export(path, self.outcome, table, name=format, everything=everything, overwrite=overwrite)
 
     def _rows(self, ids: Sequence[int] | IntArray) -> IntArray:
         """Return the rows of components, int64.

@@ -99,7 +99,7 @@ def open_npz(path: Path, reading: Reading) -> MappedReader:
         with zipfile.ZipFile(path) as archive:
             entries = {name.removesuffix(".npy"): archive.getinfo(name) for name in archive.namelist()}
             laid = {name: _laid_in_archive(archive, entry) for name, entry in entries.items()}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, RuntimeError) as error:
         raise PipelineError(f"{path}: not a whole .npz archive ({error}). {COPY}") from error
     numbers = {name: found for name, found in laid.items() if found.dtype.kind != "O"}
     if not numbers and laid:

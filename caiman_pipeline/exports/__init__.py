@@ -1,0 +1,1 @@
+"""A recording's results in the files of other tools."""
