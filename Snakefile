@@ -28,10 +28,12 @@ include: "workflow/rules/quality.smk"
 include: "workflow/rules/traces.smk"
 include: "workflow/rules/export.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/sessions.smk"
 
 
 wildcard_constraints:
     recording="|".join(RECORDINGS),
+    group="|".join(GROUPS) or "[^/]+",
 
 
 rule all:
@@ -39,6 +41,7 @@ rule all:
     input:
         last_results(RECORDINGS),
         results_before(RECORDINGS),
+        tracked_cells(),
 
 
 onstart:
@@ -52,3 +55,4 @@ onsuccess:
 
 onerror:
     write_summary()
+    ask_for_sessions()

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 MARGIN = 1.25
 # On a cluster each job has two Snakemake processes beside the stage's own; measured 146 and 138 MB.
 SNAKEMAKE_MB = 300
+# Tracking a field's cells: memory to begin with, and for each recording of up to some 2,000 cells on a
+# megapixel; minutes for each two recordings, with much to spare.
+SESSIONS_MB = (400, 60)
+SESSIONS_MINUTES = 5
 # What AWS Batch gives along with so many cores at most.
 BATCH_LARGEST_MB = {1: 8192, 2: 16384, 4: 30720, 8: 61440, 16: 122880}
 # A job may take so much longer than predicted, and never has less than some minutes, before a scheduler ends it.

@@ -15,7 +15,7 @@ from caiman_pipeline import __version__
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.machine import why_not_here
 from caiman_pipeline.numerics.threads import keep_blas_on_one_thread
-from caiman_pipeline.stages import REGISTRY
+from caiman_pipeline.stages import REGISTRY, SESSIONS
 
 OBJECTS_BEFORE_COLLECTION = 100_000
 INTERRUPTED_STATUS = 130
@@ -34,7 +34,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "train-classifier": ("train_classifier", "train the network that tells somata by their footprints"),
     "edit-components": ("edit_components", "select, remove, restore and merge components of a result by hand"),
     "hals": ("hals", "update footprints and traces of a result by alternating least squares"),
-    **{stage.verb: (stage.name, f"stage: {stage.summary}") for stage in REGISTRY},
+    **{stage.verb: (stage.name, f"stage: {stage.summary}") for stage in (*REGISTRY, SESSIONS)},
     "apply-shifts": ("apply_shifts", "correct another channel by the shifts of a recording"),
     "convert": ("convert", "convert a movie to TIFF, HDF5, Zarr, NPY, MAT, NWB or a video"),
     "export-movie": ("export_movie", "write the corrected, denoised, background, residual or DF/F movie of results"),

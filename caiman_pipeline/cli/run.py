@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -12,8 +13,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Become Snakemake: its output, signals and exit status are this command's."""
-    from caiman_pipeline.batch.running import environment_for_jobs, snakemake_command
+    """Run Snakemake, whose output, signals and exit status are this command's; after a failure track what is done."""
+    from caiman_pipeline.batch.running import NO_WORK, environment_for_jobs, run_and_follow, snakemake_command
 
-    command = snakemake_command(args.arguments)
-    os.execve(command[0], command, environment_for_jobs())
+    if NO_WORK & set(args.arguments) or os.name == "nt":
+        command = snakemake_command(args.arguments)
+        os.execve(command[0], command, environment_for_jobs())
+    status = run_and_follow(args.arguments)
+    sys.exit(status if status >= 0 else 128 - status)

@@ -67,7 +67,13 @@ class RecordingSettings(Section):
         None, "", "Planes to read of volumes, counted from 1: like '1-3', '1,3,5' or '2' (a flat movie). Else all."
     )
     dataset: str | None = key(None, "", "Path of the movie inside an HDF5 or Zarr file that holds several.")
-    subject_id: str | None = key(None, "", "Subject, for the NWB file.")
+    subject_id: str | None = key(None, "", "Subject, for the NWB file; with `field`, whose cells are tracked.")
+    field: str | None = key(
+        None,
+        "",
+        "Plane or region that the recording shows, by a name of yours: cells are tracked over the recordings of one "
+        "`subject_id` and `field`.",
+    )
     species: str | None = key(None, "", "Latin name of the species, like Mus musculus, for the NWB file.")
     sex: Literal["M", "F", "U", "O"] | None = key(None, "", "Sex of the subject: M, F, U (unknown) or O (other).")
     age: str | None = key(None, "", "Age of the subject as an ISO 8601 duration, like P90D.")

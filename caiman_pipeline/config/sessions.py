@@ -12,6 +12,25 @@ class SessionsSettings(Section):
 
     stage: ClassVar[str] = "sessions"
 
+    def unused(self) -> set[str]:
+        """Return the key that decides which recordings a job is given, not what it does with them."""
+        return {"recordings"}
+
+    recordings: Literal["all", "done"] = key(
+        "all",
+        "",
+        "When a field's cells are tracked: once `all` its recordings are done, or over those that are `done`, the "
+        "others left out and named. `caiman-pipeline run` does the latter by itself where a recording failed.",
+    )
+    components: Literal["accepted", "all"] = key(
+        "accepted", "", "Which components of a recording take part: those that its selection accepts, or all."
+    )
+    corrections: str | None = key(
+        None,
+        "file",
+        "CSV of corrections by hand, with the columns group, action, cell, recording, component: `join` makes a "
+        "component that cell, `cut` makes it a cell of its own.",
+    )
     align_by: Literal["footprints", "optical_flow", "phase_correlation", "nothing"] = key(
         "footprints",
         "",

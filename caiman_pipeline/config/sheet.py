@@ -21,7 +21,7 @@ from caiman_pipeline.config.root import Config, check_required, resolve_stage
 from caiman_pipeline.config.validate import known_keys, validate
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.names import natural_key
-from caiman_pipeline.stages import SECTIONS, Branch, place
+from caiman_pipeline.stages import SECTIONS, SESSIONS, Branch, place
 
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
 OWN_COLUMNS = ("recording", "files")
@@ -151,6 +151,8 @@ def _circles(recordings: Mapping[str, Recording]) -> list[str]:
 
 
 def _check_id(name: str, first: tuple[str, int], line: int) -> None:
+    if name.casefold() == SESSIONS.name:
+        raise PipelineError(f"recording id {name!r} is the name of the folder of tracked cells. Choose another.")
     if not re.fullmatch(ID_PATTERN, name):
         raise PipelineError(
             f"recording id {name!r} must be 1 to 100 letters, digits, '_' or '-', starting with a letter or digit, "

@@ -11,10 +11,14 @@ from pathlib import Path
 
 from caiman_pipeline.batch.job_records import record_of as record_beside
 from caiman_pipeline.batch.preflight import unwritable
+from caiman_pipeline.batch.running import SECOND_PASS
 from caiman_pipeline.config.root import load_config
+from caiman_pipeline.config.groups import groups_of
+from caiman_pipeline.config.root import resolve_stage
 from caiman_pipeline.config.sheet import load_sheet
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.stages import (
+    SESSIONS,
     STAGES,
     last_stages,
     leading_to,
@@ -64,6 +68,7 @@ try:
     RECORDINGS = load_sheet(
         CONFIG.paths.recordings, CONFIG.with_results(RESULTS_FOLDER)
     )
+    GROUPS = groups_of(RECORDINGS)
     if problem := unwritable(Path(RESULTS_FOLDER)):
         raise PipelineError(problem)
 except PipelineError as error:
@@ -115,6 +120,89 @@ def shown(path, what):
     labels = {"recording": "{recording}", "result": what}
     return report(
         path, caption=f"../report/{what}.rst", category="Recordings", labels=labels
+    )
+
+
+# What is made of all recordings of one field lies below this.
+GROUP_FOLDER = f"{CONFIG.paths.results}/sessions/{{group}}"
+READ_OF_EACH = ("components", "selection", "images", "traces")
+
+
+def of_field(name):
+    """The path of a result of a group, the group still open."""
+    return f"{CONFIG.paths.results}/{SESSIONS.outputs[name]}"
+
+
+@cache
+def members(group):
+    """The recordings whose cells are tracked together: all of the group, or those that are done."""
+    everyone = GROUPS[group]
+    if CONFIG.sessions.recordings == "all":
+        return everyone
+    paths = {
+        r: [placed(result(n).format(recording=r)) for n in READ_OF_EACH]
+        for r in everyone
+    }
+    return tuple(r for r in everyone if all(map(os.path.exists, paths[r])))
+
+
+def of_group(name):
+    """A result of each recording that is tracked together with others."""
+    return looked_up(
+        lambda wildcards: [
+            result(name).format(recording=r) for r in members(wildcards.group)
+        ]
+    )
+
+
+@looked_up
+def corrections_file(wildcards):
+    """The corrections by hand, if any and if they exist: a missing table must fail its own group."""
+    wanted = CONFIG.sessions.corrections
+    return [as_named(wanted)] if wanted and os.path.exists(wanted) else []
+
+
+@looked_up
+def group_facts(wildcards):
+    """What a group's job needs to know of its recordings, as JSON."""
+    here = members(wildcards.group)
+    sizes = {r: RECORDINGS[r].config.recording.pixel_um() for r in here}
+    left_out = [r for r in GROUPS[wildcards.group] if r not in here]
+    return json.dumps({"recordings": here, "pixel_um": sizes, "left_out": left_out})
+
+
+@looked_up
+def group_settings(wildcards):
+    return json.dumps(resolve_stage(CONFIG, SESSIONS.section), sort_keys=True)
+
+
+def tracked_cells():
+    """The cells of every field, where there is a recording to find them in."""
+    return [
+        of_field(name).format(group=group)
+        for group in GROUPS
+        if members(group)
+        for name in SESSIONS.outputs
+    ]
+
+
+def ask_for_sessions():
+    """After a failure: say how the cells of the recordings that are done are tracked, or leave word for `run` to do it."""
+    missing = [
+        g
+        for g in GROUPS
+        if not os.path.exists(placed(of_field("cells").format(group=g)))
+    ]
+    waiting = [g for g in missing if len(GROUPS[g]) > 1]
+    if not waiting or CONFIG.sessions.recordings == "done":
+        return
+    if word := os.environ.get(SECOND_PASS):
+        Path(word).write_text("\n".join(waiting))
+        return
+    print(
+        f"Cells of {', '.join(waiting)} were not tracked, as a recording failed. To track them in the others, call "
+        "Snakemake again as before with: --until sessions --config 'sessions={recordings: done}'",
+        file=sys.stderr,
     )
 
 
@@ -326,15 +414,21 @@ def memory_mb(stage):
     @looked_up
     def predict(wildcards, threads, attempt):
         from caiman_pipeline.batch.planning import (
+            SESSIONS_MB,
             SNAKEMAKE_MB,
             batch_memory_mb,
             predict_memory_mb,
         )
 
-        info = placed(result("movie_info").format(recording=wildcards.recording))
         beside = SNAKEMAKE_MB if runs_elsewhere() else 0
-        cut = layout(wildcards.recording)
-        needed = predict_memory_mb(stage, info, threads, layout=cut) * attempt + beside
+        if stage == SESSIONS.name:
+            first, each = SESSIONS_MB
+            needed = first + each * len(members(wildcards.group))
+        else:
+            info = placed(result("movie_info").format(recording=wildcards.recording))
+            cut = layout(wildcards.recording)
+            needed = predict_memory_mb(stage, info, threads, layout=cut)
+        needed = needed * attempt + beside
         on_batch = runs_elsewhere() and workflow.executor_plugin.name == "aws-batch"
         return batch_memory_mb(needed, threads) if on_batch else needed
 
@@ -346,8 +440,11 @@ def minutes(stage):
 
     @looked_up
     def predict(wildcards, threads, attempt):
-        from caiman_pipeline.batch.planning import predict_minutes
+        from caiman_pipeline.batch.planning import SESSIONS_MINUTES, predict_minutes
 
+        if stage == SESSIONS.name:
+            n = len(members(wildcards.group))
+            return SESSIONS_MINUTES * (1 + n * (n - 1) // 2) * attempt
         info = placed(result("movie_info").format(recording=wildcards.recording))
         item = wildcards.get("scatteritem", "1-of-1")
         jobs, cut = int(item.split("-of-")[1]), layout(wildcards.recording)
