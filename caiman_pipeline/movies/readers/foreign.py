@@ -20,7 +20,6 @@ N5 = "an N5 store, which no library here reads any more. Save it as Zarr or OME-
 SUITE2P = ("data.bin", "data_raw.bin", "data_chan2.bin", "data_chan2_raw.bin")
 SCANBOX_HEADER = "what Scanbox says of {stem}.sbx. List that file, this one is read with it"
 MOVIES = {
-    **dict.fromkeys((".avi", ".mp4", ".mov", ".mkv", ".wmv", ".mpg", ".mpeg", ".m4v", ".webm", ".mj2"), VIDEO),
     **dict.fromkeys((".pkl", ".pickle", ".pt", ".joblib"), PYTHON),
     **dict.fromkeys(MICROSCOPE_SUFFIXES.split(), MICROSCOPE),
     **dict.fromkeys((".raw", ".bin", ".dat"), RAW),

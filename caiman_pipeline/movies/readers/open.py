@@ -105,6 +105,13 @@ def _nwb(path: Path, reading: Reading) -> FrameReader:
     return NwbReader(path, reading)
 
 
+def _video(path: Path, reading: Reading) -> FrameReader:
+    from caiman_pipeline.movies.readers.video import VideoReader
+
+    return VideoReader(path, reading)
+
+
+VIDEOS = (".avi", ".mp4", ".mov", ".mkv", ".wmv", ".mpg", ".mpeg", ".m4v", ".webm", ".mj2")
 FORMATS: dict[str, Callable[[Path, Reading], FrameReader]] = {
     ".tif": _tiff,
     ".tiff": _tiff,
@@ -119,6 +126,7 @@ FORMATS: dict[str, Callable[[Path, Reading], FrameReader]] = {
     ".sbx": _scanbox,
     ".mmap": _caiman,
     ".bin": _suite2p,
+    **dict.fromkeys(VIDEOS, _video),
 }
 
 

@@ -116,7 +116,7 @@ def test_the_checkout_has_no_sheet_that_init_would_change():
 
 def test_every_file_that_is_left_out_is_named_with_the_reason(tmp_path):
     _movie(tmp_path / "m.tif")
-    for name in ("a.avi", "b.avi", "tps.nwb", "notes.txt", ".hidden.tif", "none.tif"):
+    for name in ("a.gif", "b.gif", "tps.nwb", "notes.txt", ".hidden.tif", "none.tif"):
         (tmp_path / name).touch()
     (tmp_path / "results/r/inspect").mkdir(parents=True)
     (tmp_path / "results/r/inspect/movie_info.json").write_text("{}")
@@ -125,8 +125,8 @@ def test_every_file_that_is_left_out_is_named_with_the_reason(tmp_path):
     looked = look_through(tmp_path)
     assert [p.name for p in looked.movies] == ["m.tif"]
     told = {p.name: reason for reason, paths in looked.left_out.items() for p in paths}
-    assert told.keys() == {"a.avi", "b.avi", "tps.nwb", "notes.txt", ".hidden.tif", "none.tif", "r", ".cache"}
-    assert "ffmpeg" in told["a.avi"]
+    assert told.keys() == {"a.gif", "b.gif", "tps.nwb", "notes.txt", ".hidden.tif", "none.tif", "r", ".cache"}
+    assert "ffmpeg" in told["a.gif"]
     assert "empty" in told["tps.nwb"]
     assert (told["notes.txt"], told["none.tif"]) == ("not a format of movies", "empty (0 bytes)")
     assert (told["r"], told[".cache"], told[".hidden.tif"]) == ("results of this pipeline", "hidden", "hidden")
@@ -149,8 +149,8 @@ def test_objects_of_other_tools_are_left_out_and_damaged_files_get_their_row(tmp
 
 
 def test_where_there_is_no_movie_it_says_what_there_is(tmp_path):
-    (tmp_path / "msCam1.avi").touch()
-    with pytest.raises(PipelineError, match=r"no movies found.*msCam1\.avi: a video"):
+    (tmp_path / "msCam1.gif").touch()
+    with pytest.raises(PipelineError, match=r"no movies found.*msCam1\.gif: a video"):
         find_movies(tmp_path)
 
 

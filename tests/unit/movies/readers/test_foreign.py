@@ -16,8 +16,7 @@ from caiman_pipeline.movies.readers.open import FORMATS, open_file
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("msCam1.avi", "a video.*ffmpeg -i msCam1.avi .*msCam1_%06d.tif"),
-        ("0.MP4", "a video"),
+        ("m.gif", "a video.*ffmpeg -i m.gif .*m_%06d.tif"),
         ("m.n5", "an N5 store.*Save it as Zarr"),
         ("m.pkl", "Python objects, which are never loaded"),
         ("m.czi", "microscope"),
