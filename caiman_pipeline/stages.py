@@ -51,7 +51,7 @@ class Stage:
     threads: int = 1
     scatter: str = ""
     cost: str = ""
-    kinds: tuple[str, ...] = field(default=("two_photon",))
+    kinds: tuple[str, ...] = field(default=("two_photon", "one_photon"))
     modes: tuple[str, ...] = field(default=("batch",))
 
     @property

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -154,8 +155,19 @@ def check_recording(recording: Recording) -> RecordingCheck:
     shape = " x ".join(map(str, size.dims))
     found = f"{len(files)} file(s), {size.n_frames} frames of {shape}, {facts.frame_rate_hz:g} Hz; {disk / 1e3:.1f} GB"
     unlikely = () if problems else doubts(facts, size.dims)
-    remarks = (*movie.notes, *unlikely, *([] if lengths else _caps(recording, size)))
+    remarks = (*_by_kind(recording), *movie.notes, *unlikely, *([] if lengths else _caps(recording, size)))
     return RecordingCheck(recording.id, found, tuple(problems), disk, remarks)
+
+
+def _by_kind(recording: Recording) -> tuple[str, ...]:
+    """Return what a recording's kind sets, as it will be used, if that is not the general defaults."""
+    own, kind = recording.config, recording.config.recording.kind
+    names = own.kinds.of(kind)
+    if not names:
+        return ()
+    values = (reduce(getattr, name.split("."), own) for name in names)
+    shown = ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
+    return (f"{kind}: {shown}",)
 
 
 def _too_short(recording: Recording, n_frames: int) -> list[str]:

@@ -27,7 +27,7 @@ class BackgroundSettings(Section):
     ssub_B: int | None = key(
         None,
         "px",
-        "Side of the blocks of pixels whose averages `ring` works on; empty: so that six make the radius.",
+        "Side of the blocks of pixels whose averages `ring` works on; empty: so that four make the radius.",
         ge=1,
         le=16,
     )

@@ -95,6 +95,8 @@ def kind_of(kind: Any) -> str:
     choices = [k for k in get_args(kind) if k is not type(None)]
     if get_origin(kind) is Literal:
         return " or ".join(f"`{plain(c)}`" for c in choices)
+    if get_origin(kind) is dict:
+        return "keys of stages, each with its value"
     if get_origin(kind) in (tuple, list):
         return f"list of {kind_of(choices[0])}"
     if choices:
@@ -137,8 +139,14 @@ def _yaml_section(section: type[Section], indent: str) -> list[str]:
             continue
         unit = f" [{unit_of(field)}]" if unit_of(field) else ""
         lines += _comment(f"{field.description} ({bounds_of(field).replace('`', '')}){unit}", indent)
-        lines.append(f"{indent}{name}: {plain(field.default)}")
+        lines += _default(name, field.default, indent)
     return lines or [indent + "{}"]
+
+
+def _default(name: str, default: Any, indent: str) -> list[str]:
+    if not isinstance(default, dict):
+        return [f"{indent}{name}: {plain(default)}"]
+    return [f"{indent}{name}:", *(f"{indent}  {key}: {plain(value)}" for key, value in default.items())]
 
 
 def _comment(text: str | None, indent: str) -> list[str]:

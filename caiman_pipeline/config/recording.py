@@ -36,6 +36,9 @@ ARCHIVE_LIKES = (
 class RecordingSettings(Section):
     """Facts about recordings. Each key is also a column of the recordings sheet; the sheet wins."""
 
+    kind: Literal["two_photon", "one_photon"] = key(
+        "two_photon", "", "How the movie was made; the settings that stand under `kinds` for it are used."
+    )
     frame_rate_hz: float | None = key(
         None, "Hz", "Frames (or volumes) per second. Required here or in the sheet.", gt=0
     )

@@ -14,6 +14,7 @@ from caiman_pipeline.config.base import Count, Length, Section, key
 from caiman_pipeline.config.evaluate import EvaluateSettings
 from caiman_pipeline.config.export import ExportSettings
 from caiman_pipeline.config.inspect import InspectSettings
+from caiman_pipeline.config.kinds import KindSettings
 from caiman_pipeline.config.merge import MergeSettings
 from caiman_pipeline.config.motion import MotionSettings
 from caiman_pipeline.config.patch_cnmf import PatchSettings
@@ -75,6 +76,7 @@ class Config(Section):
     export_nwb: ExportSettings = ExportSettings()
     report: ReportSettings = ReportSettings()
     sessions: SessionsSettings = SessionsSettings()
+    kinds: KindSettings = KindSettings()
 
     def with_results(self, folder: str) -> Config:
         """Return this config with another folder of results."""

@@ -69,7 +69,7 @@ class Recording:
     @property
     def branch(self) -> Branch:
         """Which of the workflow's ways the recording goes."""
-        return Branch()
+        return Branch(self.config.recording.kind)
 
     def settings(self, stage: str) -> dict[str, Any]:
         """Return the resolved settings of one stage for this recording."""
@@ -279,14 +279,19 @@ def _parse_row(name: str, row: Mapping[str, str], config: Config) -> Recording:
 
 def _own_config(row: Mapping[str, str], config: Config, where: str) -> Config:
     values: dict[str, Any] = {}
+    for column, value in config.kinds.of(row.get("kind", config.recording.kind)).items():
+        _put(values, column.split("."), value)
     for column, text in row.items():
         if column not in OWN_COLUMNS:
-            path = column.split(".") if "." in column else ["recording", column]
-            section = values
-            for name in path[:-1]:
-                section = section.setdefault(name, {})
-            section[path[-1]] = _cell(text, column)
+            _put(values, column.split(".") if "." in column else ["recording", column], _cell(text, column))
     return validate(Config, _merged(config.model_dump(mode="json"), values), where) if values else config
+
+
+def _put(values: dict[str, Any], path: list[str], value: Any) -> None:
+    """Write a value at a path of names, sections made on the way."""
+    for name in path[:-1]:
+        values = values.setdefault(name, {})
+    values[path[-1]] = value
 
 
 def _merged(values: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

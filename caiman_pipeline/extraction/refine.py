@@ -136,18 +136,23 @@ def refine(
     seeds = pattern(footprints[:, :n_seeds], field.usable)
     ids = np.arange(footprints.shape[1])
 
+    known = traces  # what explains the movie while the background is learned
+
     def observe(wanted: Follower) -> Iterator[Piece]:
-        return _observe(field, wanted, footprints, traces, bin_frames=settings.bin_frames, counter=counter)
+        return _observe(field, wanted, footprints, known, bin_frames=settings.bin_frames, counter=counter)
 
     maps, signals = model.start_in_field(field.movie.dims, use=field.usable, n_bins=traces.shape[1], observe=observe)
     cells = slice(maps.shape[1], None)
     masks = hstack([whole_field(field.usable, maps.shape[1]), seeds]).tocsc()
     ids = np.concatenate([np.full(maps.shape[1], -1), ids])
     footprints, traces = hstack([maps, footprints]).tocsc(), np.concatenate([signals, traces])
-    view = None
+    known, view = traces, None
     for _ in range(settings.rounds):
         if view is not None:
-            traces = _binned(view.traces, settings.bin_frames)
+            traces = known = _binned(view.traces, settings.bin_frames, lambda raw: raw)
+            if learns:
+                # What raw traces hold of the background by mistake is the background's to learn.
+                known = _binned(view.traces, settings.bin_frames, denoise)
         follower = model.learn(follower, field.movie.dims, observe)
         spatial = update_space(field, follower, footprints, traces, masks=masks, settings=settings, counter=counter)
         fresh = spatial.footprints if model.update else hstack([maps, spatial.footprints[:, cells]]).tocsc()
@@ -352,11 +357,11 @@ def _demix(field: Field, projection: Projection, view: View, *, sweeps: int) -> 
         view.seen[here] = target
 
 
-def _binned(traces: Any, bin_frames: int) -> FloatArray:
+def _binned(traces: Any, bin_frames: int, change: Callable[[FloatArray], FloatArray]) -> FloatArray:
     n_rows, n_frames = traces.shape
     binned = np.empty((n_rows, n_frames // bin_frames), np.float32)
     for rows in trace_blocks(slice(0, n_rows), n_frames):
-        binned[rows] = bin_traces(traces[rows], bin_frames=bin_frames)
+        binned[rows] = bin_traces(change(traces[rows]), bin_frames=bin_frames)
     return binned
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -207,6 +208,7 @@ def refined(
     footprints: FootprintRules | None = None,
     model: BackgroundModel | None = None,
     tables: Tables | None = None,
+    denoise: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Components:
     ndim = len(movie.dims)
     plan = RefineRules(
@@ -223,7 +225,7 @@ def refined(
         background=model or background(ndim),
         threads=threads,
     )
-    denoise = make_denoiser(TraceSettings(), timing_from(RATE_HZ, DECAY_S), kept=movie.kept, threads=1)
+    denoise = denoise or make_denoiser(TraceSettings(), timing_from(RATE_HZ, DECAY_S), kept=movie.kept, threads=1)
     return refine(
         field,
         found.footprints,

@@ -29,7 +29,7 @@ from caiman_pipeline.numerics.threads import row_slabs, run_parallel
 # their weights are shared out evenly, and fewer bins than blocks on the ring are no harm.
 RIDGE = 0.01
 # Radius in blocks that is fine enough: the Gram matrices grow with its square.
-FINE_BLOCKS = 6
+FINE_BLOCKS = 4
 SOLVED_AT_ONCE = 1024
 # Of the largest variance: what changes less than rounding does says nothing.
 STILL = 1e-9

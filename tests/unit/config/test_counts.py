@@ -57,7 +57,7 @@ def test_a_stage_is_handed_the_settings_of_the_chosen_way_only() -> None:
     assert not {"greedy_roi", "corr_pnr", "sparse_nmf", "graph_nmf", "seeded"} & set(values)
 
 
-@pytest.mark.parametrize("values", [{"components": 0}, {"components": -1}, {"model": "ring"}, {"spacing": 0.5}])
+@pytest.mark.parametrize("values", [{"components": 0}, {"components": -1}, {"model": "rings"}, {"spacing": 0.5}])
 def test_backgrounds_that_cannot_be_are_errors(values: dict[str, object]) -> None:
     for stage in ("patch_cnmf", "refine"):
         with pytest.raises(PipelineError, match=rf"`{stage}\.background\."):

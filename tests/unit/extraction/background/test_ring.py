@@ -252,3 +252,17 @@ def test_a_movie_without_anything_in_it_is_no_failure(tmp_path: Path) -> None:
     components = refined(movie, merged(search(movie, 0.0, tile=settings(background=model))), 0.0, model=model)
     assert components.n_components == 0
     assert np.isfinite(components.background.level_image(np.zeros(0))).all()
+
+
+def test_later_rounds_learn_the_ring_from_what_the_model_of_the_traces_leaves(
+    movie: MovieStore, cells: Planted
+) -> None:
+    model = background(model="ring", ring_size_factor=0.6)
+    found = merged(search(movie, cells.noise, tile=settings(background=model)))
+    weights = [
+        refined(movie, found, cells.noise, model=model, rounds=rounds, denoise=denoise).background.weights
+        for rounds, denoise in ((1, None), (2, None), (2, np.zeros_like), (1, np.zeros_like))
+    ]
+    once, twice, untold, other = weights
+    assert abs(once - other).max() == 0
+    assert abs(twice - untold).max() > 0.01
