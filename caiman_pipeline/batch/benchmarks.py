@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,9 @@ class StageUse:
 
 def read_benchmark(path: Path) -> tuple[float, float]:
     """Return a job's seconds and peak resident memory, MB; 0 for what Snakemake could not measure."""
-    lines = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line]
-    row = dict(zip(lines[0], lines[-1], strict=False)) if len(lines) > 1 else {}
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file, delimiter="\t", restval=""))
+    row = rows[-1] if rows else {}
     return _number(row.get("s", "")), _number(row.get("max_rss", ""))
 
 

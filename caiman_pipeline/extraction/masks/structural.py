@@ -100,8 +100,13 @@ def _smooth(image: FloatArray, sigmas: list[float]) -> FloatArray:
 
 
 def _ball(radius: int, dims: tuple[int, ...]) -> BoolArray:
-    grids = np.ogrid[tuple(slice(-radius, radius + 1) if n > 1 else slice(0, 1) for n in dims)]
-    return sum((g**2 for g in grids), np.zeros(1)) <= radius**2 + 0.5
+    """Return a disc, or a ball where there is more than one plane."""
+    from skimage.morphology import ball, disk
+
+    if len(dims) == 3 and dims[0] > 1:
+        return ball(radius, dtype=bool)
+    disc = disk(radius, dtype=bool)
+    return disc if len(dims) == 2 else disc[None]
 
 
 def _fill_holes(bright: BoolArray, largest: float) -> BoolArray:
