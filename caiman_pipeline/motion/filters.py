@@ -6,8 +6,9 @@ import numpy as np
 import scipy.fft as fft
 
 from caiman_pipeline.model.arrays import FloatArray
-from caiman_pipeline.motion.measures import SURROUND, TRUNCATE
+from caiman_pipeline.motion.measures import SURROUND
 from caiman_pipeline.motion.surfaces import as_volume
+from caiman_pipeline.numerics.filters import gaussian_kernel
 from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.numerics.threads import run_parallel
 
@@ -42,10 +43,9 @@ def band_pass(frames: FloatArray, width: tuple[float, ...] | None) -> FloatArray
 
 
 def _half_gaussian(sigma: float) -> FloatArray:
-    """Return the weights of a normalised Gaussian from its centre outwards, float32."""
-    reach = np.arange(int(np.ceil(TRUNCATE * sigma)) + 1)
-    taps = np.exp(-0.5 * (reach / sigma) ** 2)
-    return (taps / (2 * taps.sum() - taps[0])).astype(np.float32)
+    """Return the weights of a Gaussian from its centre outwards, float32."""
+    weights = gaussian_kernel(sigma)
+    return weights[len(weights) // 2 :]
 
 
 @compiled(fastmath={"contract", "nsz"}, forceinline=True)

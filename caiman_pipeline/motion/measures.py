@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
+from caiman_pipeline.numerics.gaussian import gaussian_weights
 from caiman_pipeline.numerics.noise import robust_deviation
 
-# Of the outer Gaussian to the inner one, and where both are cut off, in standard deviations.
-SURROUND, TRUNCATE = 3.0, 3.0
+# Standard deviation of the outer Gaussian, in those of the inner one.
+SURROUND = 3.0
 # Share of its usual strength below which the scene is lost from a frame: no activity halves it.
 LEAST_GAIN = 0.5
 
@@ -81,12 +82,12 @@ def structures(image: FloatArray, width: tuple[float, ...] | None) -> FloatArray
 
 def _smooth(image: FloatArray, sigma: float, axis: int) -> FloatArray:
     """Convolve with a Gaussian along one axis; beyond its ends an image goes on point-symmetrically."""
-    reach, size = int(np.ceil(TRUNCATE * sigma)), image.shape[axis]
-    taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    taps, size = gaussian_weights(sigma), image.shape[axis]
+    reach = len(taps) // 2
     widths = [(0, 0)] * image.ndim
     widths[axis] = (reach, reach)
     padded = np.moveaxis(np.pad(image, widths, mode="reflect", reflect_type="odd"), axis, -1)
-    total = sum(tap * padded[..., k : k + size] for k, tap in enumerate(taps / taps.sum()))
+    total = sum(tap * padded[..., k : k + size] for k, tap in enumerate(taps))
     return np.moveaxis(np.asarray(total), -1, axis)
 
 

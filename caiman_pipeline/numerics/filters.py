@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from math import ceil
-
 import numpy as np
 
 from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.model.movie import Dims
+from caiman_pipeline.numerics.gaussian import gaussian_weights
 from caiman_pipeline.numerics.kernels import compiled
 
 
@@ -29,10 +28,7 @@ def gaussian_kernel(sigma: float) -> FloatArray:
     >>> gaussian_kernel(1.0).astype(float).round(3).tolist()
     [0.004, 0.054, 0.242, 0.399, 0.242, 0.054, 0.004]
     """
-    half = max(ceil(3 * sigma), 1)
-    x = np.arange(-half, half + 1)
-    kernel = np.exp(-0.5 * (x / max(sigma, 1e-6)) ** 2)
-    return (kernel / kernel.sum()).astype(np.float32)
+    return gaussian_weights(sigma).astype(np.float32)
 
 
 @compiled(fastmath={"contract", "reassoc"})
