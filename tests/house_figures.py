@@ -54,6 +54,16 @@ def _counts(node: ast.FunctionDef) -> bool:
     )
 
 
+def kernel_arguments() -> dict[str, int]:
+    """Return how many positional arguments each kernel takes, by module and name."""
+    found = {}
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and any("compiled" in ast.unparse(d) for d in node.decorator_list):
+                found[f"{path.relative_to(PACKAGE)} {node.name}"] = len(node.args.args)
+    return found
+
+
 def documented_share(section: str) -> float:
     """Return the share of public functions with arguments whose docstring has ``section``."""
     texts = [ast.get_docstring(node) or "" for _, node in public_functions()]
@@ -77,6 +87,8 @@ def main() -> None:
     print(f"files            {len(files)}, median {median(files):.0f} lines, longest {max(files)}")
     print(f"loose modules    {len(loose)}: {', '.join(loose)}")
     print(f"kept layouts     {kept_layouts()}")
+    widest = sorted(kernel_arguments().items(), key=lambda item: -item[1])[:3]
+    print(f"widest kernels   {', '.join(f'{name} ({count})' for name, count in widest)}")
     print(f"public functions with arguments: {len(public_functions())}")
     for section in ("Parameters", "Returns", "Raises", "References", "Examples"):
         print(f"  with {section:<11} {documented_share(section):.0%}")

@@ -12,7 +12,7 @@ from caiman_pipeline.cli.main import VERBS
 from caiman_pipeline.config.generate import documented_keys
 from caiman_pipeline.config.root import Config
 from caiman_pipeline.stages import OUTPUTS, STAGES
-from tests.house_figures import kept_layouts, loose_modules
+from tests.house_figures import kept_layouts, kernel_arguments, loose_modules
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "caiman_pipeline"
@@ -104,6 +104,13 @@ def test_kernels_whose_sums_may_be_reordered_are_inlined_where_they_are_called()
     assert len(loose & called) > 15
     outside = [k for k in loose & called if "inline" not in ast.unparse(found[k].decorator_list[0])]
     assert not outside
+
+
+def test_kernels_take_records_rather_than_many_arrays():
+    """A named tuple costs neither time to compile nor to run; arrays in the wrong order are noticed by nobody."""
+    counts = kernel_arguments()
+    assert len(counts) > 100
+    assert not {name: count for name, count in counts.items() if count > 14}
 
 
 def test_kernels_are_compiled_in_one_way():

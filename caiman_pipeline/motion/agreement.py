@@ -169,34 +169,28 @@ def _agreement(
     end: int,
     frames: FloatArray,
     offsets: IntArray,
-    image: FloatArray,
-    weight: FloatArray,
-    basis: FloatArray,
-    ez: IntArray,
-    ey: IntArray,
-    ex: IntArray,
     reach: IntArray,
-    projection: FloatArray,
-    own: FloatArray,
+    squares: TemplateInSquares,
     out: FloatArray,
 ) -> None:
     low, high, shape, few = np.zeros(3, np.int64), np.zeros(3, np.int64), np.zeros(4, np.int64), np.zeros(8, np.float32)
+    ez, ey, ex = squares.edges
     most = (widest(ez) + 2 * reach[0]) * (widest(ey) + 2 * reach[1]) * (widest(ex) + 2 * reach[2]) + 2 * STEP
     around, residual = np.zeros(most, np.float32), np.empty(most, np.float32)
     still, w = np.empty(most, np.float32), np.empty(most, np.float32)
     u0, u1, u2 = np.empty(most, np.float32), np.empty(most, np.float32), np.empty(most, np.float32)
     for square in range(begin, end):
-        square_bounds(square, ez, ey, ex, low, high)
+        square_bounds(square, squares.edges, low, high)
         shape[0], shape[2] = high[0] - low[0], high[2] - low[2] + 2 * reach[2]
         shape[1], shape[3] = (high[1] - low[1] + 2 * reach[1]) * shape[2], (high[1] - low[1]) * shape[2]
-        _surroundings(image, low, high, reach, around)
-        _lines(image, low, high, shape, still)
-        _lines(weight, low, high, shape, w)
-        _lines(basis[0], low, high, shape, u0)
-        _lines(basis[1], low, high, shape, u1)
-        _lines(basis[2], low, high, shape, u2)
+        _surroundings(squares.image, low, high, reach, around)
+        _lines(squares.image, low, high, shape, still)
+        _lines(squares.weight, low, high, shape, w)
+        _lines(squares.basis[0], low, high, shape, u0)
+        _lines(squares.basis[1], low, high, shape, u1)
+        _lines(squares.basis[2], low, high, shape, u2)
         residual[:] = np.float32(0.0)
-        along, alone = projection[square], own[square]
+        along, alone = squares.projection[square], squares.own[square]
         for t in range(len(frames)):
             target = out[t, square]
             _residual(frames, U(t), offsets[square, t], low, high, shape, still, w, residual)
@@ -230,13 +224,8 @@ def square_agreement(frames: FloatArray, offsets: IntArray, squares: TemplateInS
         squares.n_squares,
         volume,
         by_square,
-        squares.image,
-        squares.weight,
-        squares.basis,
-        *squares.edges,
         np.array(squares.lags),
-        squares.projection,
-        squares.own,
+        squares,
         out,
     )
     return out

@@ -7,6 +7,8 @@ same everywhere, rows are weighed and added first, and then the pixels along the
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from caiman_pipeline.model.arrays import FloatArray, IntArray, NumberArray
@@ -18,6 +20,45 @@ OUTSIDE_TOLERANCE_PX = 0.5
 U = np.uint64
 # Pixels kept free at the ends of a line, and samples of cubic interpolation along each axis.
 MARGIN_PX, TAPS = 4, 4
+
+
+class Moved(NamedTuple):
+    """Frames, and where their scene lies, as kernels take them.
+
+    Attributes
+    ----------
+    frames : float32 (T, D, H, W), rows with ``padding`` pixels more at either end where displacement varies
+    padding : int, pixels; 0 where displacement is the same all over a frame
+    across : float32 (T, planes, rows, axes, W), displacement along the rows of nodes
+    reach : float32 (T, 3), largest displacement along each axis, pixels
+    counts : int32 (T,), what each frame adds to the number of times that a pixel came from outside
+    """
+
+    frames: FloatArray
+    padding: int
+    across: FloatArray
+    reach: FloatArray
+    counts: IntArray
+
+
+class Raster(NamedTuple):
+    """What does not change from frame to frame, as kernels take it.
+
+    Attributes
+    ----------
+    base_z, base_y : int64 (D,), (H,), first of four nodes that matter at each plane and row
+    taps_z, taps_y : float32 (D, 4), (H, 4), weights of the four
+    box : int64 (3, 2), pixels of the raw frame that may be read, (start, stop) per axis
+    fill, replace : value for pixels from outside, and whether they get it
+    """
+
+    base_z: IntArray
+    base_y: IntArray
+    taps_z: FloatArray
+    taps_y: FloatArray
+    box: IntArray
+    fill: float
+    replace: bool
 
 
 @compiled(fastmath={"contract", "nsz"}, forceinline=True)
@@ -240,45 +281,35 @@ def _limit(values: FloatArray, most: float) -> None:
 
 @compiled(forceinline=True)
 def corrected_row(
-    frame: FloatArray,
-    padding: int,
-    across: FloatArray,
-    reach: FloatArray,
+    moved: Moved,
+    t: int,
+    raster: Raster,
     z: int,
-    base_z: int,
-    taps_z: FloatArray,
     y: int,
-    base_y: int,
-    taps_y: FloatArray,
-    box: IntArray,
-    fill: float,
-    replace: bool,
-    counts: int,
     work: tuple[NumberArray, ...],
     out: FloatArray,
     outside: IntArray,
 ) -> None:
-    """Fill ``out`` with one row of one corrected frame, and mark what comes from outside.
-
-    Without ``padding`` the displacement is the same all over the frame.
-    """
+    """Fill ``out`` with one row of corrected frame ``t``, and mark what comes from outside."""
     displacement, whole, changes, wz, wy, wx, few, line, low, high = work
+    frame, across, box = moved.frames[t], moved.across[t], raster.box
     lead = 3 - across.shape[2]
-    if padding == 0:
+    if moved.padding == 0:
         for axis in range(across.shape[2]):
             displacement[lead + axis, :] = across[0, 0, axis, 0]
         for axis in range(lead, 3):
             _split(displacement[axis, :1], whole[axis, :1], few[axis])
         _uniform_row(frame, z, y, box, whole, few, line, out)
     else:
-        _row_displacement(across, base_z, taps_z, base_y, taps_y, displacement)
-        _limit(displacement[2], np.float32(padding - MARGIN_PX))
+        _row_displacement(across, raster.base_z[z], raster.taps_z[z], raster.base_y[y], raster.taps_y[y], displacement)
+        _limit(displacement[2], np.float32(moved.padding - MARGIN_PX))
         if lead == 0:
             _split(displacement[0], whole[0], wz)
         _split(displacement[1], whole[1], wy)
         _split(displacement[2], whole[2], wx)
-        _row(frame, z, y, box, padding, whole, changes, wz, wy, wx, out)
-    _mark_outside(displacement, reach, z, y, low, high, fill, replace, counts, out, outside)
+        _row(frame, z, y, box, moved.padding, whole, changes, wz, wy, wx, out)
+    counts, reach = moved.counts[t], moved.reach[t]
+    _mark_outside(displacement, reach, z, y, low, high, raster.fill, raster.replace, counts, out, outside)
 
 
 @compiled

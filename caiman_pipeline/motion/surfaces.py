@@ -8,7 +8,7 @@ one matrix product per square, over all frames and displacements.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -42,8 +42,7 @@ def as_volume(dims: Dims) -> tuple[int, int, int]:
     return (1,) * (3 - len(dims)) + tuple(dims)  # type: ignore[return-value]
 
 
-@dataclass(frozen=True)
-class TemplateInSquares:
+class TemplateInSquares(NamedTuple):
     """A template prepared for comparison with frames, square by square; arrays have three spatial axes.
 
     Attributes
@@ -108,27 +107,11 @@ def prepare_squares(
     projection = np.zeros((squares, 3, displacements), np.float32)
     own, energy = np.zeros((2, squares, displacements))
     across, information = np.zeros((squares, 2 * rz + 1, 2 * rz + 1)), np.zeros((squares, 3, 3))
-    run_parallel(
-        _prepare,
-        len(own),
-        image,
-        _slopes(image),
-        weights,
-        ez,
-        ey,
-        ex,
-        rz,
-        ry,
-        rx,
-        basis,
-        projection,
-        own,
-        energy,
-        across,
-        information,
-    )
-    reach, scores = (rz, ry, rx), (own.astype(np.float32), energy.astype(np.float32), across.astype(np.float32))
-    return TemplateInSquares(image, weights, basis, (ez, ey, ex), reach, projection, *scores, information)
+    edges, reach = (ez, ey, ex), (rz, ry, rx)
+    summed = TemplateInSquares(image, weights, basis, edges, reach, projection, own, energy, across, information)
+    run_parallel(_prepare, len(own), _slopes(image), summed)
+    own, energy, across = (np.asarray(a, np.float32) for a in (own, energy, across))
+    return summed._replace(own=own, energy=energy, across=across)
 
 
 def _slopes(image: FloatArray) -> FloatArray:
@@ -175,8 +158,9 @@ def _copy(image: FloatArray, z: int, y: int, first: int, size: int, row: int, co
 
 
 @compiled
-def square_bounds(square: int, ez: IntArray, ey: IntArray, ex: IntArray, low: IntArray, high: IntArray) -> int:
+def square_bounds(square: int, edges: tuple[IntArray, IntArray, IntArray], low: IntArray, high: IntArray) -> int:
     """Write where a square begins and ends along each axis, and return its pixels."""
+    ez, ey, ex = edges
     ny, nx = len(ey) - 1, len(ex) - 1
     i, j, k = square // (ny * nx), square // nx % ny, square % nx
     low[0], low[1], low[2] = ez[i], ey[j], ex[k]
@@ -257,28 +241,14 @@ def _across_planes(lagged: FloatArray, weight: FloatArray, along: FloatArray, re
 
 
 @compiled
-def _prepare(
-    begin: int,
-    end: int,
-    image: FloatArray,
-    slopes: FloatArray,
-    weight: FloatArray,
-    ez: IntArray,
-    ey: IntArray,
-    ex: IntArray,
-    lz: int,
-    ly: int,
-    lx: int,
-    basis: FloatArray,
-    projection: FloatArray,
-    own: FloatArray,
-    energy: FloatArray,
-    across: FloatArray,
-    information: FloatArray,
-) -> None:
+def _prepare(begin: int, end: int, slopes: FloatArray, squares: TemplateInSquares) -> None:
+    """Fill what is summed over the pixels of squares: all arrays but image and weight; sums are float64."""
+    image, weight, basis, projection = squares.image, squares.weight, squares.basis, squares.projection
+    own, energy, across, information = squares.own, squares.energy, squares.across, squares.information
+    lz, ly, lx = squares.lags
     low, high = np.zeros(3, np.int64), np.zeros(3, np.int64)
     for square in range(begin, end):
-        pixels = square_bounds(square, ez, ey, ex, low, high)
+        pixels = square_bounds(square, squares.edges, low, high)
         w, u, values = np.empty(pixels), np.empty((3, pixels)), np.empty((4, pixels))
         cut(weight, low, high, w)
         cut(image, low, high, values[3])

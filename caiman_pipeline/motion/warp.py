@@ -8,12 +8,12 @@ from typing import Literal
 
 import numpy as np
 
-from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray, NumberArray
+from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.motion import Shifts
 from caiman_pipeline.model.movie import Bounds, Dims
 from caiman_pipeline.motion.field import extend_field
 from caiman_pipeline.motion.nodes import interpolation_weights
-from caiman_pipeline.motion.resampling import MARGIN_PX, corrected_row, row_work
+from caiman_pipeline.motion.resampling import MARGIN_PX, Moved, Raster, corrected_row, row_work
 from caiman_pipeline.motion.surfaces import as_volume
 from caiman_pipeline.numerics.cubic import cubic_weights
 from caiman_pipeline.numerics.kernels import compiled
@@ -140,104 +140,36 @@ def _transpose(rows: FloatArray, position: int, out: FloatArray) -> None:
 
 @compiled
 def _warp(
-    begin: int,
-    end: int,
-    frames: FloatArray,
-    padding: int,
-    across: FloatArray,
-    reach: FloatArray,
-    base_z: IntArray,
-    base_y: IntArray,
-    taps_z: FloatArray,
-    taps_y: FloatArray,
-    box: IntArray,
-    fill: float,
-    replace: bool,
-    counts: IntArray,
-    position: int,
-    out: FloatArray,
-    outside: IntArray,
+    begin: int, end: int, moved: Moved, raster: Raster, position: int, out: FloatArray, outside: IntArray
 ) -> None:
     _, height, width, _ = out.shape
-    work, result = row_work(width, box), np.empty((len(frames), width + LANES), np.float32)
+    n_frames = len(moved.frames)
+    work, result = row_work(width, raster.box), np.empty((n_frames, width + LANES), np.float32)
     for item in range(begin, end):
         z, y = item // height, item % height
-        for t in range(len(frames)):
-            corrected_row(
-                frames[t],
-                padding,
-                across[t],
-                reach[t],
-                z,
-                base_z[z],
-                taps_z[z],
-                y,
-                base_y[y],
-                taps_y[y],
-                box,
-                fill,
-                replace,
-                counts[t],
-                work,
-                result[t, :width],
-                outside[z, y],
-            )
+        for t in range(n_frames):
+            corrected_row(moved, t, raster, z, y, work, result[t, :width], outside[z, y])
         _transpose(result, position, out[z, y])
 
 
 @compiled
-def _warp_sum(
-    begin: int,
-    end: int,
-    frames: FloatArray,
-    padding: int,
-    across: FloatArray,
-    reach: FloatArray,
-    base_z: IntArray,
-    base_y: IntArray,
-    taps_z: FloatArray,
-    taps_y: FloatArray,
-    box: IntArray,
-    fill: float,
-    replace: bool,
-    counts: IntArray,
-    total: FloatArray,
-    outside: IntArray,
-) -> None:
+def _warp_sum(begin: int, end: int, moved: Moved, raster: Raster, total: FloatArray, outside: IntArray) -> None:
     _, height, width = total.shape
-    work, result = row_work(width, box), np.empty(width, np.float32)
+    work, result = row_work(width, raster.box), np.empty(width, np.float32)
     for item in range(begin, end):
         z, y = item // height, item % height
-        for t in range(len(frames)):
-            if counts[t] == 0:
+        for t in range(len(moved.frames)):
+            if moved.counts[t] == 0:
                 continue
-            corrected_row(
-                frames[t],
-                padding,
-                across[t],
-                reach[t],
-                z,
-                base_z[z],
-                taps_z[z],
-                y,
-                base_y[y],
-                taps_y[y],
-                box,
-                fill,
-                replace,
-                counts[t],
-                work,
-                result,
-                outside[z, y],
-            )
+            corrected_row(moved, t, raster, z, y, work, result, outside[z, y])
             for x in range(width):
                 total[z, y, x] += result[x]
 
 
 def _common(
     frames: FloatArray, shifts: Shifts, plan: WarpPlan, good: BoolArray, scratch: Scratch
-) -> tuple[NumberArray | int | float, ...]:
-    """Return what both kernels take: frames, displacement along the rows of nodes, and the plan's parts.
+) -> tuple[Moved, Raster]:
+    """Return what both kernels take of frames and plan.
 
     Frames are padded along their rows where displacement varies.
     """
@@ -254,18 +186,8 @@ def _common(
         padding = int(min(reach[:, 2].max(initial=0.0), width)) + 2 * MARGIN_PX
         volumes, wide = wide, scratch.array("wide", (len(frames), depth, height, width + 2 * padding))
         run_parallel(_pad, len(frames) * depth, volumes, *plan.box[2], padding, wide)
-    return (
-        wide,
-        padding,
-        across,
-        reach,
-        *plan.base,
-        *plan.taps,
-        plan.box,
-        plan.fill,
-        plan.replace,
-        good.astype(np.int32),
-    )
+    moved = Moved(wide, padding, across, reach, good.astype(np.int32))
+    return moved, Raster(*plan.base, *plan.taps, plan.box, plan.fill, plan.replace)
 
 
 def warp(
