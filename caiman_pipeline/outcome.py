@@ -13,7 +13,7 @@ from caiman_pipeline.model.arrays import AnyArray, FloatArray, IntArray
 from caiman_pipeline.model.background import BACKGROUND_SIGNALS
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.model.errors import PipelineError
-from caiman_pipeline.model.motion import Shifts
+from caiman_pipeline.model.motion import MotionMeasures, Shifts
 from caiman_pipeline.model.movie import MovieInfo
 from caiman_pipeline.model.quality import Quality
 from caiman_pipeline.model.traces import Traces
@@ -24,6 +24,7 @@ from caiman_pipeline.results.records import (
     LONG_TABLES,
     components_from_result,
     load_movie_info,
+    measures_from_result,
     quality_from_result,
     shifts_from_result,
     traces_from_result,
@@ -39,18 +40,18 @@ class Outcome:
     Attributes
     ----------
     images : summary images by name, float32 of shape ``dims``
-    motion : what the motion stage measured besides the shifts, by name
+    motion : what the motion stage measured besides the shifts
     stages : what each stage ran with: `section`, `settings`, `version`, `commit`, `warnings`
     """
 
     info: MovieInfo
     shifts: Shifts
+    motion: MotionMeasures
     images: dict[str, FloatArray]
     components: Components
     traces: Traces
     quality: Quality
     selection: Selection
-    motion: dict[str, Any] = field(default_factory=dict)
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -104,16 +105,15 @@ def load_outcome(files: OutcomeFiles) -> Outcome:
         for kind in kinds
     }
     motion, selection = results["motion"], results["selection"]
-    shift_arrays = {"rigid", "field", "grid_0", "grid_1", "grid_2"}
     return Outcome(
         info=load_movie_info(files.movie_info),
         shifts=shifts_from_result(motion),
+        motion=measures_from_result(motion),
         images=results["images"].arrays,
         components=components_from_result(results["components"]),
         traces=traces_from_result(results["traces"]),
         quality=quality_from_result(results["quality"]),
         selection=Selection(**{**selection.exactly(Selection), "accepted": np.asarray(selection["accepted"], bool)}),
-        motion={name: value for name, value in motion.arrays.items() if name not in shift_arrays},
         stages=reduce(joined_stages, (result.stages for result in results.values()), {}),
     )
 

@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.movies.store.parts import write_index
         from caiman_pipeline.results.files import load_result, save_result
         from caiman_pipeline.results.job_settings import load_stage
-        from caiman_pipeline.results.records import LONG_TABLES, load_movie_info
+        from caiman_pipeline.results.records import LONG_TABLES, load_movie_info, motion_to_arrays
 
         settings, _ = load_stage(MotionSettings, args.settings)
         info = load_movie_info(args.movie_info)
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
         joined = join_recording(blocks, template, info, settings)
         for warning in joined.warnings:
             log.warning("%s", warning)
-        log.info("%s; %d of %d pixels valid", joined.summary, joined.valid.sum(), joined.valid.size)
+        log.info("%s; %d of %d pixels valid", joined.summary, joined.measures.valid.sum(), joined.measures.valid.size)
         stored = settings.model_dump(mode="json")
         source: dict[str, object] = {"recording": info.recording, "version": __version__, "settings": stored}
         args.movie.parent.mkdir(parents=True, exist_ok=True)
@@ -52,14 +52,14 @@ def run(args: argparse.Namespace) -> None:
             dims=dims,
             frame_rate_hz=info.frame_rate_hz,
             parts=parts,
-            valid=joined.valid,
+            valid=joined.measures.valid,
             source=source,
-            left_out=joined.left_out,
+            left_out=joined.measures.left_out,
         )
         save_result(
             args.motion,
             kind="motion",
-            arrays={**joined.arrays, "warnings": joined.warnings},
+            arrays={**motion_to_arrays(joined.shifts, joined.measures), "warnings": joined.warnings},
             settings=stored,
             source={"recording": info.recording},
         )

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from caiman_pipeline.config.bad_frames import frames_listed
 from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.errors import PipelineError
+from caiman_pipeline.model.motion import MotionMeasures, Shifts
 from caiman_pipeline.model.movie import Dims, MovieInfo
 from caiman_pipeline.motion.in_pixels import capped_lengths, make_plan
 from caiman_pipeline.motion.measures import border_widths, crispness, damaged_frames, frames_beyond, structures
 from caiman_pipeline.motion.records import BlockResult, TemplateResult, join_shifts, sum_scale
 from caiman_pipeline.movies.left_out import REASONS, record_left_out
 from caiman_pipeline.movies.store.parts import Part, find_stored, part_bounds, part_name
-from caiman_pipeline.results.records import shifts_to_arrays
 
 if TYPE_CHECKING:
     from caiman_pipeline.config.motion import MotionSettings
@@ -29,23 +29,21 @@ LISTED, BEYOND_PX = 10, 3
 
 @dataclass(frozen=True)
 class Joined:
-    """A recording's motion: arrays for ``motion.h5``, the valid mask, why frames are left out, and warnings."""
+    """A recording's motion, what was measured, and warnings."""
 
-    arrays: dict[str, Any]
-    valid: BoolArray
-    left_out: IntArray
+    shifts: Shifts
+    measures: MotionMeasures
     warnings: tuple[str, ...]
 
     @property
     def summary(self) -> str:
         """One line on what correction did."""
-        a = self.arrays
+        m = self.measures
         return (
-            f"{a['method']}: correlation with the mean {np.nanmean(a['correlation_before']):.3f} -> "
-            f"{np.nanmean(a['correlation_after']):.3f}, crispness {a['crispness_before']:.4g} -> "
-            f"{a['crispness_after']:.4g}, residual motion {np.mean(a['residual_before']):.2f} -> "
-            f"{np.mean(a['residual_after']):.2f} px; {np.count_nonzero(self.left_out)} of {len(self.left_out)} frames "
-            "left out"
+            f"{m.method}: correlation with the mean {np.nanmean(m.correlation_before):.3f} -> "
+            f"{np.nanmean(m.correlation_after):.3f}, crispness {m.crispness_before:.4g} -> {m.crispness_after:.4g}, "
+            f"residual motion {np.mean(m.residual_before):.2f} -> {np.mean(m.residual_after):.2f} px; "
+            f"{np.count_nonzero(m.left_out)} of {len(m.left_out)} frames left out"
         )
 
 
@@ -103,7 +101,7 @@ def join_recording(
     Returns
     -------
     Joined
-        What ``motion.h5`` holds, the valid pixels, and frames that are left out.
+        The shifts, what ``motion.h5`` holds beside them, and warnings.
     """
     holes = settings.border == "nan"
     plan = make_plan(settings, dims=info.dims, frame_rate_hz=info.frame_rate_hz)
@@ -161,7 +159,7 @@ def join_blocks(blocks: list[BlockResult], template: TemplateResult, rules: Join
     Returns
     -------
     Joined
-        What ``motion.h5`` holds, the valid pixels, and frames that are left out.
+        The shifts, what ``motion.h5`` holds beside them, and warnings.
 
     Notes
     -----
@@ -177,33 +175,31 @@ def join_blocks(blocks: list[BlockResult], template: TemplateResult, rules: Join
     at_limit, correlation, unlike = _per_frame(blocks, good, rules)
     left_out = _left_out(good, unlike, template.no_shifts, rules)
     widths = border_widths(valid)
-    arrays = {
-        **shifts_to_arrays(shifts),
-        "method": template.method,
-        "method_scores": template.scores,
-        "template": template.template,
-        "mean_before": before,
-        "mean_after": after,
-        "valid": valid,
-        "outside_fraction": outside.astype(np.float32),
-        "border": widths,
-        "correlation_before": np.concatenate([b.correlation_before for b in blocks]),
-        "correlation_after": correlation,
-        "crispness_before": crispness(structures(before, rules.high_pass), valid),
-        "crispness_after": crispness(structures(after, rules.high_pass), valid),
-        "residual_before": np.concatenate([b.residual_before for b in blocks]),
-        "residual_after": np.concatenate([b.residual_after for b in blocks]),
-        "at_limit": at_limit,
-        "at_limit_fraction": at_limit.sum() / number,
-        "bad": ~good,
-        "unlike": unlike,
-        "beyond_border": frames_beyond(shifts.rigid, widths + BEYOND_PX) & good,
-        "flagged": ~good | unlike | at_limit,
-        "left_out": left_out,
-        "left_out_reasons": REASONS,
-        "scan_offset_px": template.scan_offset_px,
-    }
-    return Joined(arrays, valid, left_out, _warnings(arrays))
+    measures = MotionMeasures(
+        method=template.method,
+        method_scores=template.scores,
+        template=template.template,
+        mean_before=before,
+        mean_after=after,
+        valid=valid,
+        outside_fraction=outside.astype(np.float32),
+        border=widths,
+        correlation_before=np.concatenate([b.correlation_before for b in blocks]),
+        correlation_after=correlation,
+        crispness_before=crispness(structures(before, rules.high_pass), valid),
+        crispness_after=crispness(structures(after, rules.high_pass), valid),
+        residual_before=np.concatenate([b.residual_before for b in blocks]),
+        residual_after=np.concatenate([b.residual_after for b in blocks]),
+        at_limit=at_limit,
+        at_limit_fraction=at_limit.sum() / number,
+        bad=~good,
+        unlike=unlike,
+        beyond_border=frames_beyond(shifts.rigid, widths + BEYOND_PX) & good,
+        flagged=~good | unlike | at_limit,
+        left_out=left_out,
+        scan_offset_px=template.scan_offset_px,
+    )
+    return Joined(shifts, measures, _warnings(measures))
 
 
 def _means(
@@ -234,21 +230,21 @@ def _left_out(good: BoolArray, unlike: BoolArray, no_shifts: IntArray, rules: Jo
     return left_out if good.any() else np.zeros_like(left_out)
 
 
-def _warnings(arrays: dict[str, Any]) -> tuple[str, ...]:
+def _warnings(measures: MotionMeasures) -> tuple[str, ...]:
     warnings = []
-    if arrays["at_limit_fraction"] > 0.01:
-        share, frames = arrays["at_limit_fraction"], _listed(arrays["at_limit"])
+    if measures.at_limit_fraction > 0.01:
+        share, frames = measures.at_limit_fraction, _listed(measures.at_limit)
         warnings.append(f"{share:.1%} of frames ({frames}) are shifted as far as allowed: raise `motion.max_shift`")
-    if arrays["unlike"].any():
-        kept = not (arrays["left_out"] == 1 + REASONS.index("unlike")).any()
+    if measures.unlike.any():
+        kept = not (measures.left_out == 1 + REASONS.index("unlike")).any()
         what = "too many to be left out (`motion.max_unlike_fraction`)" if kept else "left out of all that follows"
         warnings.append(
-            f"{int(arrays['unlike'].sum())} frames are unlike the template, {what}: {_listed(arrays['unlike'])}"
+            f"{int(measures.unlike.sum())} frames are unlike the template, {what}: {_listed(measures.unlike)}"
         )
-    if arrays["beyond_border"].any():
-        found = arrays["beyond_border"]
+    if measures.beyond_border.any():
+        found = measures.beyond_border
         warnings.append(f"{int(found.sum())} frames are shifted far beyond the border: {_listed(found)}")
-    if arrays["crispness_after"] < arrays["crispness_before"] * 0.99:
+    if measures.crispness_after < measures.crispness_before * 0.99:
         warnings.append("the mean image is less crisp after correction than before")
     return tuple(warnings)
 

@@ -208,7 +208,7 @@ def evaluate_components(
         Displacement of each frame in pixels, like ``correct_motion(...).shifts.rigid``. Where none is given, no share
         of a trace is put down to motion.
     at_limit : (T,) bool array, optional
-        Frames that were shifted as far as allowed, like ``correct_motion(...).measures["at_limit"]``: where they are is
+        Frames that were shifted as far as allowed, like ``correct_motion(...).measures.at_limit``: where they are is
         not known, so that they do not count.
     ceiling : float, optional
         The largest value that the detector gives, where the recording is saturated; else no pixel counts as saturated.

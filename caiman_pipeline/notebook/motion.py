@@ -15,7 +15,7 @@ from caiman_pipeline.config.motion import MotionSettings
 from caiman_pipeline.config.root import settings_for
 from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.model.errors import PipelineError
-from caiman_pipeline.model.motion import Shifts
+from caiman_pipeline.model.motion import MotionMeasures, Shifts
 from caiman_pipeline.model.movie import MovieInfo, Reading, SourceFile
 from caiman_pipeline.motion.correct import correct_block
 from caiman_pipeline.motion.in_pixels import make_plan
@@ -30,8 +30,8 @@ from caiman_pipeline.movies.store.parts import MovieStore, block_parts, write_in
 from caiman_pipeline.notebook.movie import as_movie, as_raw, open_movie
 from caiman_pipeline.notebook.settings import Settings, config_of, threads_of, unreported
 from caiman_pipeline.results.atomic import whole_folder
-from caiman_pipeline.results.files import Result, save_result
-from caiman_pipeline.results.records import shifts_from_result
+from caiman_pipeline.results.files import save_result
+from caiman_pipeline.results.records import motion_to_arrays
 
 PARTS, INDEX, MOTION = "parts", "movie.json", "motion.h5"
 
@@ -46,7 +46,7 @@ class CorrectedMotion:
     shifts : displacement of the scene in each frame, pixels
     template : float32 (*dims), the image that frames were registered to
     method : how frames were corrected: none, rigid or piecewise
-    measures : what the stage measured, by the names of ``motion.h5``
+    measures : what the stage measured
     warnings : what is to be looked at
     """
 
@@ -54,7 +54,7 @@ class CorrectedMotion:
     shifts: Shifts
     template: FloatArray
     method: str
-    measures: dict[str, Any]
+    measures: MotionMeasures
     warnings: tuple[str, ...]
 
 
@@ -128,10 +128,10 @@ def correct_motion(
         corrected = open_movie(Path(folder) / INDEX)
     return CorrectedMotion(
         movie=corrected,
-        shifts=shifts_from_result(Result("motion", joined.arrays, {}, {})),
-        template=joined.arrays["template"],
-        method=str(joined.arrays["method"]),
-        measures=joined.arrays,
+        shifts=joined.shifts,
+        template=joined.measures.template,
+        method=joined.measures.method,
+        measures=joined.measures,
         warnings=(*info.warnings, *joined.warnings),
     )
 
@@ -170,26 +170,27 @@ def _correct(raw: RawMovie, info: MovieInfo, settings: MotionSettings, folder: P
 
 def _in_memory(folder: Path, info: MovieInfo, joined: Joined) -> Movie:
     """Return the corrected movie as one that is held in memory, float32."""
-    dims, kept = joined.valid.shape, joined.left_out == 0
+    dims, kept = joined.measures.valid.shape, joined.measures.left_out == 0
     frames, parts = np.empty((info.n_frames, *dims), np.float32), []
     for part in find_parts([folder], n_frames=info.n_frames, dims=dims):
         frames[part.start : part.stop] = np.moveaxis(part.read(), -1, 0)
         parts.append(ArrayPart(frames, part.start, part.stop))
-    store = MovieStore(dims, info.frame_rate_hz, kept_parts(parts, kept), joined.valid, joined.left_out)
+    valid, left_out = joined.measures.valid, joined.measures.left_out
+    store = MovieStore(dims, info.frame_rate_hz, kept_parts(parts, kept), valid, left_out)
     return Movie(StoredFrames(store), info.frame_rate_hz)
 
 
 def _write(folder: Path, info: MovieInfo, joined: Joined, settings: MotionSettings) -> None:
     """Write the corrected movie's index and what was measured, as the stage does."""
-    stored, dims = settings.model_dump(mode="json"), joined.valid.shape
+    stored, dims = settings.model_dump(mode="json"), joined.measures.valid.shape
     write_index(
         folder / INDEX,
         dims=dims,
         frame_rate_hz=info.frame_rate_hz,
         parts=find_parts([folder / PARTS], n_frames=info.n_frames, dims=dims),
-        valid=joined.valid,
+        valid=joined.measures.valid,
         source={"version": __version__, "settings": stored},
-        left_out=joined.left_out,
+        left_out=joined.measures.left_out,
     )
-    arrays = {**joined.arrays, "warnings": joined.warnings}
+    arrays = {**motion_to_arrays(joined.shifts, joined.measures), "warnings": joined.warnings}
     save_result(folder / MOTION, kind="motion", arrays=arrays, settings=stored, source={})

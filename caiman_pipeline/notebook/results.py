@@ -326,8 +326,11 @@ class RecordingResults:
         reasons = np.array(["", *REASONS], dtype=object)
         columns = {
             **dict(zip(names, shifts.rigid.T, strict=True)),
-            **{name: measured[name] for name in ("correlation_before", "correlation_after", "at_limit", "unlike")},
-            "left_out": reasons[measured["left_out"]],
+            "correlation_before": measured.correlation_before,
+            "correlation_after": measured.correlation_after,
+            "at_limit": measured.at_limit,
+            "unlike": measured.unlike,
+            "left_out": reasons[measured.left_out],
         }
         return pd.DataFrame(columns, index=pd.Index(np.arange(self.n_frames) / self.frame_rate_hz, name="time_s"))
 

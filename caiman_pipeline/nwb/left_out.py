@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 from pynwb import NWBFile
 from pynwb.epoch import TimeIntervals
 
@@ -22,10 +21,10 @@ def add_invalid_times(nwbfile: NWBFile, outcome: Outcome) -> None:
 
     A stretch begins with its first frame and ends as the next one that takes part begins.
     """
-    left_out, rate = outcome.motion.get("left_out"), outcome.info.frame_rate_hz
-    if left_out is None or not np.any(left_out):
+    left_out, rate = outcome.motion.left_out, outcome.info.frame_rate_hz
+    if not left_out.any():
         return
-    found = [(run, reason) for code, reason in enumerate(REASONS, 1) for run in runs(np.asarray(left_out) == code)]
+    found = [(run, reason) for code, reason in enumerate(REASONS, 1) for run in runs(left_out == code)]
     said = "; ".join(f"{reason}: {TEXT[reason]}" for reason in REASONS if any(reason == r for _, r in found))
     table = TimeIntervals(name="invalid_times", description=f"frames left out of all analysis, and why ({said})")
     for (start, stop), reason in sorted(found):

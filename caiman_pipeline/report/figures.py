@@ -148,7 +148,7 @@ def motion_charts(outcome: Outcome) -> str:
     names = AXIS_NAMES[rigid.shape[1]]
     reach = max(1.0, float(np.nanmax(np.abs(rigid), initial=0)) * 1.08)
     lines = [Series(name, AXIS_COLOURS[name], rigid[:, i]) for i, name in enumerate(names)]
-    left_out = np.flatnonzero(motion["left_out"]) / outcome.info.frame_rate_hz if "left_out" in motion else None
+    left_out = np.flatnonzero(motion.left_out) / outcome.info.frame_rate_hz
     charts = [line_chart(lines, time, Axis(-reach, reach, "displacement (px)"), marks=left_out)]
     if outcome.shifts.field is not None:
         local = local_deviation(outcome)
@@ -156,11 +156,10 @@ def motion_charts(outcome: Outcome) -> str:
         charts.append(
             line_chart([Series("local", "#6a4c93", local)], time, Axis(0, top, "largest local (px)"), height=120)
         )
-    if "correlation_before" in motion and "correlation_after" in motion:
-        pair = [np.asarray(motion[f"correlation_{w}"], np.float32) for w in ("before", "after")]
-        low = float(np.nanmin(np.concatenate(pair))) - 0.02
-        series = [Series("before", "#9aa5b1", pair[0]), Series("after", "#1f6f8b", pair[1])]
-        charts.append(line_chart(series, time, Axis(low, 1.0, "r with template"), height=140))
+    pair = [motion.correlation_before, motion.correlation_after]
+    low = float(np.nanmin(np.concatenate(pair))) - 0.02
+    series = [Series("before", "#9aa5b1", pair[0]), Series("after", "#1f6f8b", pair[1])]
+    charts.append(line_chart(series, time, Axis(low, 1.0, "r with template"), height=140))
     return "".join(charts)
 
 
@@ -178,10 +177,8 @@ def local_deviation(outcome: Outcome) -> FloatArray:
 
 def mean_pictures(outcome: Outcome, canvas: Canvas) -> str:
     """Show the mean of all frames before and after motion correction, with the same contrast."""
-    pair = {w: outcome.motion.get(f"mean_{w}") for w in ("before", "after")}
-    if any(image is None for image in pair.values()):
-        return ""
-    flat = {w: flatten(np.asarray(image, np.float32), canvas) for w, image in pair.items()}
+    pair = {"before": outcome.motion.mean_before, "after": outcome.motion.mean_after}
+    flat = {when: flatten(image, canvas) for when, image in pair.items()}
     return "".join(
         f'<figure><img src="{jpeg_uri(shrink(to_grey(image, like=flat["after"], power=0.7), 640))}" alt="">'
         f"<figcaption>mean {when} correction</figcaption></figure>"
@@ -203,14 +200,12 @@ def motion_numbers(outcome: Outcome) -> list[tuple[str, str]]:
     if outcome.shifts.field is not None:
         local = local_deviation(outcome)
         rows.append(("local deviation", f"median {np.median(local):.2f} px, largest {local.max():.1f} px"))
-    if "correlation_before" in motion and "correlation_after" in motion:
-        before, after = (float(np.nanmedian(motion[f"correlation_{w}"])) for w in ("before", "after"))
-        rows.append(("correlation with the template", f"median {before:.3f} before, {after:.3f} after"))
-    if motion.get("crispness_before", 0.0) > 0:
-        gain = float(motion["crispness_after"]) / float(motion["crispness_before"]) - 1
+    before, after = (float(np.nanmedian(r)) for r in (motion.correlation_before, motion.correlation_after))
+    rows.append(("correlation with the template", f"median {before:.3f} before, {after:.3f} after"))
+    if motion.crispness_before > 0:
+        gain = motion.crispness_after / motion.crispness_before - 1
         rows.append(("crispness of the mean image", f"{gain:+.0%} by correction"))
-    if "left_out" in motion:
-        rows.append(("frames left out", describe_left_out(np.asarray(motion["left_out"]))))
+    rows.append(("frames left out", describe_left_out(motion.left_out)))
     return rows
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ import numpy as np
 from caiman_pipeline.model.background import background_from_arrays
 from caiman_pipeline.model.components import Candidates, Components
 from caiman_pipeline.model.errors import PipelineError
-from caiman_pipeline.model.motion import Shifts
+from caiman_pipeline.model.motion import MotionMeasures, Shifts
 from caiman_pipeline.model.movie import MovieInfo, SourceFile
 from caiman_pipeline.model.quality import Quality
 from caiman_pipeline.model.traces import Traces
+from caiman_pipeline.movies.left_out import REASONS
 from caiman_pipeline.results.atomic import write_text
 from caiman_pipeline.results.files import Result
 from caiman_pipeline.results.provenance import describe, note_raw, note_result, text_digest
@@ -130,6 +131,22 @@ def shifts_from_result(result: Result) -> Shifts:
         return Shifts(result["rigid"])
     ndim = result["rigid"].shape[1]
     return Shifts(result["rigid"], result["field"], tuple(result[f"grid_{axis}"] for axis in range(ndim)))
+
+
+def motion_to_arrays(shifts: Shifts, measures: MotionMeasures) -> dict[str, Any]:
+    """Flatten what motion correction found, with the names of the codes in ``left_out``, for ``save_result``."""
+    return {**shifts_to_arrays(shifts), **vars(measures), "left_out_reasons": REASONS}
+
+
+def measures_from_result(result: Result) -> MotionMeasures:
+    """Rebuild what motion correction measured from a loaded result.
+
+    Raises
+    ------
+    PipelineError
+        If it was written by a version that measured less.
+    """
+    return MotionMeasures(**{field.name: result[field.name] for field in fields(MotionMeasures)})
 
 
 def traces_to_arrays(traces: Traces) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from scipy.sparse import csc_matrix
 
 from caiman_pipeline.model.background import SummedBackground
 from caiman_pipeline.model.components import Components
-from caiman_pipeline.model.motion import Shifts
+from caiman_pipeline.model.motion import MotionMeasures, Shifts
 from caiman_pipeline.model.movie import MovieInfo, SourceFile
 from caiman_pipeline.model.quality import Quality
 from caiman_pipeline.model.traces import Traces
@@ -20,9 +20,9 @@ from caiman_pipeline.results.files import save_result
 from caiman_pipeline.results.provenance import kept_ledger
 from caiman_pipeline.results.records import (
     components_to_arrays,
+    motion_to_arrays,
     quality_to_arrays,
     save_movie_info,
-    shifts_to_arrays,
     traces_to_arrays,
 )
 from caiman_pipeline.traces.dff import relate
@@ -45,6 +45,35 @@ def _footprints(rng: np.random.Generator, dims: tuple[int, ...], n_components: i
         columns.append(weight / np.linalg.norm(weight))
     matrix = np.stack(columns, axis=1) if columns else np.zeros((grid.shape[1], 0))
     return csc_matrix(matrix.astype(np.float32))
+
+
+def _measures(n_frames: int, image: np.ndarray) -> MotionMeasures:
+    """What correction would measure of a movie of one image, had all frames been where they should be."""
+    none, border = np.zeros(n_frames, bool), np.zeros((image.ndim, 2), np.int64)
+    return MotionMeasures(
+        method="rigid",
+        method_scores=np.array([0.0, 2.0, 1.5]),
+        template=image,
+        mean_before=np.ones_like(image),
+        mean_after=image,
+        valid=np.ones(image.shape, bool),
+        outside_fraction=np.zeros_like(image),
+        border=border,
+        correlation_before=np.full(n_frames, 0.5, np.float32),
+        correlation_after=np.full(n_frames, 0.75, np.float32),
+        crispness_before=0.5,
+        crispness_after=1.0,
+        residual_before=np.ones(3, np.float32),
+        residual_after=np.full(3, 0.25, np.float32),
+        at_limit=none,
+        at_limit_fraction=0.0,
+        bad=none,
+        unlike=none,
+        beyond_border=none,
+        flagged=none,
+        left_out=np.zeros(n_frames, np.uint8),
+        scan_offset_px=0.0,
+    )
 
 
 def build_outcome(
@@ -136,6 +165,7 @@ def build_outcome(
     return Outcome(
         info=info,
         shifts=shifts,
+        motion=_measures(n_frames, images["mean"]),
         images=images,
         components=components,
         traces=traces,
@@ -152,7 +182,7 @@ def save_outcome(outcome: Outcome, folder: Path) -> dict[str, Path]:
     }
     selection = vars(outcome.selection)
     arrays = {
-        "motion": {**shifts_to_arrays(outcome.shifts), **outcome.motion},
+        "motion": motion_to_arrays(outcome.shifts, outcome.motion),
         "images": outcome.images,
         "components": components_to_arrays(outcome.components),
         "traces": traces_to_arrays(outcome.traces),

@@ -28,6 +28,7 @@ from caiman_pipeline.motion.saved import make_correction, open_source
 from caiman_pipeline.movies.inspect import inspect_recording
 from caiman_pipeline.movies.store.parts import block_parts
 from caiman_pipeline.results.files import load_result, save_result
+from caiman_pipeline.results.records import motion_to_arrays
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,17 @@ class Outcome:
     movie: FloatArray
 
     def __getitem__(self, name: str) -> Any:
-        return self.joined.arrays[name]
+        return self.arrays[name]
+
+    @property
+    def arrays(self) -> dict[str, Any]:
+        """What ``motion.h5`` holds."""
+        return motion_to_arrays(self.joined.shifts, self.joined.measures)
 
     @property
     def shifts(self) -> Shifts:
         """Displacement found."""
-        arrays = self.joined.arrays
-        if "field" not in arrays:
-            return Shifts(arrays["rigid"])
-        grid = tuple(arrays[f"grid_{axis}"] for axis in range(arrays["rigid"].shape[1]))
-        return Shifts(arrays["rigid"], arrays["field"], grid)
+        return self.joined.shifts
 
 
 @pytest.fixture

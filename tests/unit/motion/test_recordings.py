@@ -123,7 +123,7 @@ def test_blocks_files_and_threads_change_no_bit(record, run_motion, monkeypatch)
     many = run_motion(record(movie, name="many"), blocks=25, **keys)
     for outcome in (other, many):
         np.testing.assert_array_equal(one.movie, outcome.movie)
-        for name, value in one.joined.arrays.items():
+        for name, value in one.arrays.items():
             np.testing.assert_array_equal(value, outcome[name], err_msg=name)
 
 
@@ -170,7 +170,7 @@ def test_fractions_of_a_plane_are_found(record, run_motion):
     shifts = wander(48, 3, size=1.5)
     shifts[:, 0] = 0.45 * np.sin(np.arange(48) / 5)
     movie = film(make_scene((8, 48, 56), seed=3), lambda t: shifts[t], 48)
-    found = run_motion(record(movie), method="rigid").joined.arrays["rigid"]
+    found = run_motion(record(movie), method="rigid").arrays["rigid"]
     error = (found - found.mean(0)) - (shifts - shifts.mean(0))
     assert np.sqrt(np.mean(error[:, 0] ** 2)) < 0.05
     assert np.sqrt(np.mean(error[:, 1:] ** 2)) < 0.1
@@ -214,7 +214,7 @@ def test_bad_frames_stay_out_of_templates_and_are_flagged(record, run_motion):
     assert list(np.flatnonzero(listed["bad"])) == [20, 21, 22, 23, 24, 25, 50]
     assert not listed["rigid"][20:26].any()
     assert np.isfinite(listed.movie).all()
-    assert list(listed.joined.left_out) == [2 * (20 <= t < 26) + 1 * (t == 50) for t in range(T)]
+    assert list(listed.joined.measures.left_out) == [2 * (20 <= t < 26) + 1 * (t == 50) for t in range(T)]
     assert listed["template"].max() < 1000
     assert listed["mean_after"].max() < 1000
     np.testing.assert_array_equal(listed.movie[..., 22], 0)
@@ -232,7 +232,7 @@ def test_frames_unlike_the_others_are_flagged(record, run_motion):
     )
     kept = run_motion(record(movie), method="rigid", max_unlike_fraction=0.5 / T)
     assert list(np.flatnonzero(kept["unlike"])) == [33]
-    assert not kept.joined.left_out.any()
+    assert not kept.joined.measures.left_out.any()
     assert any("too many to be left out (`motion.max_unlike_fraction`): 33" in w for w in kept.joined.warnings)
 
 
@@ -240,10 +240,10 @@ def test_frames_without_shifts_in_the_other_recording_are_left_out(record, run_m
     true = wander(T)
     movie = film(SCENE, lambda t: true[t], T)
     red = run_motion(record(movie), method="rigid", bad_frames=["20-22"])
-    save_result(tmp_path / "red.h5", kind="motion", arrays=red.joined.arrays, settings={}, source={})
+    save_result(tmp_path / "red.h5", kind="motion", arrays=red.arrays, settings={}, source={})
     keys = {"shifts_from": str(tmp_path / "red.h5"), "bad_frames": ["7"]}
     green = run_motion(record(movie, name="green"), **keys)
-    assert list(green.joined.left_out) == [4 * (20 <= t < 23) + (t == 7) for t in range(T)]
+    assert list(green.joined.measures.left_out) == [4 * (20 <= t < 23) + (t == 7) for t in range(T)]
 
 
 def test_frames_of_bright_activity_are_not_left_out(record, run_motion):
@@ -254,7 +254,7 @@ def test_frames_of_bright_activity_are_not_left_out(record, run_motion):
     outcome = run_motion(record(movie), method="rigid")
     low = np.median(plain["correlation_after"]) - 8 * 1.4826 * np.ptp(plain["correlation_after"])
     assert outcome["correlation_after"][40:43].max() < low
-    assert not outcome.joined.left_out.any()
+    assert not outcome.joined.measures.left_out.any()
 
 
 def test_a_border_of_nan_stays_out_of_everything(record, run_motion):
@@ -266,9 +266,9 @@ def test_a_border_of_nan_stays_out_of_everything(record, run_motion):
     assert np.isfinite(outcome.movie).all()
     assert np.isfinite(outcome["template"]).all()
     assert error_px(np.delete(outcome["rigid"], 30, 0), np.delete(true, 30, 0)) < 0.1
-    assert not outcome.joined.valid[:3].any()
-    assert not outcome.joined.valid[:, -6:].any()
-    assert outcome.joined.valid[12:-12, 12:-16].all()
+    assert not outcome.joined.measures.valid[:3].any()
+    assert not outcome.joined.measures.valid[:, -6:].any()
+    assert outcome.joined.measures.valid[12:-12, 12:-16].all()
 
 
 @pytest.mark.parametrize("border", ["nearest", "min", "nan"])
@@ -280,9 +280,9 @@ def test_pixels_from_outside_become_what_the_border_says(record, run_motion, bor
     outside = outcome.movie[30, -2, shifted] if outcome["rigid"][:, 1].max() > 2 else outcome.movie[30, 1, ~shifted]
     if border == "nan":
         assert np.isnan(outside).all()
-        assert np.isfinite(outcome.movie[outcome.joined.valid]).all()
+        assert np.isfinite(outcome.movie[outcome.joined.measures.valid]).all()
         same = run_motion(record(movie), method="rigid", border="nearest")
-        inner = outcome.joined.valid
+        inner = outcome.joined.measures.valid
         np.testing.assert_allclose(outcome["mean_after"][inner], same["mean_after"][inner], rtol=1e-6)
         np.testing.assert_allclose(outcome["mean_after"], same["mean_after"], atol=0.2 * np.ptp(same["mean_after"]))
         np.testing.assert_allclose(outcome["correlation_after"], same["correlation_after"], atol=0.02)
@@ -314,8 +314,8 @@ def test_only_the_region_is_used(record, run_motion):
     movie[:, :, 60:] = film(make_scene(seed=8), lambda t: -true[t], T)[:, :, 60:]
     outcome = run_motion(record(movie), method="rigid", region=[(0, 72), (0, 58)])
     assert error_px(outcome["rigid"], true) < 0.08
-    assert not outcome.joined.valid[:, 60:].any()
-    assert outcome.joined.valid[8:-8, 8:50].all()
+    assert not outcome.joined.measures.valid[:, 60:].any()
+    assert outcome.joined.measures.valid[8:-8, 8:50].all()
 
 
 def test_a_given_template_is_kept_and_fixes_the_origin(record, run_motion, tmp_path):
@@ -340,7 +340,7 @@ def test_few_frames_give_a_finite_template(record, run_motion, n_frames):
 def test_a_constant_movie_passes_with_every_frame_flagged(record, run_motion):
     outcome = run_motion(record(np.full((30, 24, 31), 7, np.uint16)))
     assert outcome["flagged"].all()
-    assert not outcome.joined.left_out.any(), "nothing would be left"
+    assert not outcome.joined.measures.left_out.any(), "nothing would be left"
     assert np.isfinite(outcome.movie).all()
     assert outcome["method"] == "none"
 

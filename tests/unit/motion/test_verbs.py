@@ -280,6 +280,6 @@ def test_every_key_changes_the_result(key, record, run_motion, tmp_path, local_m
             arrays={**shifts_to_arrays(shifts), "template": movie[0], "scan_offset_px": 0.0},
         )
     plain, changed = run_motion(info, **base), run_motion(info, **{**base, key: value})
-    names = set(plain.joined.arrays) & set(changed.joined.arrays)
+    names = set(plain.arrays) & set(changed.arrays)
     same = all(np.array_equal(plain[n], changed[n]) for n in names) and np.array_equal(plain.movie, changed.movie)
     assert not same, f"`motion.{key}` changes nothing"

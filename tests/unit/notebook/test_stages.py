@@ -27,7 +27,7 @@ def test_motion_is_corrected_as_by_the_verbs(recording, results):
     np.testing.assert_array_equal(found.shifts.rigid, results.shifts.rigid)
     np.testing.assert_array_equal(found.movie[:], results.movie[:])
     assert found.method == "rigid"
-    assert found.measures["crispness_after"] > found.measures["crispness_before"]
+    assert found.measures.crispness_after > found.measures.crispness_before
     array = cp.correct_motion(raw[:], settings=SETTINGS, threads=2)
     np.testing.assert_array_equal(array.movie[:], results.movie[:])
 

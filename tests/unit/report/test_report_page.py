@@ -45,15 +45,8 @@ def page_of(outcome):
 
 
 def with_motion(outcome):
-    n, dims = outcome.info.n_frames, outcome.info.dims
-    motion = {
-        "mean_before": np.ones(dims, np.float32),
-        "mean_after": outcome.images["mean"],
-        "correlation_before": np.full(n, 0.5, np.float32),
-        "correlation_after": np.full(n, 0.7, np.float32),
-        "left_out": (np.arange(n) == 5).astype(np.uint8),
-    }
-    return replace(outcome, motion=motion)
+    left_out = (np.arange(outcome.info.n_frames) == 5).astype(np.uint8)
+    return replace(outcome, motion=replace(outcome.motion, left_out=left_out))
 
 
 CASES = {
@@ -216,14 +209,7 @@ def test_motion_numbers_say_direction_and_gain(make_outcome):
     outcome = make_outcome(n_frames=50)
     rigid = np.zeros((50, 2), np.float32)
     rigid[10] = (3, -5)
-    motion = {
-        "crispness_before": 0.5,
-        "crispness_after": 1.0,
-        "left_out": np.zeros(50, np.uint8),
-        "correlation_before": np.full(50, 0.5),
-        "correlation_after": np.full(50, 0.75),
-    }
-    outcome = replace(outcome, shifts=replace(outcome.shifts, rigid=rigid), motion=motion)
+    outcome = replace(outcome, shifts=replace(outcome.shifts, rigid=rigid))
     numbers = dict(figures.motion_numbers(outcome))
     assert numbers["range along y (rows)"] == "+0.0 to +3.0 px"
     assert numbers["range along x (columns)"] == "-5.0 to +0.0 px"
