@@ -110,8 +110,8 @@ def prepare_squares(
     edges, reach = (ez, ey, ex), (rz, ry, rx)
     summed = TemplateInSquares(image, weights, basis, edges, reach, projection, own, energy, across, information)
     run_parallel(_prepare, len(own), _slopes(image), summed)
-    own, energy, across = (np.asarray(a, np.float32) for a in (own, energy, across))
-    return summed._replace(own=own, energy=energy, across=across)
+    single = {name: getattr(summed, name).astype(np.float32) for name in ("own", "energy", "across")}
+    return summed._replace(**single)
 
 
 def _slopes(image: FloatArray) -> FloatArray:
