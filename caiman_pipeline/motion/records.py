@@ -19,6 +19,10 @@ from caiman_pipeline.results.stored_rows import stack_rows
 SUM_BITS = 22
 
 
+# What is kept of the modes of displacement, by the names of ``modes.Modes``, which needs compiled code.
+MODES = ("axes", "to_nodes", "to_squares", "information", "signal", "noise", "kernel")
+
+
 @dataclass(frozen=True)
 class BlockResult:
     """What one block of frames leaves besides its parts.
@@ -223,13 +227,22 @@ def template_from_result(result: Result) -> TemplateResult:
     -------
     TemplateResult
         The template.
+
+    Raises
+    ------
+    PipelineError
+        If another version wrote it, whose templates held something else.
     """
     plain = {f.name: result[f.name] for f in fields(TemplateResult) if f.name not in ("modes", "given")}
     plain["scan_offset_px"] = float(plain["scan_offset_px"])
-    modes = {name.removeprefix("modes_"): v for name, v in result.arrays.items() if name.startswith("modes_")}
+    modes = {name: result[f"modes_{name}"] for name in MODES} if _holds(result, "modes_") else {}
     given = {name.removeprefix("given_"): v for name, v in result.arrays.items() if name.startswith("given_")}
     shifts = shifts_from_result(Result("given", given, {}, {})) if given else None
     return TemplateResult(**plain, modes=modes, given=shifts)
+
+
+def _holds(result: Result, prefix: str) -> bool:
+    return any(name.startswith(prefix) for name in result.arrays)
 
 
 def block_to_arrays(block: BlockResult) -> dict[str, Any]:

@@ -7,7 +7,8 @@ import pytest
 from scipy import ndimage as ndi
 
 from caiman_pipeline.motion.filters import band_pass, smooth_image
-from caiman_pipeline.motion.measures import SURROUND, TRUNCATE
+from caiman_pipeline.motion.measures import SURROUND
+from caiman_pipeline.numerics.gaussian import TRUNCATE
 
 RNG = np.random.default_rng(6)
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 from moving import PAD, make_scene
 from scipy.ndimage import gaussian_filter1d
 
+from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.motion.mode_values import mode_values, modes_at_squares, smooth_values
-from caiman_pipeline.motion.modes import decreasing_fit, learn, make_modes, prune
+from caiman_pipeline.motion.modes import Modes, decreasing_fit, learn, make_modes, prune
 from caiman_pipeline.motion.nodes import make_grid, nodes_to_squares
+from caiman_pipeline.motion.records import MODES as MODE_NAMES
+from caiman_pipeline.motion.records import TemplateResult, template_from_result, template_to_arrays
+from caiman_pipeline.motion.saved import modes_from_arrays, modes_to_arrays
 from caiman_pipeline.motion.surfaces import prepare_squares
+from caiman_pipeline.results.files import load_result, save_result
 
 RNG = np.random.default_rng(21)
 DIMS = (60, 84)
@@ -104,3 +111,19 @@ def test_bad_frames_are_bridged_and_outliers_held_back():
 )
 def test_the_decreasing_fit_pools_what_rises(values, expected):
     np.testing.assert_allclose(decreasing_fit(np.array(values)), expected)
+
+
+def test_a_template_keeps_the_modes_and_one_of_another_version_is_refused(tmp_path):
+    assert {field.name for field in fields(Modes)} == set(MODE_NAMES)
+    image, kept = TEMPLATE, modes_to_arrays(MODES)
+    made = TemplateResult(
+        image, image, image > 0, image, "rigid", np.zeros(3), 0.0, np.arange(4), kept, None, np.zeros(0, np.int64)
+    )
+    arrays = template_to_arrays(made)
+    save_result(tmp_path / "t.h5", kind="motion_template", arrays=arrays, settings={}, source={})
+    again = modes_from_arrays(template_from_result(load_result(tmp_path / "t.h5", "motion_template")))
+    np.testing.assert_array_equal(again.to_squares, MODES.to_squares)
+    arrays["modes_to_boxes"] = arrays.pop("modes_to_squares")
+    save_result(tmp_path / "old.h5", kind="motion_template", arrays=arrays, settings={}, source={})
+    with pytest.raises(PipelineError, match="lacks `modes_to_squares`: it was written by another version"):
+        template_from_result(load_result(tmp_path / "old.h5", "motion_template"))
