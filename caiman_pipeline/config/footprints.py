@@ -21,8 +21,24 @@ class FootprintSettings(Section):
         "",
         "Each pixel's regression: non-negative least squares, or with as few components as explain it.",
     )
-    threshold: Literal["significance", "max", "energy"] = key(
-        "significance", "", "Which pixels are dropped: by standard errors, by share of the peak, or by share of energy."
+    threshold: Literal["pooled", "significance", "max", "energy"] = key(
+        "pooled",
+        "",
+        "Which pixels are dropped: by what they and those around them show together, by each one's standard errors, by "
+        "share of the peak, or by share of energy.",
+    )
+    pool: float = key(
+        0.12,
+        "cell diameters",
+        "Standard deviation of the Gaussian that `pooled` looks around a pixel with.",
+        ge=0,
+        le=1,
+    )
+    pool_significance: float = key(
+        3.0, "standard errors", "What a pixel and those around it need to be kept by `pooled`.", ge=0
+    )
+    pool_fraction: float = key(
+        0.2, "", "Share of the highest local mean that a pixel's local mean needs to be kept by `pooled`.", ge=0, lt=1
     )
     max_fraction: float = key(0.1, "", "Share of the peak below which `max` drops a pixel.", ge=0, lt=1)
     energy_fraction: float = key(0.9999, "", "Share of the energy that the pixels kept by `energy` hold.", gt=0, le=1)

@@ -45,6 +45,13 @@ class PatchSettings(Section):
     max_bins: int = key(2000, "bins", "Most bins; a longer movie gets longer bins.", ge=100)
     baseline_s: float = key(30.0, "s", "Window of the running baseline that is taken off each pixel.", gt=0)
     threshold: float = key(2.5, "noise SD", "Activity counts above this many standard deviations of the noise.", gt=0)
+    transient: float = key(
+        1.0,
+        "decay times",
+        "Decay of the transients that activity is matched with, beside single bins; 0 for single bins only.",
+        ge=0,
+        le=5,
+    )
     min_evidence: float = key(
         25.0,
         "noise variances",

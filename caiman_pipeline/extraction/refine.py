@@ -232,7 +232,7 @@ def update_space(
         threads=field.threads,
     )
     cleaned = shape_footprints(
-        solved.footprints, dims, rules=rules, allowed=field.usable, masks=masks, keep_masks=settings.keep_seeds
+        solved, dims, rules=rules, allowed=field.usable, masks=masks, keep_masks=settings.keep_seeds
     )
     return SpatialModel(cleaned, solved.static, solved.gain)
 

@@ -81,11 +81,17 @@ class RegressionSums:
 
 @dataclass(frozen=True)
 class SpatialModel:
-    """Footprints csc (P, K), not normalised; static and gain of the background, float32 (P,)."""
+    """Footprints csc (P, K), not normalised; static and gain of the background, float32 (P,).
+
+    ``free`` are the estimates of every entry of the supports, others as solved, that may be negative, and ``errors``
+    their standard errors; None once footprints were shaped.
+    """
 
     footprints: csc_matrix
     static: FloatArray
     gain: FloatArray
+    free: csc_matrix | None = None
+    errors: csc_matrix | None = None
 
 
 def solve_pixels(
@@ -109,7 +115,7 @@ def solve_pixels(
     with_g = sums.local_traces - g[rows] * means[structure.indices]
     gram = sums.trace_products - np.outer(sums.trace_sums, means)
     y_g = yg - y * g / sums.weight
-    data = np.zeros(len(structure.indices), np.float32)
+    data, free, errors = (np.zeros(len(structure.indices), np.float32) for _ in range(3))
     deviation = noise.astype(np.float64)
     kernel = _solve if regression == "nonnegative" else _solve_few
     run_parallel(
@@ -125,6 +131,8 @@ def solve_pixels(
         deviation,
         significance,
         data,
+        free,
+        errors,
         threads=threads,
     )
     footprints = csr_matrix((data, structure.indices, structure.indptr), shape=structure.shape)
@@ -135,7 +143,8 @@ def solve_pixels(
     columns = footprints.tocsc()
     columns.eliminate_zeros()
     columns.sort_indices()
-    return SpatialModel(columns.astype(np.float32), static.astype(np.float32), gain.astype(np.float32))
+    more = (csr_matrix((v, structure.indices, structure.indptr), shape=structure.shape).tocsc() for v in (free, errors))
+    return SpatialModel(columns.astype(np.float32), static.astype(np.float32), gain.astype(np.float32), *more)
 
 
 @compiled
@@ -152,6 +161,8 @@ def _solve(
     noise: FloatArray,
     significance: float,
     out: FloatArray,
+    free: FloatArray,
+    errors: FloatArray,
 ) -> None:
     """Solve pixels; the background signal is projected out of movie and traces, then coordinates descend."""
     for p in range(start, stop):
@@ -173,6 +184,7 @@ def _solve(
         descend(own, target, keep, MOST_ROUNDS, TOLERANCE * noise[p], a)
         for i in range(n):
             out[first + i] = a[i]
+            free[first + i], errors[first + i] = _estimate(own, target, a, noise[p], i)
 
 
 @compiled
@@ -189,6 +201,8 @@ def _solve_few(
     noise: FloatArray,
     significance: float,
     out: FloatArray,
+    free: FloatArray,
+    errors: FloatArray,
 ) -> None:
     """Solve pixels with an L0 penalty: the trace that explains most enters next, all that entered are solved again."""
     for p in range(start, stop):
@@ -217,6 +231,18 @@ def _solve_few(
             descend(own, target, keep, MOST_ROUNDS, TOLERANCE * noise[p], a)
         for i in range(n):
             out[first + i] = a[i]
+            free[first + i], errors[first + i] = _estimate(own, target, a, noise[p], i)
+
+
+@compiled
+def _estimate(gram: FloatArray, target: FloatArray, a: FloatArray, noise: float, i: int) -> tuple[float, float]:
+    """Return what entry i would be without bounds, the others as they are, and its standard error; 0 if unknown."""
+    if gram[i, i] <= 0 or not np.isfinite(noise):
+        return 0.0, 0.0
+    slope = target[i] + gram[i, i] * a[i]
+    for j in range(len(target)):
+        slope -= gram[i, j] * a[j]
+    return slope / gram[i, i], noise / np.sqrt(gram[i, i])
 
 
 def clean_footprints(footprints: csc_matrix, dims: Dims, *, min_pixels: int) -> csc_matrix:

@@ -15,7 +15,14 @@ import numpy as np
 from scipy import ndimage as ndi
 from scipy.sparse import csc_matrix, hstack
 
-from caiman_pipeline.extraction.spatial import clean_footprints, dilate_supports, main_sections, without_spikes
+from caiman_pipeline.extraction.pooled import Pooling, pool_footprints
+from caiman_pipeline.extraction.spatial import (
+    SpatialModel,
+    clean_footprints,
+    dilate_supports,
+    main_sections,
+    without_spikes,
+)
 from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.movie import Dims
 
@@ -41,7 +48,7 @@ class FootprintRules:
     reach_px: tuple[float, ...]
     ellipse_factor: float
     regression: Literal["nonnegative", "nnls_l0"]
-    threshold: Literal["significance", "max", "energy"]
+    threshold: Literal["pooled", "significance", "max", "energy"]
     significance: float
     max_fraction: float
     energy_fraction: float
@@ -49,6 +56,7 @@ class FootprintRules:
     closing_px: int
     connected: bool
     min_pixels: int
+    pooling: Pooling
 
     @property
     def solver_significance(self) -> float:
@@ -58,7 +66,7 @@ class FootprintRules:
     @property
     def plain(self) -> bool:
         """Whether the solver's own threshold and the main connected part are all."""
-        return self.threshold == "significance" and self.connected and not (self.median_px or self.closing_px)
+        return self.threshold in ("pooled", "significance") and self.connected and not (self.median_px or self.closing_px)
 
 
 def grow_supports(
@@ -139,7 +147,7 @@ def map_footprints(
 
 
 def shape_footprints(
-    footprints: csc_matrix,
+    solved: SpatialModel,
     dims: Dims,
     *,
     rules: FootprintRules,
@@ -155,7 +163,9 @@ def shape_footprints(
         mask where next to nothing was
     keep_masks : seeds are their masks, whatever was solved
     """
-    n_seeds = masks.shape[1]
+    footprints, n_seeds = solved.footprints, masks.shape[1]
+    if rules.threshold == "pooled" and solved.free is not None and solved.errors is not None:
+        footprints = pool_footprints(solved.free, solved.errors, dims, pooling=rules.pooling)
     free = footprints[:, n_seeds:] if n_seeds else footprints
     if rules.plain:
         cleaned = clean_footprints(free, dims, min_pixels=rules.min_pixels)
@@ -227,7 +237,7 @@ def shaped_image(image: FloatArray, rules: FootprintRules) -> FloatArray:
 
 def _above(image: FloatArray, rules: FootprintRules) -> BoolArray:
     """Return which pixels pass the threshold."""
-    if rules.threshold == "significance":
+    if rules.threshold in ("pooled", "significance"):
         return image > 0
     if rules.threshold == "max":
         return (image > 0) & (image >= rules.max_fraction * image.max())

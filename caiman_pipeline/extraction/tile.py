@@ -199,7 +199,7 @@ def _update(frame: _Frame, model: TileModel, settings: TileSettings) -> TileMode
         sums, noise=frame.noise, significance=rules.solver_significance, regression=rules.regression, threads=1
     )
     cleaned = shape_footprints(
-        solved.footprints,
+        solved,
         frame.dims,
         rules=rules,
         allowed=frame.usable,

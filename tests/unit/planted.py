@@ -15,6 +15,7 @@ from caiman_pipeline.extraction.denoise import make_denoiser
 from caiman_pipeline.extraction.masks.seeds import assign_seeds
 from caiman_pipeline.extraction.masks.usable import Seeds, no_seeds
 from caiman_pipeline.extraction.merge import Merged, merge_candidates
+from caiman_pipeline.extraction.pooled import Pooling
 from caiman_pipeline.extraction.refine import RefineRules, prepare_field, refine
 from caiman_pipeline.extraction.search.initialise import Budget, Evidence, EvidenceSearch
 from caiman_pipeline.extraction.supports import FootprintRules
@@ -121,6 +122,7 @@ def rules(ndim: int = 2, **changes: object) -> FootprintRules:
         "closing_px": 0,
         "connected": True,
         "min_pixels": 8,
+        "pooling": Pooling(tuple(0.12 * c for c in cell_size(ndim)), 3.0, 0.2),
     }
     return FootprintRules(**{**values, **changes})
 
@@ -130,8 +132,10 @@ def background(ndim: int = 2, **changes: object) -> BackgroundModel:
     return make_background(BackgroundSettings(**own), cell_size(ndim))
 
 
-def evidence_search(ndim: int = 2, *, threshold: float = 2.5, least: float = 25.0) -> EvidenceSearch:
-    return EvidenceSearch(cell_size(ndim), Evidence(threshold, least))
+def evidence_search(
+    ndim: int = 2, *, threshold: float = 2.5, least: float = 25.0, decay_bins: float = 2.0
+) -> EvidenceSearch:
+    return EvidenceSearch(cell_size(ndim), decay_bins, Evidence(threshold, least))
 
 
 def settings(ndim: int = 2, **changes: object) -> TileSettings:

@@ -22,6 +22,7 @@ from caiman_pipeline.numerics.noise import quiet_level
 from caiman_pipeline.numerics.threads import row_slabs
 
 COARSE_FROM_PX = 8
+PIXELS_AT_ONCE = 2048
 # Planes at most two cells apart see the same cells: what lies between them is out of focus in both.
 SAME_CELLS_PX = 0.5
 
@@ -52,6 +53,8 @@ class _Search:
     evidence: FloatArray  # (*dims,)
     kernels: list[FloatArray]
     scale: FloatArray  # (*dims,), what the filtered movie was divided by
+    transient: FloatArray  # (taps,), a transient's shape in bins
+    lasting: FloatArray  # (*dims,), noise of the filtered movie once filtered with it
     threshold: float
     reach: tuple[int, ...]
 
@@ -76,11 +79,51 @@ def evidence_map(filtered: FloatArray, threshold: float) -> FloatArray:
     return out.reshape(filtered.shape[:-1])
 
 
+@compiled(fastmath={"contract", "reassoc"})
+def _match_transients(filtered: FloatArray, transient: FloatArray, out: FloatArray) -> None:
+    """Correlate (N, T) with a transient's shape along time: ``out[t]`` is the match of one that begins at t."""
+    length = filtered.shape[1]
+    for i in range(filtered.shape[0]):
+        row, matched = filtered[i], out[i]
+        for t in range(length):
+            matched[t] = row[t] * transient[0]
+        for k in range(1, len(transient)):
+            weight = transient[k]
+            for t in range(length - k):
+                matched[t] += weight * row[t + k]
+
+
+def match_transients(filtered: FloatArray, transient: FloatArray) -> FloatArray:
+    """Return the match with a transient that begins in each bin, (*dims, T), transient (taps,)."""
+    flat = np.ascontiguousarray(filtered, np.float32).reshape(-1, filtered.shape[-1])
+    out = np.empty_like(flat)
+    _match_transients(flat, transient, out)
+    return out.reshape(filtered.shape)
+
+
+def transient_shape(decay_bins: float) -> FloatArray:
+    """Return a transient in bins, float32 (taps,): its decay while at least a third is left, at most eight bins."""
+    taps = min(int(np.log(3.0) * decay_bins) + 1, 8)
+    return np.exp(-np.arange(taps) / max(decay_bins, 1e-6)).astype(np.float32)
+
+
+def _evidence(search: _Search, box: tuple[slice, ...]) -> FloatArray:
+    """Return the activity in a box, by single bins or by whole transients, whichever shows more of it."""
+    filtered = search.filtered[box]
+    single = evidence_map(filtered, search.threshold)
+    if len(search.transient) == 1:
+        return single
+    matched = match_transients(filtered, search.transient)
+    matched /= search.lasting[box][..., None]
+    return np.maximum(single, evidence_map(matched, search.threshold))
+
+
 def greedy_search(
     residual: FloatArray,
     dims: Dims,
     *,
     cell_px: tuple[float, ...],
+    decay_bins: float,
     threshold: float,
     min_evidence: float,
     max_components: int,
@@ -93,6 +136,7 @@ def greedy_search(
     residual : float32 (P, T), in units of each pixel's noise; what is found is taken out of it, in place
     dims : shape of the P pixels
     cell_px : diameter of a cell along each axis
+    decay_bins : decay time of a transient, bins
     threshold : activity counts above this many standard deviations of the filtered movie
     min_evidence : the search ends where no pixel has more activity above threshold, in noise variances
     max_components : the search ends here at the latest
@@ -102,7 +146,7 @@ def greedy_search(
     -------
     Components in the order found.
     """
-    search = _start(residual, dims, cell_px, threshold)
+    search = _start(residual, dims, cell_px, transient_shape(decay_bins), threshold)
     search.evidence[~allowed.reshape(dims)] = -1.0
     footprints: list[FloatArray] = []
     traces: list[FloatArray] = []
@@ -133,7 +177,9 @@ def greedy_search(
     )
 
 
-def _start(residual: FloatArray, dims: Dims, cell_px: tuple[float, ...], threshold: float) -> _Search:
+def _start(
+    residual: FloatArray, dims: Dims, cell_px: tuple[float, ...], transient: FloatArray, threshold: float
+) -> _Search:
     movie = residual.reshape(*dims, -1)
     kernels = matched_kernels(cell_px)
     filtered = np.empty_like(movie)
@@ -147,8 +193,24 @@ def _start(residual: FloatArray, dims: Dims, cell_px: tuple[float, ...], thresho
     scale = np.clip(noise, typical, 2 * typical)
     filtered -= middle
     filtered /= scale
-    reach = tuple(ceil(d) for d in cell_px)
-    return _Search(dims, movie, filtered, evidence_map(filtered, threshold), kernels, scale[..., 0], threshold, reach)
+    reach, nothing = tuple(ceil(d) for d in cell_px), np.zeros(dims, np.float32)
+    lasting = _matched_noise(filtered, transient, around)
+    search = _Search(dims, movie, filtered, nothing, kernels, scale[..., 0], transient, lasting, threshold, reach)
+    for a, b in row_slabs(dims[0], max(1, PIXELS_AT_ONCE // int(np.prod(dims[1:])))):
+        search.evidence[a:b] = _evidence(search, (slice(a, b),))
+    return search
+
+
+def _matched_noise(filtered: FloatArray, transient: FloatArray, around: list[int]) -> FloatArray:
+    """Return the noise of the filtered movie's match with a transient, (*dims): a pixel's own, within bounds."""
+    dims, flat = filtered.shape[:-1], filtered.reshape(-1, filtered.shape[-1])
+    floor = float(np.sqrt(np.sum(transient.astype(np.float64) ** 2)))
+    spread = np.full(len(flat), floor, np.float32)
+    if len(transient) > 1:
+        for a, b in row_slabs(len(flat), PIXELS_AT_ONCE):
+            spread[a:b] = quiet_level(match_transients(flat[a:b], transient))[1][:, 0]
+    typical = np.maximum(_local_median(spread.reshape(dims), around), 0.5 * floor)
+    return np.clip(spread.reshape(dims), typical, 2 * typical)
 
 
 def _local_median(image: FloatArray, size: list[int]) -> FloatArray:
@@ -178,9 +240,9 @@ def _grow(
     inside = (sum(squares, np.zeros(1)) <= 1).ravel()
     middle = tuple(c - b.start for c, b in zip(centre, box, strict=True))
     trace, cut = search.filtered[centre], search.threshold
+    by_transients = _shows_transients(search, centre)
     for _ in range(3):
-        level = float(np.sqrt(2 * np.mean(np.minimum(trace, 0) ** 2)))
-        active = np.maximum(trace - cut * level, 0).astype(np.float32)
+        active = _activity(trace, cut, search.transient if by_transients else search.transient[:1])
         power = float(active @ active)
         if power <= 0:
             return None
@@ -193,6 +255,21 @@ def _grow(
         trace = trace - np.median(trace)
         cut = 1.5
     return box, footprint.reshape(shape).astype(np.float32), trace.astype(np.float32)
+
+
+def _shows_transients(search: _Search, centre: tuple[int, ...]) -> bool:
+    """Return whether whole transients show more of a pixel's activity than single bins."""
+    row = search.filtered[centre][None]
+    matched = match_transients(row, search.transient) / search.lasting[centre]
+    return bool(evidence_map(matched, search.threshold)[0] > evidence_map(row, search.threshold)[0])
+
+
+def _activity(trace: FloatArray, cut: float, transient: FloatArray) -> FloatArray:
+    """Return the activity of a trace above ``cut`` times its noise, float32 (T,), as a sum of transients."""
+    matched = match_transients(trace[None], transient)[0]
+    level = float(np.sqrt(2 * np.mean(np.minimum(matched, 0) ** 2)))
+    onsets = np.maximum(matched - cut * level, 0)
+    return np.convolve(onsets, transient)[: len(trace)].astype(np.float32)
 
 
 def _radii(cell_px: tuple[float, ...]) -> tuple[float, ...]:
@@ -230,6 +307,6 @@ def _subtract(search: _Search, box: tuple[slice, ...], footprint: FloatArray, tr
     padded[inner] = footprint
     blurred = convolve_space(padded, search.kernels) / search.scale[wide]
     search.filtered[wide] -= blurred[..., None] * trace
-    fresh = evidence_map(search.filtered[wide], search.threshold)
+    fresh = _evidence(search, wide)
     old = search.evidence[wide]
     search.evidence[wide] = np.where(old < 0, old, fresh)

@@ -86,6 +86,7 @@ class EvidenceSearch:
     """The greedy search for evidence of ``greedy_search``, the default."""
 
     cell_px: tuple[float, ...]
+    decay_bins: float
     evidence: Evidence
 
     def __call__(self, rest: FloatArray, dims: Dims, *, allowed: BoolArray, limit: int) -> Found:
@@ -94,6 +95,7 @@ class EvidenceSearch:
             rest,
             dims,
             cell_px=self.cell_px,
+            decay_bins=self.decay_bins,
             threshold=self.evidence.threshold,
             min_evidence=max(self.evidence.least, 1e-6),
             max_components=limit,

@@ -9,6 +9,7 @@ from caiman_pipeline.extraction.background.nodes import Nodes, Static
 from caiman_pipeline.extraction.background.protocol import BackgroundModel
 from caiman_pipeline.extraction.background.ring import Ring
 from caiman_pipeline.extraction.footprints import cell_pixels, min_pixels
+from caiman_pipeline.extraction.pooled import Pooling
 from caiman_pipeline.extraction.search.corr_pnr import CorrPnr
 from caiman_pipeline.extraction.search.greedy import shows_beside
 from caiman_pipeline.extraction.search.greedy_roi import GreedyRoi
@@ -38,13 +39,15 @@ def make_budget(components: Count, cell_px: tuple[float, ...]) -> Budget:
     return Budget(None, components.number / (cell_pixels(cell_px) if components.per == "cell" else 1.0))
 
 
-def make_initialiser(settings: PatchSettings, cell_px: tuple[float, ...], *, bin_s: float) -> Initialiser:
+def make_initialiser(
+    settings: PatchSettings, cell_px: tuple[float, ...], *, bin_s: float, decay_time_s: float
+) -> Initialiser:
     """Return the way that components are found in a tile.
 
     Parameters
     ----------
     cell_px : diameter of a cell along each axis
-    bin_s : length of a bin of time
+    bin_s, decay_time_s : length of a bin of time, and of a transient
 
     Raises
     ------
@@ -64,7 +67,7 @@ def make_initialiser(settings: PatchSettings, cell_px: tuple[float, ...], *, bin
         return _factors(own, PixelGraph(own.kernel, own.width, own.weight), evidence)
     if settings.init == "pca_ica":
         return _pca_ica(settings, cell_px, evidence)
-    return EvidenceSearch(cell_px, evidence)
+    return EvidenceSearch(cell_px, settings.transient * decay_time_s / bin_s, evidence)
 
 
 def _greedy_roi(settings: PatchSettings, cell_px: tuple[float, ...], evidence: Evidence, bin_s: float) -> GreedyRoi:
@@ -148,6 +151,7 @@ def make_rules(
         closing_px=own.closing_px,
         connected=not shapeless if own.connected is None else own.connected,
         min_pixels=min_pixels(cell_px, settings.min_size),
+        pooling=Pooling(tuple(own.pool * d for d in cell_px), own.pool_significance, own.pool_fraction),
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from planted import Planted, matches, merged, plant, refined, rules, search, store
 from scipy.sparse import csc_matrix, csr_matrix
 
-from caiman_pipeline.extraction.spatial import RegressionSums, clean_footprints, solve_pixels
+from caiman_pipeline.extraction.spatial import RegressionSums, SpatialModel, clean_footprints, solve_pixels
 from caiman_pipeline.extraction.supports import ellipse_supports, grow_supports, shape_footprints, shaped_image
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.movies.store.parts import MovieStore
@@ -22,6 +22,11 @@ NONE = csc_matrix((30 * 44, 0), dtype=np.float32)
 
 def column(image: np.ndarray) -> csc_matrix:
     return csc_matrix(image.reshape(-1, 1).astype(np.float32))
+
+
+def solved_as(image: np.ndarray) -> SpatialModel:
+    nothing = np.zeros(image.size, np.float32)
+    return SpatialModel(column(image), nothing, nothing)
 
 
 def bar(rows: slice, columns: slice, value: float = 1.0) -> np.ndarray:
@@ -114,7 +119,7 @@ def test_the_inside_of_a_ring_stays_empty(threshold: str) -> None:
     r = np.hypot(y - 14, x - 21)
     ring = np.where((r > 3.5) & (r < 6), 1.0, 0.0)
     chosen = rules(threshold=threshold)
-    kept = shape_footprints(column(ring), DIMS, rules=chosen, allowed=EVERYWHERE, masks=NONE, keep_masks=False)
+    kept = shape_footprints(solved_as(ring), DIMS, rules=chosen, allowed=EVERYWHERE, masks=NONE, keep_masks=False)
     assert np.count_nonzero(kept.toarray().reshape(DIMS)[r < 3.5]) == 0
     assert kept.nnz == np.count_nonzero(ring)
     grown = grow_supports(column(ring), DIMS, rules=chosen, allowed=EVERYWHERE, masks=column(ring))
@@ -127,7 +132,7 @@ def test_closing_does_not_fill_dead_pixels() -> None:
     allowed = EVERYWHERE.copy()
     allowed[12 * 44 + 23] = False
     shaped = shape_footprints(
-        column(image), DIMS, rules=rules(closing_px=3), allowed=allowed, masks=NONE, keep_masks=False
+        solved_as(image), DIMS, rules=rules(closing_px=3), allowed=allowed, masks=NONE, keep_masks=False
     )
     assert shaped.nnz == 34
 
@@ -137,14 +142,14 @@ def test_the_main_part_is_kept_or_all(connected: bool, pixels: int) -> None:
     image = bar(slice(2, 5), slice(2, 6)) + bar(slice(20, 23), slice(30, 32))
     for threshold in ("significance", "max"):
         chosen = rules(connected=connected, threshold=threshold)
-        shaped = shape_footprints(column(image), DIMS, rules=chosen, allowed=EVERYWHERE, masks=NONE, keep_masks=False)
+        shaped = shape_footprints(solved_as(image), DIMS, rules=chosen, allowed=EVERYWHERE, masks=NONE, keep_masks=False)
         assert shaped.nnz == pixels
 
 
 def test_footprints_that_are_too_small_become_empty() -> None:
     for threshold in ("significance", "energy"):
         chosen = rules(min_pixels=8, threshold=threshold)
-        small = column(bar(slice(2, 4), slice(2, 5)))
+        small = solved_as(bar(slice(2, 4), slice(2, 5)))
         shaped = shape_footprints(small, DIMS, rules=chosen, allowed=EVERYWHERE, masks=NONE, keep_masks=False)
         assert shaped.shape == (1320, 1)
         assert shaped.nnz == 0
@@ -200,6 +205,7 @@ CHANGES: list[dict[str, Any]] = [
     {"growth": "ellipse"},
     {"growth": "ellipse", "ellipse_factor": 1.5},
     {"regression": "nnls_l0"},
+    {"threshold": "pooled"},
     {"threshold": "max"},
     {"threshold": "max", "max_fraction": 0.5},
     {"threshold": "energy"},

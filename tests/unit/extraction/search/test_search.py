@@ -177,7 +177,7 @@ def test_a_cell_between_two_near_planes_is_one_component(tmp_path: Path, planes_
     tile = settings(
         3,
         cell_px=cell_px,
-        initialise=EvidenceSearch(cell_px, Evidence(2.5, 25.0)),
+        initialise=EvidenceSearch(cell_px, 2.0, Evidence(2.5, 25.0)),
         rules=make_rules(PatchSettings(), cell_px, shapeless=False),
         background=background(3, model="static"),
     )
