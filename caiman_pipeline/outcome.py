@@ -190,6 +190,7 @@ def component_table(outcome: Outcome, *, pixel_um: tuple[float, ...] | None) -> 
         "snr": quality.snr,
         "r_value": quality.r_value,
         **_where_scored("soma_score", quality.soma_score),
+        **_where_scored("probability", quality.probability),
         "size_px": quality.size_px,
         "elongation": quality.elongation,
         "border_share": quality.border_share,

@@ -34,9 +34,6 @@ class FootprintSettings(Section):
         ge=0,
         le=1,
     )
-    pool_significance: float = key(
-        3.0, "standard errors", "What a pixel and those around it need to be kept by `pooled`.", ge=0
-    )
     pool_fraction: float = key(
         0.2, "", "Share of the highest local mean that a pixel's local mean needs to be kept by `pooled`.", ge=0, lt=1
     )

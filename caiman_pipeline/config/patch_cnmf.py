@@ -59,7 +59,10 @@ class PatchSettings(Section):
         gt=0,
     )
     significance: float = key(
-        2.5, "standard errors", "Pixels of a footprint below this many standard errors are dropped.", ge=0
+        2.5,
+        "standard errors",
+        "Pixels of a footprint that show less than this, with those around them or alone, are dropped.",
+        ge=0,
     )
     searches: int = key(2, "", "Searches of a tile, each on what the one before left unexplained.", ge=1, le=10)
     max_components: int = key(400, "", "Most components that one search of a tile may add by evidence.", ge=1)

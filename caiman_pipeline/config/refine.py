@@ -24,7 +24,10 @@ class RefineSettings(Section):
     rounds: int = key(1, "", "Rounds of a spatial and a temporal update; each reads the movie twice.", ge=1, le=20)
     grow: float = key(0.2, "cell diameters", "How far a footprint may grow in one spatial update.", ge=0, le=2)
     significance: float = key(
-        2.5, "standard errors", "Pixels of a footprint below this many standard errors are dropped.", ge=0
+        2.5,
+        "standard errors",
+        "Pixels of a footprint that show less than this, with those around them or alone, are dropped.",
+        ge=0,
     )
     min_size: float = key(
         0.2, "", "Smallest footprint, as a share of the area (volume) of a cell of the given diameter.", gt=0, le=1

@@ -26,6 +26,14 @@ class SelectSettings(Section):
         "",
         "Judge components that start from given masks (`init: seeded`) by the thresholds too; else they are accepted.",
     )
+    min_probability: float | None = key(
+        0.5,
+        "",
+        "Probability of a cell from which a component is accepted, and below which it is rejected; the thresholds on soma "
+        "score, `min_snr` and `min_r_value` decide where it is empty, where there is no soma score, and in volumes.",
+        ge=0,
+        le=1,
+    )
     min_snr: float = key(2.5, "", "Trace SNR from which a component is accepted.", ge=0)
     snr_lowest: float = key(0.5, "", "Components with a lower trace SNR are rejected.", ge=0)
     min_r_value: float = key(0.8, "", "Spatial correlation from which a component is accepted.", ge=-1, le=1)

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import ndimage as ndi
 from scipy.sparse import csc_matrix
 
-from caiman_pipeline.model.arrays import FloatArray
+from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.numerics.filters import gaussian_kernel
 
@@ -48,7 +48,7 @@ def pool_footprints(free: csc_matrix, errors: csc_matrix, dims: Dims, *, pooling
 
 
 def _pooled(
-    rows: FloatArray, free: FloatArray, errors: FloatArray, dims: Dims, kernels: list[FloatArray], pooling: Pooling
+    rows: IntArray, free: FloatArray, errors: FloatArray, dims: Dims, kernels: list[FloatArray], pooling: Pooling
 ) -> FloatArray:
     """Return the weights of one footprint, 0 where it has none."""
     points = np.stack(np.unravel_index(rows, dims))
@@ -73,7 +73,7 @@ def _pooled(
     return np.where(keep, np.maximum(mean + own * (free - mean), 0), 0).astype(np.float32)
 
 
-def _smooth(place: tuple[FloatArray, ...], size: FloatArray, values: FloatArray, kernels: list[FloatArray]) -> FloatArray:
+def _smooth(place: tuple[IntArray, ...], size: IntArray, values: FloatArray, kernels: list[FloatArray]) -> FloatArray:
     image = np.zeros(size)
     image[place] = values
     for axis, kernel in enumerate(kernels):

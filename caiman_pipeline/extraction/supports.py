@@ -66,7 +66,9 @@ class FootprintRules:
     @property
     def plain(self) -> bool:
         """Whether the solver's own threshold and the main connected part are all."""
-        return self.threshold in ("pooled", "significance") and self.connected and not (self.median_px or self.closing_px)
+        return (
+            self.threshold in ("pooled", "significance") and self.connected and not (self.median_px or self.closing_px)
+        )
 
 
 def grow_supports(

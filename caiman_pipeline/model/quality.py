@@ -18,11 +18,14 @@ class Quality:
     r_value : float32 (K,), correlation of the footprint with the movie around its transients
     size_px : float32 (K,), pixels above half the peak
     soma_score : float32 (K,), probability that the footprint is a soma's; NaN where it was not asked
+    probability : float32 (K,), calibrated probability of a cell, from soma score, snr, r_value and size together; NaN
+        without soma scores and in volumes
     elongation : float32 (K,), length over width of the footprint in the plane
     border_share, saturated_share : float32 (K,), share of the footprint's weight next to the end of what the movie
         shows, and on saturated pixels
     likeness : float32 (K,), how much it repeats a stronger component, in footprint and trace, 0 to 1
-    nesting : float32 (K,), how far it and a stronger component lie within each other's outline, 0 to 1
+    nesting : float32 (K,), how far it and a stronger component lie within each other's outline, 0 to 1; in planes only
+        where their traces are related
     motion_share : float32 (K,), share of its trace's variance that the displacement of the frames explains
     """
 
@@ -31,6 +34,7 @@ class Quality:
     r_value: FloatArray
     size_px: FloatArray
     soma_score: FloatArray
+    probability: FloatArray
     elongation: FloatArray
     border_share: FloatArray
     saturated_share: FloatArray

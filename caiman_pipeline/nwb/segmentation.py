@@ -25,6 +25,7 @@ COLUMN_TEXT = {
     "snr": "peak of a transient's length over the noise",
     "r_value": "correlation of the footprint with the movie around its transients",
     "soma_score": "probability that the footprint is a soma's, by its shape",
+    "probability": "calibrated probability that the component is a cell, of soma score, snr, r_value and size together",
     "size_px": "pixels above half the footprint's peak",
     "elongation": "length of the footprint over its width",
     "border_share": "share of the footprint's weight next to the end of what the movie shows",

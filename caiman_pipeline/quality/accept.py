@@ -17,6 +17,7 @@ class Thresholds:
     Sizes are in pixels.
     """
 
+    min_probability: float | None
     min_snr: float
     snr_lowest: float
     min_r_value: float
@@ -80,7 +81,9 @@ def select(quality: Quality, thresholds: Thresholds) -> Selection:
     Notes
     -----
     A measure that is not a number rejects, with that as the reason. At or above an upper threshold accepts, below a
-    lower threshold rejects. Soma scores count where the classifier was run.
+    lower threshold rejects. Soma scores count where the classifier was run. Where there is a probability
+    and a bound on it, that alone accepts; the lower thresholds of the trace and of the footprint's correlation reject
+    as before.
 
     References
     ----------
@@ -93,7 +96,12 @@ def select(quality: Quality, thresholds: Thresholds) -> Selection:
             _Measure("snr", float(quality.snr[row]), thresholds.min_snr, thresholds.snr_lowest),
             _Measure("r_value", float(quality.r_value[row]), thresholds.min_r_value, thresholds.r_value_lowest),
         ]
-        if scored:
+        probability = float(quality.probability[row])
+        if thresholds.min_probability is not None and np.isfinite(probability):
+            least = thresholds.min_probability
+            measures = [replace(m, upper=np.inf) for m in measures]
+            measures.append(_Measure("probability", probability, least, least))
+        elif scored:
             upper = float(thresholds.min_soma_score or 0.0)
             measures.append(_Measure("soma score", float(quality.soma_score[row]), upper, thresholds.soma_score_lowest))
         verdicts.append(_judge(measures, _out_of_bounds(quality, row, thresholds)))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from caiman_pipeline.extraction.footprints import cell_pixels
 from caiman_pipeline.extraction.gaps import without_gaps
 from caiman_pipeline.extraction.tiles.in_pixels import needed_facts
 from caiman_pipeline.model.arrays import BoolArray, FloatArray
@@ -19,6 +20,7 @@ from caiman_pipeline.numerics.threads import value_slabs
 from caiman_pipeline.quality.classifier import Network, classify, load_network
 from caiman_pipeline.quality.crops import crop_footprints, main_planes
 from caiman_pipeline.quality.movement import Movement, displacement_basis, explained_share
+from caiman_pipeline.quality.probability import cell_probability, cell_terms, load_cell_model
 from caiman_pipeline.quality.shape import border_share, elongation, likeness, nesting, saturated_share
 from caiman_pipeline.quality.snr import trace_snr
 from caiman_pipeline.quality.spatial_corr import Contrast, activity_weights, compare_with_movie
@@ -169,13 +171,26 @@ def evaluate(
         r_value=seen.r_value,
         size_px=size,
         soma_score=soma_score,
+        probability=_probability(soma_score, snr, seen.r_value, size, cell_px),
         elongation=elongation(footprints, dims, cell_px=cell_px),
         border_share=border_share(footprints, dims, usable=components.noise > 0),
         saturated_share=saturated_share(footprints, seen.peaks, ceiling=ceiling),
         likeness=likeness(footprints, raw, snr),
-        nesting=nesting(footprints, dims, strength),
+        nesting=nesting(footprints, dims, strength, traces=raw if len(dims) == 2 else None),
         motion_share=moving,
     )
+
+
+def _probability(
+    soma_score: FloatArray, snr: FloatArray, r_value: FloatArray, size_px: FloatArray, cell_px: tuple[float, ...]
+) -> FloatArray:
+    """Return the probability that each component is a cell, float32 (K,); NaN in volumes, which it was not fitted to."""
+    if len(cell_px) != 2:
+        return np.full(len(snr), np.nan, np.float32)
+    terms = cell_terms(
+        soma_score=soma_score, snr=snr, r_value=r_value, size_px=size_px, cell_area_px=cell_pixels(cell_px)
+    )
+    return cell_probability(load_cell_model(), terms)
 
 
 def wholeness(

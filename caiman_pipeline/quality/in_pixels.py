@@ -83,6 +83,7 @@ def make_thresholds(settings: SelectSettings, recording: RecordingSettings, dims
     except ValueError as error:
         raise PipelineError(f"select: `cell_diameter` {error}.") from None
     return Thresholds(
+        min_probability=settings.min_probability if settings.use_classifier else None,
         min_snr=settings.min_snr,
         snr_lowest=settings.snr_lowest,
         min_r_value=settings.min_r_value,

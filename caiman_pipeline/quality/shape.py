@@ -21,6 +21,8 @@ PIXEL_VARIANCE = 1 / 12
 NEARLY = 0.97
 # Share of its peak at which a footprint's outline is drawn.
 OUTLINE_LEVEL = 0.3
+# Of 1,000 or so independent frames, chance gives correlations of 0.03; demixing ties neighbours a little more.
+LEAST_RELATED = 0.15
 
 
 def _owners(footprints: csc_matrix) -> IntArray:
@@ -152,7 +154,7 @@ def likeness(footprints: csc_matrix, traces: Any, strength: FloatArray) -> Float
     return np.clip(alike, 0, 1)
 
 
-def nesting(footprints: csc_matrix, dims: Dims, strength: FloatArray) -> FloatArray:
+def nesting(footprints: csc_matrix, dims: Dims, strength: FloatArray, *, traces: Any = None) -> FloatArray:
     """Return how far each component and a stronger one lie within each other's outline.
 
     Parameters
@@ -163,6 +165,8 @@ def nesting(footprints: csc_matrix, dims: Dims, strength: FloatArray) -> FloatAr
         (H, W) or (D, H, W).
     strength : float (K,)
         Decides which of two is the stronger; where equal or not a number, the first.
+    traces : table (K, T), optional
+        Gives some of its rows; pairs whose traces are unrelated do not count. Without them all pairs do.
 
     Returns
     -------
@@ -173,14 +177,18 @@ def nesting(footprints: csc_matrix, dims: Dims, strength: FloatArray) -> FloatAr
     -----
     Of two components it is the larger of the shares of one's weight within the other's outline, at 0.3 of its peak and
     with its holes filled; of several stronger ones, the largest counts. Cells of one plane do not lie within each
-    other, so a core and a ring around it, or a piece and the whole, are one cell found twice.
+    other, so a core and a ring around it, or a piece and the whole, are one cell found twice; but a cell above another
+    in thick tissue has a trace of its own.
     """
     mass = np.maximum(np.asarray(footprints.sum(0)).ravel(), 1e-30)
     shares = (footprints.T @ binarise(footprints, dims, level=OUTLINE_LEVEL)).tocoo()
     apart = shares.row != shares.col
     inner, outer = shares.row[apart], shares.col[apart]
+    share = shares.data[apart] / mass[inner]
+    if traces is not None and len(inner):
+        share = share * (np.abs(trace_correlations(traces, inner, outer)) >= LEAST_RELATED)
     nested = np.zeros(footprints.shape[1], np.float32)
-    np.maximum.at(nested, _weaker(inner, outer, strength), (shares.data[apart] / mass[inner]).astype(np.float32))
+    np.maximum.at(nested, _weaker(inner, outer, strength), share.astype(np.float32))
     return np.clip(nested, 0, 1)
 
 

@@ -133,6 +133,7 @@ def build_outcome(
         np.linspace(0.4, 0.95, n_components).astype(np.float32),
         np.full(n_components, 31, np.float32),
         np.linspace(0.05, 0.99, n_components).astype(np.float32),
+        np.linspace(0.1, 0.95, n_components).astype(np.float32),
         elongation=np.linspace(1, 3, n_components).astype(np.float32),
         border_share=np.zeros(n_components, np.float32),
         saturated_share=np.zeros(n_components, np.float32),

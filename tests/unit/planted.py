@@ -122,7 +122,7 @@ def rules(ndim: int = 2, **changes: object) -> FootprintRules:
         "closing_px": 0,
         "connected": True,
         "min_pixels": 8,
-        "pooling": Pooling(tuple(0.12 * c for c in cell_size(ndim)), 3.0, 0.2),
+        "pooling": Pooling(tuple(0.12 * c for c in cell_size(ndim)), 2.5, 0.2),
     }
     return FootprintRules(**{**values, **changes})
 

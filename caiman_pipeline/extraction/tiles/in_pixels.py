@@ -90,9 +90,7 @@ def plan_search(settings: PatchSettings, recording: RecordingSettings, dims: Dim
     tile = TileSettings(
         cell_px=cell_px,
         baseline_bins=max(1, round(settings.baseline_s * rate / bin_frames)),
-        initialise=make_initialiser(
-            settings, cell_px, bin_s=bin_frames / rate, decay_time_s=facts.decay_time_s
-        ),
+        initialise=make_initialiser(settings, cell_px, bin_s=bin_frames / rate, decay_time_s=facts.decay_time_s),
         budget=make_budget(settings.components, cell_px),
         searches=0 if settings.init == "seeded" and not settings.seeded.search else settings.searches,
         max_components=settings.max_components,

@@ -151,7 +151,7 @@ def make_rules(
         closing_px=own.closing_px,
         connected=not shapeless if own.connected is None else own.connected,
         min_pixels=min_pixels(cell_px, settings.min_size),
-        pooling=Pooling(tuple(own.pool * d for d in cell_px), own.pool_significance, own.pool_fraction),
+        pooling=Pooling(tuple(own.pool * d for d in cell_px), settings.significance, own.pool_fraction),
     )
 
 

@@ -10,7 +10,7 @@ from caiman_pipeline.extraction.pooled import Pooling, pool_footprints
 
 DIMS = (31, 40)
 CELL_PX = 11.0
-POOLING = Pooling((0.12 * CELL_PX, 0.12 * CELL_PX), 3.0, 0.2)
+POOLING = Pooling((0.12 * CELL_PX, 0.12 * CELL_PX), 2.5, 0.2)
 NOISE = 1.0
 
 
@@ -42,7 +42,7 @@ def test_a_dim_footprint_is_whole_where_single_pixels_are_not_significant(seed: 
     by_pixel = np.where(alone > 2.5 * NOISE, alone, 0)
     whole = pooled(signal, seed=seed)
     assert overlap(whole, disc()) > 0.75 > 0.55 > overlap(by_pixel, disc())
-    assert np.count_nonzero(whole > 0.3 * whole.max()) == pytest.approx(disc().sum(), rel=0.25)
+    assert np.count_nonzero(whole > 0.3 * whole.max()) == pytest.approx(disc().sum(), rel=0.3)
 
 
 def test_a_bright_footprint_keeps_each_pixels_own_weight() -> None:
@@ -88,7 +88,7 @@ def test_works_in_volumes_and_with_nothing_to_pool() -> None:
     free = csc_matrix(values.reshape(-1, 1))
     errors = free.copy()
     errors.data[:] = 1.0
-    found = pool_footprints(free, errors, dims, pooling=Pooling((0.1, 1.0, 1.0), 3.0, 0.2)).toarray().reshape(dims)
+    found = pool_footprints(free, errors, dims, pooling=Pooling((0.1, 1.0, 1.0), 2.5, 0.2)).toarray().reshape(dims)
     np.testing.assert_allclose(found, values, rtol=1e-5)
     none = csc_matrix((free.shape[0], 0), dtype=np.float32)
     assert pool_footprints(none, none, dims, pooling=POOLING).shape == (free.shape[0], 0)

@@ -66,7 +66,7 @@ def test_an_edited_set_is_refined_under_its_own_ids(folder: Path) -> None:
 
 def test_changed_settings_change_the_result_of_a_refit(folder: Path) -> None:
     start = str(folder / "components.h5")
-    refine(folder, {"start": start, "significance": 8.0}, "strict.h5")
+    refine(folder, {"start": start, "significance": 60.0}, "strict.h5")
     sizes = [
         np.diff(load_result(folder / f, "components")["footprints"].indptr) for f in ("components.h5", "strict.h5")
     ]

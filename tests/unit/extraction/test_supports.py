@@ -142,7 +142,9 @@ def test_the_main_part_is_kept_or_all(connected: bool, pixels: int) -> None:
     image = bar(slice(2, 5), slice(2, 6)) + bar(slice(20, 23), slice(30, 32))
     for threshold in ("significance", "max"):
         chosen = rules(connected=connected, threshold=threshold)
-        shaped = shape_footprints(solved_as(image), DIMS, rules=chosen, allowed=EVERYWHERE, masks=NONE, keep_masks=False)
+        shaped = shape_footprints(
+            solved_as(image), DIMS, rules=chosen, allowed=EVERYWHERE, masks=NONE, keep_masks=False
+        )
         assert shaped.nnz == pixels
 
 

@@ -109,8 +109,8 @@ def test_recording_without_components_gives_a_valid_file_and_a_table_with_header
     assert pynwb.validate(path=str(tmp_path / "a.nwb")) == []
     write_table(tmp_path / "a.csv", table)
     header, *rows = (tmp_path / "a.csv").read_text().splitlines()
-    measures = "snr,r_value,soma_score,size_px,elongation,border_share,saturated_share,likeness,nesting,motion_share"
-    assert header.startswith(f"id,accepted,reason,{measures},x_px,y_px")
+    measures = "snr,r_value,soma_score,probability,size_px,elongation,border_share,saturated_share,likeness,nesting"
+    assert header.startswith(f"id,accepted,reason,{measures},motion_share,x_px,y_px")
     assert rows == []
 
 

@@ -12,6 +12,7 @@ from caiman_pipeline.quality.accept import Thresholds, select
 LIMITS = Thresholds(
     min_snr=3.0,
     snr_lowest=1.0,
+    min_probability=0.5,
     min_r_value=0.8,
     r_value_lowest=0.2,
     min_soma_score=0.9,
@@ -31,6 +32,7 @@ def measured(
     snr: list[float], r_value: list[float], size: list[float], soma: list[float], **others: list[float]
 ) -> Quality:
     rest = {
+        "probability": np.nan,
         "elongation": 1.0,
         "border_share": 0.0,
         "saturated_share": 0.0,
@@ -150,3 +152,29 @@ def test_no_components_give_an_empty_selection() -> None:
     selection = select(measured([], [], [], []), LIMITS)
     assert selection.accepted.shape == (0,)
     assert selection.reasons == ()
+
+
+@pytest.mark.parametrize(
+    ("probability", "accepted", "reason"),
+    [(0.5, True, "probability at least 0.5"), (0.49, False, "probability below 0.5")],
+)
+def test_a_probability_decides_over_the_measures_that_it_is_made_of(
+    probability: float, accepted: bool, reason: str
+) -> None:
+    low = {"snr": 2.0, "r_value": 0.5, "soma": 0.05}
+    high = {"snr": 9.0, "r_value": 0.95, "soma": 0.95}
+    for measures in (low, high):
+        assert judge(**measures, probability=[probability]) == (accepted, reason)
+
+
+def test_a_probability_does_not_lift_the_other_bounds() -> None:
+    assert judge(0.5, 0.9, soma=0.9, probability=[0.99]) == (False, "snr below 1")
+    assert judge(9.0, 0.1, soma=0.9, probability=[0.99]) == (False, "r_value below 0.2")
+    assert judge(9.0, 0.9, size=5.0, soma=0.9, probability=[0.99]) == (False, "smaller than 10 px")
+
+
+def test_without_a_bound_on_the_probability_the_thresholds_decide() -> None:
+    without = replace(LIMITS, min_probability=None)
+    quality = measured([9.0], [0.9], [50.0], [0.95], probability=[0.01])
+    assert select(quality, without).accepted[0]
+    assert not select(quality, LIMITS).accepted[0]

@@ -106,3 +106,14 @@ def test_no_components_have_no_likeness() -> None:
         == border_share(nothing, DIMS, usable=np.ones(37 * 53, bool)).shape
         == (0,)
     )
+
+
+def test_components_with_traces_of_their_own_are_not_nested() -> None:
+    whole, piece = round_at(18, 26, 6), round_at(17, 25, 3)
+    shapes, strength = footprints(whole, piece), np.array([2.0, 1.0])
+    rng = np.random.default_rng(0)
+    own = rng.normal(size=(2, 800))
+    tied = np.stack([own[0], 0.6 * own[0] + own[1]])
+    assert nesting(shapes, DIMS, strength, traces=own) == pytest.approx([0, 0])
+    assert nesting(shapes, DIMS, strength, traces=tied) == pytest.approx([0, 1])
+    assert nesting(shapes, DIMS, strength, traces=tied * [[1], [-1]]) == pytest.approx([0, 1])

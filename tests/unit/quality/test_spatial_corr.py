@@ -99,7 +99,7 @@ def test_pieces_of_a_pixel_or_two_at_the_border_are_measured_and_rejected(case: 
     quality = measure(movie, changed(components, csc_matrix(pieces.reshape(-1, 3))))
     assert list(quality.border_share) == [1, 1, 1]
     assert np.isfinite(quality.r_value).all()
-    limits = Thresholds(2.5, 0.5, 0.8, 0.3, None, 0.1, 5.0, 200.0, None, None, None, None, None, None)
+    limits = Thresholds(None, 2.5, 0.5, 0.8, 0.3, None, 0.1, 5.0, 200.0, None, None, None, None, None, None)
     selection = select(quality, limits)
     assert not selection.accepted.any()
 
@@ -114,7 +114,7 @@ def test_a_constant_trace_has_no_measures_and_is_rejected(case: tuple[MovieStore
     denoised[1], residual[1] = 3.0, 0.0
     quality = measure(movie, replace(components, denoised=denoised, residual=residual))
     selection = select(
-        quality, Thresholds(2.5, 0.5, 0.8, 0.3, None, 0.1, 5.0, 200.0, None, None, None, None, None, None)
+        quality, Thresholds(None, 2.5, 0.5, 0.8, 0.3, None, 0.1, 5.0, 200.0, None, None, None, None, None, None)
     )
     assert list(selection.accepted) == [True, False, True]
     assert selection.reasons[1] == "snr is not a number"
