@@ -29,8 +29,8 @@ class SelectSettings(Section):
     min_probability: float | None = key(
         0.5,
         "",
-        "Probability of a cell from which a component is accepted, and below which it is rejected; the thresholds on soma "
-        "score, `min_snr` and `min_r_value` decide where it is empty, where there is no soma score, and in volumes.",
+        "Probability of a cell from which a component is accepted, and below which it is rejected; the thresholds on "
+        "soma score, `min_snr` and `min_r_value` decide where it is empty, where there is no soma score, and in volumes.",
         ge=0,
         le=1,
     )

@@ -184,7 +184,7 @@ def evaluate(
 def _probability(
     soma_score: FloatArray, snr: FloatArray, r_value: FloatArray, size_px: FloatArray, cell_px: tuple[float, ...]
 ) -> FloatArray:
-    """Return the probability that each component is a cell, float32 (K,); NaN in volumes, which it was not fitted to."""
+    """Return the probability that each component is a cell, float32 (K,); NaN in volumes: it was fitted to planes."""
     if len(cell_px) != 2:
         return np.full(len(snr), np.nan, np.float32)
     terms = cell_terms(

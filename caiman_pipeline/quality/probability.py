@@ -1,7 +1,8 @@
 """One calibrated probability that a component is a cell, from measures of its trace, its footprint and the movie.
 
-A logistic regression (Cox 1958) on few measures, each turned so that equal steps count about the same. Its weights come from
-simulated tissue and from cells planted in real recordings, where the truth is known; ``models/cell_2p.json`` says which.
+A logistic regression (Cox 1958) on few measures, each turned so that equal steps count about the same. Its weights come
+from simulated tissue and from cells planted in real recordings, where the truth is known; ``models/cell_2p.json`` says
+which.
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ def cell_terms(
 
     Notes
     -----
-    The logit of the soma score, the logarithm of the signal to noise, Fisher's transformation of the correlation with the
-    movie, and the logarithm of the size in cells with its square: cells have one size, what is smaller or larger is none.
+    The logit of the soma score, the logarithm of the signal to noise, Fisher's transformation of the correlation with
+    the movie, and the logarithm of the size in cells with its square: cells have one size, what is smaller or larger is
+    none.
     """
     score = np.clip(soma_score.astype(np.float64), CERTAIN, 1 - CERTAIN)
     size = np.log(np.maximum(size_px.astype(np.float64), 1.0) / cell_area_px)
