@@ -30,7 +30,7 @@ class SelectSettings(Section):
         0.5,
         "",
         "Probability of a cell from which a component is accepted, and below which it is rejected; the thresholds on "
-        "soma score, `min_snr` and `min_r_value` decide where it is empty, where there is no soma score, and in volumes.",
+        "soma score, `min_snr` and `min_r_value` decide where it is empty, without a soma score, and in volumes.",
         ge=0,
         le=1,
     )

@@ -41,14 +41,16 @@ def pool_footprints(free: csc_matrix, errors: csc_matrix, dims: Dims, *, pooling
     for k in range(free.shape[1]):
         cut = slice(free.indptr[k], free.indptr[k + 1])
         if cut.stop > cut.start:
-            data[cut] = _pooled(free.indices[cut], free.data[cut], errors.data[cut], dims, kernels, pooling)
+            data[cut] = _pooled(
+                free.indices[cut], free.data[cut], errors.data[cut], dims=dims, kernels=kernels, pooling=pooling
+            )
     pooled = csc_matrix((data, free.indices.copy(), free.indptr.copy()), shape=free.shape)
     pooled.eliminate_zeros()
     return pooled
 
 
 def _pooled(
-    rows: IntArray, free: FloatArray, errors: FloatArray, dims: Dims, kernels: list[FloatArray], pooling: Pooling
+    rows: IntArray, free: FloatArray, errors: FloatArray, *, dims: Dims, kernels: list[FloatArray], pooling: Pooling
 ) -> FloatArray:
     """Return the weights of one footprint, 0 where it has none."""
     points = np.stack(np.unravel_index(rows, dims))

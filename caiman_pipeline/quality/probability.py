@@ -58,7 +58,7 @@ def cell_probability(model: CellModel, terms: FloatArray) -> FloatArray:
     return (1 / (1 + np.exp(-(terms @ model.weights + model.shift)))).astype(np.float32)
 
 
-def fit_cell_model(terms: FloatArray, is_cell: FloatArray, *, penalty: float = 1.0) -> CellModel:
+def fit_cell_model(terms: FloatArray, is_cell: FloatArray, *, penalty: float) -> CellModel:
     """Fit the model to components with known truth by penalised maximum likelihood.
 
     Parameters

@@ -107,6 +107,15 @@ def transient_shape(decay_bins: float) -> FloatArray:
     return np.exp(-np.arange(taps) / max(decay_bins, 1e-6)).astype(np.float32)
 
 
+def chance_spread(transient: FloatArray) -> float:
+    """Return how many times further evidence of noise scatters once it is matched with a transient.
+
+    Matched bins are correlated: their sum has the same mean, and as much more variance as the squared correlations add.
+    """
+    products = np.correlate(transient.astype(np.float64), transient, mode="full")
+    return float(np.sqrt(np.sum((products / products.max()) ** 2)))
+
+
 def _evidence(search: _Search, box: tuple[slice, ...]) -> FloatArray:
     """Return the activity in a box, by single bins or by whole transients, whichever shows more of it."""
     filtered = search.filtered[box]
@@ -115,7 +124,7 @@ def _evidence(search: _Search, box: tuple[slice, ...]) -> FloatArray:
         return single
     matched = match_transients(filtered, search.transient)
     matched /= search.lasting[box][..., None]
-    return np.maximum(single, evidence_map(matched, search.threshold))
+    return np.maximum(single, evidence_map(matched, search.threshold) / chance_spread(search.transient))
 
 
 def greedy_search(
@@ -261,7 +270,8 @@ def _shows_transients(search: _Search, centre: tuple[int, ...]) -> bool:
     """Return whether whole transients show more of a pixel's activity than single bins."""
     row = search.filtered[centre][None]
     matched = match_transients(row, search.transient) / search.lasting[centre]
-    return bool(evidence_map(matched, search.threshold)[0] > evidence_map(row, search.threshold)[0])
+    by_transients = evidence_map(matched, search.threshold)[0] / chance_spread(search.transient)
+    return bool(by_transients > evidence_map(row, search.threshold)[0])
 
 
 def _activity(trace: FloatArray, cut: float, transient: FloatArray) -> FloatArray:

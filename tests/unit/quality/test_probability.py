@@ -39,7 +39,7 @@ def test_a_fit_recovers_the_weights_and_is_calibrated() -> None:
     true = np.array([0.6, 1.1, 1.2, 0.9, -0.7])
     odds = 1 / (1 + np.exp(-(terms @ true - 4.5)))
     is_cell = (rng.random(len(terms)) < odds).astype(float)
-    model = fit_cell_model(terms, is_cell)
+    model = fit_cell_model(terms, is_cell, penalty=1.0)
     np.testing.assert_allclose(model.weights, true, atol=0.2)
     found = cell_probability(model, terms)
     for low in (0.0, 0.3, 0.7):

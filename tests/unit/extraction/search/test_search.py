@@ -20,6 +20,7 @@ from planted import (
 from scipy.sparse import csc_matrix
 
 from caiman_pipeline.config.patch_cnmf import PatchSettings
+from caiman_pipeline.extraction.search.greedy import chance_spread, greedy_search, transient_shape
 from caiman_pipeline.extraction.search.initialise import Evidence, EvidenceSearch
 from caiman_pipeline.extraction.tiles.methods import make_rules
 
@@ -232,3 +233,44 @@ def test_more_evidence_asked_means_fewer_components(tmp_path: Path, cells: Plant
 def test_the_search_stops_at_the_most_components_allowed(tmp_path: Path, cells: Planted) -> None:
     few = search(store(tmp_path, cells.movie), cells.noise, tile=settings(max_components=2, searches=1))
     assert few.footprints.shape[1] == 2
+
+
+def test_a_dim_cell_is_found_by_whole_transients_where_single_bins_do_not_show_it() -> None:
+    """Transients of 4 standard deviations in the filtered movie: too few above the threshold, bin by bin."""
+    dims, n_bins, decay_bins = (27, 34), 400, 3.0
+    rng = np.random.default_rng(5)
+    y, x = np.indices(dims)
+    disc = (np.hypot(y - 12, x - 19) <= 4).astype(np.float32).ravel()
+    transient = np.exp(-np.arange(12) / decay_bins)
+    trace = np.zeros(n_bins, np.float32)
+    for onset in (40, 110, 205, 300, 350):
+        trace[onset : onset + 12] += transient.astype(np.float32)
+    movie = rng.normal(size=(dims[0] * dims[1], n_bins)).astype(np.float32) + 0.6 * disc[:, None] * trace
+    everywhere = np.ones(dims[0] * dims[1], bool)
+    by_bins, by_transients = (
+        greedy_search(
+            movie.copy(),
+            dims,
+            cell_px=(8.0, 8.0),
+            decay_bins=decay,
+            threshold=2.5,
+            min_evidence=25.0,
+            max_components=5,
+            allowed=everywhere,
+        )
+        for decay in (0.0, decay_bins)
+    )
+    assert by_bins.footprints.shape[1] == 0
+    assert by_transients.footprints.shape[1] == 1
+    footprint = by_transients.footprints[:, 0]
+    assert footprint @ disc / (np.linalg.norm(footprint) * np.linalg.norm(disc)) > 0.7
+    assert np.corrcoef(by_transients.traces[0], trace)[0, 1] > 0.5
+
+
+def test_transients_shorter_than_a_bin_are_looked_for_in_single_bins() -> None:
+    assert len(transient_shape(0.0)) == 1
+    assert len(transient_shape(0.5)) == 1
+    np.testing.assert_allclose(transient_shape(2.0), np.exp([0, -0.5, -1.0]), rtol=1e-6)
+    assert chance_spread(transient_shape(0.0)) == 1.0
+    beside, beyond = (0.6065 + 0.6065 * 0.3679) / 1.5032, 0.3679 / 1.5032
+    assert chance_spread(transient_shape(2.0)) == pytest.approx(np.sqrt(1 + 2 * beside**2 + 2 * beyond**2), rel=1e-3)
