@@ -264,7 +264,9 @@ def test_a_volumes_footprint_keeps_the_run_of_planes_that_show_sections(plain: b
 def test_a_footprint_of_just_enough_pixels_is_kept(threshold: str, fewest: int, pixels: int) -> None:
     image = column(bar(slice(5, 9), slice(10, 15)))
     chosen = rules(threshold=threshold, min_pixels=fewest)
-    shaped = shape_footprints(image, DIMS, rules=chosen, allowed=EVERYWHERE, masks=NONE, keep_masks=False)
+    shaped = shape_footprints(
+        solved_as(image.toarray().reshape(DIMS)), DIMS, rules=chosen, allowed=EVERYWHERE, masks=NONE, keep_masks=False
+    )
     assert shaped.nnz == pixels
 
 
@@ -274,7 +276,7 @@ def test_pixels_that_touch_at_a_corner_are_one_part(threshold: str) -> None:
     image = np.zeros(DIMS)
     image[np.arange(6, 18), np.arange(11, 23)] = 1.0
     chosen = rules(threshold=threshold)
-    shaped = shape_footprints(column(image), DIMS, rules=chosen, allowed=EVERYWHERE, masks=NONE, keep_masks=False)
+    shaped = shape_footprints(solved_as(image), DIMS, rules=chosen, allowed=EVERYWHERE, masks=NONE, keep_masks=False)
     assert shaped.nnz == 12
     kept = shaped_image(image.astype(np.float32), rules(threshold="max", closing_px=0))
     assert np.count_nonzero(kept) == 12

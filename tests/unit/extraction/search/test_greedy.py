@@ -21,6 +21,7 @@ def searched(movie: np.ndarray, *, allowed: np.ndarray | None = None, limit: int
         movie.astype(np.float32, copy=False),
         DIMS,
         cell_px=(CELL, CELL),
+        decay_bins=0.0,
         threshold=2.5,
         min_evidence=least,
         max_components=limit,
