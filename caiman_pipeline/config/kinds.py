@@ -17,6 +17,9 @@ ONE_PHOTON: dict[str, Any] = {
     "refine.rounds": 2,
     "evaluate.classifier": False,
     "traces.dff_kind": "detrended",
+    # Cells are in focus: blobs that are larger, or long, are out of focus or of vessels (chosen on simulated movies).
+    "select.max_size": 1.4,
+    "select.max_elongation": 2.0,
 }
 
 
