@@ -57,3 +57,12 @@ def test_the_final_displacement_is_the_one_that_was_given():
     np.testing.assert_allclose(found.whole, TRUE, atol=1)
     shifts = shifts_of(found.whole, found.values * registration.modes.gain, registration)
     np.testing.assert_allclose(shifts.rigid, TRUE, atol=0.25)
+
+
+def test_nodes_lie_as_far_apart_as_was_asked_and_farther_where_only_their_mean_is_wanted():
+    local, _ = registered((72, 104), method="piecewise")
+    rigid, _ = registered((72, 104), method="rigid")
+    assert [np.diff(line).max() < 30 for line in local.grid.nodes] == [True, True]
+    assert [np.diff(line).max() > 30 for line in rigid.grid.nodes] == [True, True]
+    assert [len(line) for line in rigid.nodes] == [1, 1]
+    assert local.nodes is local.grid.nodes

@@ -318,3 +318,11 @@ def test_verb_needs_a_rate_and_a_known_ending(tmp_path, traces):
             "--settings",
             '{"ordr": 1}',
         )
+
+
+def test_only_a_first_column_is_taken_for_a_clock(tmp_path, lively):
+    """A trace further on may rise all the time, as one that bleaches the other way round."""
+    (tmp_path / "a.csv").write_text(table_text([lively[0], np.arange(40) * 0.5], "a,b"))
+    found = read(tmp_path / "a.csv")
+    assert found.names == ("a", "b")
+    np.testing.assert_allclose(found.traces[1], np.arange(40) * 0.5)
