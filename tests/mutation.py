@@ -5,7 +5,8 @@
 Each mutation changes one expression: a comparison, a sign, a constant, a term that is left out. The unit tests of its
 module run in a copy of the project: those that mirror it and those that import it; of a module that has none, those of
 what imports it. Tests marked ``slow`` or ``real_data`` are left out. A mutation is found if a test fails
-that passes without it, or if the tests no longer end.
+that passes without it, or if the tests no longer end, or
+crash.
 """
 
 from __future__ import annotations
@@ -254,20 +255,20 @@ class Workshop:
         for kept in (target.parent / "__pycache__").glob(f"{target.stem}.*.pyc"):
             kept.unlink()
         target.write_bytes(mutation.of(source))
+        wanted = tuple(str(t.relative_to(self.root)) for t in tests)
         try:
-            status, output = self._run(tuple(str(t.relative_to(self.root)) for t in tests))
+            status, output = self._run(wanted)
         finally:
             target.write_bytes(source)
         if status == 0:
             return SURVIVED, ""
-        if status is None:
-            unchanged, _ = self._run(tuple(str(t.relative_to(self.root)) for t in tests))
-            return (FOUND, "the tests do not end") if unchanged == 0 else (UNDECIDED, "too slow without it as well")
         failed = re.findall(r"^(?:FAILED|ERROR) (\S+?)(?: - .*)?$", output, re.M)
-        if not failed:
-            return UNDECIDED, output[-400:]
-        name = failed[0].split("[")[0]
-        return (FOUND, name) if self.passes(name) else (UNDECIDED, f"{name} fails without it as well")
+        if failed:
+            name = failed[0].split("[")[0]
+            return (FOUND, name) if self.passes(name) else (UNDECIDED, f"{name} fails without it as well")
+        why = "the tests do not end" if status is None else "the tests crash"
+        unchanged, _ = self._run(wanted)
+        return (FOUND, why) if unchanged == 0 else (UNDECIDED, f"{why}, without it as well")
 
     def _passes(self, test: str) -> bool:
         return self._run((test,))[0] == 0
