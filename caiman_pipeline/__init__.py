@@ -22,6 +22,8 @@ _PLACES = {
     "Shifts": "model.motion",
     "SimulationSettings": "simulation.settings",
     "SummaryImages": "summary_images",
+    "bin_movie": "notebook.operations",
+    "blur_movie": "notebook.operations",
     "correct_motion": "notebook.motion",
     "deconvolve": "notebook.traces",
     "delta_f_over_f": "notebook.traces",
@@ -33,7 +35,9 @@ _PLACES = {
     "open_results": "notebook.results",
     "register_multisession": "notebook.sessions",
     "register_rois": "notebook.sessions",
+    "project_movie": "notebook.operations",
     "relative_movie": "notebook.saving",
+    "resize_movie": "notebook.operations",
     "save_movie": "notebook.saving",
     "score": "notebook.score",
     "select_components": "notebook.extract",
@@ -54,6 +58,10 @@ if TYPE_CHECKING:
     from caiman_pipeline.notebook.motion import CorrectedMotion as CorrectedMotion
     from caiman_pipeline.notebook.motion import correct_motion as correct_motion
     from caiman_pipeline.notebook.movie import open_movie as open_movie
+    from caiman_pipeline.notebook.operations import bin_movie as bin_movie
+    from caiman_pipeline.notebook.operations import blur_movie as blur_movie
+    from caiman_pipeline.notebook.operations import project_movie as project_movie
+    from caiman_pipeline.notebook.operations import resize_movie as resize_movie
     from caiman_pipeline.notebook.results import RecordingResults as RecordingResults
     from caiman_pipeline.notebook.results import open_results as open_results
     from caiman_pipeline.notebook.saving import relative_movie as relative_movie

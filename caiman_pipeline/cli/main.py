@@ -37,6 +37,7 @@ VERBS: dict[str, tuple[str, str]] = {
     **{stage.verb: (stage.name, f"stage: {stage.summary}") for stage in (*REGISTRY, SESSIONS)},
     "apply-shifts": ("apply_shifts", "correct another channel by the shifts of a recording"),
     "convert": ("convert", "convert a movie to TIFF, HDF5, Zarr, NPY, MAT, NWB or a video"),
+    "movie": ("movie", "blur, resize, bin or project a movie, or relate it to its resting level"),
     "export-movie": ("export_movie", "write the corrected, denoised, background, residual or DF/F movie of results"),
     "export-results": (
         "export_results",

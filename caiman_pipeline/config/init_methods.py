@@ -95,7 +95,10 @@ class SeededSettings(Section):
     """`init: seeded`: one component for each mask of a file, in its place and order."""
 
     file: str | None = key(
-        None, "file", "Masks: TIFF (labels or a stack), NPZ, NWB, a components.h5, or a results folder of a recording."
+        None,
+        "file",
+        "Masks: TIFF (labels or a stack), NPZ, NWB, MAT (suite2p's Fall.mat), a components.h5, HDF5 of CaImAn, JSON of "
+        "Neurofinder, regions of ImageJ, or a results folder of a recording.",
     )
     pixel_order: Literal["C", "F"] = key(
         "C", "", "Order of pixels where an NPZ holds a matrix (pixels x masks): C rows first, F columns first (CaImAn)."

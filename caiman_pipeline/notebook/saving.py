@@ -161,6 +161,23 @@ def relative_movie(
     return replace(opened, frames=RawFrames(RawMovie((made,))), frame_rate_hz=rate)
 
 
+def with_facts(movie: Movie, facts: Mapping[str, Any]) -> Movie:
+    """Return a movie with what is known of it, by the keys of ``recording``, before what it states itself.
+
+    Raises
+    ------
+    PipelineError
+        If a fact does not fit.
+    """
+    known = _known(movie, facts)
+    return replace(
+        movie,
+        frame_rate_hz=known.frame_rate_hz,
+        pixel_size_um=_in_plane(known),
+        plane_spacing_um=known.plane_spacing_um,
+    )
+
+
 def _known(movie: Movie, facts: Mapping[str, Any] | None) -> RecordingSettings:
     """Return what is said of a recording, and where nothing is said what its movie states."""
     size = movie.pixel_size_um

@@ -16,6 +16,13 @@ import h5py
 import numpy as np
 from scipy.sparse import csc_matrix, load_npz, save_npz
 
+from caiman_pipeline.extraction.masks.tools import (
+    CAIMAN,
+    masks_of_caiman,
+    read_imagej,
+    read_matlab,
+    read_neurofinder,
+)
 from caiman_pipeline.model.arrays import IntArray, NumberArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import Dims
@@ -33,8 +40,9 @@ def read_masks(path: Path | str, dims: Dims, *, pixel_order: str) -> csc_matrix:
     Parameters
     ----------
     path : TIFF (a label image, or a stack with one mask per image), NPZ (a sparse matrix as ``scipy.sparse.save_npz``
-        writes it, or an array: pixels x masks, labels, or a stack), NWB (image, pixel or voxel masks), or HDF5
-        result with components
+        writes it, or an array: pixels x masks, labels, or a stack), NWB (image, pixel or voxel masks), HDF5 result with
+        components, of CaImAn too, MATLAB (suite2p's ``Fall.mat``, or a variable), JSON of Neurofinder, or regions of
+        ImageJ
     dims : (H, W) or (D, H, W)
     pixel_order : ``C`` or ``F``, the order of pixels in a matrix of an NPZ
 
@@ -134,6 +142,8 @@ def _in_c_order(path: Path, masks: csc_matrix, dims: Dims, pixel_order: str) -> 
 
 def _read_result(path: Path, dims: Dims, pixel_order: str) -> csc_matrix:
     with h5py.File(path, "r") as file:
+        if CAIMAN in file:
+            return masks_of_caiman(path, file, dims)
         kind = str(file.attrs.get("kind"))
     with of_another_run():
         result = load_result(path, kind if kind in ("components", "merged", "masks") else "components")
@@ -176,6 +186,10 @@ READERS: dict[str, Callable[[Path, Dims, str], csc_matrix]] = {
     ".h5": _read_result,
     ".hdf5": _read_result,
     ".nwb": _read_nwb,
+    ".mat": read_matlab,
+    ".json": read_neurofinder,
+    ".zip": read_imagej,
+    ".roi": read_imagej,
 }
 
 

@@ -33,10 +33,6 @@ LABELS = "Save it as a label image in TIFF (Fiji: File > Save As > Tiff), one nu
 MASKS = {
     ".png": f"a picture. {LABELS}",
     ".jpg": f"a picture whose numbers are not kept. {LABELS}",
-    ".mat": "a MATLAB file. Save the masks, pixels x cells or a label image, with scipy.io.loadmat and numpy.save",
-    ".zip": f"regions of ImageJ. {LABELS}: draw each region into an empty picture with a number of its own",
-    ".roi": f"a region of ImageJ. {LABELS}",
-    ".json": f"regions as coordinates. {LABELS}, for example by skimage.draw.polygon",
     ".pkl": f"{PYTHON.split('. ')[0]}. Save the masks with tifffile.imwrite where they were made",
 }
 OBJECTS = (

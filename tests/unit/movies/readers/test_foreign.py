@@ -66,8 +66,6 @@ def test_movies_that_are_python_objects_are_not_loaded(tmp_path, name):
     ("name", "says"),
     [
         ("l.png", "label image in TIFF"),
-        ("r.zip", "regions of ImageJ"),
-        ("Fall.mat", "scipy.io.loadmat"),
         ("x.abc", "masks are read from"),
     ],
 )
