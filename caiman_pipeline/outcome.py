@@ -70,7 +70,12 @@ class Outcome:
     @property
     def settings(self) -> dict[str, dict[str, Any]]:
         """Settings that the results were made with, by section of the config, facts on the recording in `recording`."""
-        return {entry["section"]: entry["settings"] for entry in self.stages.values()}
+        found: dict[str, dict[str, Any]] = {}
+        for entry in self.stages.values():
+            section = found.setdefault(entry["section"], {})
+            facts = {**section.get("recording", {}), **entry["settings"].get("recording", {})}
+            section |= {**entry["settings"], "recording": facts}
+        return found
 
     @property
     def trace_rate_hz(self) -> float:

@@ -14,6 +14,9 @@ KINDS, MODES = ("two_photon", "one_photon", "voltage"), ("batch", "online")
 # Folders beside those of the stages, below a recording's own.
 LOGS, BENCHMARKS = "logs", "benchmarks"
 
+# Every key of a section.
+ALL = ("*",)
+
 
 @dataclass(frozen=True)
 class Branch:
@@ -35,6 +38,8 @@ class Stage:
     inputs : names of the results that it reads
     outputs : the results that it writes, by name: paths below the recording's folder, with ``{recording}``, and
         ``{item}`` in a stage that is cut
+    reads : the keys of the config that its job reads, by section; ``ALL`` for every key of one. A job is handed these
+        and no others, so that it runs again when one of them changes and for nothing else
     passing : those of its results that may go once the recording is done
     threads : cores that one job uses
     scatter : what its work is cut by, as Snakemake's ``set-scatter`` names it; "" for one job a recording
@@ -47,6 +52,7 @@ class Stage:
     summary: str
     inputs: tuple[str, ...]
     outputs: Mapping[str, str]
+    reads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     passing: tuple[str, ...] = ()
     threads: int = 1
     scatter: str = ""
@@ -74,6 +80,20 @@ class Stage:
         return branch.kind in self.kinds and branch.mode in self.modes
 
 
+# The size of a cell and how calcium decays in how many frames.
+CELL = ("frame_rate_hz", "decay_time_s", "cell_diameter")
+# What registering a frame takes, once it is known to what.
+REGISTERING = (
+    "method",
+    "max_shift",
+    "max_deviation",
+    "patch_spacing",
+    "patch_size",
+    "smoothing_s",
+    "high_pass",
+    "region",
+    "bad_frames",
+)
 # In the order of the workflow: each reads what is written above it.
 REGISTRY: tuple[Stage, ...] = (
     Stage(
@@ -83,6 +103,11 @@ REGISTRY: tuple[Stage, ...] = (
         inputs=(),
         outputs={"movie_info": "inspect/movie_info.json", "frames": "inspect/frames.h5"},
         threads=2,
+        reads={
+            "inspect": ALL,
+            "motion": ("bad_frames",),
+            "recording": ("frame_rate_hz", "axes", "dataset", "channel", "planes"),
+        },
     ),
     Stage(
         "motion_template",
@@ -91,6 +116,17 @@ REGISTRY: tuple[Stage, ...] = (
         inputs=("movie_info",),
         outputs={"template": "motion/template.h5"},
         threads=4,
+        reads={
+            "motion": (
+                *REGISTERING,
+                "keep_better",
+                "template",
+                "template_frames",
+                "template_rounds",
+                "shifts_from",
+                "scan_offset",
+            )
+        },
     ),
     Stage(
         "motion_correct",
@@ -101,6 +137,7 @@ REGISTRY: tuple[Stage, ...] = (
         passing=("block",),
         threads=4,
         scatter="blocks",
+        reads={"motion": (*REGISTERING, "interpolation", "border")},
     ),
     Stage(
         "memmap_join",
@@ -108,6 +145,19 @@ REGISTRY: tuple[Stage, ...] = (
         summary="list the blocks' parts as one movie",
         inputs=("movie_info", "template", "block"),
         outputs={"movie": "movie/movie.json", "motion": "motion/motion.h5"},
+        reads={
+            "motion": (
+                "method",
+                "max_shift",
+                "max_deviation",
+                "high_pass",
+                "bad_frames",
+                "border",
+                "max_outside_fraction",
+                "flag_deviations",
+                "max_unlike_fraction",
+            )
+        },
     ),
     Stage(
         "summary_images",
@@ -116,6 +166,7 @@ REGISTRY: tuple[Stage, ...] = (
         inputs=("movie", "block"),
         outputs={"images": "summary_images/images.h5"},
         threads=4,
+        reads={"summary_images": ALL, "recording": ("frame_rate_hz",)},
     ),
     Stage(
         "patch_cnmf",
@@ -125,6 +176,7 @@ REGISTRY: tuple[Stage, ...] = (
         outputs={"candidates": "patch_cnmf/{item}.h5"},
         threads=4,
         scatter="tiles",
+        reads={"patch_cnmf": ALL, "recording": CELL},
     ),
     Stage(
         "merge",
@@ -132,6 +184,7 @@ REGISTRY: tuple[Stage, ...] = (
         summary="stitch tiles and merge what belongs together",
         inputs=("candidates",),
         outputs={"merged": "merge/components.h5"},
+        reads={"merge": ALL, "recording": ("cell_diameter",)},
     ),
     Stage(
         "refine",
@@ -140,6 +193,22 @@ REGISTRY: tuple[Stage, ...] = (
         inputs=("movie", "block", "images", "merged"),
         outputs={"components": "refine/components.h5"},
         threads=4,
+        reads={
+            "refine": ALL,
+            # How calcium moves and noise is measured: neighbours are freed from each other by the model of the traces.
+            "traces": (
+                "polarity",
+                "order",
+                "time_constants",
+                "rise_time_s",
+                "estimate_share",
+                "autocovariance_s",
+                "fudge_factor",
+                "noise_band",
+                "noise_average",
+            ),
+            "recording": CELL,
+        },
     ),
     Stage(
         "evaluate",
@@ -148,6 +217,7 @@ REGISTRY: tuple[Stage, ...] = (
         inputs=("movie", "block", "movie_info", "motion", "components"),
         outputs={"quality": "evaluate/quality.h5"},
         threads=2,
+        reads={"evaluate": ALL, "recording": CELL},
     ),
     Stage(
         "traces",
@@ -156,6 +226,7 @@ REGISTRY: tuple[Stage, ...] = (
         inputs=("components",),
         outputs={"traces": "traces/traces.h5"},
         threads=2,
+        reads={"traces": ALL, "recording": CELL},
     ),
     Stage(
         "select",
@@ -163,6 +234,7 @@ REGISTRY: tuple[Stage, ...] = (
         summary="accept or reject components by their measures",
         inputs=("movie_info", "quality", "components"),
         outputs={"selection": "select/selection.h5"},
+        reads={"select": ALL, "recording": ("cell_diameter",)},
     ),
     Stage(
         "export_nwb",
@@ -170,6 +242,27 @@ REGISTRY: tuple[Stage, ...] = (
         summary="write the NWB file and the table of components",
         inputs=("movie_info", "motion", "images", "components", "traces", "quality", "selection"),
         outputs={"nwb": "export_nwb/{recording}.nwb", "table": "export_nwb/{recording}_components.csv"},
+        reads={
+            "export_nwb": ALL,
+            "recording": (
+                "pixel_size_um",
+                "plane_spacing_um",
+                "planes",
+                "subject_id",
+                "species",
+                "sex",
+                "age",
+                "session_start",
+                "session_description",
+                "experimenter",
+                "lab",
+                "institution",
+                "indicator",
+                "location",
+                "excitation_nm",
+                "emission_nm",
+            ),
+        },
     ),
     Stage(
         "report",
@@ -180,6 +273,17 @@ REGISTRY: tuple[Stage, ...] = (
             "report": "report/{recording}.html",
             "thumbnail": "report/thumbnail.jpg",
             "overview": "report/overview.json",
+        },
+        reads={
+            "report": ALL,
+            "recording": (
+                "pixel_size_um",
+                "plane_spacing_um",
+                "subject_id",
+                "session_start",
+                "indicator",
+                "location",
+            ),
         },
     ),
 )
@@ -195,6 +299,7 @@ SESSIONS = Stage(
         "cells_table": "sessions/{group}/cells.csv",
         "cells_page": "sessions/{group}/cells.html",
     },
+    reads={"sessions": ALL},
 )
 
 STAGES: dict[str, Stage] = {stage.name: stage for stage in REGISTRY}
@@ -245,6 +350,12 @@ def leading_to(ends: Iterable[Stage], stages: Iterable[Stage] = REGISTRY, *, giv
             read = set(stage.inputs) - set(given)
             wanted |= {other.name for other in here if not read.isdisjoint(other.outputs)}
     return [stage for stage in here if stage.name in wanted]
+
+
+def keys_of(stage: str) -> tuple[str, Mapping[str, tuple[str, ...]]]:
+    """Return a stage's own section and the keys that its job reads, by section; of recordings' stages and of groups'."""
+    found = SESSIONS if stage == SESSIONS.name else STAGES[stage]
+    return found.section, found.reads
 
 
 def place(output: str, *, recording: str = "", item: str = "") -> str:

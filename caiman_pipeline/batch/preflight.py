@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from caiman_pipeline.config.bad_frames import frames_listed
 from caiman_pipeline.config.base import Length
-from caiman_pipeline.config.plausible import doubts, wrong_subject
-from caiman_pipeline.config.recording import RecordingSettings
+from caiman_pipeline.config.plausible import doubts_of_sheet, wrong_subject
+from caiman_pipeline.config.recording import RecordingSettings, lacks_spacing
 from caiman_pipeline.config.root import Config, load_config
 from caiman_pipeline.config.sheet import Recording, read_sheet
 from caiman_pipeline.model.errors import PipelineError
-from caiman_pipeline.results.job_settings import load_stage
+from caiman_pipeline.results.job_settings import load_section, load_stage
 from caiman_pipeline.stages import SECTIONS, path_of
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def check_recording(recording: Recording) -> RecordingCheck:
     disk = sum(disk_mb(size).values())
     shape = " x ".join(map(str, size.dims))
     found = f"{len(files)} file(s), {size.n_frames} frames of {shape}, {facts.frame_rate_hz:g} Hz; {disk / 1e3:.1f} GB"
-    unlikely = () if problems else doubts(facts, size.dims)
+    unlikely = () if problems else doubts_of_sheet(facts, size.dims)
     remarks = (*_by_kind(recording), *movie.notes, *unlikely, *([] if lengths else _caps(recording, size)))
     return RecordingCheck(recording.id, found, tuple(problems), disk, remarks)
 
@@ -199,9 +199,10 @@ def _contradictions(files: list[str], facts: RecordingSettings) -> list[str]:
 
 def _lengths(recording: Recording, ndim: int) -> list[str]:
     """Return which lengths do not fit a movie of ``ndim`` spatial axes."""
-    problems = []
+    missing = lacks_spacing(len(recording.config.recording.pixel_um() or ()), ndim)
+    problems = [missing] if missing else []
     for stage in SECTIONS:
-        resolved = recording.settings(stage)
+        resolved = recording.section(stage)
         for name, value in getattr(recording.config, stage):
             if isinstance(value, Length):
                 try:
@@ -278,7 +279,7 @@ def _caps(recording: Recording, size: MovieSize) -> tuple[str, ...]:
     from caiman_pipeline.config.motion import MotionSettings
     from caiman_pipeline.motion.in_pixels import capped_lengths
 
-    settings, _ = load_stage(MotionSettings, json.dumps(recording.settings("motion")))
+    settings = load_section(MotionSettings, json.dumps(recording.section("motion")))
     return capped_lengths(settings, size.dims)
 
 
@@ -287,7 +288,7 @@ def _tiles(recording: Recording, size: MovieSize) -> list[str]:
     from caiman_pipeline.config.patch_cnmf import PatchSettings
     from caiman_pipeline.extraction.tiles.in_pixels import plan_search
 
-    settings, facts = load_stage(PatchSettings, json.dumps(recording.settings("patch_cnmf")))
+    settings, facts = load_stage("patch_cnmf", PatchSettings, json.dumps(recording.settings("patch_cnmf")))
     try:
         plan_search(settings, facts, size.dims, size.n_frames)
     except PipelineError as error:

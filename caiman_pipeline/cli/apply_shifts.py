@@ -27,10 +27,10 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.motion.join import find_parts
         from caiman_pipeline.movies.store.parts import write_index
         from caiman_pipeline.results.atomic import whole_folder
-        from caiman_pipeline.results.job_settings import load_stage
+        from caiman_pipeline.results.job_settings import load_section
         from caiman_pipeline.results.records import load_movie_info
 
-        settings, _ = load_stage(MotionSettings, args.settings)
+        settings = load_section(MotionSettings, args.settings)
         info = load_movie_info(args.movie_info)
         with whole_folder(args.output) as folder:
             valid = apply_shifts(

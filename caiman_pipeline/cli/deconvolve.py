@@ -28,13 +28,13 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.config.plausible import wrong_timing
         from caiman_pipeline.config.traces import TraceSettings
         from caiman_pipeline.model.errors import PipelineError
-        from caiman_pipeline.results.job_settings import load_stage
+        from caiman_pipeline.results.job_settings import load_section
         from caiman_pipeline.traces.activity import infer_activity
         from caiman_pipeline.traces.decays import decay_warning, own_decays
         from caiman_pipeline.traces.tables import check_output, rate_and_decay, read_table, write_table
         from caiman_pipeline.traces.timing import timing_from
 
-        settings, _ = load_stage(TraceSettings, args.settings)
+        settings = load_section(TraceSettings, args.settings)
         check_output(args.output)
         table = read_table(args.table, transposed=args.transposed, series=args.series)
         for name in table.left_out:

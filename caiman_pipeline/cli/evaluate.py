@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> None:
             quality_to_arrays,
         )
 
-        settings, recording = load_stage(EvaluateSettings, args.settings)
+        settings, recording = load_stage("evaluate", EvaluateSettings, args.settings)
         movie = open_store(args.movie)
         motion = load_result(args.motion, "motion", skip=("field",))
         found = load_result(args.components, "components", stored=LONG_TABLES["components"])
@@ -54,6 +54,6 @@ def run(args: argparse.Namespace) -> None:
             args.quality,
             kind="quality",
             arrays=quality_to_arrays(quality),
-            settings=settings.model_dump(mode="json"),
+            settings=settings.plain(),
             source={"components": str(args.components)},
         )

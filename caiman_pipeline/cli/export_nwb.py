@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.results.job_settings import load_stage
         from caiman_pipeline.results.provenance import noted_stages
 
-        settings, facts = load_stage(ExportSettings, args.settings)
+        settings, facts = load_stage("export_nwb", ExportSettings, args.settings)
         names = ("movie_info", "motion", "images", "components", "traces", "quality", "selection")
         outcome = load_outcome(OutcomeFiles(**{name: getattr(args, name) for name in names}))
         outcome = replace(outcome, stages=noted_stages())

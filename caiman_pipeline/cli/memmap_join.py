@@ -24,7 +24,6 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline import __version__
         from caiman_pipeline.config.motion import MotionSettings
         from caiman_pipeline.model.names import natural_key
-        from caiman_pipeline.motion.in_pixels import make_plan
         from caiman_pipeline.motion.join import find_parts, join_recording
         from caiman_pipeline.motion.records import block_from_result, template_from_result
         from caiman_pipeline.movies.store.parts import write_index
@@ -32,11 +31,10 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.results.job_settings import load_stage
         from caiman_pipeline.results.records import LONG_TABLES, load_movie_info, motion_to_arrays
 
-        settings, _ = load_stage(MotionSettings, args.settings)
+        settings, _ = load_stage("memmap_join", MotionSettings, args.settings)
         info = load_movie_info(args.movie_info)
-        dims = make_plan(settings, dims=info.dims, frame_rate_hz=info.frame_rate_hz).dims
         folders = sorted(args.blocks, key=natural_key)
-        parts = find_parts(folders, n_frames=info.n_frames, dims=dims)
+        parts = find_parts(folders, n_frames=info.n_frames, dims=info.dims)
         results = (load_result(f / "block.h5", "motion_block", stored=LONG_TABLES["motion"]) for f in folders)
         blocks = [block_from_result(result) for result in results]
         template = template_from_result(load_result(args.template, "motion_template"))
@@ -44,12 +42,12 @@ def run(args: argparse.Namespace) -> None:
         for warning in joined.warnings:
             log.warning("%s", warning)
         log.info("%s; %d of %d pixels valid", joined.summary, joined.measures.valid.sum(), joined.measures.valid.size)
-        stored = settings.model_dump(mode="json")
+        stored = settings.plain()
         source: dict[str, object] = {"recording": info.recording, "version": __version__, "settings": stored}
         args.movie.parent.mkdir(parents=True, exist_ok=True)
         write_index(
             args.movie,
-            dims=dims,
+            dims=info.dims,
             frame_rate_hz=info.frame_rate_hz,
             parts=parts,
             valid=joined.measures.valid,

@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.results.job_settings import load_stage
         from caiman_pipeline.results.records import candidates_from_result
 
-        settings, recording = load_stage(MergeSettings, args.settings)
+        settings, recording = load_stage("merge", MergeSettings, args.settings)
         batches = [load_result(path, "candidates") for path in args.batches]
         candidates = stitch([candidates_from_result(batch) for batch in batches])
         merged = merge_as_set(candidates, settings, recording, n_masks=int(batches[0]["n_masks"]))
@@ -53,6 +53,6 @@ def run(args: argparse.Namespace) -> None:
                 "shapeless": candidates.shapeless,
                 "dropped_masks": batches[0]["dropped_masks"],
             },
-            settings=settings.model_dump(mode="json"),
+            settings=settings.plain(),
             source={"batches": [str(b) for b in args.batches]},
         )

@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.results.records import load_movie_info
 
         block, blocks = parse_share(args.block)
-        settings, _ = load_stage(MotionSettings, args.settings)
+        settings, _ = load_stage("motion_correct", MotionSettings, args.settings)
         info = load_movie_info(args.movie_info)
         plan = make_plan(settings, dims=info.dims, frame_rate_hz=info.frame_rate_hz)
         template = template_from_result(load_result(args.template, "motion_template"))
@@ -51,6 +51,6 @@ def run(args: argparse.Namespace) -> None:
                 folder / "block.h5",
                 kind="motion_block",
                 arrays=block_to_arrays(corrected),
-                settings=settings.model_dump(mode="json"),
+                settings=settings.plain(),
                 source={"recording": info.recording, "block": args.block},
             )

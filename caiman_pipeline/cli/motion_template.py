@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.results.job_settings import load_stage
         from caiman_pipeline.results.records import load_movie_info
 
-        settings, _ = load_stage(MotionSettings, args.settings)
+        settings, _ = load_stage("motion_template", MotionSettings, args.settings)
         info = load_movie_info(args.movie_info)
         plan = make_plan(settings, dims=info.dims, frame_rate_hz=info.frame_rate_hz)
         result = build(info, plan, settings, threads=threads, progress=progress("rounds"))
@@ -45,6 +45,6 @@ def run(args: argparse.Namespace) -> None:
             args.template,
             kind="motion_template",
             arrays=template_to_arrays(result),
-            settings=settings.model_dump(mode="json"),
+            settings=settings.plain(),
             source={"recording": info.recording},
         )

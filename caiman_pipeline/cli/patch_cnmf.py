@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.results.job_settings import load_stage
         from caiman_pipeline.results.records import candidates_to_arrays
 
-        settings, recording = load_stage(PatchSettings, args.settings)
+        settings, recording = load_stage("patch_cnmf", PatchSettings, args.settings)
         movie = open_store(args.movie)
         plan = plan_search(settings, recording, movie.dims, movie.n_frames)
         log.info(
@@ -67,6 +67,6 @@ def run(args: argparse.Namespace) -> None:
                 "n_masks": seeds.n_masks,
                 "dropped_masks": tuple(f"{number}: {reason}" for number, reason in seeds.dropped),
             },
-            settings=settings.model_dump(mode="json"),
+            settings=settings.plain(),
             source={"movie": str(args.movie), "batch": args.batch},
         )

@@ -34,13 +34,13 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.results.provenance import of_another_run
         from caiman_pipeline.results.records import components_to_arrays
 
-        settings, recording = load_stage(RefineSettings, args.settings)
-        model = load_other(TraceSettings, "traces", args.settings)
+        settings, recording = load_stage("refine", RefineSettings, args.settings)
+        model = load_other("refine", TraceSettings, args.settings).completed()
         movie = kept.enter_context(near(open_store(args.movie), args.scratch))
         with of_another_run() if settings.start else nullcontext():
             start = load_start(settings.start or args.merged, movie)
         images = load_result(args.images, "images")
-        stored = settings.model_dump(mode="json")
+        stored = settings.plain()
         source = {"movie": str(args.movie)}
         with result_file(args.components, kind="components", settings=stored, source=source) as file:
             components = refine_as_set(

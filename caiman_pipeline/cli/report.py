@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.results.files import load_result
         from caiman_pipeline.results.job_settings import load_stage
 
-        settings, facts = load_stage(ReportSettings, args.settings)
+        settings, facts = load_stage("report", ReportSettings, args.settings)
         names = ("movie_info", "motion", "images", "components", "traces", "quality", "selection")
         outcome = load_outcome(OutcomeFiles(**{name: getattr(args, name) for name in names}))
         for text in missing_dff(outcome):

@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.results.job_settings import load_stage
         from caiman_pipeline.results.records import load_movie_info, quality_from_result
 
-        settings, recording = load_stage(SelectSettings, args.settings)
+        settings, recording = load_stage("select", SelectSettings, args.settings)
         # Of the components only the number of given masks is read.
         bulky = {*BACKGROUND_SIGNALS, "background_static", "denoised", "residual", "footprints", "noise"}
         n_masks = int(load_result(args.components, "components", skip=bulky)["n_masks"]) if args.components else 0
@@ -46,6 +46,6 @@ def run(args: argparse.Namespace) -> None:
             args.selection,
             kind="selection",
             arrays=vars(selection),
-            settings=settings.model_dump(mode="json"),
+            settings=settings.plain(),
             source={"quality": str(args.quality)},
         )

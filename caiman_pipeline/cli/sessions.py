@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.results.sessions import cells_csv, last_cells, sessions_to_arrays
         from caiman_pipeline.sessions.track import track
 
-        settings, _ = load_stage(SessionsSettings, args.settings)
+        settings, _ = load_stage("sessions", SessionsSettings, args.settings)
         facts = json.loads(args.facts)
         files = zip(facts["recordings"], args.components, args.selections, args.images, strict=True)
         sessions = [

@@ -24,13 +24,13 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.results.job_settings import load_stage
         from caiman_pipeline.summary_images import summarise_as_set
 
-        settings, recording = load_stage(ImageSettings, args.settings)
+        settings, recording = load_stage("summary_images", ImageSettings, args.settings)
         movie = open_store(args.movie)
         images = summarise_as_set(movie, settings, recording, threads=threads, progress=progress("frames"))
         save_result(
             args.images,
             kind="images",
             arrays=vars(images),
-            settings=settings.model_dump(mode="json"),
+            settings=settings.plain(),
             source={"movie": str(args.movie)},
         )

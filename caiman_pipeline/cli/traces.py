@@ -26,12 +26,12 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.traces.extract import extract_traces
         from caiman_pipeline.traces.timing import timing_from
 
-        settings, recording = load_stage(TraceSettings, args.settings)
+        settings, recording = load_stage("traces", TraceSettings, args.settings)
         found = load_result(args.components, "components", stored=LONG_TABLES["components"])
         components = components_from_result(found)
         timing = timing_from(recording.frame_rate_hz, recording.decay_time_s, frames_per_bin=components.frames_per_bin)
         source = {"components": str(args.components), **found.source}
-        with result_file(args.traces, kind="traces", settings=settings.model_dump(mode="json"), source=source) as file:
+        with result_file(args.traces, kind="traces", settings=settings.plain(), source=source) as file:
             traces = extract_traces(
                 components,
                 settings,

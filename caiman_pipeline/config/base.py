@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -21,18 +22,21 @@ COUNT_PATTERN = r"^(evidence|\d+(\.\d+)?(e-?\d+)? per (tile|cell|mm2|mm3|px))$"
 LENGTH_PATTERN = r"^\d+(\.\d+)?( *x *\d+(\.\d+)?){0,2} *(px|um|µm|μm|cells)$"
 
 
+class UndeclaredKeyError(AttributeError):
+    """A job asks for a key that it was not handed."""
+
+
 class Section(BaseModel):
     """One section of the config: unknown keys are errors, values are checked, instances do not change.
 
-    ``stage`` is its name in the config; parts of a stage's section have none. ``recording_keys`` names what the
-    section's stage needs to know about the recording, so that the stage runs again when one of these changes and not
-    for the others; ``others`` names keys of other sections that it reads too.
+    ``stage`` is its name in the config; parts of a stage's section have none. A job's section holds the keys that the
+    registry lists for its stage; to ask it for another one is a mistake of the program.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
     stage: ClassVar[str] = ""
-    recording_keys: ClassVar[tuple[str, ...]] = ()
-    others: ClassVar[dict[str, tuple[str, ...]]] = {}
+    # Durations that the stage counts in whole frames: the longest, in frames, that is the same to it as none.
+    whole_frames: ClassVar[dict[str, int]] = {}
 
     def incomplete(self) -> str:
         """Return what a recording's settings lack, as the rest of a key's name and why; "" if nothing."""
@@ -41,6 +45,44 @@ class Section(BaseModel):
     def unused(self) -> set[str]:
         """Return keys that make no difference beside the values of the others: the stage is not handed them."""
         return set()
+
+    def in_frames(self, name: str, frame_rate_hz: float) -> float:
+        """Return a duration of whole frames in seconds, as near as it is counted: one of the same frames is the same.
+
+        Where it is none, it is 0 if that may be written.
+        """
+        value: float = getattr(self, name)
+        frames = round(value * frame_rate_hz)
+        if frames > self.whole_frames[name]:
+            return frames / frame_rate_hz
+        may_be_none = any(getattr(bound, "ge", None) == 0 for bound in type(self).model_fields[name].metadata)
+        return 0.0 if may_be_none else value
+
+    def only(self, names: Iterable[str]) -> Self:
+        """Return the section with these keys and no others: whoever asks for one of those is told so."""
+        part = self.model_copy()
+        for name in set(part.__dict__) - set(names):
+            del part.__dict__[name]
+        return part
+
+    def completed(self) -> Self:
+        """Return the section with defaults in the place of the keys that it does not hold."""
+        return type(self).model_validate(self.plain())
+
+    def plain(self) -> dict[str, Any]:
+        """Return the keys that the section holds, as plain values."""
+        return self.model_dump(mode="json", include=set(self.__dict__))
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Say of a key that a job was not handed what is to be mended."""
+            if name in type(self).model_fields:
+                raise UndeclaredKeyError(
+                    f"a job reads `{self.stage or type(self).__name__}.{name}`, which its stage in "
+                    "caiman_pipeline/stages.py does not list among what it reads"
+                )
+            return super().__getattr__(name)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -102,15 +144,24 @@ class Length:
             if cell is None:
                 raise ValueError(f"'{self}' counts cells, but the cell diameter is not known: set `cell_diameter`")
             factors, diameters = self._matched(cell.in_pixels(pixel_um).values)
-            return Length(tuple(round(f * d, 4) for f, d in zip(factors, diameters, strict=True)), "px")
+            return self._resolved(tuple(round(f * d, 4) for f, d in zip(factors, diameters, strict=True)))
         if self.unit == "px":
             if pixel_um is None or len(self.values) > 1:
                 return self
-            return Length(tuple(round(self.values[0] * pixel_um[-1] / p, 4) for p in pixel_um), "px")
+            return self._resolved(tuple(round(self.values[0] * pixel_um[-1] / p, 4) for p in pixel_um))
         if pixel_um is None:
             raise ValueError(f"'{self}' is in micrometres, but the pixel size is not known: set `pixel_size_um`")
         values, sizes = self._matched(pixel_um)
-        return Length(tuple(round(v / s, 4) for v, s in zip(values, sizes, strict=True)), "px")
+        return self._resolved(tuple(round(v / s, 4) for v, s in zip(values, sizes, strict=True)))
+
+    def _resolved(self, pixels: tuple[float, ...]) -> Length:
+        """Return pixels per axis; one number where one was written and all are the same.
+
+        So a length is the same whatever unit it was written in, and whether or not a size of (square) pixels that it
+        does not depend on is known.
+        """
+        same = len(self.values) == 1 and len(set(pixels)) == 1
+        return Length(pixels[:1] if same else pixels, "px")
 
     def _matched(self, others: tuple[float, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return both as one value per axis; a single value stands for every axis."""

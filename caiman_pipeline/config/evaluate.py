@@ -13,7 +13,7 @@ class EvaluateSettings(Section):
     """Measures of quality of all components."""
 
     stage: ClassVar[str] = "evaluate"
-    recording_keys: ClassVar[tuple[str, ...]] = ("frame_rate_hz", "decay_time_s", "cell_diameter")
+    whole_frames: ClassVar[dict[str, int]] = {"motion_window_s": 0}
 
     transients: int = key(5, "", "Most transients, the largest, that the spatial correlation looks at.", ge=1)
     classifier: bool = key(

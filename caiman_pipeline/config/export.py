@@ -11,24 +11,6 @@ class ExportSettings(Section):
     """The NWB file and the table of components."""
 
     stage: ClassVar[str] = "export_nwb"
-    recording_keys: ClassVar[tuple[str, ...]] = (
-        "frame_rate_hz",
-        "pixel_size_um",
-        "plane_spacing_um",
-        "subject_id",
-        "species",
-        "sex",
-        "age",
-        "session_start",
-        "session_description",
-        "experimenter",
-        "lab",
-        "institution",
-        "indicator",
-        "location",
-        "excitation_nm",
-        "emission_nm",
-    )
 
     include_rejected: bool = key(
         True,

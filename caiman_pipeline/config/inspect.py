@@ -11,7 +11,6 @@ class InspectSettings(Section):
     """Checks of the raw files before anything is computed."""
 
     stage: ClassVar[str] = "inspect"
-    recording_keys: ClassVar[tuple[str, ...]] = ("frame_rate_hz", "axes", "dataset", "channel", "planes")
 
     min_frames: int = key(50, "frames", "Fewest frames that are worth analysing; fewer is an error.", ge=2)
     max_bad_fraction: float = key(

@@ -11,7 +11,6 @@ class MergeSettings(Section):
     """Make one component of what is one cell."""
 
     stage: ClassVar[str] = "merge"
-    recording_keys: ClassVar[tuple[str, ...]] = ("cell_diameter",)
 
     merge: bool = key(True, "", "Merge overlapping components that fire together; without, only tile duplicates go.")
     min_correlation: float = key(0.8, "", "Correlation of traces from which overlapping components merge.", ge=0, le=1)

@@ -14,7 +14,7 @@ class MotionSettings(Section):
     """Correction of the brain's movement."""
 
     stage: ClassVar[str] = "motion"
-    recording_keys: ClassVar[tuple[str, ...]] = ("frame_rate_hz", "cell_diameter")
+    whole_frames: ClassVar[dict[str, int]] = {"smoothing_s": 0}
 
     method: Literal["none", "rigid", "piecewise"] = key(
         "piecewise",

@@ -21,7 +21,6 @@ class PatchSettings(Section):
     """Search for components in tiles of the time-binned movie."""
 
     stage: ClassVar[str] = "patch_cnmf"
-    recording_keys: ClassVar[tuple[str, ...]] = ("frame_rate_hz", "decay_time_s", "cell_diameter")
 
     init: Literal["evidence", "greedy_roi", "corr_pnr", "sparse_nmf", "graph_nmf", "pca_ica", "seeded"] = key(
         "evidence", "", "How components are found; each way but the first has a section of its own below."

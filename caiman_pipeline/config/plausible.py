@@ -49,12 +49,18 @@ def wrong_subject(subject_id: str | None) -> str:
     return ""
 
 
-def doubts(facts: RecordingSettings, dims: Dims) -> list[str]:
-    """Return what is possible but unlikely in the facts about a recording with frames of ``dims``."""
-    found = [_few_frames(facts), _subject(facts.subject_id), *_cell(facts, dims)]
+def doubts_of_sheet(facts: RecordingSettings, dims: Dims) -> list[str]:
+    """Return what is possible but unlikely in all that is written of a recording with frames of ``dims``."""
+    cell = facts.cell_diameter.in_pixels(facts.pixel_um()) if facts.cell_diameter else None
+    found = [_subject(facts.subject_id), *doubts(facts.model_copy(update={"cell_diameter": cell}), dims)]
     if facts.indicator and facts.decay_time_s:
         found.append(unlike_table(facts.indicator, facts.decay_time_s))
     return [text for text in found if text]
+
+
+def doubts(facts: RecordingSettings, dims: Dims) -> list[str]:
+    """Return what is unlikely in rate, decay time and the cell's diameter, in pixels, for frames of ``dims``."""
+    return [text for text in (_few_frames(facts), *_cell(facts, dims)) if text]
 
 
 def _few_frames(facts: RecordingSettings) -> str:
@@ -77,7 +83,7 @@ def _cell(facts: RecordingSettings, dims: Dims) -> list[str]:
     """Return what is unlikely in the cell's diameter, in pixels of the frame."""
     if facts.cell_diameter is None:
         return []
-    cell = facts.cell_diameter.in_pixels(facts.pixel_um()).per_axis(len(dims))[-2:]
+    cell = facts.cell_diameter.per_axis(len(dims))[-2:]
     shown, frame = " x ".join(f"{c:.3g}" for c in cell), f"{dims[-2]} x {dims[-1]}"
     if max(cell) < SMALLEST_CELL_PX:
         return [f"`cell_diameter` is {shown} px here, too small for a shape. Are its unit and the pixel size right?"]

@@ -33,6 +33,16 @@ ARCHIVE_LIKES = (
 )
 
 
+def lacks_spacing(pixel_axes: int, ndim: int) -> str:
+    """Say what is missing where the size of a pixel is known along fewer axes than a movie has, or ""."""
+    if not 0 < pixel_axes < ndim:
+        return ""
+    return (
+        "`pixel_size_um` is given, but the movie has planes and their distance is not known: set `plane_spacing_um`, "
+        "without which lengths cannot be turned into planes."
+    )
+
+
 class RecordingSettings(Section):
     """Facts about recordings. Each key is also a column of the recordings sheet; the sheet wins."""
 
@@ -217,9 +227,9 @@ class RecordingSettings(Section):
             raise PipelineError(f"`recording.{name}` must be given, in the sheet or in the config.")
         return value
 
-    def facts(self, names: tuple[str, ...]) -> dict[str, Any]:
-        """Return the named facts as plain values, lengths in pixels."""
-        facts = self.model_dump(mode="json", include=set(names))
-        if "cell_diameter" in names and self.cell_diameter is not None:
+    def facts(self) -> dict[str, Any]:
+        """Return what is known as plain values, lengths in pixels."""
+        facts = self.model_dump(mode="json")
+        if self.cell_diameter is not None:
             facts["cell_diameter"] = str(self.cell_diameter.in_pixels(self.pixel_um()))
         return facts

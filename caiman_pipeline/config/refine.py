@@ -7,16 +7,12 @@ from typing import ClassVar, Literal
 from caiman_pipeline.config.background import BackgroundSettings
 from caiman_pipeline.config.base import Section, key
 from caiman_pipeline.config.footprints import FootprintSettings
-from caiman_pipeline.config.traces import TraceSettings
 
 
 class RefineSettings(Section):
     """Updates of all components over the full field."""
 
     stage: ClassVar[str] = "refine"
-    recording_keys: ClassVar[tuple[str, ...]] = ("frame_rate_hz", "decay_time_s", "cell_diameter")
-
-    others: ClassVar[dict[str, tuple[str, ...]]] = {"traces": TraceSettings.model_keys}
 
     start: str | None = key(
         None, "file", "A components.h5, edited or not, to refine instead of what the search found; ids are kept."

@@ -11,15 +11,6 @@ class ReportSettings(Section):
     """The HTML page of each recording."""
 
     stage: ClassVar[str] = "report"
-    recording_keys: ClassVar[tuple[str, ...]] = (
-        "frame_rate_hz",
-        "pixel_size_um",
-        "plane_spacing_um",
-        "subject_id",
-        "session_start",
-        "indicator",
-        "location",
-    )
 
     max_traces: int = key(30, "", "Accepted components whose traces are drawn one below the other.", ge=1, le=200)
     max_gallery: int = key(

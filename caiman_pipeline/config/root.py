@@ -26,8 +26,9 @@ from caiman_pipeline.config.select import SelectSettings
 from caiman_pipeline.config.sessions import SessionsSettings
 from caiman_pipeline.config.summary_images import ImageSettings
 from caiman_pipeline.config.traces import TraceSettings
-from caiman_pipeline.config.validate import SectionType, split_stage, validate
+from caiman_pipeline.config.validate import SectionType, validate
 from caiman_pipeline.model.errors import PipelineError
+from caiman_pipeline.stages import ALL, keys_of
 
 
 class PathSettings(Section):
@@ -141,38 +142,62 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def resolve_stage(config: Config, stage: str) -> dict[str, Any]:
-    """Return the settings that ``stage`` runs with, as plain values: its section in pixels, and what it needs to know.
+    """Return what a job of ``stage`` is handed, as plain values: the keys that it reads, lengths in pixels.
 
-    What it reads of other sections is below their names.
-
-    ``config`` is the recording's own (sheet values and overrides applied). Lengths are turned into pixels here, once.
+    Those of its own section are at the top, those of others below the section's name, facts below ``recording``.
+    ``config`` is the recording's own (sheet values and overrides applied).
 
     Raises
     ------
     PipelineError
         If a length cannot be turned into pixels.
     """
-    section: Section = getattr(config, stage)
+    own, reads = keys_of(stage)
+    read = {section: _only(resolve_section(config, section), keys) for section, keys in reads.items()}
+    return read.pop(own, {}) | {"recording": {}} | read
+
+
+def resolve_section(config: Config, name: str) -> dict[str, Any]:
+    """Return a section of a recording's config as plain values, lengths turned into pixels, here and only here.
+
+    Durations that are counted in whole frames are those of the nearest frame: what comes to the same is the same.
+
+    Raises
+    ------
+    PipelineError
+        If a length cannot be turned into pixels.
+    """
+    section: Section = getattr(config, name)
     recording = config.recording
+    if name == "recording":
+        return _facts(recording)
     if problem := section.incomplete():
-        raise PipelineError(f"`{stage}.{problem}")
+        raise PipelineError(f"`{name}.{problem}")
     values = section.model_dump(mode="json", exclude=section.unused())
-    for name, value in section:
-        if name in values and isinstance(value, Length | Count):
+    if recording.frame_rate_hz:
+        values |= {duration: section.in_frames(duration, recording.frame_rate_hz) for duration in section.whole_frames}
+    for key_name, value in section:
+        if key_name in values and isinstance(value, Length | Count):
             try:
-                values[name] = str(value.in_pixels(recording.pixel_um(), recording.cell_diameter))
+                values[key_name] = str(value.in_pixels(recording.pixel_um(), recording.cell_diameter))
             except ValueError as error:
-                raise PipelineError(f"`{stage}.{name}`: {error}.") from None
-    for name, keys in section.others.items():
-        values[name] = getattr(config, name).model_dump(mode="json", include=set(keys))
+                raise PipelineError(f"`{name}.{key_name}`: {error}.") from None
+    return values
+
+
+def _facts(recording: RecordingSettings) -> dict[str, Any]:
     try:
-        return {**values, "recording": recording.facts(section.recording_keys)}
+        return recording.facts()
     except ValueError as error:
         raise PipelineError(f"`recording.cell_diameter`: {error}.") from None
 
 
+def _only(values: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    return values if keys == ALL else {name: value for name, value in values.items() if name in keys}
+
+
 def settings_for(config: Config, model: type[SectionType]) -> tuple[SectionType, RecordingSettings]:
-    """Return the section that a stage runs with and the facts that it needs, both in pixels.
+    """Return a whole section and all facts on the recording, both in pixels.
 
     Parameters
     ----------
@@ -184,7 +209,8 @@ def settings_for(config: Config, model: type[SectionType]) -> tuple[SectionType,
     PipelineError
         If a length cannot be turned into pixels.
     """
-    return split_stage(model, resolve_stage(config, model.stage), "config")
+    section = validate(model, resolve_section(config, model.stage), "config")
+    return section, validate(RecordingSettings, resolve_section(config, "recording"), "config.recording")
 
 
 def check_required(recording: RecordingSettings, where: str) -> None:

@@ -13,7 +13,6 @@ class SelectSettings(Section):
     """Thresholds on the measures: accepted if any upper one is reached and no lower one is missed."""
 
     stage: ClassVar[str] = "select"
-    recording_keys: ClassVar[tuple[str, ...]] = ("cell_diameter",)
 
     curation: str | None = key(
         None,

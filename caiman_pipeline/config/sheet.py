@@ -7,7 +7,7 @@ import csv
 import difflib
 import glob
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,11 @@ import yaml
 from caiman_pipeline.config.plausible import wrong_timing
 from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.config.renamed import GONE, new_name
-from caiman_pipeline.config.root import Config, check_required, resolve_stage
+from caiman_pipeline.config.root import Config, check_required, resolve_section, resolve_stage
 from caiman_pipeline.config.validate import known_keys, validate
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.names import natural_key
-from caiman_pipeline.stages import SECTIONS, SESSIONS, Branch, place
+from caiman_pipeline.stages import SECTIONS, SESSIONS, STAGES, Branch, place
 
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
 OWN_COLUMNS = ("recording", "files")
@@ -72,9 +72,16 @@ class Recording:
         return Branch(self.config.recording.kind)
 
     def settings(self, stage: str) -> dict[str, Any]:
-        """Return the resolved settings of one stage for this recording."""
+        """Return what a job of a stage is handed for this recording."""
+        return self._resolved(resolve_stage, stage)
+
+    def section(self, name: str) -> dict[str, Any]:
+        """Return a section of the config as plain values, lengths in pixels, for this recording."""
+        return self._resolved(resolve_section, name)
+
+    def _resolved(self, resolve: Callable[[Config, str], dict[str, Any]], name: str) -> dict[str, Any]:
         try:
-            return resolve_stage(self.config, stage)
+            return resolve(self.config, name)
         except PipelineError as error:
             raise PipelineError(f"recording {self.id!r}: {error}") from None
 
@@ -272,8 +279,8 @@ def _parse_row(name: str, row: Mapping[str, str], config: Config) -> Recording:
     if problem:
         raise PipelineError(f"recording {name!r}: {problem}")
     recording = Recording(name, patterns, own)
-    for section in SECTIONS:
-        recording.settings(section)
+    for stage in STAGES:
+        recording.settings(stage)
     return recording
 
 

@@ -13,7 +13,7 @@ class ImageSettings(Section):
     """Images that sum up the corrected movie, and the noise of each pixel."""
 
     stage: ClassVar[str] = "summary_images"
-    recording_keys: ClassVar[tuple[str, ...]] = ("frame_rate_hz",)
+    whole_frames: ClassVar[dict[str, int]] = {"average_s": 1}
 
     average_s: float = key(
         0.15, "s", "Time averaged before correlating neighbours and before looking for peaks.", ge=0, le=60

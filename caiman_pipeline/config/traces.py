@@ -13,19 +13,6 @@ class TraceSettings(Section):
     """Deconvolution and DF/F of every component."""
 
     stage: ClassVar[str] = "traces"
-    recording_keys: ClassVar[tuple[str, ...]] = ("frame_rate_hz", "decay_time_s", "cell_diameter")
-    # How calcium moves and noise is measured: `refine` frees neighbours from each other by the same model.
-    model_keys: ClassVar[tuple[str, ...]] = (
-        "polarity",
-        "order",
-        "time_constants",
-        "rise_time_s",
-        "estimate_share",
-        "autocovariance_s",
-        "fudge_factor",
-        "noise_band",
-        "noise_average",
-    )
 
     method: Literal["oasis", "convex"] = key(
         "oasis", "", "Solver: exact active sets, or a convex solver (needs cvxpy, slow) as a check of penalty l1."

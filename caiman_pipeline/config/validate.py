@@ -10,7 +10,6 @@ from pydantic import ValidationError
 
 from caiman_pipeline.config.base import Section
 from caiman_pipeline.config.from_caiman import answer_to
-from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.config.renamed import GONE
 from caiman_pipeline.model.errors import PipelineError
 
@@ -24,15 +23,6 @@ def validate(model: type[SectionType], values: Mapping[str, Any], where: str) ->
     except ValidationError as error:
         problems = "; ".join(_explain(model, dict(e)) for e in error.errors())
         raise PipelineError(f"{where}: {problems}") from None
-
-
-def split_stage(
-    model: type[SectionType], values: Mapping[str, Any], where: str
-) -> tuple[SectionType, RecordingSettings]:
-    """Build a stage's section, and the recording's facts, from the plain values that ``resolve_stage`` returns."""
-    facts = values.get("recording", {})
-    own = {name: value for name, value in values.items() if name not in (*model.others, "recording")}
-    return validate(model, own, where), validate(RecordingSettings, facts, f"{where}.recording")
 
 
 def _explain(model: type[Section], problem: dict[str, Any]) -> str:

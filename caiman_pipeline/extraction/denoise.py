@@ -18,7 +18,7 @@ def make_denoiser(
 
     Parameters
     ----------
-    settings : those that ``TraceSettings.model_keys`` names are the recording's, the others have their defaults: which
+    settings : how calcium moves and noise is measured is the recording's, the other keys have their defaults: which
         events count is a matter of the ``traces`` stage, here neighbours are to be freed from each other
     kept : bool (frames of the recording,), the T frames that take part; calcium decays through the others, too
     """

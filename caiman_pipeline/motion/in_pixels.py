@@ -75,9 +75,14 @@ def make_plan(settings: MotionSettings, *, dims: Dims, frame_rate_hz: float) -> 
         spacing=spacing if settings.method == "piecewise" else None,
         patch_spacing=spacing,
         patch_size=_per_axis(settings.patch_size, len(dims)),
-        high_pass=None if settings.high_pass is None else _per_axis(settings.high_pass, len(dims)),
+        high_pass=high_pass_px(settings, dims),
         reach=round(settings.smoothing_s * frame_rate_hz),
     )
+
+
+def high_pass_px(settings: MotionSettings, dims: Dims) -> tuple[float, ...] | None:
+    """Return the size of the structures that registration follows, pixels along each axis, or None."""
+    return None if settings.high_pass is None else _per_axis(settings.high_pass, len(dims))
 
 
 def _per_axis(length: Length, ndim: int) -> tuple[float, ...]:

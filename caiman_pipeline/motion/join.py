@@ -13,7 +13,7 @@ from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.motion import MotionMeasures, Shifts
 from caiman_pipeline.model.movie import Dims, MovieInfo
-from caiman_pipeline.motion.in_pixels import capped_lengths, make_plan
+from caiman_pipeline.motion.in_pixels import capped_lengths, high_pass_px
 from caiman_pipeline.motion.measures import border_widths, crispness, damaged_frames, frames_beyond, structures
 from caiman_pipeline.motion.records import BlockResult, TemplateResult, join_shifts, sum_scale
 from caiman_pipeline.movies.left_out import REASONS, record_left_out
@@ -104,14 +104,13 @@ def join_recording(
         The shifts, what ``motion.h5`` holds beside them, and warnings.
     """
     holes = settings.border == "nan"
-    plan = make_plan(settings, dims=info.dims, frame_rate_hz=info.frame_rate_hz)
     rules = JoinRules(
         listed=frames_listed(settings.bad_frames, info.file_frames),
         empty=info.bad_frames,
         scale=sum_scale(info.value_min, info.value_max),
         holes=holes,
         max_outside_fraction=0.0 if holes else settings.max_outside_fraction,
-        high_pass=plan.high_pass,
+        high_pass=high_pass_px(settings, info.dims),
         deviations=settings.flag_deviations,
         max_unlike_fraction=settings.max_unlike_fraction,
     )

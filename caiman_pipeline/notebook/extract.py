@@ -13,7 +13,6 @@ from caiman_pipeline.config.refine import RefineSettings
 from caiman_pipeline.config.root import Config, settings_for
 from caiman_pipeline.config.select import SelectSettings
 from caiman_pipeline.config.summary_images import ImageSettings
-from caiman_pipeline.config.traces import TraceSettings
 from caiman_pipeline.extraction.masks.seeds import assign_seeds, find_seeds
 from caiman_pipeline.extraction.merge import merge_as_set
 from caiman_pipeline.extraction.refined import refine_as_set
@@ -31,6 +30,7 @@ from caiman_pipeline.quality.accept import Selection
 from caiman_pipeline.quality.evaluate import evaluate_as_set
 from caiman_pipeline.quality.in_pixels import select_as_set
 from caiman_pipeline.results.long_tables import in_memory
+from caiman_pipeline.stages import STAGES
 from caiman_pipeline.summary_images import SummaryImages, summarise_as_set
 
 
@@ -146,7 +146,7 @@ def extract_components(
         start,
         own,
         recording,
-        model=TraceSettings.model_validate(config.traces.model_dump(include=set(TraceSettings.model_keys))),
+        model=config.traces.only(STAGES["refine"].reads["traces"]).completed(),
         mean=images.mean,
         noise=images.noise,
         tables=in_memory(),

@@ -9,6 +9,7 @@ import pytest
 
 from caiman_pipeline.config.root import Config
 from caiman_pipeline.config.sheet import Recording
+from caiman_pipeline.stages import ALL as ALL_KEYS
 from caiman_pipeline.stages import (
     KINDS,
     MODES,
@@ -32,6 +33,19 @@ from caiman_pipeline.stages import (
 
 def names(stages):
     return [stage.name for stage in stages]
+
+
+def test_what_a_stage_reads_are_keys_of_the_config():
+    for stage in REGISTRY:
+        assert stage.section in stage.reads, stage.name
+        for section, keys in stage.reads.items():
+            known = set(Config.model_fields[section].annotation.model_fields)
+            assert keys == ALL_KEYS or set(keys) <= known, f"{stage.name}, {section}"
+    read = {(section, key) for stage in REGISTRY for section, keys in stage.reads.items() for key in keys}
+    for section in (*SECTIONS, "recording"):
+        if (section, "*") not in read:
+            unread = set(Config.model_fields[section].annotation.model_fields) - {k for s, k in read if s == section}
+            assert not unread, f"{section}: keys that no stage reads"
 
 
 def test_names_and_places_belong_to_one_stage():

@@ -78,11 +78,11 @@ class Chain:
     def __init__(self, folder: Path, config: Config = CONFIG, movie: str = "m.npy") -> None:
         self.folder, self.config, self.raw = folder, config, movie
 
-    def verb(self, name: str, section: str, **files: str) -> None:
-        """Run a verb with the section's settings; underscores in ``files`` are dashes of its options."""
+    def verb(self, name: str, **files: str) -> None:
+        """Run a stage's verb with its settings; underscores in ``files`` are dashes of its options."""
         arguments = [
             "--settings",
-            json.dumps(resolve_stage(self.config, section)),
+            json.dumps(resolve_stage(self.config, name.replace("-", "_"))),
             "--log",
             str(self.folder / "logs" / f"{name}.log"),
         ]
@@ -94,26 +94,26 @@ class Chain:
     def run(self) -> None:
         """Run them all."""
         info, movie, images = "movie_info.json", "movie.json", "images.h5"
-        self.verb("inspect", "inspect", recording="r", files=self.raw, movie_info=info, frames="frames.h5")
-        self.verb("motion-template", "motion", movie_info=info, template="template.h5")
+        self.verb("inspect", recording="r", files=self.raw, movie_info=info, frames="frames.h5")
+        self.verb("motion-template", movie_info=info, template="template.h5")
         block = {"block": "1-of-1", "output": "block"}
-        self.verb("motion-correct", "motion", movie_info=info, template="template.h5", **block)
+        self.verb("motion-correct", movie_info=info, template="template.h5", **block)
         joined = {"blocks": "block", "movie": movie, "motion": "motion.h5"}
-        self.verb("memmap-join", "motion", movie_info=info, template="template.h5", **joined)
-        self.verb("summary-images", "summary_images", movie=movie, images=images)
-        self.verb("patch-cnmf", "patch_cnmf", movie=movie, images=images, batch="1-of-1", output="batch.h5")
-        self.verb("merge", "merge", batches="batch.h5", components="merged.h5")
-        self.verb("refine", "refine", movie=movie, images=images, merged="merged.h5", components="components.h5")
+        self.verb("memmap-join", movie_info=info, template="template.h5", **joined)
+        self.verb("summary-images", movie=movie, images=images)
+        self.verb("patch-cnmf", movie=movie, images=images, batch="1-of-1", output="batch.h5")
+        self.verb("merge", batches="batch.h5", components="merged.h5")
+        self.verb("refine", movie=movie, images=images, merged="merged.h5", components="components.h5")
         rest = {"movie_info": info, "components": "components.h5", "quality": "quality.h5"}
-        self.verb("evaluate", "evaluate", movie=movie, motion="motion.h5", **rest)
-        self.verb("traces", "traces", components="components.h5", traces="traces.h5")
-        self.verb("select", "select", movie_info=info, quality="quality.h5", selection="selection.h5")
+        self.verb("evaluate", movie=movie, motion="motion.h5", **rest)
+        self.verb("traces", components="components.h5", traces="traces.h5")
+        self.verb("select", movie_info=info, quality="quality.h5", selection="selection.h5")
         results = {n: f"{n}.h5" for n in ("motion", "components", "traces", "quality", "selection")} | {
             "images": images
         }
-        self.verb("export-nwb", "export_nwb", movie_info=info, **results, nwb="r.nwb", table="r.csv")
+        self.verb("export-nwb", movie_info=info, **results, nwb="r.nwb", table="r.csv")
         pages = {"report": "r.html", "thumbnail": "r.jpg", "overview": "r.json"}
-        self.verb("report", "report", movie_info=info, frames="frames.h5", **results, **pages)
+        self.verb("report", movie_info=info, frames="frames.h5", **results, **pages)
 
 
 @pytest.mark.filterwarnings("error")

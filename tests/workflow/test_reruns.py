@@ -11,6 +11,9 @@ from .conftest import STAGES
 AFTER = {
     "select={min_snr: 9.5}": ("select", "export_nwb", "report"),
     "motion={max_shift: 7 px}": STAGES[1:],
+    "motion={interpolation: fourier}": STAGES[2:],
+    "motion={flag_deviations: 9}": STAGES[3:],
+    "summary_images={average_s: 0.25}": STAGES[4:],
     "inspect={min_frames: 77}": STAGES,
 }
 
@@ -47,6 +50,23 @@ def test_a_setting_of_one_recording_does_not_concern_the_others(batch):
 def test_facts_for_the_nwb_file_concern_only_the_nwb_file(batch):
     workflow, _ = batch
     assert workflow.planned("--config", "recording={lab: Another}", sheet="good.tsv") == {"export_nwb": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "stages"),
+    [
+        ("recording={pixel_size_um: 1.3}", ("export_nwb", "report")),
+        ("summary_images={average_s: 0.14}", ()),
+        ("motion={max_shift: 20.0 px, smoothing_s: 0.51}", ()),
+        ("recording={pixel_size_um: 1.3} motion={max_shift: 26 um}", ("export_nwb", "report")),
+        ("recording={pixel_size_um: 2.6 x 1.3}", STAGES[1:]),
+    ],
+)
+def test_settings_that_come_to_the_same_frames_and_pixels_are_the_same(batch, change, stages):
+    """The cell is given in pixels: of square pixels of any size it has as many, of others not."""
+    workflow, _ = batch
+    given = change.replace("} ", "}|").split("|")
+    assert workflow.planned("--config", *given, sheet="good.tsv") == dict.fromkeys(stages, 1)
 
 
 def test_cores_and_quiet_change_nothing(batch):

@@ -173,7 +173,7 @@ def group_facts(wildcards):
 
 @looked_up
 def group_settings(wildcards):
-    return json.dumps(resolve_stage(CONFIG, SESSIONS.section), sort_keys=True)
+    return json.dumps(resolve_stage(CONFIG, SESSIONS.name), sort_keys=True)
 
 
 def tracked_cells():
@@ -263,16 +263,19 @@ def files_stored(wildcards):
 
 
 @looked_up
-def bad_frames_listed(wildcards):
-    """Frames that the user leaves out of everything, as written."""
-    return list(RECORDINGS[wildcards.recording].config.motion.bad_frames)
-
-
-@looked_up
 def files_named(wildcards, input):
     """All raw files of the sheet, those from an object store as the local copies that Snakemake made."""
     copies = iter(input)
     return [next(copies) if present(f) else f for f in files_as_listed(wildcards)]
+
+
+@looked_up
+def pixel_axes(wildcards, input):
+    """Axes along which a pixel's size is known: whether volumes are refused for want of the planes' distance.
+
+    It changes no number. Snakemake does not compare what depends on inputs: this takes them for that reason.
+    """
+    return len(RECORDINGS[wildcards.recording].config.recording.pixel_um() or ())
 
 
 # Motion that this run can find itself.

@@ -15,11 +15,11 @@ rule inspect:
         runtime=minutes("inspect"),
     params:
         files=files_named,
-        bad_frames=bad_frames_listed,
+        pixel_axes=pixel_axes,
         settings=settings("inspect"),
     shell:
         "caiman-pipeline inspect --recording {wildcards.recording} --files {params.files:q} "
-        "--bad-frames {params.bad_frames:q} "
+        "--pixel-axes {params.pixel_axes:q} "
         "--movie-info {output.info:q} --frames {output.frames:q} "
         "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log[0]:q}"
 
@@ -41,7 +41,7 @@ rule motion_template:
         mem_mb=memory_mb("motion_template"),
         runtime=minutes("motion_template"),
     params:
-        settings=settings("motion"),
+        settings=settings("motion_template"),
     shell:
         "caiman-pipeline motion-template --movie-info {input.info:q} --template {output:q} "
         "--settings {params.settings:q} --threads {threads} --memory-mb {resources.mem_mb} --log {log[0]:q}"
@@ -66,7 +66,7 @@ rule motion_correct:
         mem_mb=memory_mb("motion_correct"),
         runtime=minutes("motion_correct"),
     params:
-        settings=settings("motion"),
+        settings=settings("motion_correct"),
         store=movie_store,
     shell:
         "caiman-pipeline motion-correct --movie-info {input.info:q} --template {input.template:q} "
@@ -91,7 +91,7 @@ rule memmap_join:
         mem_mb=memory_mb("memmap_join"),
         runtime=minutes("memmap_join"),
     params:
-        settings=settings("motion"),
+        settings=settings("memmap_join"),
     shell:
         "caiman-pipeline memmap-join --movie-info {input.info:q} --template {input.template:q} --blocks {input.blocks:q} "
         "--movie {output.movie:q} --motion {output.motion:q} "

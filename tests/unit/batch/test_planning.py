@@ -119,7 +119,7 @@ def test_tiles_are_those_of_the_search(n_frames, dims, tile):
         }
     )
     settings = resolve_stage(config, "patch_cnmf")
-    search = plan_search(*load_stage(PatchSettings, json.dumps(settings)), dims, n_frames)
+    search = plan_search(*load_stage("patch_cnmf", PatchSettings, json.dumps(settings)), dims, n_frames)
     size = MovieSize(n_frames, dims, 2, layout_of(config))
     assert size.n_tiles == len(search.grid.tiles)
     assert size.n_bins == n_frames // search.bin_frames

@@ -68,7 +68,7 @@ def test_pixels_given_per_axis_stay_as_they_are():
 
 
 def test_cells_are_multiples_of_the_diameter():
-    assert Length.parse("4 cells").in_pixels((2.0, 2.0), Length.parse("12 um")) == Length((24.0, 24.0), "px")
+    assert Length.parse("4 cells").in_pixels((2.0, 2.0), Length.parse("12 um")) == Length((24.0,), "px")
     assert Length.parse("1 x 4 x 2 cells").in_pixels(None, Length.parse("9 px")) == Length((9.0, 36.0, 18.0), "px")
 
 

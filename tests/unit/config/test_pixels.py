@@ -4,7 +4,7 @@ import pytest
 
 from caiman_pipeline.config.pixels import PixelSize
 from caiman_pipeline.config.recording import RecordingSettings
-from caiman_pipeline.config.root import Config, resolve_stage
+from caiman_pipeline.config.root import Config, resolve_section, resolve_stage
 from caiman_pipeline.config.validate import validate
 from caiman_pipeline.model.errors import PipelineError
 
@@ -46,7 +46,7 @@ def test_what_is_no_size_is_refused(size):
 def test_lengths_become_pixels_along_each_axis():
     """A cell of 12 um is 4.8 rows high and 12 columns wide; what counts cells and micrometres follows."""
     config = validate(Config, {"recording": TALL, "motion": {"max_shift": "20 um", "high_pass": "5 um"}}, "here")
-    search, motion = resolve_stage(config, "patch_cnmf"), resolve_stage(config, "motion")
+    search, motion = resolve_stage(config, "patch_cnmf"), resolve_section(config, "motion")
     assert search["recording"]["cell_diameter"] == "4.8 x 12 px"
     assert search["tile_overlap"] == "9.6 x 24 px"
     assert (motion["max_shift"], motion["high_pass"]) == ("8 x 20 px", "2 x 5 px")

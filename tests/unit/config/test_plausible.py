@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from caiman_pipeline.config.plausible import doubts, wrong_subject, wrong_timing
+from caiman_pipeline.config.plausible import doubts_of_sheet, wrong_subject, wrong_timing
 from caiman_pipeline.config.recording import RecordingSettings
 from caiman_pipeline.config.validate import validate
 
@@ -10,7 +10,7 @@ GOOD = {"frame_rate_hz": 10, "decay_time_s": 0.6, "cell_diameter": "12 um", "pix
 
 
 def doubted(dims=(96, 128), **values):
-    return doubts(validate(RecordingSettings, {**GOOD, **values}, "here"), dims)
+    return doubts_of_sheet(validate(RecordingSettings, {**GOOD, **values}, "here"), dims)
 
 
 @pytest.mark.parametrize(("rate", "decay"), [(30, 0.4), (2, 0.6), (0.5, 2.0), (400, 5.0), (1, 0.1)])

@@ -6,13 +6,13 @@ import pytest
 import yaml
 
 from caiman_pipeline.config.base import Length
-from caiman_pipeline.config.inspect import InspectSettings
 from caiman_pipeline.config.motion import MotionSettings
+from caiman_pipeline.config.refine import RefineSettings
 from caiman_pipeline.config.root import Config, check_required, load_config, resolve_stage
 from caiman_pipeline.config.validate import known_keys
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.results.job_settings import load_stage
-from caiman_pipeline.stages import SECTIONS
+from caiman_pipeline.stages import STAGES
 
 
 def _failure(source) -> str:
@@ -138,48 +138,47 @@ def test_lengths_of_a_stage_are_resolved_to_pixels():
             "recording": {"pixel_size_um": 1.5, "cell_diameter": "12 um", "frame_rate_hz": 30},
         }
     )
-    resolved = resolve_stage(config, "motion")
-    assert resolved["max_shift"] == "6 x 6 px"
-    assert resolved["recording"]["cell_diameter"] == "8 x 8 px"
+    assert resolve_stage(config, "motion_template")["max_shift"] == "6 px"
+    assert resolve_stage(config, "merge")["recording"]["cell_diameter"] == "8 px"
 
 
 def test_a_stage_gets_only_what_it_needs_to_know():
     config = load_config({"recording": {"frame_rate_hz": 30, "subject_id": "m1", "cell_diameter": "9 px"}})
-    assert set(resolve_stage(config, "inspect")["recording"]) == set(InspectSettings.recording_keys)
+    assert set(resolve_stage(config, "inspect")["recording"]) == set(STAGES["inspect"].reads["recording"])
 
 
 def test_a_stage_is_resolved_the_same_for_what_does_not_concern_it():
     base = {"recording": {"frame_rate_hz": 30, "cell_diameter": "9 px"}}
     other = {"recording": {**base["recording"], "lab": "another"}, "inspect": {"min_frames": 77}}
-    assert resolve_stage(load_config(base), "motion") == resolve_stage(load_config(other), "motion")
+    assert resolve_stage(load_config(base), "merge") == resolve_stage(load_config(other), "merge")
     assert resolve_stage(load_config(base), "inspect") != resolve_stage(load_config(other), "inspect")
 
 
 def test_a_length_that_cannot_be_resolved_names_its_key():
     config = load_config({"motion": {"max_shift": "9 um"}, "recording": {"cell_diameter": "9 px"}})
     with pytest.raises(PipelineError, match=r"`motion.max_shift`: '9 um' is in micrometres.*set `pixel_size_um`"):
-        resolve_stage(config, "motion")
+        resolve_stage(config, "motion_correct")
 
 
 def test_a_cell_diameter_that_cannot_be_resolved_names_its_key():
     config = load_config({"recording": {"cell_diameter": "12 um"}})
     with pytest.raises(PipelineError, match=r"`recording.cell_diameter`: '12 um' is in micrometres"):
-        resolve_stage(config, "motion")
+        resolve_stage(config, "merge")
 
 
 def test_settings_survive_the_way_through_the_rule():
     config = load_config(
         {"motion": {"max_shift": "9 um"}, "recording": {"pixel_size_um": 1.5, "cell_diameter": "8 px"}}
     )
-    settings, recording = load_stage(MotionSettings, json.dumps(resolve_stage(config, "motion")))
-    assert settings.max_shift == Length((6.0, 6.0), "px")
-    assert recording.cell_diameter == Length((8.0, 8.0), "px")
+    settings, recording = load_stage("refine", RefineSettings, json.dumps(resolve_stage(config, "refine")))
+    assert settings.rounds == 1
+    assert recording.cell_diameter == Length((8.0,), "px")
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{", '{"no_such_key": 1}'])
 def test_settings_that_are_not_a_stage_are_refused(text):
     with pytest.raises(PipelineError, match="--settings"):
-        load_stage(MotionSettings, text)
+        load_stage("motion_correct", MotionSettings, text)
 
 
 def test_what_must_be_known_of_a_recording_is_listed():
@@ -189,7 +188,7 @@ def test_what_must_be_known_of_a_recording_is_listed():
 
 def test_every_stage_can_be_resolved_from_the_defaults():
     config = load_config({"recording": {"frame_rate_hz": 30, "decay_time_s": 0.7, "cell_diameter": "9 px"}})
-    for stage in SECTIONS:
+    for stage in STAGES:
         resolved = json.loads(json.dumps(resolve_stage(config, stage), allow_nan=False))
         assert resolved, stage
         assert "cells" not in str(resolved.values()), f"{stage}: a length is left in cells"

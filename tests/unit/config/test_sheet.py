@@ -71,7 +71,7 @@ def test_any_setting_can_be_a_recordings_own(tmp_path):
     )
     recordings = load_sheet(sheet, Config())
     assert recordings["m1"].settings("inspect")["min_frames"] == 77
-    assert recordings["m1"].settings("motion")["max_shift"] == "5 px"
+    assert recordings["m1"].section("motion")["max_shift"] == "5 px"
     assert recordings["m2"].settings("inspect")["min_frames"] == Config().inspect.min_frames
 
 
@@ -210,9 +210,9 @@ def test_a_recording_named_as_reference_becomes_its_motion_file(tmp_path):
         f"day0\td.tif\t{FACTS}\tother/motion.h5",
     )
     recordings = load_sheet(sheet, load_config({"paths": {"results": "out"}}))
-    assert recordings["green"].settings("motion")["shifts_from"] == "out/red/motion/motion.h5"
-    assert recordings["red"].settings("motion")["template"] == "out/day0/motion/motion.h5"
-    assert recordings["day0"].settings("motion")["shifts_from"] == "other/motion.h5"
+    assert recordings["green"].section("motion")["shifts_from"] == "out/red/motion/motion.h5"
+    assert recordings["red"].section("motion")["template"] == "out/day0/motion/motion.h5"
+    assert recordings["day0"].section("motion")["shifts_from"] == "other/motion.h5"
 
 
 @pytest.mark.parametrize("names", [("a", "b"), ("b", "b"), ("b", "a")])

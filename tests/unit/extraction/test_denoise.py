@@ -11,6 +11,7 @@ from caiman_pipeline.config.root import load_config, resolve_stage
 from caiman_pipeline.config.traces import TraceSettings
 from caiman_pipeline.extraction.denoise import make_denoiser
 from caiman_pipeline.results.job_settings import load_other, load_stage
+from caiman_pipeline.stages import STAGES
 from caiman_pipeline.traces.timing import timing_from
 
 CHANGES = {
@@ -28,16 +29,16 @@ BASE = {"recording": {"frame_rate_hz": 30, "decay_time_s": 0.6, "cell_diameter":
 
 
 def test_every_key_of_the_model_reaches_the_updates_and_changes_their_traces() -> None:
-    assert set(CHANGES) == set(TraceSettings.model_keys)
+    assert set(CHANGES) == set(STAGES["refine"].reads["traces"])
     traces, _, _ = simulate(1, n_traces=2, n_frames=900, level=10.0)
     before = None
     for change in ({}, *({name: value} for name, value in CHANGES.items())):
         handed_on = json.dumps(resolve_stage(load_config({**BASE, "traces": change}), "refine"))
-        model = load_other(TraceSettings, "traces", handed_on)
+        model = load_other("refine", TraceSettings, handed_on).completed()
         denoised = make_denoiser(model, timing_from(30.0, 0.6), kept=np.ones(traces.shape[1], bool), threads=1)(traces)
         before = denoised if before is None else before
         assert np.array_equal(denoised, before) == (not change), change
-        assert isinstance(load_stage(RefineSettings, handed_on)[0], RefineSettings)
+        assert isinstance(load_stage("refine", RefineSettings, handed_on)[0], RefineSettings)
 
 
 @pytest.mark.parametrize("order", [0, 1, 2])

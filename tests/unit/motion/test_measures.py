@@ -8,7 +8,7 @@ from moving import make_scene
 
 from caiman_pipeline.config.bad_frames import frames_listed
 from caiman_pipeline.config.motion import MotionSettings
-from caiman_pipeline.config.root import Config, resolve_stage
+from caiman_pipeline.config.root import Config, resolve_section
 from caiman_pipeline.config.validate import validate
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.motion import Shifts
@@ -225,8 +225,7 @@ def test_lengths_in_micrometres_and_cells_reach_the_plan_in_pixels():
         },
         "config",
     )
-    values = resolve_stage(config, "motion")
-    values.pop("recording")
+    values = resolve_section(config, "motion")
     found = make_plan(MotionSettings(**values), dims=(200, 300), frame_rate_hz=10)
     assert found.max_shift == (20, 20)
     assert found.high_pass == (6.0, 6.0)
@@ -242,8 +241,7 @@ def test_lengths_are_those_of_each_axis_where_pixels_are_not_square():
         },
         "config",
     )
-    values = resolve_stage(config, "motion")
-    values.pop("recording")
+    values = resolve_section(config, "motion")
     found = make_plan(MotionSettings(**values), dims=(200, 300), frame_rate_hz=10)
     assert found.max_shift == (4, 20)
     assert found.high_pass == (1.2, 6.0)

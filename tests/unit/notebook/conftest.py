@@ -18,19 +18,19 @@ def _verbs(folder):
     quality, selection = out / "evaluate/quality.h5", out / "select/selection.h5"
     batch, traces = out / "patch_cnmf/1-of-1.h5", out / "traces/traces.h5"
     given, parts = {"movie_info": info}, {"template": template, "output": block, "block": "1-of-1"}
-    yield "inspect", "inspect", {"recording": "asym", "files": folder / "raw.tif", "frames": out / "f.h5", **given}
-    yield "motion-template", "motion", {"template": template, **given}
-    yield "motion-correct", "motion", {**parts, **given}
-    yield "memmap-join", "motion", {"template": template, "blocks": block, "movie": movie, "motion": motion, **given}
+    yield "inspect", {"recording": "asym", "files": folder / "raw.tif", "frames": out / "f.h5", **given}
+    yield "motion-template", {"template": template, **given}
+    yield "motion-correct", {**parts, **given}
+    yield "memmap-join", {"template": template, "blocks": block, "movie": movie, "motion": motion, **given}
     seen = {"movie": movie, "images": images}
-    yield "summary-images", "summary_images", seen
-    yield "patch-cnmf", "patch_cnmf", {**seen, "batch": "1-of-1", "output": batch}
-    yield "merge", "merge", {"batches": batch, "components": merged}
-    yield "refine", "refine", {**seen, "merged": merged, "components": components}
+    yield "summary-images", seen
+    yield "patch-cnmf", {**seen, "batch": "1-of-1", "output": batch}
+    yield "merge", {"batches": batch, "components": merged}
+    yield "refine", {**seen, "merged": merged, "components": components}
     measured = {"components": components, "quality": quality, **given}
-    yield "evaluate", "evaluate", {"movie": movie, "motion": motion, **measured}
-    yield "traces", "traces", {"components": components, "traces": traces}
-    yield "select", "select", {**measured, "selection": selection}
+    yield "evaluate", {"movie": movie, "motion": motion, **measured}
+    yield "traces", {"components": components, "traces": traces}
+    yield "select", {**measured, "selection": selection}
 
 
 @pytest.fixture(scope="session")
@@ -52,12 +52,12 @@ def recording(tmp_path_factory):
     )
     simulate(folder / "raw.tif", settings, truth=folder / "truth.h5")
     config = load_config(SETTINGS)
-    for verb, section, files in _verbs(folder):
+    for verb, files in _verbs(folder):
         for path in files.values():
             if not isinstance(path, str):
                 path.parent.mkdir(parents=True, exist_ok=True)
         options = [str(x) for name, v in files.items() for x in (f"--{name.replace('_', '-')}", v)]
-        settings = json.dumps(resolve_stage(config, section))
+        settings = json.dumps(resolve_stage(config, verb.replace("-", "_")))
         status = main([verb, *options, "--settings", settings, "--threads", "1", "--log", str(folder / f"{verb}.log")])
         assert not status, (folder / f"{verb}.log").read_text()
     return folder

@@ -19,7 +19,7 @@ from caiman_pipeline.nwb.write import write_nwb
 from caiman_pipeline.outcome import component_table
 from caiman_pipeline.results.job_settings import load_stage
 from caiman_pipeline.results.provenance import kept_ledger, noted_stages
-from caiman_pipeline.stages import SECTIONS
+from caiman_pipeline.stages import SECTIONS, STAGES
 
 FACTS = {"frame_rate_hz": 30, "decay_time_s": 0.7, "cell_diameter": "12 um", "pixel_size_um": 1.3}
 WAYS = ("evidence", "greedy_roi", "corr_pnr", "sparse_nmf", "graph_nmf", "pca_ica", "seeded")
@@ -28,10 +28,10 @@ WAYS = ("evidence", "greedy_roi", "corr_pnr", "sparse_nmf", "graph_nmf", "pca_ic
 def stages_of(config: Config) -> dict:
     """Return what the jobs of a recording note, handed their settings as the rules do."""
     found = {}
-    for stage in SECTIONS:
-        with kept_ledger(stage):
-            section = Config.model_fields[stage].annotation
-            load_stage(section, json.dumps(resolve_stage(config, stage)))
+    for name, stage in STAGES.items():
+        with kept_ledger(name):
+            section = Config.model_fields[stage.section].annotation
+            load_stage(name, section, json.dumps(resolve_stage(config, name)))
             found |= noted_stages()
     found.pop("report")
     return found
