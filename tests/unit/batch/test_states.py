@@ -289,3 +289,23 @@ def test_summary_starts_without_heavy_libraries(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_failure_is_told_until_a_stage_that_needs_it_has_ended_well(tmp_path):
+    """The report follows the NWB file's stage in the list, and needs nothing of it."""
+    run_through(tmp_path / "a")
+    write_failure(tmp_path / "a", "export_nwb", "disk full", at=50)
+    write_job(tmp_path / "a", "report", at=60)
+    assert (recording_state(tmp_path / "a", "a").state, recording_state(tmp_path / "a", "a").stage) == (
+        "failed",
+        "export_nwb",
+    )
+    write_job(tmp_path / "a", "export_nwb", at=70)
+    assert recording_state(tmp_path / "a", "a").state == "ok"
+
+
+def test_a_recording_whose_table_was_removed_is_not_done(tmp_path):
+    run_through(tmp_path / "a")
+    path_of(tmp_path / "a", "table").unlink()
+    state = recording_state(tmp_path / "a", "a")
+    assert (state.state, state.stage) == ("waiting", "export_nwb")

@@ -397,3 +397,15 @@ def test_channel_planes_and_what_is_missing_are_kept_with_the_inspection(tmp_pat
     expected = images(60 * 4 * 2).reshape(60, 4, 2, 5, 7)[:, :2, 1]
     save_movie_info(tmp_path / "info.json", info)
     np.testing.assert_array_equal(open_inspected(load_movie_info(tmp_path / "info.json")).read(0, 60), expected)
+
+
+@pytest.mark.parametrize(("pixel_axes", "ok"), [(0, True), (2, False), (3, True)])
+def test_a_volume_whose_planes_are_at_an_unknown_distance_is_refused_where_pixels_have_a_size(tmp_path, pixel_axes, ok):
+    np.save(tmp_path / "v.npy", np.random.default_rng(0).integers(0, 99, (60, 4, 9, 11)).astype(np.uint16))
+    given = [*arguments(tmp_path, [tmp_path / "v.npy"]), "--pixel-axes", str(pixel_axes)]
+    if ok:
+        run_verb("inspect", given)
+    else:
+        with pytest.raises(PipelineError, match="set `plane_spacing_um`"):
+            run_verb("inspect", given)
+    assert (tmp_path / "movie_info.json").exists() == ok
