@@ -88,9 +88,9 @@ def test_micrometres_and_cells_become_pixels_along_each_axis(values: list[float]
     found = length.in_pixels(sizes)
     each = values * (len(sizes) // len(values))
     assert found.unit == "px"
-    assert found.values == pytest.approx([v / s for v, s in zip(each, sizes, strict=True)], abs=1e-4)
+    assert found.per_axis(len(sizes)) == pytest.approx([v / s for v, s in zip(each, sizes, strict=True)], abs=1e-4)
     two_cells = Length((2.0,), "cells").in_pixels(sizes, length)
-    assert two_cells.values == pytest.approx([2 * v for v in found.values], abs=1e-3)
+    assert two_cells.per_axis(len(sizes)) == pytest.approx([2 * v for v in found.per_axis(len(sizes))], abs=1e-3)
     assert found.in_pixels(None) == found, "pixels are pixels"
 
 
