@@ -63,12 +63,12 @@ def test_every_key_of_every_stage_is_noted():
         seeded = {"seeded": {"file": "m.tif"}} if way == "seeded" else {}
         for entry in stages_of(config_with(patch_cnmf={"init": way, **seeded})).values():
             noted |= {f"{entry['section']}.{key}" for key, _ in flat(entry["settings"])}
-    elsewhere = ("paths", "report", "recording", "sessions", "kinds")
-    keys = {name for name, _ in documented_keys(Config) if name.split(".")[0] not in elsewhere}
+    sections = {stage.section for stage in STAGES.values()} - {"report"}
+    keys = {name for name, _ in documented_keys(Config) if name.split(".")[0] in sections}
     assert keys - noted == set()
     facts = {key.split(".recording.")[1] for key in noted if ".recording." in key}
-    # The kind only chooses settings, which are noted.
-    assert facts == set(RecordingSettings.model_fields) - {"kind"}
+    # The kind only chooses settings, which are noted; the field says which recordings are looked at together.
+    assert facts == set(RecordingSettings.model_fields) - {"kind", "field"}
 
 
 CONFIGS = {
