@@ -353,7 +353,7 @@ def leading_to(ends: Iterable[Stage], stages: Iterable[Stage] = REGISTRY, *, giv
 
 
 def keys_of(stage: str) -> tuple[str, Mapping[str, tuple[str, ...]]]:
-    """Return a stage's own section and the keys that its job reads, by section; of recordings' stages and of groups'."""
+    """Return the section of a stage, of recordings or of groups of them, and the keys that its job reads."""
     found = SESSIONS if stage == SESSIONS.name else STAGES[stage]
     return found.section, found.reads
 
