@@ -30,6 +30,7 @@ from caiman_pipeline.results.records import (
     traces_from_result,
 )
 
+# Components that a message names.
 MOST_NAMED = 10
 
 
@@ -99,6 +100,16 @@ class OutcomeFiles:
 def load_outcome(files: OutcomeFiles) -> Outcome:
     """Read one recording's results.
 
+    Parameters
+    ----------
+    files : OutcomeFiles
+        Paths of the results.
+
+    Returns
+    -------
+    Outcome
+        All of them; what has a value for each frame stays in its file.
+
     Raises
     ------
     PipelineError
@@ -124,7 +135,18 @@ def load_outcome(files: OutcomeFiles) -> Outcome:
 
 
 def keep_accepted(outcome: Outcome) -> Outcome:
-    """Return the outcome without its rejected components."""
+    """Return the outcome without its rejected components.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Of a recording.
+
+    Returns
+    -------
+    Outcome
+        Tables have rows of accepted components alone.
+    """
     rows = np.flatnonzero(outcome.selection.accepted)
     return replace(
         outcome,
@@ -148,7 +170,18 @@ def _take(table: Any, rows: IntArray) -> Any:
 
 
 def centroids(components: Components) -> FloatArray:
-    """Return each footprint's centre of mass, float32 (K, ndim) in pixels, axes ordered like ``dims``."""
+    """Return each footprint's centre of mass.
+
+    Parameters
+    ----------
+    components : Components
+        K of them.
+
+    Returns
+    -------
+    float32 (K, ndim)
+        Pixels, axes ordered like ``dims``; NaN for an empty footprint.
+    """
     footprints, n_components = components.footprints.tocsc(), components.n_components
     column = np.repeat(np.arange(n_components), np.diff(footprints.indptr))
     mass = np.bincount(column, footprints.data, n_components)
@@ -161,7 +194,18 @@ def centroids(components: Components) -> FloatArray:
 
 
 def missing_dff(outcome: Outcome) -> list[str]:
-    """Say which accepted components have no DF/F, or none in some of their frames, for want of a valid F0."""
+    """Say which accepted components have no DF/F, or none in some of their frames, for want of a valid F0.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Of a recording.
+
+    Returns
+    -------
+    list of str
+        Sentences, or none.
+    """
     traces = outcome.traces
     groups: dict[str, list[int]] = {"no DF/F": [], "no DF/F in some frames": []}
     for k in np.flatnonzero(outcome.selection.accepted):
@@ -186,6 +230,18 @@ def component_table(outcome: Outcome, *, pixel_um: tuple[float, ...] | None) -> 
     Soma scores are left out where the classifier was not run. Centroids come in the order x, y[, z], in pixels counted
     from the centre of the first one, and in micrometres where the pixel's size (row, column or plane, row, column) is
     known.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Of a recording, K components.
+    pixel_um : tuple of float, or None
+        Size of a pixel along [planes,] rows and columns, um.
+
+    Returns
+    -------
+    dict of arrays (K,)
+        Columns by name; units are part of the names.
     """
     selection, quality, traces = outcome.selection, outcome.quality, outcome.traces
     columns: dict[str, AnyArray] = {

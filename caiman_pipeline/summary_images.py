@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from caiman_pipeline.config.recording import RecordingSettings
     from caiman_pipeline.config.summary_images import ImageSettings
 
+# Frames, at least, that the noise is taken from: its standard error is then a few percent.
 NOISE_FRAMES = 1024
 
 
@@ -60,7 +61,23 @@ class _Sums:
 
 
 def neighbour_offsets(ndim: int) -> list[tuple[int, ...]]:
-    """Return half of the 8 neighbours in a plane (and one across planes); the other half mirrors it."""
+    """Return half of the 8 neighbours in a plane (and one across planes); the other half mirrors it.
+
+    Parameters
+    ----------
+    ndim : int
+        2 or 3.
+
+    Returns
+    -------
+    list of tuple of int
+        Steps along each axis, pixels.
+
+    Examples
+    --------
+    >>> neighbour_offsets(2)
+    [(0, 1), (1, 0), (1, 1), (1, -1)]
+    """
     in_plane: list[tuple[int, ...]] = [(0, 1), (1, 0), (1, 1), (1, -1)]
     return in_plane if ndim == 2 else [(0, *o) for o in in_plane] + [(1, 0, 0)]
 
@@ -78,9 +95,28 @@ def summarise(
 
     Parameters
     ----------
-    bin_frames : frames averaged for correlation and peak-to-noise
-    noise_band, noise_method : see ``noise_power``; the noise is taken from evenly spaced parts, at least 1024 frames
-    progress : called with frames done and in all
+    movie : MovieStore
+        The corrected movie.
+    bin_frames : int
+        Frames averaged for correlation and peak-to-noise.
+    noise_band : tuple of float
+        See ``noise_power``; the noise is taken from evenly spaced parts, at least 1024 frames.
+    noise_method : str
+        See ``noise_power``.
+    threads : int
+        Threads to use.
+    progress : callable
+        Called with the frames that are done, and those in all.
+
+    Returns
+    -------
+    SummaryImages
+        Images in raw pixel values; correlation and peak-to-noise have no unit.
+
+    References
+    ----------
+    Smith & Häusser 2010, 10.1038/nn.2620 (the correlation image); Zhou et al. 2018, 10.7554/eLife.28728
+    (peak-to-noise).
     """
     reference = _reference(movie.parts[0].read())
     chosen, sums = _noise_parts(movie), None
@@ -102,7 +138,26 @@ def summarise_as_set(
     threads: int,
     progress: Callable[[int, int], None],
 ) -> SummaryImages:
-    """Make the summary images of a movie as its settings say."""
+    """Make the summary images of a movie as its settings say.
+
+    Parameters
+    ----------
+    movie : MovieStore
+        The corrected movie.
+    settings : ImageSettings
+        Section ``summary_images``.
+    recording : RecordingSettings
+        The frame rate.
+    threads : int
+        Threads to use.
+    progress : callable
+        Called with the frames that are done, and those in all.
+
+    Returns
+    -------
+    SummaryImages
+        Images in raw pixel values; correlation and peak-to-noise have no unit.
+    """
     return summarise(
         movie,
         bin_frames=max(1, round(settings.average_s * (recording.frame_rate_hz or 0))),

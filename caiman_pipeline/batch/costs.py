@@ -118,7 +118,7 @@ class MovieSize:
     @property
     def part_mb(self) -> float:
         """One part of the movie store, MB."""
-        from caiman_pipeline.movies.store.parts import part_length
+        from caiman_pipeline.movies.store.bounds import part_length
 
         return self.frame_mb * min(part_length(self.dims), self.n_frames)
 

@@ -26,7 +26,8 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.motion.in_pixels import make_plan
         from caiman_pipeline.motion.records import block_to_arrays, template_from_result
         from caiman_pipeline.motion.saved import make_correction, open_source
-        from caiman_pipeline.movies.store.parts import block_parts, keep_elsewhere
+        from caiman_pipeline.movies.store.bounds import block_parts
+        from caiman_pipeline.movies.store.writing import keep_elsewhere
         from caiman_pipeline.results.atomic import whole_folder
         from caiman_pipeline.results.files import load_result, save_result
         from caiman_pipeline.results.job_settings import load_stage

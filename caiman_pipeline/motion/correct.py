@@ -20,7 +20,7 @@ from caiman_pipeline.motion.records import BlockResult, ShiftTable, less_rigid, 
 from caiman_pipeline.motion.source import Source, chunk_length, read_ahead
 from caiman_pipeline.motion.sums import Likeness
 from caiman_pipeline.motion.warp import Scratch, WarpPlan, warp
-from caiman_pipeline.movies.store.parts import PartWriter
+from caiman_pipeline.movies.store.writing import PartWriter
 
 Parts = list[tuple[int, int, int]]
 

@@ -14,7 +14,7 @@ from caiman_pipeline.motion.correct import correct_block
 from caiman_pipeline.motion.in_pixels import make_plan
 from caiman_pipeline.motion.make import make_given
 from caiman_pipeline.motion.saved import make_correction, open_source
-from caiman_pipeline.movies.store.parts import block_parts
+from caiman_pipeline.movies.store.bounds import block_parts
 from caiman_pipeline.results.files import load_result
 
 if TYPE_CHECKING:

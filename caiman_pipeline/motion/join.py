@@ -17,7 +17,8 @@ from caiman_pipeline.motion.in_pixels import capped_lengths, high_pass_px
 from caiman_pipeline.motion.measures import border_widths, crispness, damaged_frames, frames_beyond, structures
 from caiman_pipeline.motion.records import BlockResult, TemplateResult, join_shifts, sum_scale
 from caiman_pipeline.movies.left_out import REASONS, record_left_out
-from caiman_pipeline.movies.store.parts import Part, find_stored, part_bounds, part_name
+from caiman_pipeline.movies.store.bounds import part_bounds, part_name
+from caiman_pipeline.movies.store.parts import Part, find_stored
 
 if TYPE_CHECKING:
     from caiman_pipeline.config.motion import MotionSettings

@@ -13,7 +13,7 @@ from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray, Number
 from caiman_pipeline.model.movie import Bounds, Dims
 from caiman_pipeline.motion.scan import shift_odd_rows
 from caiman_pipeline.movies.readers.open import RawMovie
-from caiman_pipeline.movies.store.parts import part_length
+from caiman_pipeline.movies.store.bounds import part_length
 
 # Frames and bytes of float32 frames that are estimated together at most; fixed, so that no result depends on blocks.
 LONGEST_CHUNK, CHUNK_BYTES = 32, 16 * 2**20

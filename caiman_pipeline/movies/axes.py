@@ -16,7 +16,9 @@ from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import Dims, Reading
 from caiman_pipeline.movies.readers.choices import Channel, choose_channel, choose_planes
 
+# The order that movies have in memory.
 MOVIE_AXES = "TZYX"
+# What a message suggests for an array of so many axes.
 EXAMPLES = {
     2: "YX",
     3: "TYX (frames first) or YXT (frames last)",
@@ -47,20 +49,54 @@ class AxisOrder:
     turns: Dims = ()
 
     def frames(self, shape: Dims) -> int:
-        """Return the frames in an array of ``shape``."""
+        """Return the frames in an array of ``shape``.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Shape of the stored array.
+
+        Returns
+        -------
+        int
+            Frames, T.
+        """
         return 1 if self.time is None else unfold(shape, self.turns)[self.time]
 
     def dims(self, shape: Dims) -> Dims:
-        """Return (H, W) or (D, H, W) of an array of ``shape``."""
+        """Return (H, W) or (D, H, W) of an array of ``shape``.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Shape of the stored array.
+
+        Returns
+        -------
+        tuple of int
+            Size of a frame, pixels.
+        """
         sizes = dict(enumerate(unfold(shape, self.turns)))
         if self.planes is not None:
             sizes[self.planes[0]] = len(range(*self.planes[1].indices(sizes[self.planes[0]])))
         return tuple(sizes[i] for i in self.order if i != self.time)
 
     def read(self, array: Any, start: int, stop: int) -> NumberArray:
-        """Return frames ``start`` to ``stop`` as (t, [D,] H, W) in this machine's byte order.
+        """Return frames ``start`` to ``stop`` in this machine's byte order.
 
-        ``array`` may be anything that slices.
+        Parameters
+        ----------
+        array : object
+            The stored array, or anything that has its shape and slices.
+        start : int
+            First frame.
+        stop : int
+            Frame after the last.
+
+        Returns
+        -------
+        array (t, [D,] H, W)
+            Frames in the stored type.
         """
         if self.turns:
             array = _InTurns(array, self.turns)
@@ -95,12 +131,46 @@ class _InTurns:
 
 
 def unfold(shape: Dims, turns: Dims) -> Dims:
-    """Return the shape of an array whose first axis holds several in turn."""
+    """Return the shape of an array whose first axis holds several in turn.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the stored array.
+    turns : tuple of int
+        Lengths of the axes that its first one holds in turn, outermost first; empty for none.
+
+    Returns
+    -------
+    tuple of int
+        With one axis for each.
+
+    Examples
+    --------
+    >>> unfold((60, 96, 128), (0, 3))                # 20 volumes of three planes
+    (20, 3, 96, 128)
+    """
     return (shape[0] // prod(turns[1:]), *turns[1:], *shape[1:]) if turns else tuple(shape)
 
 
 def parse_axes(axes: str) -> list[tuple[str, int | None]]:
-    """Return the letters of ``axes`` in order, with the number behind each, if any: ``TZ4YX``."""
+    """Return the letters of ``axes`` in order, with the number behind each, if any: ``TZ4YX``.
+
+    Parameters
+    ----------
+    axes : str
+        Letters, in any case, with or without numbers.
+
+    Returns
+    -------
+    list of (str, int or None)
+        A letter and its number.
+
+    Examples
+    --------
+    >>> parse_axes("TZ4YX")
+    [('T', None), ('Z', 4), ('Y', None), ('X', None)]
+    """
     return [(letter, int(digits) if digits else None) for letter, digits in re.findall(r"([A-Z])(\d*)", axes.upper())]
 
 
@@ -116,17 +186,32 @@ def order_axes(
 
     Parameters
     ----------
-    path : the file, for messages
-    shape : the array's shape
-    reading : what the recordings sheet says: axes (a letter for each axis of the array), channel and planes
-    stored : what the file itself says of its axes, if it does
-    channels : what the file calls its channels, in their order; none: they are counted from 1
+    path : str
+        The file, for messages.
+    shape : tuple of int
+        The array's shape.
+    reading : Reading
+        What the recordings sheet says: axes (a letter for each axis of the array), channel and planes.
+    stored : str, optional
+        What the file itself says of its axes, if it does.
+    channels : sequence of Channel
+        What the file calls its channels, in their order; none: they are counted from 1.
+
+    Returns
+    -------
+    AxisOrder
+        How to bring the array to (T, [D,] H, W).
 
     Raises
     ------
     PipelineError
         If the order is not stated and cannot be told, does not fit the array or contradicts the file, or if a
         channel or planes must be chosen.
+
+    Examples
+    --------
+    >>> order_axes("movie.h5", (96, 128, 500), Reading("YXT")).order
+    (2, 0, 1)
     """
     stated = parse_axes(reading.axes) if reading.axes else []
     turns = _turns(path, shape, stated)
@@ -148,7 +233,22 @@ def order_axes(
 
 
 def overruled(path: Path, reading: Reading, stored: str | None) -> tuple[str, ...]:
-    """Return that the sheet's axes are others than those that the file states, if so."""
+    """Return that the sheet's axes are others than those that the file states, if so.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    reading : Reading
+        What the recordings sheet says.
+    stored : str or None
+        What the file itself says of its axes.
+
+    Returns
+    -------
+    tuple of str
+        One sentence, or none.
+    """
     stated = (reading.axes or "").upper()
     if stored is None or not stated.isalpha() or stated == stored:
         return ()
@@ -215,7 +315,18 @@ def _picked_channel(
 
 
 def advice(shape: Dims) -> str:
-    """Return how to state the axes of an array of ``shape``."""
+    """Return how to state the axes of an array of ``shape``.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        The array's shape.
+
+    Returns
+    -------
+    str
+        One sentence.
+    """
     example = EXAMPLES.get(len(shape), "TYX")
     return f"State them in the sheet's `axes` column, one letter for each axis, for example {example}."
 

@@ -115,7 +115,17 @@ def _leading(filled: BoolArray) -> IntArray:
 
 
 def usual_border(depths: IntArray) -> IntArray:
-    """Return the border that the frames share, int64 (ndim, 2), from the depths of each frame (T, ndim, 2).
+    """Return the border that the frames share.
+
+    Parameters
+    ----------
+    depths : int32 (T, ndim, 2)
+        Lines that were filled in at each end of each axis, of each frame.
+
+    Returns
+    -------
+    int64 (ndim, 2)
+        Lines before and after, pixels.
 
     Notes
     -----
@@ -129,12 +139,38 @@ def usual_border(depths: IntArray) -> IntArray:
 
 
 def beyond_border(depths: IntArray, border: Bounds) -> IntArray:
-    """Return the frames that are filled in well beyond a border, ascending."""
+    """Return the frames that are filled in well beyond a border, ascending.
+
+    Parameters
+    ----------
+    depths : int32 (T, ndim, 2)
+        Lines that were filled in, of each frame.
+    border : tuple of (int, int)
+        Pixels before and after along each axis.
+
+    Returns
+    -------
+    int (n,)
+        Numbers of the frames, ascending.
+    """
     return np.flatnonzero((depths > np.array(border) + RARE_LINES).any((1, 2)))
 
 
 def border_warnings(info: MovieInfo, depths: IntArray) -> list[str]:
-    """Say what is left out of a movie because it was filled in, and which frames are filled in beyond that."""
+    """Say what is left out of a movie because it was filled in, and which frames are filled in beyond that.
+
+    Parameters
+    ----------
+    info : MovieInfo
+        The recording, with its border.
+    depths : int32 (T, ndim, 2)
+        Lines that were filled in, of each frame.
+
+    Returns
+    -------
+    list of str
+        Sentences, or none.
+    """
     warnings = []
     # Where a depth that many frames share was taken for chance, single frames are no better.
     depths = np.where(usual_border(depths) > np.array(info.border_px), 0, depths)
@@ -161,8 +197,15 @@ def confirmed_border(read_frames: Callable[[IntArray], NumberArray], depths: Int
 
     Parameters
     ----------
-    read_frames : returns the frames of ascending indices, (t, [D,] H, W)
-    depths : of each frame, (T, ndim, 2), as ``filled_depths`` returns them
+    read_frames : callable
+        Returns the frames of ascending indices, (t, [D,] H, W).
+    depths : int32 (T, ndim, 2)
+        Lines that were filled in, of each frame, as ``filled_depths`` returns them.
+
+    Returns
+    -------
+    tuple of (int, int)
+        Pixels before and after along each axis.
     """
     border = usual_border(depths)
     for axis, end in zip(*np.nonzero(border), strict=True):

@@ -18,16 +18,33 @@ from types import TracebackType
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import SourceFile
 
+# Bytes of each sample.
 SAMPLE_BYTES = 2**14
 # Blocks over all files of a recording: a megabyte, some hundredths of a second.
 SAMPLES = 64
+# Bytes that are read at a time for the SHA-256.
 READ_BYTES = 2**22
 # Where Snakemake keeps what it fetched from an object store: each job's copy has a time stamp of its own.
 FETCHED = ".snakemake/storage"
 
 
 def identify(path: str, n_frames: int, *, n_files: int) -> SourceFile:
-    """Describe a raw file of a recording of ``n_files``, without its SHA-256."""
+    """Describe a raw file of a recording of ``n_files``, without its SHA-256.
+
+    Parameters
+    ----------
+    path : str
+        A file, or a folder (Zarr).
+    n_frames : int
+        Frames that it holds.
+    n_files : int
+        Files of the recording: the more, the fewer samples of each.
+
+    Returns
+    -------
+    SourceFile
+        Size, bytes, time stamp, ns, and digest of samples.
+    """
     members = _members(path)
     sample = _sample(members, max(1, SAMPLES // n_files))
     return SourceFile(path, n_frames, _size(members), max((m.modified_ns for m in members), default=0), sample=sample)
@@ -38,6 +55,18 @@ def difference(file: SourceFile, *, thorough: bool = False) -> str:
 
     A file with another time stamp is read as a whole, as all are if ``thorough``: a copy or a touched file is the same
     file still. Copies from an object store are always new ones; samples must do for them unless ``thorough``.
+
+    Parameters
+    ----------
+    file : SourceFile
+        What was known of it when it was inspected.
+    thorough : bool
+        Compare the SHA-256 of all bytes too, where one is known.
+
+    Returns
+    -------
+    str
+        What differs, to follow the file's name in a sentence.
     """
     members = _members(file.path)
     if _size(members) != file.size_bytes:
@@ -51,18 +80,54 @@ def difference(file: SourceFile, *, thorough: bool = False) -> str:
 
 
 def holds(path: str, *, size_bytes: int, sample: str) -> bool:
-    """Tell whether a file has the size and the samples of one that was inspected, whatever its time stamp."""
+    """Tell whether a file has the size and the samples of one that was inspected, whatever its time stamp.
+
+    Parameters
+    ----------
+    path : str
+        A file, or a folder.
+    size_bytes : int
+        Size that it had.
+    sample : str
+        Digest of its samples; empty: the size alone counts.
+
+    Returns
+    -------
+    bool
+        Whether both are the same.
+    """
     members = _members(path)
     return _size(members) == size_bytes and sample in ("", _sample(members, int(sample.partition(":")[0] or 1)))
 
 
 def is_fetched(path: str) -> bool:
-    """Tell whether a file is a copy that Snakemake fetched from an object store."""
+    """Tell whether a file is a copy that Snakemake fetched from an object store.
+
+    Parameters
+    ----------
+    path : str
+        A file.
+
+    Returns
+    -------
+    bool
+        Whether it lies where Snakemake keeps such copies.
+
+    Examples
+    --------
+    >>> is_fetched("/data/.snakemake/storage/s3/raw/a.tif"), is_fetched("/data/raw/a.tif")
+    (True, False)
+    """
     return FETCHED in Path(path).as_posix()
 
 
 def require_unchanged(files: Sequence[SourceFile]) -> None:
     """Check that raw files are those that were inspected.
+
+    Parameters
+    ----------
+    files : sequence of SourceFile
+        What was known of them when they were inspected.
 
     Raises
     ------
@@ -123,7 +188,25 @@ def _blocks(path: Path, offsets: Sequence[int]) -> Iterator[bytes]:
 
 
 def checksum(path: str) -> str:
-    """Return the SHA-256 of a file, of a folder that of the names, sizes and bytes of its files."""
+    """Return the SHA-256 of a file, of a folder that of the names, sizes and bytes of its files.
+
+    Parameters
+    ----------
+    path : str
+        A file, or a folder (Zarr).
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> _ = Path("a.bin").write_bytes(b"abc")
+    >>> checksum("a.bin")[:8]
+    'ba7816bf'
+    """
     hashing = _Hashing(path)
     hashing.upto(None)
     return hashing.hexdigest()
@@ -170,7 +253,18 @@ class Checksums:
         self._waiting: Future[None] | None = None
 
     def follow(self, progress: Callable[[int, int], None]) -> Callable[[int, int], None]:
-        """Return a function to call with the frames read so far and in all, which calls ``progress`` with them."""
+        """Return a function to call with the frames read so far and in all, which calls ``progress`` with them.
+
+        Parameters
+        ----------
+        progress : callable
+            Called with the frames read so far, and all of them.
+
+        Returns
+        -------
+        callable
+            Takes the same two numbers.
+        """
 
         def report(done: int, total: int) -> None:
             if self._waiting is None or self._waiting.done():

@@ -14,18 +14,15 @@ from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray, Number
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import Bounds, MovieInfo, Reading, SourceFile
 from caiman_pipeline.movies.borders import border_warnings, confirmed_border, filled_depths
+from caiman_pipeline.movies.brightness import brightness_steps, step_text
 from caiman_pipeline.movies.identity import Checksums, identify
 from caiman_pipeline.movies.metadata import RATE_TOLERANCE, differs, read_metadata
 from caiman_pipeline.movies.readers.open import RawMovie, open_movie_files, require_past
 from caiman_pipeline.movies.saturation import saturated_counts
-from caiman_pipeline.numerics.noise import robust_deviation
 from caiman_pipeline.numerics.threads import stream_ordered
 
+# Bytes of frames that are looked at together; changes no result.
 CHUNK_BYTES = 16 * 2**20
-# Levels are compared over so many frames on either side of where a file begins.
-EDGE_FRAMES, FEWEST_EDGE_FRAMES = 100, 10
-# A step is larger than frames differ, and than activity and bleaching make of the mean.
-STEP_DEVIATIONS, STEP_SHARE = 6.0, 0.05
 
 
 @dataclass(frozen=True)
@@ -66,15 +63,33 @@ def inspect_recording(
 
     Parameters
     ----------
-    files : in the order in which they were recorded
-    reading : what sheet and config say of how to read them
-    checksums : note the SHA-256 of the files
-    listed : frames that the user names as bad, see ``config.bad_frames``: they count for nothing here either
-    progress : called with the number of frames read so far and in all
+    recording : str
+        Its name.
+    files : list of str
+        In the order in which they were recorded.
+    reading : Reading
+        What sheet and config say of how to read them.
+    frame_rate_hz : float
+        Frames (or volumes) per second.
+    min_frames : int
+        Fewest frames to go on with.
+    max_bad_fraction : float
+        Share of frames that may be constant, black or not finite, 0 to 1.
+    checksums : bool
+        Note the SHA-256 of the files.
+    threads : int
+        Threads to use.
+    progress : callable
+        Called with the frames read so far, and all of them.
+    listed : sequence of str
+        Frames that the user names as bad, see ``config.bad_frames``: they count for nothing here either.
 
     Returns
     -------
-    The description, and the frames' statistics.
+    info : MovieInfo
+        The description.
+    stats : FrameStats
+        Statistics of every frame, in raw pixel values.
 
     Raises
     ------
@@ -130,8 +145,43 @@ def inspect_frames(
 
     Parameters
     ----------
-    known : the movie's files, or one entry that stands for an array
-    stated : the frame rate that each file states, Hz, by path
+    recording : str
+        Its name.
+    movie : RawMovie
+        Its frames.
+    known : tuple of SourceFile
+        The movie's files, or one entry that stands for an array.
+    reading : Reading
+        What sheet and config say of how to read them.
+    frame_rate_hz : float
+        Frames (or volumes) per second.
+    min_frames : int
+        Fewest frames to go on with.
+    max_bad_fraction : float
+        Share of frames that may be constant, black or not finite, 0 to 1.
+    checksums : bool
+        Note the SHA-256 of the files.
+    threads : int
+        Threads to use.
+    progress : callable
+        Called with the frames read so far, and all of them.
+    listed : sequence of str
+        Frames that the user names as bad.
+    stated : dict of str to float or None
+        Frame rate that each file states, Hz, by path.
+
+    Returns
+    -------
+    info : MovieInfo
+        The description.
+    stats : FrameStats
+        Statistics of every frame, in raw pixel values.
+
+    Raises
+    ------
+    PipelineError
+        If there are too few frames or too many that are constant, if frames are listed that the recording does not
+        have, or if pixels inside the image are not finite.
     """
     files = [file.path for file in known]
     _require_frames(files[0], movie, min_frames)
@@ -171,7 +221,7 @@ def inspect_frames(
         planes=reading.planes,
     )
     steps = brightness_steps([f.n_frames for f in info.files], stats.mean, np.flatnonzero(~kept).tolist())
-    told = [_step_text(info, *step) for step in steps]
+    told = [step_text(info, *step) for step in steps]
     warnings = (*movie.notes, *_warnings(info, stated), *told, *border_warnings(info, stats.depths))
     return replace(info, warnings=warnings), stats
 
@@ -216,41 +266,23 @@ def _warnings(info: MovieInfo, rates: Mapping[str, float | None]) -> list[str]:
     return warnings
 
 
-def brightness_steps(
-    lengths: list[int], means: FloatArray, bad_frames: Sequence[int]
-) -> list[tuple[int, float, float]]:
-    """Return where the mean of frames jumps from one file to the next: the file after it, and levels before and after.
+def scan_frames(movie: RawMovie, *, threads: int, progress: Callable[[int, int], None]) -> FrameStats:
+    """Read every frame once, in chunks of bounded size, and collect its statistics.
 
     Parameters
     ----------
-    lengths : frames of each file
-    means : (T,), mean of each frame
+    movie : RawMovie
+        The frames.
+    threads : int
+        Threads to use.
+    progress : callable
+        Called with the frames read so far, and all of them.
+
+    Returns
+    -------
+    FrameStats
+        Statistics of every frame, in raw pixel values.
     """
-    good = np.isfinite(means)
-    good[list(bad_frames)] = False
-    found, stops = [], np.cumsum(lengths)
-    for file, stop in enumerate(stops[:-1], start=1):
-        before = np.arange(max(stop - EDGE_FRAMES, stop - lengths[file - 1]), stop)
-        after = np.arange(stop, min(stop + EDGE_FRAMES, stop + lengths[file]))
-        sides = [means[side[good[side]]] for side in (before, after)]
-        if min(map(len, sides)) < FEWEST_EDGE_FRAMES:
-            continue
-        low, high = (float(np.median(side)) for side in sides)
-        noise = max(robust_deviation(side) for side in sides)
-        if abs(high - low) > max(STEP_DEVIATIONS * noise, STEP_SHARE * abs(low)):
-            found.append((file, low, high))
-    return found
-
-
-def _step_text(info: MovieInfo, file: int, low: float, high: float) -> str:
-    return (
-        f"the mean of frames steps from {low:.4g} to {high:.4g} where {Path(info.files[file].path).name} begins: was "
-        "the gain, the laser or the field changed? Files that do not belong together are recordings of their own"
-    )
-
-
-def scan_frames(movie: RawMovie, *, threads: int, progress: Callable[[int, int], None]) -> FrameStats:
-    """Read every frame once, in chunks of bounded size, and collect its statistics."""
     frame_bytes = prod(movie.dims) * np.dtype(movie.dtype).itemsize
     length = int(np.clip(CHUNK_BYTES // frame_bytes, 1, 2048))
     starts = range(0, movie.n_frames, length)
@@ -292,7 +324,21 @@ def _scan_chunk(frames: NumberArray, is_float: bool) -> tuple[FloatArray, BoolAr
 
 
 def border_px(path: str, movie: RawMovie, stats: FrameStats) -> Bounds:
-    """Return how many pixels at each axis end are not finite or filled in, in some frame, (before, after) per axis.
+    """Return how many pixels at each end of each axis are not finite or filled in, in some frame.
+
+    Parameters
+    ----------
+    path : str
+        The file, for messages.
+    movie : RawMovie
+        The frames.
+    stats : FrameStats
+        What a look at every frame told.
+
+    Returns
+    -------
+    tuple of (int, int)
+        Pixels before and after along each axis.
 
     Raises
     ------
@@ -311,7 +357,21 @@ def border_px(path: str, movie: RawMovie, stats: FrameStats) -> Bounds:
 
 
 def finite_border(path: str, always: BoolArray, ever: BoolArray) -> Bounds:
-    """Return how many pixels at each axis end are not always finite, (before, after) per axis.
+    """Return how many pixels at each end of each axis are not always finite.
+
+    Parameters
+    ----------
+    path : str
+        The file, for messages.
+    always : bool (*dims)
+        Pixels that are finite in every frame.
+    ever : bool (*dims)
+        Pixels that are finite in some frame.
+
+    Returns
+    -------
+    tuple of (int, int)
+        Pixels before and after along each axis.
 
     Raises
     ------

@@ -35,7 +35,20 @@ class Frames(Protocol):
         ...
 
     def box(self, frames: IntArray, bounds: Bounds) -> NumberArray:
-        """Return a box of chosen frames, ascending and each once, (t, *box)."""
+        """Return a box of chosen frames.
+
+        Parameters
+        ----------
+        frames : int (t,)
+            Numbers of the frames, ascending and each once.
+        bounds : tuple of (int, int)
+            First pixel along each axis, and the one after the last.
+
+        Returns
+        -------
+        array (t, *box)
+            In the frames' own type.
+        """
         ...
 
 
@@ -61,7 +74,20 @@ class RawFrames:
         return self.movie.dtype
 
     def box(self, frames: IntArray, bounds: Bounds) -> NumberArray:
-        """Return a box of chosen frames, ascending and each once, (t, *box)."""
+        """Return a box of chosen frames.
+
+        Parameters
+        ----------
+        frames : int (t,)
+            Numbers of the frames, ascending and each once.
+        bounds : tuple of (int, int)
+            First pixel along each axis, and the one after the last.
+
+        Returns
+        -------
+        array (t, *box)
+            In the files' own type.
+        """
         if not len(frames):
             return np.empty((0, *(b - a for a, b in bounds)), self.dtype)
         return self.movie.read_frames(frames)[(slice(None), *(slice(a, b) for a, b in bounds))]
@@ -89,7 +115,20 @@ class StoredFrames:
         return np.dtype(np.float32)
 
     def box(self, frames: IntArray, bounds: Bounds) -> NumberArray:
-        """Return a box of chosen frames, ascending and each once, (t, *box)."""
+        """Return a box of chosen frames.
+
+        Parameters
+        ----------
+        frames : int (t,)
+            Numbers of the frames in the recording, ascending and each once.
+        bounds : tuple of (int, int)
+            First pixel along each axis, and the one after the last.
+
+        Returns
+        -------
+        float32 (t, *box)
+            In raw pixel values; NaN in frames that are left out.
+        """
         kept = self.store.kept
         out = np.full((len(frames), *(b - a for a, b in bounds)), np.nan, np.float32)
         rows = np.flatnonzero(kept[frames])
@@ -241,7 +280,20 @@ class ArrayReader:
         self.array, self.n_frames, self.dims = array, shape[0], shape[1:]
 
     def read(self, start: int, stop: int) -> NumberArray:
-        """Return frames ``start`` to ``stop``."""
+        """Return frames ``start`` to ``stop``.
+
+        Parameters
+        ----------
+        start : int
+            First frame.
+        stop : int
+            Frame after the last.
+
+        Returns
+        -------
+        array (t, [D,] H, W)
+            In the array's own type.
+        """
         return np.asarray(self.array[start:stop])
 
 
@@ -258,7 +310,18 @@ class ArrayPart:
         return _time_last(self.array[self.start : self.stop])
 
     def read_box(self, bounds: Bounds) -> FloatArray:
-        """Return a box of the field of view, float32 (*box, stop - start)."""
+        """Return a box of the field of view.
+
+        Parameters
+        ----------
+        bounds : tuple of (int, int)
+            First pixel along each axis, and the one after the last.
+
+        Returns
+        -------
+        float32 (*box, t)
+            In the array's unit, time last.
+        """
         return _time_last(self.array[(slice(self.start, self.stop), *(slice(a, b) for a, b in bounds))])
 
 

@@ -26,11 +26,25 @@ REASONS = ("listed", "empty", "unlike", "no_shifts")
 
 
 def record_left_out(n_frames: int, frames: Mapping[str, IntArray | BoolArray]) -> IntArray:
-    """Return why each frame is left out, uint8 (T,), 0 where it is not; of several reasons the first counts.
+    """Return why each frame is left out; of several reasons the first counts.
 
     Parameters
     ----------
-    frames : numbers of frames (or bool (T,)) by reason
+    n_frames : int
+        Frames of the recording, T.
+    frames : dict of str to int (n,) or bool (T,)
+        Numbers of frames, or flags, by reason.
+
+    Returns
+    -------
+    uint8 (T,)
+        0 for a frame that takes part, else 1 and the reason's place among ``REASONS``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> record_left_out(6, {"listed": np.array([1]), "unlike": np.array([1, 4])}).tolist()
+    [0, 1, 0, 0, 3, 0]
     """
     codes = np.zeros(n_frames, np.uint8)
     for code, reason in reversed(list(enumerate(REASONS, 1))):
@@ -39,26 +53,77 @@ def record_left_out(n_frames: int, frames: Mapping[str, IntArray | BoolArray]) -
 
 
 def describe_left_out(left_out: IntArray) -> str:
-    """Return how many frames are left out, and why, like ``6 of 500 (5 listed, 1 unlike)``."""
+    """Return how many frames are left out, and why, like ``6 of 500 (5 listed, 1 unlike)``.
+
+    Parameters
+    ----------
+    left_out : uint8 (T,)
+        What ``record_left_out`` returns.
+
+    Returns
+    -------
+    str
+        In words.
+    """
     counts = [(int((left_out == code).sum()), reason) for code, reason in enumerate(REASONS, 1)]
     why = ", ".join(f"{count} {reason}" for count, reason in counts if count)
     return f"{np.count_nonzero(left_out)} of {len(left_out)}{f' ({why})' if why else ''}"
 
 
 def runs(mask: BoolArray) -> list[tuple[int, int]]:
-    """Return (start, stop) of every run of true values of bool (T,), in order."""
+    """Return every run of true values, in order.
+
+    Parameters
+    ----------
+    mask : bool (T,)
+        Flags.
+
+    Returns
+    -------
+    list of (int, int)
+        First place of each run, and the one after its last.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> runs(np.array([True, True, False, True]))
+    [(0, 2), (3, 4)]
+    """
     edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
     return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
 
 def to_ranges(left_out: IntArray) -> dict[str, list[list[int]]]:
-    """Return the record as [start, stop] by reason, without reasons that no frame has."""
+    """Return the record as [start, stop] by reason, without reasons that no frame has.
+
+    Parameters
+    ----------
+    left_out : uint8 (T,)
+        What ``record_left_out`` returns.
+
+    Returns
+    -------
+    dict of str to list
+        First frame of each range and the one after its last, by reason.
+    """
     found = {reason: [list(run) for run in runs(left_out == code)] for code, reason in enumerate(REASONS, 1)}
     return {reason: ranges for reason, ranges in found.items() if ranges}
 
 
 def from_ranges(ranges: Mapping[str, Sequence[Sequence[int]]], n_frames: int) -> IntArray:
-    """Return the record of ``to_ranges``, uint8 (T,).
+    """Return the record of ``to_ranges``.
+
+    Parameters
+    ----------
+    ranges : dict of str to list
+        First frame of each range and the one after its last, by reason.
+    n_frames : int
+        Frames of the recording, T.
+
+    Returns
+    -------
+    uint8 (T,)
+        0 for a frame that takes part, else the reason's code.
 
     Raises
     ------
@@ -75,7 +140,26 @@ def from_ranges(ranges: Mapping[str, Sequence[Sequence[int]]], n_frames: int) ->
 
 
 def put_back_left_out(rows: FloatArray, kept: BoolArray) -> FloatArray:
-    """Return rows (N, frames that take part) as float32 (N, T), NaN where ``kept``, bool (T,), is false."""
+    """Return rows with a sample for every frame, NaN in those that are left out.
+
+    Parameters
+    ----------
+    rows : float (N, n)
+        A sample for every frame that takes part, any unit.
+    kept : bool (T,)
+        Frames that take part, n of them.
+
+    Returns
+    -------
+    float32 (N, T)
+        The rows themselves where every frame takes part.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> put_back_left_out(np.array([[1.0, 2.0]], np.float32), np.array([True, False, True])).tolist()
+    [[1.0, nan, 2.0]]
+    """
     if kept.all():
         return rows
     out = np.full((len(rows), len(kept)), np.nan, np.float32)
@@ -97,7 +181,18 @@ class KeptPart:
         return _squeeze(self.part.read(), self.kept)
 
     def read_box(self, bounds: Bounds) -> FloatArray:
-        """Return a box of the field of view, float32 (*box, stop - start)."""
+        """Return a box of the field of view.
+
+        Parameters
+        ----------
+        bounds : tuple of (int, int)
+            First pixel along each axis, and the one after the last.
+
+        Returns
+        -------
+        float32 (*box, t)
+            Frames that take part.
+        """
         return _squeeze(self.part.read_box(bounds), self.kept)
 
 
@@ -111,7 +206,20 @@ def _squeeze(frames: FloatArray, kept: BoolArray) -> FloatArray:
 
 
 def kept_parts(parts: Sequence[StoredPart], kept: BoolArray) -> tuple[StoredPart, ...]:
-    """Return the parts as they are where every frame takes part, else without the others; empty parts are dropped."""
+    """Return the parts as they are where every frame takes part, else without the others; empty parts are dropped.
+
+    Parameters
+    ----------
+    parts : sequence of parts
+        Of the recording, in order.
+    kept : bool (T,)
+        Frames that take part.
+
+    Returns
+    -------
+    tuple of parts
+        Those that hold a frame that takes part; their frames are counted anew.
+    """
     if kept.all():
         return tuple(parts)
     found: list[StoredPart] = []

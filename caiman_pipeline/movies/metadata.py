@@ -24,6 +24,7 @@ from caiman_pipeline.movies.readers.tiff.scanimage import (
     volumes_unclear,
 )
 
+# Share by which a rate, and a size, may differ from what the file states without contradicting it: users round.
 RATE_TOLERANCE, SIZE_TOLERANCE = 0.05, 0.1
 TOLERANCES = {"frame_rate_hz": RATE_TOLERANCE, "pixel_size_um": SIZE_TOLERANCE, "plane_spacing_um": SIZE_TOLERANCE}
 # Sizes along rows and columns that differ by less come from rounding: pixels are square.
@@ -68,7 +69,18 @@ class FileMetadata:
     plane_spacing_um: float | None = None
 
     def every_nth_plane(self, step: int) -> FileMetadata:
-        """Return the facts where only every so many planes are read."""
+        """Return the facts where only every so many planes are read.
+
+        Parameters
+        ----------
+        step : int
+            One of so many planes.
+
+        Returns
+        -------
+        FileMetadata
+            With the planes as much further apart.
+        """
         return replace(self, plane_spacing_um=self.plane_spacing_um and self.plane_spacing_um * step)
 
 
@@ -78,6 +90,18 @@ def read_metadata(path: Path | str, dataset: str | None = None) -> FileMetadata:
     ScanImage, OME, ImageJ and Prairie (its XML beside the images) TIFF are asked, HDF5 files for `element_size_um`
     and `frame_rate_hz` (or `fr`) of the movie's dataset,
     and OME-NGFF images for their scale where it has a unit; other formats say nothing.
+
+    Parameters
+    ----------
+    path : path
+        A movie.
+    dataset : str, optional
+        The movie's dataset, of an HDF5 or Zarr file.
+
+    Returns
+    -------
+    FileMetadata
+        Frame rate, Hz, and sizes, um; None for what the file does not say.
 
     Raises
     ------
@@ -103,12 +127,45 @@ def read_metadata(path: Path | str, dataset: str | None = None) -> FileMetadata:
 
 
 def differs(given: float | None, stated: float | None, tolerance: float) -> bool:
-    """Tell whether two values of a fact contradict each other; an unknown one contradicts nothing."""
+    """Tell whether two values of a fact contradict each other; an unknown one contradicts nothing.
+
+    Parameters
+    ----------
+    given : float or None
+        One value.
+    stated : float or None
+        Another one, in the same unit.
+    tolerance : float
+        Share of the second by which they may differ.
+
+    Returns
+    -------
+    bool
+        Whether they differ by more.
+
+    Examples
+    --------
+    >>> differs(30.0, 30.9, 0.05), differs(30.0, 15.0, 0.05), differs(None, 15.0, 0.05)
+    (False, True, False)
+    """
     return given is not None and stated is not None and abs(given - stated) > tolerance * stated
 
 
 def contradictions(given: FileMetadata, stated: FileMetadata) -> list[str]:
-    """Return the names of the facts of which a file says something else than what was given."""
+    """Return the names of the facts of which a file says something else than what was given.
+
+    Parameters
+    ----------
+    given : FileMetadata
+        What sheet and config say.
+    stated : FileMetadata
+        What the file says.
+
+    Returns
+    -------
+    list of str
+        Names of the facts.
+    """
     found = []
     for name, tolerance in TOLERANCES.items():
         ours, theirs = getattr(given, name), getattr(stated, name)
@@ -118,7 +175,23 @@ def contradictions(given: FileMetadata, stated: FileMetadata) -> list[str]:
 
 
 def as_text(fact: float | tuple[float, float]) -> str:
-    """Return a fact as it is written into the sheet: sizes along rows and columns as one number where they agree."""
+    """Return a fact as it is written into the sheet: sizes along rows and columns as one number where they agree.
+
+    Parameters
+    ----------
+    fact : float or (float, float)
+        A rate or size, in its unit.
+
+    Returns
+    -------
+    str
+        Without its unit.
+
+    Examples
+    --------
+    >>> as_text((1.2, 1.2)), as_text((1.2, 0.9))
+    ('1.2', '1.2 x 0.9')
+    """
     values = fact if isinstance(fact, tuple) else (fact,)
     return " x ".join(f"{v:g}" for v in dict.fromkeys(values))
 

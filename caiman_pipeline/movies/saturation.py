@@ -13,6 +13,7 @@ from scipy.ndimage import binary_dilation, label
 from caiman_pipeline.model.arrays import BoolArray, FloatArray, NumberArray
 from caiman_pipeline.movies.readers.open import RawMovie
 
+# Frames that are read again: a megapixel's pile-up is plain in far fewer.
 FRAMES_LOOKED_AT = 64
 # Counts at the top over what the values below let expect; pixels that must be there; and the smallest patch of pixels
 # always at the top that is a part of the scene by itself.
@@ -22,12 +23,23 @@ TAIL_LEVELS, TAIL_SHARE = 16, 0.1
 
 
 def saturated_counts(movie: RawMovie, counts: FloatArray, high: FloatArray, *, kept: BoolArray) -> FloatArray:
-    """Return how many pixels of each frame are saturated, float64 (T,).
+    """Return how many pixels of each frame are saturated.
 
     Parameters
     ----------
-    counts : (T,), pixels at each frame's largest value, ``high`` (T,)
-    kept : bool (T,), frames that take part
+    movie : RawMovie
+        The frames.
+    counts : float64 (T,)
+        Pixels at each frame's largest value.
+    high : float64 (T,)
+        That value, raw; one that is not finite does not count.
+    kept : bool (T,)
+        Frames that take part.
+
+    Returns
+    -------
+    float64 (T,)
+        Pixels; all 0 where nothing is saturated.
 
     Notes
     -----

@@ -26,7 +26,8 @@ from caiman_pipeline.movies.inspect import inspect_frames
 from caiman_pipeline.movies.lazy import ArrayPart, Movie, StoredFrames
 from caiman_pipeline.movies.left_out import kept_parts
 from caiman_pipeline.movies.readers.open import RawMovie
-from caiman_pipeline.movies.store.parts import MovieStore, block_parts, write_index
+from caiman_pipeline.movies.store.bounds import block_parts
+from caiman_pipeline.movies.store.parts import MovieStore, write_index
 from caiman_pipeline.notebook.movie import as_movie, as_raw, open_movie
 from caiman_pipeline.notebook.settings import Settings, config_of, threads_of, unreported
 from caiman_pipeline.results.atomic import whole_folder

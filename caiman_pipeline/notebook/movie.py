@@ -18,7 +18,8 @@ from caiman_pipeline.movies.left_out import kept_parts, record_left_out
 from caiman_pipeline.movies.metadata import read_metadata
 from caiman_pipeline.movies.modelled import CorrectedMovie
 from caiman_pipeline.movies.readers.open import RawMovie, open_movie_files
-from caiman_pipeline.movies.store.parts import MovieStore, open_store, part_bounds
+from caiman_pipeline.movies.store.bounds import part_bounds
+from caiman_pipeline.movies.store.parts import MovieStore, open_store
 
 
 def open_movie(

@@ -11,7 +11,7 @@ from scipy.sparse import csc_matrix
 from caiman_pipeline.extraction.merge import similar_pairs, trace_correlations
 from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.movie import Dims
-from caiman_pipeline.simulation.scoring import binarise
+from caiman_pipeline.simulation.masks import binarise
 
 # Cosine of two footprints below which they are not compared: so different ones are no duplicates.
 LEAST_ALIKE = 0.1

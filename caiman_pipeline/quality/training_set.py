@@ -20,9 +20,9 @@ from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.quality.crops import crop_footprints
 from caiman_pipeline.quality.training import Labelled
 from caiman_pipeline.results.files import load_result
+from caiman_pipeline.simulation.masks import binarise
 from caiman_pipeline.simulation.planted import PlantedFootprints
 from caiman_pipeline.simulation.recording import simulate
-from caiman_pipeline.simulation.scoring import binarise
 from caiman_pipeline.simulation.settings import SimulationSettings
 from caiman_pipeline.stages import path_of
 

@@ -14,7 +14,9 @@ from pathlib import Path
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.results.processes import process_start
 
+# Errors by which systems say that a disk or a quota is full.
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+# Bytes of a file name that file systems take.
 LONGEST_NAME = 255
 
 
@@ -65,6 +67,13 @@ def _explain(error: OSError, path: Path, written: int) -> PipelineError:
 def require_space(path: Path, n_bytes: int) -> None:
     """Check that the disk has room for an output before the work for it starts.
 
+    Parameters
+    ----------
+    path : path
+        Where the output goes; its folder need not be there yet.
+    n_bytes : int
+        Bytes that it takes.
+
     Raises
     ------
     PipelineError
@@ -93,7 +102,13 @@ def _is_foreign(error: OSError, temporary: Path) -> bool:
 
 
 def flush_to_disk(path: Path) -> None:
-    """Ask the operating system to put a closed file's bytes on disk."""
+    """Ask the operating system to put a closed file's bytes on disk.
+
+    Parameters
+    ----------
+    path : path
+        A file that was written and closed.
+    """
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -105,10 +120,27 @@ def flush_to_disk(path: Path) -> None:
 def whole_file(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path to write to; on success it becomes ``path``, on failure it is removed.
 
+    Parameters
+    ----------
+    path : path
+        The file to make; folders above it are made too.
+
+    Yields
+    ------
+    path
+        A name beside it to write to.
+
     Raises
     ------
     PipelineError
         If the disk is full or the folder cannot be written.
+
+    Examples
+    --------
+    >>> with whole_file("a.txt") as temporary:
+    ...     _ = temporary.write_text("whole")
+    >>> Path("a.txt").read_text()
+    'whole'
     """
     path = Path(path)
     temporary = _temporary_name(path)
@@ -133,7 +165,17 @@ def whole_file(path: Path | str) -> Iterator[Path]:
 def whole_folder(path: Path | str) -> Iterator[Path]:
     """Yield a temporary folder to fill; on success it replaces ``path``, on failure it is removed.
 
-    The caller flushes the files that it writes (large ones in the background, see ``store.PartWriter``).
+    The caller flushes the files that it writes (large ones in the background, see ``writing.PartWriter``).
+
+    Parameters
+    ----------
+    path : path
+        The folder to make; folders above it are made too.
+
+    Yields
+    ------
+    path
+        A folder beside it to fill.
 
     Raises
     ------
@@ -162,13 +204,33 @@ def whole_folder(path: Path | str) -> Iterator[Path]:
 
 
 def write_text(path: Path | str, text: str) -> None:
-    """Write a text file whole or not at all."""
+    """Write a text file whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+        The file to make.
+    text : str
+        What it holds, as UTF-8.
+
+    Raises
+    ------
+    PipelineError
+        If the disk is full or the folder cannot be written.
+    """
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def renew_text(path: Path, text: str) -> None:
     """Replace a small text that is rewritten every few seconds, whole; no wait for the disk, no look at other files.
+
+    Parameters
+    ----------
+    path : path
+        The file to replace.
+    text : str
+        What it holds, as UTF-8.
 
     Raises
     ------

@@ -19,6 +19,18 @@ OWN = ("ids", "footprints", "denoised", "residual")
 def load_curated(path: Path | str) -> tuple[Result, Curated]:
     """Read a components file, edited before or not; returns all that it holds, and its components.
 
+    Parameters
+    ----------
+    path : path
+        ``components.h5``.
+
+    Returns
+    -------
+    result : Result
+        All that the file holds.
+    curated : Curated
+        Its components, those that were removed, and the history.
+
     Raises
     ------
     PipelineError
@@ -39,7 +51,17 @@ def _removed_arrays(arrays: Mapping[str, Any], present: Components) -> dict[str,
 
 
 def save_curated(path: Path | str, curated: Curated, result: Result) -> None:
-    """Write edited components; what else ``result`` held goes along."""
+    """Write edited components; what else ``result`` held goes along.
+
+    Parameters
+    ----------
+    path : path
+        The file to make.
+    curated : Curated
+        Edited components.
+    result : Result
+        What ``load_curated`` returned beside them.
+    """
     removed = {f"removed_{name}": getattr(curated.removed, name) for name in OWN}
     save_result(
         path,

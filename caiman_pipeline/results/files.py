@@ -21,6 +21,7 @@ from caiman_pipeline.results.provenance import describe, note_result
 from caiman_pipeline.results.schema import made_anew, of_another_form, writer
 from caiman_pipeline.results.stored_rows import StackedRows, StoredRows, row_blocks, stored_rows
 
+# Form of result files; others are refused, with what to rerun.
 SCHEMA = 1
 
 
@@ -36,6 +37,16 @@ class Arrays(dict[str, Any]):
 
     def exactly(self, names: Collection[str]) -> Arrays:
         """Return the arrays if they have these names and no others.
+
+        Parameters
+        ----------
+        names : collection of str
+            Names that the arrays must have.
+
+        Returns
+        -------
+        Arrays
+            The arrays themselves.
 
         Raises
         ------
@@ -72,7 +83,23 @@ class Result:
         return self.arrays[name]
 
     def exactly(self, record: Any) -> dict[str, Any]:
-        """Return the arrays, which must be the fields of a record: no more and no fewer."""
+        """Return the arrays, which must be the fields of a record: no more and no fewer.
+
+        Parameters
+        ----------
+        record : class
+            A dataclass.
+
+        Returns
+        -------
+        dict
+            Arrays by the names of its fields.
+
+        Raises
+        ------
+        PipelineError
+            If not: the file was written by a version whose results held something else.
+        """
         found = self.arrays
         arrays = found if isinstance(found, Arrays) else Arrays(found, path=self.kind, version="unknown", stage="")
         return arrays.exactly([field.name for field in fields(record)])
@@ -93,11 +120,28 @@ def save_result(
 
     Parameters
     ----------
-    path : file to write
-    kind : the stage's noun, checked on loading
-    arrays : numpy arrays, tables that stay in files, csc matrices, tuples of text or numbers, by name
-    settings : the resolved settings of the stage
-    source : what the result was made from (recording, files, sizes)
+    path : path
+        The file to make.
+    kind : str
+        The stage's noun, checked on loading.
+    arrays : dict
+        Arrays, tables that stay in files, csc matrices, tuples of text or numbers, by name.
+    settings : dict
+        The resolved settings of the stage.
+    source : dict
+        What the result was made from (recording, files, sizes).
+
+    Raises
+    ------
+    PipelineError
+        If the disk is full or the folder cannot be written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> save_result("images.h5", kind="images", arrays={"mean": np.ones((3, 4))}, settings={}, source={})
+    >>> load_result("images.h5", "images")["mean"].shape
+    (3, 4)
     """
     with result_file(path, kind=kind, settings=settings, source=source) as file:
         add_arrays(file, arrays)
@@ -107,7 +151,29 @@ def save_result(
 def result_file(
     path: Path | str, *, kind: str, settings: Mapping[str, Any], source: Mapping[str, Any]
 ) -> Iterator[h5py.File]:
-    """Open a result to fill table by table (``create_dataset``, ``add_arrays``); it is written whole or not at all."""
+    """Open a result to fill table by table (``create_dataset``, ``add_arrays``); it is written whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+        The file to make.
+    kind : str
+        The stage's noun, checked on loading.
+    settings : dict
+        The resolved settings of the stage.
+    source : dict
+        What the result was made from.
+
+    Yields
+    ------
+    h5py.File
+        Open, under a temporary name.
+
+    Raises
+    ------
+    PipelineError
+        If the disk is full or the folder cannot be written.
+    """
     with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["schema"] = SCHEMA
         file.attrs["kind"] = kind
@@ -120,14 +186,33 @@ def result_file(
 
 
 def add_arrays(file: h5py.File, arrays: Mapping[str, Any]) -> None:
-    """Write the arrays that are not in the result file yet."""
+    """Write the arrays that are not in the result file yet.
+
+    Parameters
+    ----------
+    file : h5py.File
+        Open to be written.
+    arrays : dict
+        Arrays by name; those that are datasets of the file are left as they are.
+    """
     for name, value in arrays.items():
         if not isinstance(value, h5py.Dataset):
             _write(file, name, value)
 
 
 def content_digest(file: h5py.File) -> str:
-    """Return the digest of a result's content: names, types, shapes and bytes of its arrays, and its settings."""
+    """Return the digest of a result's content: names, types, shapes and bytes of its arrays, and its settings.
+
+    Parameters
+    ----------
+    file : h5py.File
+        A result, open.
+
+    Returns
+    -------
+    str
+        32 hexadecimal digits; where and when it was written does not count.
+    """
     found = hashlib.sha256(f"{file.attrs['kind']} {file.attrs['settings']}".encode())
 
     def add(name: str, item: h5py.Group | h5py.Dataset) -> None:
@@ -176,7 +261,18 @@ def _read(item: h5py.Group | h5py.Dataset) -> Any:
 
 
 def is_result(path: Path | str) -> bool:
-    """Tell whether a file was written by ``save_result``; of one that is damaged that is not known."""
+    """Tell whether a file was written by ``save_result``; of one that is damaged that is not known.
+
+    Parameters
+    ----------
+    path : path
+        Any file.
+
+    Returns
+    -------
+    bool
+        Whether it says so.
+    """
     if Path(path).suffix.lower() not in (".h5", ".hdf5") or not h5py.is_hdf5(path):
         return False
     try:
@@ -200,6 +296,22 @@ def _check_kind(path: Path | str, file: h5py.File, kind: str, provenance: Mappin
 
 def load_result(path: Path | str, kind: str, *, skip: Collection[str] = (), stored: Collection[str] = ()) -> Result:
     """Read a result of the given kind, without the arrays named by ``skip``; those in ``stored`` stay in the file.
+
+    Parameters
+    ----------
+    path : path
+        A result file.
+    kind : str
+        The stage's noun that it must have.
+    skip : collection of str
+        Names of arrays to leave out.
+    stored : collection of str
+        Names of tables to leave in the file, see ``StoredRows``.
+
+    Returns
+    -------
+    Result
+        Arrays by name, with the settings and source that made them.
 
     Raises
     ------

@@ -19,8 +19,11 @@ import numpy as np
 
 from caiman_pipeline.model.arrays import FloatArray
 
+# Bytes of a block, about: one is held in memory.
 BLOCK_BYTES = 2**22
+# Frames of a block, at least: shorter runs cost more to find than to read.
 SHORTEST = 64
+# Traces, at least, and values, about, that are worked on at a time; changes no result.
 TRACES_AT_ONCE, TRACE_VALUES = 4, 2**19
 
 
@@ -112,13 +115,41 @@ class LongTable:
 
 
 def frames_per_block(n_rows: int) -> int:
-    """Return the frames of a block of all rows: a power of two, a few megabytes unless rows are very many."""
+    """Return the frames of a block of all rows: a power of two, a few megabytes unless rows are very many.
+
+    Parameters
+    ----------
+    n_rows : int
+        Rows of the table.
+
+    Returns
+    -------
+    int
+        Frames, at least 64.
+    """
     frames = BLOCK_BYTES // (4 * max(n_rows, 1))
     return max(SHORTEST, 2 ** (max(frames, 1).bit_length() - 1))
 
 
 def frame_blocks(table: Any) -> Iterator[slice]:
-    """Cut any table (rows, frames) into slices of frames, as they lie together in a ``LongTable`` of its size."""
+    """Cut any table (rows, frames) into slices of frames, as they lie together in a ``LongTable`` of its size.
+
+    Parameters
+    ----------
+    table : table (rows, frames)
+        Anything with a shape.
+
+    Yields
+    ------
+    slice
+        Frames.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> list(frame_blocks(np.zeros((2**14, 150))))
+    [slice(0, 64, None), slice(64, 128, None), slice(128, 150, None)]
+    """
     n_rows, n_frames = table.shape
     step = frames_per_block(n_rows)
     for start in range(0, n_frames, step):
@@ -126,7 +157,20 @@ def frame_blocks(table: Any) -> Iterator[slice]:
 
 
 def trace_blocks(rows: slice, n_frames: int) -> Iterator[slice]:
-    """Cut rows of a table into slices to work on at a time: a few of long traces, many of short ones."""
+    """Cut rows of a table into slices to work on at a time: a few of long traces, many of short ones.
+
+    Parameters
+    ----------
+    rows : slice
+        Rows of the table, with start and stop.
+    n_frames : int
+        Frames of a row.
+
+    Yields
+    ------
+    slice
+        Rows.
+    """
     step = max(TRACES_AT_ONCE, TRACE_VALUES // max(n_frames, 1))
     for start in range(rows.start, rows.stop, step):
         yield slice(start, min(start + step, rows.stop))
@@ -154,7 +198,18 @@ def in_memory() -> Tables:
 
 
 def working_tables(beside: Path | str) -> Callable[[tuple[int, int]], LongTable]:
-    """Return what makes tables in nameless files beside a path, which vanish with them."""
+    """Return what makes tables in nameless files beside a path, which vanish with them.
+
+    Parameters
+    ----------
+    beside : path
+        A path in the folder where the files lie.
+
+    Returns
+    -------
+    callable
+        Takes (rows, frames) and returns a table of zeros.
+    """
 
     def working(shape: tuple[int, int]) -> LongTable:
         return LongTable(tempfile.TemporaryFile(dir=Path(beside).parent, buffering=0), shape)
@@ -163,5 +218,18 @@ def working_tables(beside: Path | str) -> Callable[[tuple[int, int]], LongTable]
 
 
 def on_disk(result: h5py.File, beside: Path | str) -> Tables:
-    """Keep tables of the result in its open file, and those to work on in nameless files beside a path."""
+    """Keep tables of the result in its open file, and those to work on in nameless files beside a path.
+
+    Parameters
+    ----------
+    result : h5py.File
+        A result that is being written.
+    beside : path
+        A path in the folder where the other files lie.
+
+    Returns
+    -------
+    Tables
+        What makes either kind.
+    """
     return Tables(lambda name, shape: result.create_dataset(name, shape, np.float32), working_tables(beside))

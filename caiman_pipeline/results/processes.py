@@ -32,6 +32,16 @@ def process_start(process: int) -> str:
 
     A number is given anew after a while, the pair of number and start never. A process that has ended and waits to be
     collected by its parent counts as gone.
+
+    Parameters
+    ----------
+    process : int
+        Its number.
+
+    Returns
+    -------
+    str
+        A text to compare with, in no unit of its own.
     """
     if (PROC / "self/stat").exists():
         return _start_by_proc(process)

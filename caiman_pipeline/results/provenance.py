@@ -53,7 +53,18 @@ _LEDGER: ContextVar[Ledger | None] = ContextVar("ledger", default=None)
 
 @contextmanager
 def kept_ledger(stage: str = "") -> Iterator[Ledger]:
-    """Note what is read inside, by a job of ``stage``."""
+    """Note what is read inside, by a job of ``stage``.
+
+    Parameters
+    ----------
+    stage : str
+        The job's stage; empty for what is no stage.
+
+    Yields
+    ------
+    Ledger
+        What was read so far.
+    """
     ledger = Ledger(stage)
     token = _LEDGER.set(ledger)
     try:
@@ -74,14 +85,28 @@ def of_another_run() -> Iterator[None]:
 
 
 def note_settings(section: str, settings: Mapping[str, Any]) -> None:
-    """Enter what this job runs with: a section of the config, and the facts about the recording in `recording`."""
+    """Enter what this job runs with: a section of the config, and the facts about the recording in `recording`.
+
+    Parameters
+    ----------
+    section : str
+        Name of the section.
+    settings : dict
+        Plain values, as they are written into JSON.
+    """
     if (ledger := _LEDGER.get()) is not None and ledger.stage:
         entry = {"section": section, "settings": dict(settings), "version": __version__, "commit": commit()}
         ledger.stages[ledger.stage] = {**entry, "warnings": []}
 
 
 def note_warning(text: str) -> None:
-    """Enter what this job warns of: it goes with the results that the job writes from now on."""
+    """Enter what this job warns of: it goes with the results that the job writes from now on.
+
+    Parameters
+    ----------
+    text : str
+        One sentence.
+    """
     ledger = _LEDGER.get()
     own = ledger.stages.get(ledger.stage) if ledger is not None else None
     if own is not None and text not in own["warnings"]:
@@ -89,13 +114,29 @@ def note_warning(text: str) -> None:
 
 
 def note_raw(files: tuple[SourceFile, ...]) -> None:
-    """Enter raw files into the ledger, if one is kept."""
+    """Enter raw files into the ledger, if one is kept.
+
+    Parameters
+    ----------
+    files : tuple of SourceFile
+        As they were when inspected.
+    """
     if (ledger := _LEDGER.get()) is not None:
         ledger.raw |= {f.path: f for f in files}
 
 
 def note_result(path: Path, digest: str, provenance: Mapping[str, Any]) -> None:
-    """Enter a result that was read, the raw files that it came from, and what it was made with."""
+    """Enter a result that was read, the raw files that it came from, and what it was made with.
+
+    Parameters
+    ----------
+    path : path
+        The result.
+    digest : str
+        Digest of its content; empty: it is not entered.
+    provenance : dict
+        What the result says of its own making.
+    """
     from caiman_pipeline.model.movie import SourceFile
 
     if (ledger := _LEDGER.get()) is not None and digest:
@@ -111,6 +152,20 @@ def joined_stages(
     """Return what made two results, by stage; jobs that shared a stage bring their warnings together.
 
     ``own`` is the stage that reads them: what an earlier run of it noted does not count.
+
+    Parameters
+    ----------
+    known : dict
+        What made the one, by stage.
+    more : dict
+        What made the other.
+    own : str
+        The stage that reads them: what an earlier run of it noted does not count.
+
+    Returns
+    -------
+    dict
+        What made both, by stage.
     """
     joined = {stage: dict(entry) for stage, entry in known.items()}
     for stage, entry in more.items():
@@ -127,7 +182,18 @@ def noted_stages() -> dict[str, dict[str, Any]]:
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """Return the provenance of a result that is written now to ``path``; results read are named relative to it."""
+    """Return the provenance of a result that is written now to ``path``; results read are named relative to it.
+
+    Parameters
+    ----------
+    path : path
+        The result.
+
+    Returns
+    -------
+    dict
+        Plain values, to be written as JSON.
+    """
     ledger = _LEDGER.get() or Ledger()
     folder = path.absolute().parent
     made_from = {Path(os.path.relpath(read, folder)).as_posix(): digest for read, digest in ledger.results.items()}
@@ -171,5 +237,21 @@ def commit() -> str:
 
 
 def text_digest(value: Mapping[str, Any]) -> str:
-    """Return the digest of plain values."""
+    """Return the digest of plain values.
+
+    Parameters
+    ----------
+    value : dict
+        Plain values, as they are written into JSON.
+
+    Returns
+    -------
+    str
+        32 hexadecimal digits; the order of keys does not count.
+
+    Examples
+    --------
+    >>> text_digest({"a": 1, "b": 2}) == text_digest({"b": 2, "a": 1})
+    True
+    """
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]

@@ -23,11 +23,25 @@ from caiman_pipeline.results.files import Result
 from caiman_pipeline.results.provenance import describe, note_raw, note_result, text_digest
 from caiman_pipeline.results.schema import made_anew, of_another_form, writer
 
+# Form of ``movie_info.json``; others are refused, with what to rerun.
 INFO_SCHEMA = 1
 
 
 def save_movie_info(path: Path | str, info: MovieInfo) -> None:
-    """Write what ``inspect`` found as JSON."""
+    """Write what ``inspect`` found as JSON.
+
+    Parameters
+    ----------
+    path : path
+        The file to make.
+    info : MovieInfo
+        What was found.
+
+    Raises
+    ------
+    PipelineError
+        If the disk is full or the folder cannot be written.
+    """
     note_raw(info.files)
     record = {"schema": INFO_SCHEMA, **asdict(info)}
     write_text(
@@ -37,6 +51,16 @@ def save_movie_info(path: Path | str, info: MovieInfo) -> None:
 
 def load_movie_info(path: Path | str) -> MovieInfo:
     """Read what ``inspect`` found.
+
+    Parameters
+    ----------
+    path : path
+        ``movie_info.json``.
+
+    Returns
+    -------
+    MovieInfo
+        What was found.
 
     Raises
     ------
@@ -60,7 +84,18 @@ def load_movie_info(path: Path | str) -> MovieInfo:
 
 
 def components_to_arrays(components: Components) -> dict[str, Any]:
-    """Flatten components for ``save_result``."""
+    """Flatten components for ``save_result``.
+
+    Parameters
+    ----------
+    components : Components
+        Of a recording.
+
+    Returns
+    -------
+    dict
+        Arrays by name.
+    """
     return {
         "dims": np.array(components.dims),
         "ids": components.ids,
@@ -82,7 +117,18 @@ LONG_TABLES = {
 
 
 def components_from_result(result: Result | Mapping[str, Any]) -> Components:
-    """Rebuild components from a loaded result; with its background's signals skipped, the background is static."""
+    """Rebuild components from a loaded result; with its background's signals skipped, the background is static.
+
+    Parameters
+    ----------
+    result : Result or dict
+        What ``components_to_arrays`` made, read from a file.
+
+    Returns
+    -------
+    Components
+        Of a recording; traces may stay in the file.
+    """
     arrays = result.arrays if isinstance(result, Result) else result
     background = background_from_arrays(arrays, result["denoised"].shape[1])
     return Components(
@@ -98,12 +144,34 @@ def components_from_result(result: Result | Mapping[str, Any]) -> Components:
 
 
 def candidates_to_arrays(candidates: Candidates) -> dict[str, Any]:
-    """Flatten candidates for ``save_result``."""
+    """Flatten candidates for ``save_result``.
+
+    Parameters
+    ----------
+    candidates : Candidates
+        What a search found.
+
+    Returns
+    -------
+    dict
+        Arrays by name.
+    """
     return {**vars(candidates), "dims": np.array(candidates.dims)}
 
 
 def candidates_from_result(result: Result) -> Candidates:
-    """Rebuild candidates from a loaded result."""
+    """Rebuild candidates from a loaded result.
+
+    Parameters
+    ----------
+    result : Result
+        What ``candidates_to_arrays`` made, read from a file.
+
+    Returns
+    -------
+    Candidates
+        What a search found.
+    """
     return Candidates(
         dims=tuple(int(n) for n in result["dims"]),
         footprints=result["footprints"],
@@ -117,7 +185,18 @@ def candidates_from_result(result: Result) -> Candidates:
 
 
 def shifts_to_arrays(shifts: Shifts) -> dict[str, Any]:
-    """Flatten shifts for ``save_result``; without a field only ``rigid`` is kept."""
+    """Flatten shifts for ``save_result``; without a field only ``rigid`` is kept.
+
+    Parameters
+    ----------
+    shifts : Shifts
+        Displacement of the scene, pixels.
+
+    Returns
+    -------
+    dict
+        Arrays by name: ``rigid``, ``field``, ``grid_0`` and so on.
+    """
     arrays: dict[str, Any] = {"rigid": shifts.rigid}
     if shifts.field is not None:
         arrays["field"] = shifts.field
@@ -126,7 +205,18 @@ def shifts_to_arrays(shifts: Shifts) -> dict[str, Any]:
 
 
 def shifts_from_result(result: Result) -> Shifts:
-    """Rebuild shifts from a loaded result."""
+    """Rebuild shifts from a loaded result.
+
+    Parameters
+    ----------
+    result : Result
+        What ``shifts_to_arrays`` made, read from a file.
+
+    Returns
+    -------
+    Shifts
+        Displacement of the scene, pixels; its field may stay in the file.
+    """
     if "field" not in result.arrays:
         return Shifts(result["rigid"])
     ndim = result["rigid"].shape[1]
@@ -150,12 +240,33 @@ def measures_from_result(result: Result) -> MotionMeasures:
 
 
 def traces_to_arrays(traces: Traces) -> dict[str, Any]:
-    """Flatten traces for ``save_result``."""
+    """Flatten traces for ``save_result``.
+
+    Parameters
+    ----------
+    traces : Traces
+        Of K components.
+
+    Returns
+    -------
+    dict
+        Arrays by name.
+    """
     return dict(vars(traces))
 
 
 def traces_from_result(result: Result) -> Traces:
     """Rebuild traces from a loaded result.
+
+    Parameters
+    ----------
+    result : Result
+        What ``traces_to_arrays`` made, read from a file.
+
+    Returns
+    -------
+    Traces
+        Of K components; long tables may stay in the file.
 
     Raises
     ------
@@ -166,12 +277,33 @@ def traces_from_result(result: Result) -> Traces:
 
 
 def quality_to_arrays(quality: Quality) -> dict[str, Any]:
-    """Flatten quality measures for ``save_result``."""
+    """Flatten quality measures for ``save_result``.
+
+    Parameters
+    ----------
+    quality : Quality
+        Of K components.
+
+    Returns
+    -------
+    dict
+        Arrays by name.
+    """
     return dict(vars(quality))
 
 
 def quality_from_result(result: Result) -> Quality:
     """Rebuild quality measures from a loaded result.
+
+    Parameters
+    ----------
+    result : Result
+        What ``quality_to_arrays`` made, read from a file.
+
+    Returns
+    -------
+    Quality
+        Of K components.
 
     Raises
     ------

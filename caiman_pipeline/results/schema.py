@@ -10,13 +10,42 @@ from caiman_pipeline.model.errors import PipelineError
 
 
 def writer(provenance: Mapping[str, Any], version: str = "") -> str:
-    """Return which version wrote a result, with its commit where that is known."""
+    """Return which version wrote a result, with its commit where that is known.
+
+    Parameters
+    ----------
+    provenance : dict
+        What a result says of its own making.
+    version : str
+        What it says elsewhere, in case.
+
+    Returns
+    -------
+    str
+        Version and commit.
+
+    Examples
+    --------
+    >>> writer({"version": "0.1.0", "commit": "f91a2e0"})
+    '0.1.0 f91a2e0'
+    """
     known = provenance.get("version", version) or "unknown"
     return f"{known} {provenance.get('commit', '')}".strip()
 
 
 def made_anew(stage: str) -> str:
-    """Say what to do with a result that cannot be used, by the stage that wrote it (empty: not known)."""
+    """Say what to do with a result that cannot be used, by the stage that wrote it (empty: not known).
+
+    Parameters
+    ----------
+    stage : str
+        The stage that wrote it; empty: not known.
+
+    Returns
+    -------
+    str
+        One sentence.
+    """
     return "Delete it and run the workflow again" + (f": the stage `{stage}` makes it anew." if stage else ".")
 
 
@@ -25,9 +54,21 @@ def of_another_form(path: Path | str, *, found: Any, reads: int, version: str, s
 
     Parameters
     ----------
-    found, reads : the schema of the file, and the one that this version reads
-    version : who wrote it, see ``writer``
-    stage : the stage that wrote it, empty where that is not known
+    path : path
+        The file.
+    found : object
+        The schema of the file.
+    reads : int
+        The one that this version reads.
+    version : str
+        Who wrote it, see ``writer``.
+    stage : str
+        The stage that wrote it, empty where that is not known.
+
+    Returns
+    -------
+    PipelineError
+        To be raised.
     """
     later = isinstance(found, int) and found > reads
     which = "a later" if later else "another"

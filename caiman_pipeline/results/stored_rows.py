@@ -12,6 +12,7 @@ import numpy as np
 
 from caiman_pipeline.model.arrays import FloatArray, IntArray
 
+# Bytes of rows that are read at a time, about; changes no result.
 BLOCK_BYTES = 2**21
 
 
@@ -52,7 +53,25 @@ class StoredRows:
         return len(self.rows)
 
     def take(self, rows: IntArray, axis: int = 0) -> StoredRows:
-        """Return the table of some of the rows, still in the file; as numpy's ``take`` along the first axis."""
+        """Return the table of some of the rows, still in the file; as numpy's ``take`` along the first axis.
+
+        Parameters
+        ----------
+        rows : int (n,)
+            Rows of this table, in any order.
+        axis : int
+            0, the only one along which rows can be taken.
+
+        Returns
+        -------
+        StoredRows
+            Of n rows.
+
+        Raises
+        ------
+        ValueError
+            If another axis is asked for.
+        """
         if axis != 0:
             raise ValueError(f"rows are taken along axis 0, not {axis}")
         return StoredRows(self.path, self.name, self.rows[np.asarray(rows)], self.row_shape, self.dtype)
@@ -101,7 +120,18 @@ class StackedRows:
 
 
 def stack_rows(tables: Sequence[Any]) -> Any:
-    """Return tables one below the other: an array if all are arrays, else a table that leaves them where they are."""
+    """Return tables one below the other: an array if all are arrays, else a table that leaves them where they are.
+
+    Parameters
+    ----------
+    tables : sequence of tables
+        Arrays or tables that stay in files, of as many columns.
+
+    Returns
+    -------
+    table
+        Of all rows.
+    """
     in_memory = all(isinstance(table, np.ndarray) for table in tables)
     return np.concatenate(tables) if in_memory else StackedRows(tuple(tables))
 
@@ -117,13 +147,43 @@ def _read_rows(source: h5py.Dataset, rows: IntArray, columns: slice) -> FloatArr
 
 
 def stored_rows(path: Path | str, source: h5py.Dataset) -> StoredRows:
-    """Return a table that stays in its file."""
+    """Return a table that stays in its file.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    source : h5py.Dataset
+        The table, (K, ...), of which the name and shape are taken.
+
+    Returns
+    -------
+    StoredRows
+        Of K rows; the file need not stay open.
+    """
     name = str(source.name).lstrip("/")
     return StoredRows(Path(path), name, np.arange(source.shape[0]), source.shape[1:], source.dtype)
 
 
 def row_blocks(table: Any) -> Iterator[slice]:
-    """Cut any table (array, dataset, stored rows) into slices of rows of a few megabytes at most."""
+    """Cut any table (array, dataset, stored rows) into slices of rows of a few megabytes at most.
+
+    Parameters
+    ----------
+    table : table (K, ...)
+        Anything with a shape and a type.
+
+    Yields
+    ------
+    slice
+        Rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> list(row_blocks(np.zeros((5, 2**17))))                       # a megabyte each
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
     row_bytes = int(np.prod(table.shape[1:], dtype=np.int64)) * np.dtype(table.dtype).itemsize
     step = max(1, BLOCK_BYTES // max(row_bytes, 1))
     for start in range(0, table.shape[0], step):

@@ -12,8 +12,11 @@ from caiman_pipeline.simulation.fields import smooth_signal, stream
 from caiman_pipeline.simulation.settings import SimulationSettings
 
 PRIVATE_SPREAD, SHARED_SPREAD = 1.0, 0.5
+# Standard deviation over cells of the logarithm of spike rate, and of brightness.
 RATE_SPREAD, BRIGHTNESS_SPREAD = 0.6, 0.4
+# Rate that no burst exceeds.
 MAX_RATE_HZ = 20.0
+# Signals that the population shares, from half a second to eight seconds slow.
 N_SHARED = 3
 
 
@@ -27,7 +30,18 @@ class Activity:
 
 
 def ar_coefficients(settings: SimulationSettings) -> tuple[float, float, float]:
-    """Return (g1, g2, scale) of calcium: ``c[t] = g1 c[t-1] + g2 c[t-2] + scale * spikes[t]``."""
+    """Return (g1, g2, scale) of calcium: ``c[t] = g1 c[t-1] + g2 c[t-2] + scale * spikes[t]``.
+
+    Parameters
+    ----------
+    settings : SimulationSettings
+        Frame rate, Hz, rise and decay time, s.
+
+    Returns
+    -------
+    (float, float, float)
+        Coefficients per frame, and the scale by which one spike's calcium peaks at 1.
+    """
     slow = np.exp(-1 / (settings.frame_rate_hz * settings.decay_time_s))
     fast = np.exp(-1 / (settings.frame_rate_hz * settings.rise_time_s))
     lag = np.arange(1, int(5 * settings.frame_rate_hz * settings.decay_time_s) + 2)
@@ -36,13 +50,42 @@ def ar_coefficients(settings: SimulationSettings) -> tuple[float, float, float]:
 
 
 def bleaching(settings: SimulationSettings) -> FloatArray:
-    """Return the share of fluorophores left at each frame, float64 (T,): exponential, fast at first."""
+    """Return the share of fluorophores left at each frame: exponential, fast at first.
+
+    Parameters
+    ----------
+    settings : SimulationSettings
+        Frames, and the share lost by the end.
+
+    Returns
+    -------
+    float64 (T,)
+        1 at first.
+
+    Examples
+    --------
+    >>> bleaching(SimulationSettings(frames=3, bleach=0.2)).round(2).tolist()
+    [1.0, 0.84, 0.8]
+    """
     progress = np.arange(settings.frames) / max(settings.frames - 1, 1)
     return 1 - settings.bleach * (1 - np.exp(-2.5 * progress)) / (1 - np.exp(-2.5))
 
 
 def population_signals(settings: SimulationSettings, n_frames: int) -> FloatArray:
-    """Return slow signals that cells and neuropil share, unit variance, float64 (N_SHARED, T)."""
+    """Return slow signals that cells and neuropil share.
+
+    Parameters
+    ----------
+    settings : SimulationSettings
+        Frame rate and seed.
+    n_frames : int
+        Frames, T.
+
+    Returns
+    -------
+    float64 (3, T)
+        Unit variance in the long run.
+    """
     seconds = np.geomspace(0.5, 8.0, N_SHARED)
     rows = [
         smooth_signal(stream(settings, "population", i), n_frames, s * settings.frame_rate_hz)
@@ -55,6 +98,18 @@ def simulate_activity(settings: SimulationSettings, n_components: int) -> Activi
     """Draw spikes in bursts, partly common to the population, and turn them into calcium and fluorescence.
 
     Calcium is in full course when the movie starts: spikes before the first frame leave their decay in it.
+
+    Parameters
+    ----------
+    settings : SimulationSettings
+        Rates, time constants, bleaching and seed.
+    n_components : int
+        Cells and dendrites, K.
+
+    Returns
+    -------
+    Activity
+        Spike counts, calcium and brightness, (K, T).
     """
     run_up = int(np.ceil(5 * settings.decay_time_s * settings.frame_rate_hz))
     length = settings.frames + run_up

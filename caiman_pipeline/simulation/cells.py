@@ -14,9 +14,14 @@ from caiman_pipeline.model.movie import Bounds, Dims
 from caiman_pipeline.simulation.fields import stream
 from caiman_pipeline.simulation.settings import SimulationSettings
 
+# Share of its peak below which a footprint's pixel is left out; light out of focus is faint.
 FAINTEST, FAINTEST_IN_VOLUMES = 0.08, 0.01
+# Standard deviation of the blur of a soma in focus, and of what light half the axial width away has more, in cell
+# diameters.
 IN_FOCUS = 0.06
+# How far light out of focus is followed, in axial widths, and the share of it in the slow tail.
 BLUR_REACH, TAIL = 3.0, 0.2
+# Draws of a centre that may fail one after the other before there is no room.
 MAX_MISSES = 5000
 
 
@@ -47,16 +52,49 @@ class Window:
         return tuple(slice(m, m + n, s) for n, m, s in zip(self.dims, self.margin, apart, strict=True))
 
     def crop(self, scene: NumberArray) -> NumberArray:
-        """Return the part of the scene in the field of view."""
+        """Return the part of the scene in the field of view.
+
+        Parameters
+        ----------
+        scene : array (*scene)
+            Any unit.
+
+        Returns
+        -------
+        array (*dims)
+            A view.
+        """
         return scene[self.steps]
 
     def crop_rows(self, matrix: csc_matrix) -> csc_matrix:
-        """Return the rows of a matrix (scene pixels, K) that lie in the field of view, (P, K)."""
+        """Return the rows of a matrix that lie in the field of view.
+
+        Parameters
+        ----------
+        matrix : csc_matrix (scene pixels, K)
+            Footprints in the scene.
+
+        Returns
+        -------
+        csc_matrix (P, K)
+            The same in the field of view.
+        """
         rows = self.crop(np.arange(matrix.shape[0]).reshape(self.shape)).ravel()
         return matrix.tocsr()[rows].tocsc()
 
     def embed_rows(self, matrix: csc_matrix) -> csc_matrix:
-        """Put a matrix (P, K) of the field of view into the scene, (scene pixels, K)."""
+        """Put a matrix of the field of view into the scene.
+
+        Parameters
+        ----------
+        matrix : csc_matrix (P, K)
+            Footprints in the field of view.
+
+        Returns
+        -------
+        csc_matrix (scene pixels, K)
+            The same in the scene.
+        """
         rows = self.crop(np.arange(int(np.prod(self.shape))).reshape(self.shape)).ravel()
         coo = matrix.tocoo()
         return csc_matrix((coo.data, (rows[coo.row], coo.col)), (int(np.prod(self.shape)), matrix.shape[1]))
@@ -66,6 +104,20 @@ def draw_somata(settings: SimulationSettings, window: Window) -> tuple[csc_matri
     """Return footprints of the somata in the field of view, and of those beside it, over the scene's pixels.
 
     Both are float32 (scene pixels, count) with a peak of 1.
+
+    Parameters
+    ----------
+    settings : SimulationSettings
+        Number, size and spacing of somata.
+    window : Window
+        The scene.
+
+    Returns
+    -------
+    inside : csc_matrix float32 (scene pixels, n_cells)
+        Those in the field of view.
+    beside : csc_matrix float32 (scene pixels, n)
+        Those beside it.
 
     Raises
     ------
@@ -131,7 +183,20 @@ def _soma(rng: np.random.Generator, settings: SimulationSettings, window: Window
 
 
 def draw_dendrites(settings: SimulationSettings, window: Window) -> csc_matrix:
-    """Return footprints of thin winding processes, float32 (scene pixels, n_dendrites), peak 1."""
+    """Return footprints of thin winding processes, with a peak of 1.
+
+    Parameters
+    ----------
+    settings : SimulationSettings
+        Number of dendrites, and the size of somata.
+    window : Window
+        The scene.
+
+    Returns
+    -------
+    csc_matrix float32 (scene pixels, n_dendrites)
+        Footprints.
+    """
     columns = []
     for i in range(settings.n_dendrites):
         rng = stream(settings, "dendrites", i)
@@ -171,6 +236,18 @@ def _blur_reach(settings: SimulationSettings) -> FloatArray:
 
 def out_of_focus(body: FloatArray, settings: SimulationSettings) -> FloatArray:
     """Spread a volume's light across planes as a point spread does: wider in the plane the further away.
+
+    Parameters
+    ----------
+    body : float (D, H, W)
+        Light, any unit.
+    settings : SimulationSettings
+        Axial width, planes.
+
+    Returns
+    -------
+    float (D, H, W)
+        The light as planes see it; a movie of one plane as it is.
 
     Notes
     -----

@@ -10,6 +10,7 @@ from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.simulation.fields import stream
 from caiman_pipeline.simulation.settings import SimulationSettings
 
+# The largest value of a 16-bit file.
 TOP = 65535.0
 
 
@@ -21,10 +22,19 @@ class Detector:
     ceiling: float = TOP
 
     def expose(self, brightness: FloatArray, frame: int) -> FloatArray:
-        """Return the pixel values of one frame before ceiling and rounding, float32 (D, H, W).
+        """Return the pixel values of one frame before ceiling and rounding.
 
-        Noise is drawn from the frame's own seed. Photons are Poisson, each with a gain of its own; a part of the signal
-        reaches the next pixel of the row, so that the noise of neighbours is alike, as it is in real recordings.
+        Parameters
+        ----------
+        brightness : float32 (D, H, W)
+            Light, 1 for a typical cell at rest.
+        frame : int
+            Number of the frame, which decides its noise.
+
+        Returns
+        -------
+        float32 (D, H, W)
+            Pixel values, counts.
         """
         s, rng = self.settings, stream(self.settings, "detector", frame)
         photons = rng.poisson(brightness * np.float32(s.photons)).astype(np.float32)
@@ -36,7 +46,24 @@ class Detector:
         return signal + np.float32(s.offset)
 
     def digitise(self, signal: FloatArray) -> IntArray:
-        """Bend towards the ceiling, where the detector is soft, and round to whole pixel values below it, uint16."""
+        """Bend towards the ceiling, where the detector is soft, and round to whole pixel values below it.
+
+        Parameters
+        ----------
+        signal : float32 (...)
+            Pixel values, counts.
+
+        Returns
+        -------
+        uint16 (...)
+            Pixel values, counts, 0 to the ceiling.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> Detector(SimulationSettings(), ceiling=100.0).digitise(np.array([-3.0, 12.4, 250.0], np.float32)).tolist()
+        [0, 12, 100]
+        """
         span = np.float32(self.settings.soft_range * self.ceiling)
         if span:
             over = np.maximum(signal - (np.float32(self.ceiling) - span), 0)

@@ -12,16 +12,26 @@ from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.simulation.fields import smooth_signal, stream
 from caiman_pipeline.simulation.settings import SimulationSettings
 
+# Points of the displacement's grid along rows and columns.
 GRID_POINTS = 5
+# Bouts of movement that begin in a second, 1 / s.
 BOUTS_PER_S = 0.2
+# Movement along columns, as a share of that along rows.
 ACROSS = 0.6
 
 
 def simulate_motion(settings: SimulationSettings) -> Shifts:
-    """Draw the displacement of the scene in each frame, float32 (T, ndim) and (T, *grid, ndim), in pixels.
+    """Draw the displacement of the scene in each frame.
 
-    Rows move more than columns, as along an animal's body axis. The non-rigid part moves rows and columns alike in
-    every plane; between grid points it is a cubic spline (see ``spline_matrix``).
+    Parameters
+    ----------
+    settings : SimulationSettings
+        Largest displacements, pixels and planes, and the seed.
+
+    Returns
+    -------
+    Shifts
+        Rigid displacement float32 (T, ndim) and its field float32 (T, *grid, ndim), pixels.
     """
     rng, n = stream(settings, "motion"), settings.frames
     bouts = _bouts(rng, settings)
@@ -51,13 +61,42 @@ def _bouts(rng: np.random.Generator, settings: SimulationSettings) -> FloatArray
 
 
 def grid_points(dims: Dims) -> tuple[FloatArray, ...]:
-    """Return the pixel coordinates of the displacement's grid along each axis; planes share one."""
+    """Return the pixel coordinates of the displacement's grid along each axis; planes share one.
+
+    Parameters
+    ----------
+    dims : tuple of int
+        (H, W) or (D, H, W).
+
+    Returns
+    -------
+    tuple of float64 (n,)
+        Coordinates along each axis, pixels.
+
+    Examples
+    --------
+    >>> [points.tolist() for points in grid_points((9, 13))]
+    [[0.0, 2.0, 4.0, 6.0, 8.0], [0.0, 3.0, 6.0, 9.0, 12.0]]
+    """
     plane = tuple(np.linspace(0, n - 1, GRID_POINTS) for n in dims[-2:])
     return plane if len(dims) == 2 else (np.array([(dims[0] - 1) / 2]), *plane)
 
 
 def spline_matrix(points: FloatArray, n_pixels: int) -> FloatArray:
-    """Return the matrix (n_pixels, points) that takes values at grid points to every pixel: a natural cubic spline."""
+    """Return the matrix that takes values at grid points to every pixel: a natural cubic spline.
+
+    Parameters
+    ----------
+    points : float64 (n,)
+        Coordinates of the grid points along one axis, pixels.
+    n_pixels : int
+        Pixels along it.
+
+    Returns
+    -------
+    float32 (n_pixels, n)
+        Each row adds up to 1.
+    """
     if len(points) == 1:
         return np.ones((n_pixels, 1), np.float32)
     spline = make_interp_spline(points, np.eye(len(points)), k=3, bc_type="natural")
@@ -65,7 +104,20 @@ def spline_matrix(points: FloatArray, n_pixels: int) -> FloatArray:
 
 
 def displacement(field: FloatArray, matrices: tuple[FloatArray, ...]) -> FloatArray:
-    """Spread one frame's displacement, (*grid, ndim), over all pixels: float32 (ndim, *dims), in pixels."""
+    """Spread one frame's displacement over all pixels.
+
+    Parameters
+    ----------
+    field : float32 (*grid, ndim)
+        Displacement at the grid points, pixels.
+    matrices : tuple of float32 (n_pixels, n)
+        What ``spline_matrix`` returns along each axis.
+
+    Returns
+    -------
+    float32 (ndim, *dims)
+        Displacement, pixels.
+    """
     dense = np.moveaxis(field, -1, 0)
     for axis, matrix in enumerate(matrices, 1):
         dense = np.moveaxis(np.tensordot(dense, matrix, axes=(axis, 1)), -1, axis)

@@ -28,9 +28,16 @@ def load_footprints(path: Path | str, name: str | None = None) -> PlantedFootpri
 
     Parameters
     ----------
-    path : ``.h5`` with ``footprints`` and ``dims``, or ``.npz`` with ``dims``, ``order`` (pixels in C or F order)
-        and a csc matrix as ``NAME_data``, ``NAME_indices``, ``NAME_indptr``, ``NAME_shape``
-    name : NAME, needed where an archive holds several matrices
+    path : path
+        ``.h5`` with ``footprints`` and ``dims``, or ``.npz`` with ``dims``, ``order`` (pixels in C or F order) and a
+        csc matrix as ``NAME_data``, ``NAME_indices``, ``NAME_indptr``, ``NAME_shape``.
+    name : str, optional
+        NAME, needed where an archive holds several matrices.
+
+    Returns
+    -------
+    PlantedFootprints
+        Those that are not empty, with a peak of 1.
 
     Raises
     ------

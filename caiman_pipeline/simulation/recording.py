@@ -26,7 +26,9 @@ from caiman_pipeline.simulation.settings import SimulationSettings
 from caiman_pipeline.simulation.tissue import Tissue, simulate_tissue
 from caiman_pipeline.simulation.volume import drawn_finer, split_by_visibility, sub_planes
 
+# Bytes of frames that are rendered together; changes no result.
 CHUNK_BYTES = 8 * 2**20
+# Frames by which the ceiling of a saturated recording is set.
 SAMPLED_FRAMES = 32
 
 
@@ -95,7 +97,15 @@ def build_simulation(settings: SimulationSettings, planted: PlantedFootprints | 
 
     Parameters
     ----------
-    planted : footprints to use instead of drawn somata; they must have the settings' frame size
+    settings : SimulationSettings
+        All that decides it.
+    planted : PlantedFootprints, optional
+        Footprints to use instead of drawn somata; they must have the settings' frame size.
+
+    Returns
+    -------
+    Simulation
+        All that is known of it.
 
     Raises
     ------
@@ -169,7 +179,28 @@ def _brightness(simulation: Simulation, frames: IntArray) -> Iterator[tuple[int,
 def render_movie(
     simulation: Simulation, *, threads: int, chunk_frames: int | None = None
 ) -> Iterator[tuple[int, int, IntArray]]:
-    """Yield (start, stop, uint16 (stop - start, *dims)) of the movie in order; the pieces' length changes nothing."""
+    """Yield the movie piece by piece, in order; the pieces' length changes nothing.
+
+    Parameters
+    ----------
+    simulation : Simulation
+        What ``build_simulation`` returns.
+    threads : int
+        Pieces to render at a time.
+    chunk_frames : int, optional
+        Frames of a piece; else about 8 MB.
+
+    Yields
+    ------
+    (int, int, uint16 (t, *dims))
+        First frame, the one after the last, and the frames, counts.
+
+    Examples
+    --------
+    >>> simulation = build_simulation(SimulationSettings(frames=5, dims=(32, 48), n_cells=2))
+    >>> [(start, stop, frames.shape) for start, stop, frames in render_movie(simulation, threads=1, chunk_frames=3)]
+    [(0, 3, (3, 32, 48)), (3, 5, (2, 32, 48))]
+    """
     settings = simulation.settings
     if chunk_frames is None:
         chunk_frames = int(np.clip(CHUNK_BYTES // (4 * np.prod(settings.dims)), 1, 64))

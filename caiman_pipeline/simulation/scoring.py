@@ -9,15 +9,16 @@ from pathlib import Path
 import h5py
 import numpy as np
 import scipy.ndimage as ndi
-from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csc_matrix
 
 from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.results.files import Result, load_result
+from caiman_pipeline.simulation.masks import binarise, match_masks
 from caiman_pipeline.stages import path_of
 
+# Where an NWB file keeps what was found.
 OPHYS = "processing/ophys"
 SERIES = {
     "raw": "Fluorescence/RoiResponseSeries",
@@ -119,7 +120,17 @@ def score_result(found: Extracted, truth: Result, rule: Rule) -> Score:
 
     Parameters
     ----------
-    truth : result of kind ``truth``, as the simulator writes it
+    found : Extracted
+        What a workflow found.
+    truth : Result
+        Of kind ``truth``, as the simulator writes it.
+    rule : Rule
+        What counts as a match.
+
+    Returns
+    -------
+    Score
+        Precision, recall, overlap, and correlations of the traces of pairs.
 
     Raises
     ------
@@ -154,46 +165,6 @@ def _count_faint(others: csc_matrix, dims: Dims, truth: Result, rule: Rule) -> i
     return len(match_masks(others, masks, min_iou=rule.min_iou)[0])
 
 
-def binarise(footprints: csc_matrix, dims: Dims, *, level: float) -> csc_matrix:
-    """Return filled masks, sparse float32 (P, K): pixels above ``level`` of their footprint's peak, holes included."""
-    footprints = footprints.tocsc()
-    columns, counts = [], [0]
-    for k in range(footprints.shape[1]):
-        part = slice(footprints.indptr[k], footprints.indptr[k + 1])
-        columns.append(_filled(footprints.indices[part], footprints.data[part], dims, level))
-        counts.append(len(columns[-1]))
-    rows = np.concatenate([np.empty(0, np.int64), *columns])
-    return csc_matrix((np.ones(len(rows), np.float32), rows, np.cumsum(counts)), shape=footprints.shape)
-
-
-def _filled(pixels: IntArray, values: FloatArray, dims: Dims, level: float) -> IntArray:
-    inside = values > level * max(values.max(initial=0), 1e-12)
-    if not inside.any():
-        return np.empty(0, np.int64)
-    places = np.stack(np.unravel_index(pixels[inside], dims))
-    low = places.min(axis=1)
-    box = np.zeros(places.max(axis=1) - low + 1, bool)
-    box[tuple(places - low[:, None])] = True
-    filled = np.stack(np.nonzero(ndi.binary_fill_holes(box))) + low[:, None]
-    return np.ravel_multi_index(tuple(filled), dims)
-
-
-def match_masks(found: csc_matrix, true: csc_matrix, *, min_iou: float) -> tuple[IntArray, FloatArray]:
-    """Pair masks one to one so that the sum of their intersections over unions is largest.
-
-    Returns
-    -------
-    int (matched, 2), index of the mask found and of the true one, and float64 (matched,), their overlap.
-    """
-    overlap = (found.T @ true).toarray()
-    sizes = (np.asarray(found.sum(0)).ravel()[:, None], np.asarray(true.sum(0)).ravel()[None])
-    iou = overlap / np.maximum(sizes[0] + sizes[1] - overlap, 1)
-    iou[iou < min_iou] = 0
-    pairs = np.stack(linear_sum_assignment(iou, maximize=True), axis=1)
-    kept = iou[pairs[:, 0], pairs[:, 1]] > 0
-    return pairs[kept], iou[pairs[kept, 0], pairs[kept, 1]].astype(np.float64)
-
-
 def _compare_traces(
     traces: Mapping[str, FloatArray], truth: Result, pairs: IntArray, sigma: float
 ) -> dict[str, tuple[float, float]]:
@@ -220,7 +191,28 @@ def _at_rate_of(values: FloatArray, truth: FloatArray) -> FloatArray:
 
 
 def correlation(a: FloatArray, b: FloatArray, *, sigma_frames: float) -> float:
-    """Return Pearson's correlation where both are finite, both smoothed first; NaN if one is constant."""
+    """Return Pearson's correlation where both are finite, both smoothed first; NaN if one is constant.
+
+    Parameters
+    ----------
+    a : float (T,)
+        A trace, any unit; samples that are not finite are left out.
+    b : float (T,)
+        Another one.
+    sigma_frames : float
+        Standard deviation of the smoothing, frames; 0 for none.
+
+    Returns
+    -------
+    float
+        Correlation, -1 to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> round(correlation(np.array([1.0, 2, np.nan, 4]), np.array([2.0, 4, 0, 8]), sigma_frames=0.0), 6)
+    1.0
+    """
     kept = np.isfinite(a) & np.isfinite(b)
     a, b = (x[kept].astype(np.float64) for x in (a, b))
     if sigma_frames > 0:
@@ -231,7 +223,32 @@ def correlation(a: FloatArray, b: FloatArray, *, sigma_frames: float) -> float:
 
 
 def rigid_error(found: FloatArray, true: FloatArray) -> float:
-    """Return the root mean square error of shifts (T, ndim), px; the choice of template (a constant) is no error."""
+    """Return the root mean square error of shifts; the choice of template (a constant) is no error.
+
+    Parameters
+    ----------
+    found : float (T, ndim)
+        Displacement that was found, pixels.
+    true : float (T, ndim)
+        True displacement, pixels.
+
+    Returns
+    -------
+    float
+        Error, pixels.
+
+    Raises
+    ------
+    PipelineError
+        If they are of another number of frames or axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> true = np.array([[0.0, 1.0], [2.0, -1.0]])
+    >>> rigid_error(true + 5.0, true)
+    0.0
+    """
     if found.shape != true.shape:
         raise PipelineError(
             f"the result has shifts of {found.shape}, the truth of {true.shape}. Are they of one recording?"
@@ -245,8 +262,14 @@ def read_found(path: Path | str) -> Extracted:
 
     Parameters
     ----------
-    path : an NWB file as ``export_nwb`` writes it, a recording's results folder, or a ``components.h5`` alone, of which
-        every component counts as accepted
+    path : path
+        An NWB file as ``export_nwb`` writes it, a recording's results folder, or a ``components.h5`` alone, of which
+        every component counts as accepted.
+
+    Returns
+    -------
+    Extracted
+        Footprints, traces and shifts.
 
     Raises
     ------

@@ -11,11 +11,31 @@ from caiman_pipeline.model.errors import PipelineError
 if TYPE_CHECKING:
     from caiman_pipeline.model.movie import Dims
 
+# Pixels of a frame's shorter side, at least.
 MIN_SIDE = 16
 
 
 def setting(default: Any, unit: str, meaning: str, *, low: float = 0.0, high: float = inf) -> Any:
-    """Declare a setting: default, unit ("" for none), meaning, and the bounds that it may reach."""
+    """Declare a setting: default, unit ("" for none), meaning, and the bounds that it may reach.
+
+    Parameters
+    ----------
+    default : object
+        Its default.
+    unit : str
+        Its unit, empty for none.
+    meaning : str
+        What it is.
+    low : float
+        Lowest value.
+    high : float
+        Highest value.
+
+    Returns
+    -------
+    object
+        Field of a dataclass.
+    """
     return field(default=default, metadata={"unit": unit, "meaning": meaning, "low": low, "high": high})
 
 

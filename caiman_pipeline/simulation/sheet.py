@@ -12,7 +12,17 @@ from caiman_pipeline.simulation.settings import SimulationSettings
 
 
 def write_sheet(folder: Path, movie: Path, settings: SimulationSettings) -> None:
-    """Write a recordings sheet and a config with which the workflow runs on a simulated movie."""
+    """Write a recordings sheet and a config with which the workflow runs on a simulated movie.
+
+    Parameters
+    ----------
+    folder : path
+        Where ``recordings.tsv`` and ``config.yaml`` go.
+    movie : path
+        The simulated movie.
+    settings : SimulationSettings
+        What it was simulated with.
+    """
     diameter = settings.cell_shape if settings.ndim == 3 else settings.cell_shape[-1:]
     row = {
         "recording": re.sub(r"[^A-Za-z0-9_-]+", "_", movie.stem).strip("_") or "simulated",

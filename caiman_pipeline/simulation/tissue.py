@@ -14,9 +14,13 @@ from caiman_pipeline.simulation.fields import smooth_field, smooth_signal, strea
 from caiman_pipeline.simulation.settings import SimulationSettings
 from caiman_pipeline.simulation.volume import sharp_in_depth
 
+# Layers of neuropil that change over time, each by itself in part.
 N_LAYERS = 10
+# Share of the neuropil's light that does not change.
 STATIC_SHARE = 0.4
+# Bright spots in the area of a cell, on average.
 PUNCTA_PER_CELL_AREA = 0.35
+# Unlabelled somata for each labelled one, on average.
 DARK_CELLS = 0.4
 
 
@@ -39,7 +43,17 @@ def simulate_tissue(settings: SimulationSettings, window: Window, cell_cover: Fl
 
     Parameters
     ----------
-    cell_cover : float (scene pixels,), 1 where a soma is, where there is little neuropil
+    settings : SimulationSettings
+        Brightness of the neuropil, vessels, size of cells.
+    window : Window
+        The scene.
+    cell_cover : float (scene pixels,)
+        1 where a soma is, where there is little neuropil.
+
+    Returns
+    -------
+    Tissue
+        Layers of light, and their course.
     """
     rng = stream(settings, "tissue")
     shape, cell = window.shape, np.array(settings.cell_shape)

@@ -13,12 +13,25 @@ from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.simulation.cells import Window
 from caiman_pipeline.simulation.settings import SimulationSettings
 
+# Sub-planes from one plane to the next, at most: memory grows with them.
 MOST_STEPS = 12
+# Visibility from which a cell counts as one that a search should find.
 CLEARLY = 0.5
 
 
 def sub_planes(settings: SimulationSettings) -> int:
-    """Return in how many steps the scene is drawn from one plane to the next; one for a plane's movie."""
+    """Return in how many steps the scene is drawn from one plane to the next; one for a plane's movie.
+
+    Parameters
+    ----------
+    settings : SimulationSettings
+        Size of cells and of the point spread across planes.
+
+    Returns
+    -------
+    int
+        Steps, 1 to 12.
+    """
     if settings.ndim == 2:
         return 1
     steps = max(3 / settings.cell_planes, 1.5 / settings.axial_planes if settings.axial_planes else 1.0)
@@ -26,7 +39,20 @@ def sub_planes(settings: SimulationSettings) -> int:
 
 
 def drawn_finer(settings: SimulationSettings, step: int) -> SimulationSettings:
-    """Return the settings of a scene drawn in sub-planes: whatever is counted in planes is counted in those."""
+    """Return the settings of a scene drawn in sub-planes: whatever is counted in planes is counted in those.
+
+    Parameters
+    ----------
+    settings : SimulationSettings
+        Counted in planes.
+    step : int
+        Sub-planes from one plane to the next.
+
+    Returns
+    -------
+    SimulationSettings
+        Counted in sub-planes.
+    """
     if settings.ndim == 2:
         return settings
     return replace(
@@ -39,11 +65,19 @@ def drawn_finer(settings: SimulationSettings, step: int) -> SimulationSettings:
 
 
 def visibility(columns: csc_matrix, window: Window) -> FloatArray:
-    """Return how clearly each cell shows, float64 (K,), 0 to 1.
+    """Return how clearly each cell shows.
 
     Parameters
     ----------
-    columns : (scene pixels, K)
+    columns : csc_matrix (scene pixels, K)
+        Footprints in the scene.
+    window : Window
+        The scene.
+
+    Returns
+    -------
+    float64 (K,)
+        0 to 1.
 
     Notes
     -----
@@ -61,12 +95,40 @@ def visibility(columns: csc_matrix, window: Window) -> FloatArray:
 
 
 def split_by_visibility(columns: csc_matrix, window: Window) -> tuple[csc_matrix, csc_matrix]:
-    """Return the columns of the cells that show clearly, and of the others that show at all."""
+    """Return the columns of the cells that show clearly, and those of the others.
+
+    Parameters
+    ----------
+    columns : csc_matrix (scene pixels, K)
+        Footprints in the scene.
+    window : Window
+        The scene.
+
+    Returns
+    -------
+    clear : csc_matrix
+        Those that show clearly.
+    faint : csc_matrix
+        The others.
+    """
     share = visibility(columns, window)
     return columns[:, share >= CLEARLY], columns[:, share < CLEARLY]
 
 
 def sharp_in_depth(layers: FloatArray, settings: SimulationSettings) -> FloatArray:
-    """Blur tissue (D, H, W) across planes as the point spread does."""
+    """Blur tissue (D, H, W) across planes as the point spread does.
+
+    Parameters
+    ----------
+    layers : float (D, H, W)
+        Tissue, any unit.
+    settings : SimulationSettings
+        Axial width, planes.
+
+    Returns
+    -------
+    float (D, H, W)
+        The tissue as planes see it; of a movie of one plane, as it is.
+    """
     sigma = settings.axial_planes / 2.355
     return layers if settings.ndim == 2 or not sigma else ndi.gaussian_filter1d(layers, sigma, axis=0)

@@ -22,7 +22,7 @@ import numpy as np
 
 from caiman_pipeline.results.files import load_result
 from caiman_pipeline.results.records import components_from_result, traces_from_result
-from caiman_pipeline.simulation.scoring import binarise, match_masks
+from caiman_pipeline.simulation.masks import binarise, match_masks
 
 SNAKEFILE = Path(__file__).parents[2] / "Snakefile"
 

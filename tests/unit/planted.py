@@ -24,15 +24,9 @@ from caiman_pipeline.extraction.tiles.methods import make_background
 from caiman_pipeline.extraction.tiles.run import make_grid, search_tiles
 from caiman_pipeline.extraction.tiles.stitch import stitch
 from caiman_pipeline.model.components import Candidates, Components
-from caiman_pipeline.movies.store.parts import (
-    MovieStore,
-    Part,
-    PartWriter,
-    open_store,
-    part_bounds,
-    part_name,
-    write_index,
-)
+from caiman_pipeline.movies.store.bounds import part_bounds, part_name
+from caiman_pipeline.movies.store.parts import MovieStore, Part, open_store, write_index
+from caiman_pipeline.movies.store.writing import PartWriter
 from caiman_pipeline.results.long_tables import Tables, in_memory
 from caiman_pipeline.traces.timing import timing_from
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from planted import plant, store
 
-from caiman_pipeline.movies.store import parts as store_module
+from caiman_pipeline.movies.store import bounds as store_module
 from caiman_pipeline.movies.store.parts import MovieStore
 from caiman_pipeline.numerics.noise import noise_power
 from caiman_pipeline.summary_images import SummaryImages, summarise

@@ -28,10 +28,31 @@ def choose_channel(path: str, channels: Sequence[Channel], wanted: str | None, *
 
     ``timeless``: there is no axis but that of channels, which may be meant as time.
 
+    Parameters
+    ----------
+    path : str
+        The file, for messages.
+    channels : sequence of Channel
+        Those that are there, in order.
+    wanted : str or None
+        Name or number, as the sheet states it.
+    timeless : bool
+        There is no axis but that of channels, which may be meant as time.
+
+    Returns
+    -------
+    int
+        Position, from 0.
+
     Raises
     ------
     PipelineError
         If there are several and none is wanted, or the wanted one is not there.
+
+    Examples
+    --------
+    >>> choose_channel("a.tif", [Channel(1, "GCaMP"), Channel(3, "tdTomato")], "3")
+    1
     """
     if wanted is None and len(channels) == 1:
         return 0
@@ -55,10 +76,29 @@ def choose_channel(path: str, channels: Sequence[Channel], wanted: str | None, *
 def choose_planes(path: str, n_planes: int, wanted: str | None) -> slice:
     """Return which of ``n_planes`` planes are wanted, written like ``1-3``, ``1,3,5`` or ``2``; None: all.
 
+    Parameters
+    ----------
+    path : str
+        The file, for messages.
+    n_planes : int
+        Planes that are there.
+    wanted : str or None
+        Numbers, from 1, as the sheet states them.
+
+    Returns
+    -------
+    slice
+        Positions, from 0.
+
     Raises
     ------
     PipelineError
         If they are not there, or not in order and evenly spaced, as planes of one volume must be.
+
+    Examples
+    --------
+    >>> choose_planes("a.tif", 5, "1,3,5")
+    slice(0, 5, 2)
     """
     if wanted is None:
         return slice(0, n_planes, 1)

@@ -44,7 +44,18 @@ OBJECTS = (
 
 
 def movie_advice(path: Path) -> str | None:
-    """Return what a file is that is not read as a movie, and how to convert it; None where nothing is known of it."""
+    """Return what a file is that is not read as a movie, and how to convert it; None where nothing is known of it.
+
+    Parameters
+    ----------
+    path : path
+        A file that is not read.
+
+    Returns
+    -------
+    str or None
+        What it is, and what to do.
+    """
     advice = None if path.name in SUITE2P else MOVIES.get(path.suffix.lower())
     if path.suffix.lower() == ".mat" and path.with_suffix(".sbx").exists():
         advice = SCANBOX_HEADER
@@ -52,17 +63,60 @@ def movie_advice(path: Path) -> str | None:
 
 
 def masks_advice(path: Path) -> str | None:
-    """Return what a file is that masks are not read from, and how to convert it; None where nothing is known of it."""
+    """Return what a file is that masks are not read from, and how to convert it; None where nothing is known of it.
+
+    Parameters
+    ----------
+    path : path
+        A file that is not read.
+
+    Returns
+    -------
+    str or None
+        What it is, and what to do.
+    """
     return MASKS.get(path.suffix.lower())
 
 
 def is_pickle(path: Path) -> bool:
-    """Tell whether a ``.npy`` file is a pickle, or an array of pickled objects, by its first bytes alone."""
+    """Tell whether a ``.npy`` file is a pickle, or an array of pickled objects, by its first bytes alone.
+
+    Parameters
+    ----------
+    path : path
+        A file that is there.
+
+    Returns
+    -------
+    bool
+        Whether it would have to be unpickled; it never is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pathlib import Path
+    >>> np.save("numbers.npy", np.zeros(3))
+    >>> is_pickle(Path("numbers.npy"))
+    False
+    """
     with path.open("rb") as file:
         head = file.read(256)
     return head[:1] == b"\x80" or (head.startswith(b"\x93NUMPY") and b"'descr': '|O'" in head)
 
 
 def holds_objects(path: Path, error: Exception) -> bool:
-    """Tell whether numpy refused a file because it holds pickled objects: it says so of any file it does not know."""
+    """Tell whether numpy refused a file because it holds pickled objects: it says so of any file it does not know.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    error : Exception
+        What numpy raised.
+
+    Returns
+    -------
+    bool
+        Whether that is the reason.
+    """
     return is_pickle(path) or "Object arrays" in str(error) or "Python objects" in str(error)

@@ -36,7 +36,25 @@ class Hdf5Reader:
         self.notes = overruled(path, reading, stored)
 
     def read(self, start: int, stop: int) -> NumberArray:
-        """Return frames ``start`` to ``stop`` as (t, [D,] H, W)."""
+        """Return frames ``start`` to ``stop`` as (t, [D,] H, W).
+
+        Parameters
+        ----------
+        start : int
+            First frame.
+        stop : int
+            Frame after the last.
+
+        Returns
+        -------
+        array (t, [D,] H, W)
+            In the file's own type.
+
+        Raises
+        ------
+        PipelineError
+            If the frames cannot be read.
+        """
         try:
             with h5py.File(self._path, "r") as file:
                 return self._axes.read(file[self._name], start, stop)
@@ -63,7 +81,27 @@ def refuse_bytes_of_others(path: Path, dataset: h5py.Dataset) -> None:
 
 
 def find_dataset(path: Path, file: h5py.File, wanted: str | None) -> str:
-    """Return the name of the dataset to read; one that is only linked to is found by its name alone."""
+    """Return the name of the dataset to read; one that is only linked to is found by its name alone.
+
+    Parameters
+    ----------
+    path : path
+        The file, for messages.
+    file : h5py.File
+        It, open.
+    wanted : str or None
+        Name, as the sheet states it.
+
+    Returns
+    -------
+    str
+        Name in the file.
+
+    Raises
+    ------
+    PipelineError
+        If it is not there or cannot be told, with what is there.
+    """
     if wanted is not None and isinstance(file.get(wanted), h5py.Dataset):
         return wanted
     return choose_dataset(str(path), _datasets(file), wanted)
@@ -83,10 +121,29 @@ def _datasets(file: h5py.File) -> dict[str, tuple[int, ...]]:
 def choose_dataset(path: str, found: dict[str, tuple[int, ...]], wanted: str | None) -> str:
     """Return the dataset to read: the wanted one, or the only one with three or more axes.
 
+    Parameters
+    ----------
+    path : str
+        The file, for messages.
+    found : dict of str to tuple of int
+        Shapes of the datasets, by name.
+    wanted : str or None
+        Name, as the sheet states it.
+
+    Returns
+    -------
+    str
+        Name in the file.
+
     Raises
     ------
     PipelineError
         If it is not there or cannot be told, with what is there.
+
+    Examples
+    --------
+    >>> choose_dataset("a.h5", {"mov": (500, 96, 128), "time": (500,)}, None)
+    'mov'
     """
     listing = ", ".join(f"{name} {shape}" for name, shape in sorted(found.items())) or "none"
     if wanted is not None:

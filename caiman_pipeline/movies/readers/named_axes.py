@@ -26,10 +26,31 @@ EMPTY = ("", "dim_", "phony_dim")
 def letters_of(path: str, names: Sequence[str | None], shape: tuple[int, ...], *, needed: bool) -> str | None:
     """Return the letters of named axes, or None where the names say nothing.
 
+    Parameters
+    ----------
+    path : str
+        The file, for messages.
+    names : sequence of str or None
+        What it calls its axes.
+    shape : tuple of int
+        Shape of the array.
+    needed : bool
+        Nobody else states the axes.
+
+    Returns
+    -------
+    str or None
+        A letter of TZCYX for each axis.
+
     Raises
     ------
     PipelineError
         If they are ``needed`` (nobody else states the axes), and some of the names are not known or two mean the same.
+
+    Examples
+    --------
+    >>> letters_of("a.zarr", ["time", "y", "x"], (500, 96, 128), needed=False)
+    'TYX'
     """
     known = [str(name or "").strip().casefold() for name in names]
     if len(known) != len(shape) or all(n == "" or n.startswith(EMPTY[1:]) for n in known):
@@ -50,6 +71,20 @@ def hdf5_axes(path: str, dataset: h5py.Dataset, *, needed: bool) -> str | None:
     """Return what an HDF5 file says of a dataset's axes, in letters, or None.
 
     By its dimension labels, the names of its dimension scales (netCDF), ``_ARRAY_DIMENSIONS``, or axis tags (ilastik).
+
+    Parameters
+    ----------
+    path : str
+        The file, for messages.
+    dataset : h5py.Dataset
+        The movie.
+    needed : bool
+        Nobody else states the axes.
+
+    Returns
+    -------
+    str or None
+        A letter of TZCYX for each axis.
 
     Raises
     ------
@@ -101,7 +136,18 @@ class Multiscale:
 
 
 def multiscales(groups: Iterable[tuple[str, Mapping[str, Any]]]) -> list[Multiscale]:
-    """Return the images that groups (path, attributes) announce, each resolution, by OME-NGFF 0.1 to 0.5."""
+    """Return the images that groups (path, attributes) announce, each resolution, by OME-NGFF 0.1 to 0.5.
+
+    Parameters
+    ----------
+    groups : iterable of (str, mapping)
+        Path and attributes of each group.
+
+    Returns
+    -------
+    list of Multiscale
+        One for each resolution of each image.
+    """
     found = []
     for place, attributes in groups:
         said = attributes.get("ome") or attributes  # from 0.5 on

@@ -32,5 +32,18 @@ class NpyReader:
         self.dtype = array.dtype.newbyteorder("=")
 
     def read(self, start: int, stop: int) -> NumberArray:
-        """Return frames ``start`` to ``stop`` as (t, [D,] H, W)."""
+        """Return frames ``start`` to ``stop`` as (t, [D,] H, W).
+
+        Parameters
+        ----------
+        start : int
+            First frame.
+        stop : int
+            Frame after the last.
+
+        Returns
+        -------
+        array (t, [D,] H, W)
+            In the file's own type.
+        """
         return np.array(self._axes.read(np.load(self._path, mmap_mode="r", allow_pickle=False), start, stop))

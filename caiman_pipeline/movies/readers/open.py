@@ -41,7 +41,20 @@ class FrameReader(Protocol):
         ...
 
     def read(self, start: int, stop: int) -> NumberArray:
-        """Return frames ``start`` to ``stop``."""
+        """Return frames ``start`` to ``stop``.
+
+        Parameters
+        ----------
+        start : int
+            First frame.
+        stop : int
+            Frame after the last.
+
+        Returns
+        -------
+        array (t, [D,] H, W)
+            In the file's own type.
+        """
         ...
 
 
@@ -133,6 +146,11 @@ FORMATS: dict[str, Callable[[Path, Reading], FrameReader]] = {
 def require_past(files: list[str]) -> None:
     """Check that no file is from the future: Snakemake would take what is made from it for older, and throw it away.
 
+    Parameters
+    ----------
+    files : list of str
+        Files; those that are missing are left to who opens them.
+
     Raises
     ------
     PipelineError
@@ -154,10 +172,36 @@ def open_file(
 ) -> FrameReader:
     """Open one movie file, read as is said of it: see ``Reading``.
 
+    Parameters
+    ----------
+    path : path
+        A movie.
+    axes : str, optional
+        A letter of TZCYX for each axis of the stored array.
+    dataset : str, optional
+        Name of the movie in an HDF5 or Zarr file.
+    channel : str, optional
+        Name or number of the channel.
+    planes : str, optional
+        Numbers of the planes, from 1, like ``1-3``.
+
+    Returns
+    -------
+    FrameReader
+        Its frames, none of them decoded yet.
+
     Raises
     ------
     PipelineError
         If the file is missing, empty, of an unknown format, damaged, or its axes, dataset or channel must be named.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> np.save("movie.npy", np.zeros((20, 9, 12), np.uint16))
+    >>> reader = open_file("movie.npy", axes="TYX")
+    >>> reader.n_frames, reader.dims, reader.read(3, 5).shape
+    (20, (9, 12), (2, 9, 12))
     """
     return _open(path, Reading(axes, dataset, channel, planes))
 
@@ -247,7 +291,20 @@ class RawMovie:
         return self.stops[-1]
 
     def read(self, start: int, stop: int) -> NumberArray:
-        """Return frames ``start`` to ``stop`` as (t, [D,] H, W), across file boundaries, in the files' own type."""
+        """Return frames ``start`` to ``stop`` as (t, [D,] H, W), across file boundaries, in the files' own type.
+
+        Parameters
+        ----------
+        start : int
+            First frame.
+        stop : int
+            Frame after the last.
+
+        Returns
+        -------
+        array (t, [D,] H, W)
+            Frames, across file boundaries.
+        """
         stops, pieces = self.stops, []
         for i in range(bisect_right(stops, start), len(stops)):
             first = stops[i] - self.readers[i].n_frames
@@ -259,13 +316,36 @@ class RawMovie:
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
     def read_frames(self, indices: IntArray) -> NumberArray:
-        """Return chosen frames, ascending ``indices``, as (t, [D,] H, W); neighbours are read together."""
+        """Return chosen frames, ascending ``indices``, as (t, [D,] H, W); neighbours are read together.
+
+        Parameters
+        ----------
+        indices : int (t,)
+            Numbers of the frames, ascending.
+
+        Returns
+        -------
+        array (t, [D,] H, W)
+            In the files' own type.
+        """
         runs = np.split(indices, np.flatnonzero(np.diff(indices) != 1) + 1)
         return np.concatenate([self.read(int(run[0]), int(run[-1]) + 1) for run in runs])
 
 
 def open_movie_files(paths: list[Path] | list[str], reading: Reading | None = None) -> RawMovie:
     """Open a recording's files as one movie; frames must have one size and one type.
+
+    Parameters
+    ----------
+    paths : list of path
+        In the order in which they were recorded.
+    reading : Reading, optional
+        What sheet and config say of how to read them.
+
+    Returns
+    -------
+    RawMovie
+        Their frames, one file after the other.
 
     Raises
     ------
@@ -319,6 +399,16 @@ def _check_listed_once(paths: list[Path] | list[str]) -> None:
 
 def open_inspected(info: MovieInfo) -> RawMovie:
     """Open the files that ``inspect`` saw.
+
+    Parameters
+    ----------
+    info : MovieInfo
+        What ``inspect`` saw.
+
+    Returns
+    -------
+    RawMovie
+        The same frames.
 
     Raises
     ------

@@ -30,6 +30,20 @@ class FoundArray:
 def find_array(path: Path, dataset: str | None, *, needed: bool) -> FoundArray:
     """Find the movie in a Zarr store; ``needed``: nobody else states its axes.
 
+    Parameters
+    ----------
+    path : path
+        A Zarr store.
+    dataset : str or None
+        Name of the array or image, as the sheet states it.
+    needed : bool
+        Nobody else states the axes.
+
+    Returns
+    -------
+    FoundArray
+        The array, with what the store says of its axes.
+
     Raises
     ------
     PipelineError
@@ -97,7 +111,25 @@ class ZarrReader:
         self.dtype = self._array.dtype.newbyteorder("=")
 
     def read(self, start: int, stop: int) -> NumberArray:
-        """Return frames ``start`` to ``stop`` as (t, [D,] H, W)."""
+        """Return frames ``start`` to ``stop`` as (t, [D,] H, W).
+
+        Parameters
+        ----------
+        start : int
+            First frame.
+        stop : int
+            Frame after the last.
+
+        Returns
+        -------
+        array (t, [D,] H, W)
+            In the store's own type.
+
+        Raises
+        ------
+        PipelineError
+            If the frames cannot be read.
+        """
         try:
             return self._axes.read(self._array, start, stop)
         except (OSError, ValueError, RuntimeError) as error:

@@ -11,12 +11,11 @@ import json
 import os
 import zlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from math import prod
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -26,119 +25,33 @@ from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import Bounds, Dims
 from caiman_pipeline.model.tiles import Tile
 from caiman_pipeline.movies.left_out import from_ranges, kept_parts, to_ranges
-from caiman_pipeline.results.atomic import flush_to_disk, write_text
+from caiman_pipeline.movies.store.writing import CHECKSUMS, ELSEWHERE
+from caiman_pipeline.results.atomic import write_text
 from caiman_pipeline.results.provenance import describe, note_result, text_digest
 from caiman_pipeline.results.schema import of_another_form, writer
 
 if TYPE_CHECKING:
-    from caiman_pipeline.movies.store.zarr_parts import BlockArray, ZarrPart
+    from caiman_pipeline.movies.store.zarr_parts import ZarrPart
 
-PART_BYTES = 64 * 2**20
+# Form of ``movie.json``; others are refused, with what to rerun.
 SCHEMA = 3
-CHECKSUMS = "checksums.json"
-ELSEWHERE = "array.json"
 REDO_PART = "Delete it and run motion_correct again."
 REJOIN = "Delete it and run memmap_join again."
 
 
-def part_length(dims: Dims) -> int:
-    """Return the frames in one part of a movie with frames of ``dims``: a power of two, about 64 MiB of float32."""
-    frames = PART_BYTES // (4 * prod(dims))
-    return 2 ** int(np.clip(np.floor(np.log2(max(frames, 1))), 4, 10))
-
-
-def part_bounds(n_frames: int, dims: Dims) -> list[tuple[int, int]]:
-    """Return (start, stop) of every part of a movie, in order."""
-    length = part_length(dims)
-    return [(start, min(start + length, n_frames)) for start in range(0, n_frames, length)]
-
-
-def block_parts(n_frames: int, dims: Dims, block: int, n_blocks: int) -> list[tuple[int, int, int]]:
-    """Return (part index, start, stop) of the parts that block ``block`` (from 0) of ``n_blocks`` makes; or none."""
-    bounds = part_bounds(n_frames, dims)
-    first, last = (len(bounds) * b // n_blocks for b in (block, block + 1))
-    return [(i, *bounds[i]) for i in range(first, last)]
-
-
-def part_name(index: int) -> str:
-    """Return the file name of part ``index``."""
-    return f"part-{index:05d}.npy"
-
-
-class PartWriter:
-    """Write parts into a folder, flushing each to disk in the background while the next is computed."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._pool = ThreadPoolExecutor(1)
-        self._waiting: Future[None] | None = None
-        self._checksums: dict[str, int] = {}
-        self._array = _array_elsewhere(folder)
-
-    def write(self, index: int, frames: FloatArray) -> None:
-        """Queue one part, float32 (*dims, T_part); blocks while the part before it is still being written."""
-        self.wait()
-        if self._array is not None:
-            start = index * part_length(frames.shape[:-1])
-            self._waiting = self._pool.submit(self._array.write, start, frames)
-        else:
-            self._waiting = self._pool.submit(self._save, self._folder / part_name(index), frames)
-
-    def wait(self) -> None:
-        """Return when the queued part is on disk, so that its memory can be used again."""
-        if self._waiting is not None:
-            self._waiting.result()
-            self._waiting = None
-
-    def _save(self, path: Path, frames: FloatArray) -> None:
-        frames = np.ascontiguousarray(frames, dtype=np.float32)
-        np.save(path, frames, allow_pickle=False)
-        self._checksums[path.name] = zlib.crc32(frames.data.cast("B"))
-        flush_to_disk(path)
-
-    def __enter__(self) -> PartWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._pool.shutdown(wait=True)
-        if kind is None:
-            self.wait()
-            if self._array is None:
-                write_text(self._folder / CHECKSUMS, json.dumps(self._checksums))
-
-
-def keep_elsewhere(folder: Path, url: str, *, dims: Dims, parts: list[tuple[int, int, int]]) -> None:
-    """Say in a block's folder that its parts go to an object store: a Zarr array at ``url``."""
-    first, last = (parts[0][1], parts[-1][2]) if parts else (0, 0)
-    record = {
-        "url": url,
-        "dims": [int(n) for n in dims],
-        "first": first,
-        "n_frames": last - first,
-        "parts": [[int(n) for n in part] for part in parts],
-    }
-    write_text(folder / ELSEWHERE, json.dumps(record, indent=1))
-
-
-def _array_elsewhere(folder: Path) -> BlockArray | None:
-    path = folder / ELSEWHERE
-    if not path.exists():
-        return None
-    from caiman_pipeline.movies.store.zarr_parts import BlockArray
-
-    record = json.loads(path.read_text(encoding="utf-8"))
-    if not record["parts"]:
-        return None
-    dims = tuple(record["dims"])
-    return BlockArray(
-        record["url"], dims=dims, first=record["first"], n_frames=record["n_frames"], part_frames=part_length(dims)
-    )
-
-
 def find_stored(folder: Path) -> dict[int, Part | ZarrPart]:
-    """Return the parts that a block's folder holds or names, by index, without opening them."""
+    """Return the parts that a block's folder holds or names, by index, without opening them.
+
+    Parameters
+    ----------
+    folder : path
+        The block's folder.
+
+    Returns
+    -------
+    dict of int to part
+        By index; of parts in files the frames are not known yet.
+    """
     if not (folder / ELSEWHERE).exists():
         return {int(p.stem.removeprefix("part-")): Part(p, 0, 0) for p in folder.glob("part-*.npy")}
     from caiman_pipeline.movies.store.zarr_parts import ZarrPart
@@ -160,8 +73,25 @@ class Part:
         return np.load(self.path, allow_pickle=False)
 
     def read_box(self, bounds: Bounds) -> FloatArray:
-        """Return a box of the field of view, float32 (*box, stop - start), reading nothing else.
+        """Return a box of the field of view, reading nothing else.
 
+        Parameters
+        ----------
+        bounds : tuple of (int, int)
+            First pixel along each axis, and the one after the last.
+
+        Returns
+        -------
+        float32 (*box, t)
+            In raw pixel values.
+
+        Raises
+        ------
+        PipelineError
+            If the file ends before the box does.
+
+        Notes
+        -----
         Plain reads of contiguous runs: mapped pages would count as the job's memory, and fault one by one.
         """
         with self.path.open("rb", buffering=0) as file:
@@ -197,7 +127,18 @@ class StoredPart(Protocol):
         ...
 
     def read_box(self, bounds: Bounds) -> FloatArray:
-        """Return a box of the field of view, float32 (*box, stop - start), reading little else."""
+        """Return a box of the field of view, reading little else.
+
+        Parameters
+        ----------
+        bounds : tuple of (int, int)
+            First pixel along each axis, and the one after the last.
+
+        Returns
+        -------
+        float32 (*box, t)
+            In raw pixel values.
+        """
         ...
 
 
@@ -244,7 +185,18 @@ class MovieStore:
                 yield part.start, part.stop, frames.reshape(self.n_pixels, -1)
 
     def read_tile(self, tile: Tile) -> Iterator[tuple[int, int, FloatArray]]:
-        """Yield (start, stop, float32 (P_tile, stop - start)) of one tile, part by part."""
+        """Yield (start, stop, float32 (P_tile, stop - start)) of one tile, part by part.
+
+        Parameters
+        ----------
+        tile : Tile
+            Part of the field of view.
+
+        Yields
+        ------
+        (int, int, float32 (P_tile, t))
+            First frame of a part, the one after its last, and the tile's pixels in C order.
+        """
         for part in self.parts:
             yield part.start, part.stop, part.read_box(tile.bounds).reshape(-1, part.stop - part.start)
 
@@ -262,6 +214,23 @@ def write_index(
     """Write ``movie.json``, the valid mask and the frames left out in it; part paths are kept relative to it.
 
     ``source`` says where the movie came from (recording, settings, version) and is stored as it is.
+
+    Parameters
+    ----------
+    path : path
+        ``movie.json``.
+    dims : tuple of int
+        (H, W) or (D, H, W).
+    frame_rate_hz : float
+        Frames (or volumes) per second.
+    parts : sequence of parts
+        In order, without gaps.
+    valid : bool (*dims)
+        Pixels inside the field of view in nearly every frame.
+    source : dict
+        Where the movie came from (recording, settings, version); stored as it is.
+    left_out : uint8 (T,), optional
+        What ``record_left_out`` returns; none: all frames take part.
     """
     listed = [_entry(part, path.parent) for part in parts]
     index = {
@@ -315,6 +284,16 @@ def _relative(target: Path, folder: Path) -> str:
 
 def open_store(path: Path | str) -> MovieStore:
     """Open the store that ``movie.json`` describes, checking that every part is there and whole.
+
+    Parameters
+    ----------
+    path : path
+        ``movie.json``.
+
+    Returns
+    -------
+    MovieStore
+        The frames that take part; none of them is read yet.
 
     Raises
     ------

@@ -54,7 +54,18 @@ class NearPart:
         return frames
 
     def read_box(self, bounds: Bounds) -> FloatArray:
-        """Return a box of the field of view, from where the part is; a box alone is not worth keeping."""
+        """Return a box of the field of view, from where the part is; a box alone is not worth keeping.
+
+        Parameters
+        ----------
+        bounds : tuple of (int, int)
+            First pixel along each axis, and the one after the last.
+
+        Returns
+        -------
+        float32 (*box, t)
+            In raw pixel values.
+        """
         return self.part.read_box(bounds)
 
 
@@ -64,7 +75,15 @@ def near(movie: MovieStore, scratch: str | None) -> Iterator[MovieStore]:
 
     Parameters
     ----------
-    scratch : folder, with environment variables to expand; None: what ``CAIMAN_PIPELINE_SCRATCH`` says; "" for none
+    movie : MovieStore
+        The corrected movie.
+    scratch : str or None
+        Folder, with environment variables to expand; None: what ``CAIMAN_PIPELINE_SCRATCH`` says; "" for none.
+
+    Yields
+    ------
+    MovieStore
+        The same frames.
 
     Raises
     ------

@@ -14,7 +14,15 @@ class Traffic:
     requests: int = 0
 
     def add(self, *, read: int = 0, written: int = 0) -> None:
-        """Count one request."""
+        """Count one request.
+
+        Parameters
+        ----------
+        read : int
+            Bytes that came in.
+        written : int
+            Bytes that went out.
+        """
         self.read_bytes += read
         self.written_bytes += written
         self.requests += 1

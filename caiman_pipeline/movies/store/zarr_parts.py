@@ -27,7 +27,9 @@ from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import Bounds, Dims
 from caiman_pipeline.movies.store.traffic import TRAFFIC
 
+# Bytes of a chunk, before compression: a request to an object store costs as much as some tens of kilobytes.
 CHUNK_BYTES = 2**16
+# Pixels of a chunk's side, at least: narrower ones would cut cells to pieces.
 SMALLEST_SIDE = 8
 REACH = "Check the URL, the credentials and the endpoint in the environment (AWS_ENDPOINT_URL and so on)."
 
@@ -57,7 +59,20 @@ class CountedStore(ObjectStore):
 
 
 def chunk_shape(dims: Dims, part_frames: int) -> Dims:
-    """Return the box of the field of view that makes a chunk of about 64 KiB: a power of two along each axis."""
+    """Return the box of the field of view that makes a chunk of about 64 KiB: a power of two along each axis.
+
+    Parameters
+    ----------
+    dims : tuple of int
+        (H, W) or (D, H, W).
+    part_frames : int
+        Frames of a part.
+
+    Returns
+    -------
+    tuple of int
+        Pixels along each axis.
+    """
     side = (CHUNK_BYTES / (4 * part_frames)) ** (1 / len(dims))
     return tuple(min(max(2 ** int(np.log2(max(side, 1))), SMALLEST_SIDE), _power_above(n)) for n in dims)
 
@@ -100,7 +115,20 @@ class BlockArray:
             raise PipelineError(f"{url}: cannot be written ({_first_line(error)}). {REACH}") from error
 
     def write(self, start: int, frames: FloatArray) -> None:
-        """Write the frames of one part, float32 (*dims, T_part), that starts at frame ``start`` of the movie."""
+        """Write the frames of one part, float32 (*dims, T_part), that starts at frame ``start`` of the movie.
+
+        Parameters
+        ----------
+        start : int
+            First frame of the part, in the movie.
+        frames : float32 (*dims, T_part)
+            The part.
+
+        Raises
+        ------
+        PipelineError
+            If the store cannot be written.
+        """
         offset = start - self._first
         try:
             self._array[..., offset : offset + frames.shape[-1]] = frames
@@ -130,7 +158,23 @@ class ZarrPart:
         return self._read((slice(None),) * (_open_array(self.url).ndim - 1))
 
     def read_box(self, bounds: Bounds) -> FloatArray:
-        """Return a box of the field of view, float32 (*box, stop - start); only chunks that it touches are moved."""
+        """Return a box of the field of view; only chunks that it touches are moved.
+
+        Parameters
+        ----------
+        bounds : tuple of (int, int)
+            First pixel along each axis, and the one after the last.
+
+        Returns
+        -------
+        float32 (*box, t)
+            In raw pixel values.
+
+        Raises
+        ------
+        PipelineError
+            If the store cannot be read, or a chunk is damaged.
+        """
         return self._read(tuple(slice(a, b) for a, b in bounds))
 
     def _read(self, box: tuple[slice, ...]) -> FloatArray:

@@ -11,7 +11,7 @@ from scipy.sparse import csc_matrix
 
 from caiman_pipeline.extraction.merge import Merged
 from caiman_pipeline.model.components import Components
-from caiman_pipeline.movies.store import parts as store_module
+from caiman_pipeline.movies.store import bounds as store_module
 from caiman_pipeline.results import long_tables
 from caiman_pipeline.results.long_tables import on_disk
 

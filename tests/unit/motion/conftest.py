@@ -26,7 +26,7 @@ from caiman_pipeline.motion.records import (
 )
 from caiman_pipeline.motion.saved import make_correction, open_source
 from caiman_pipeline.movies.inspect import inspect_recording
-from caiman_pipeline.movies.store.parts import block_parts
+from caiman_pipeline.movies.store.bounds import block_parts
 from caiman_pipeline.results.files import load_result, save_result
 from caiman_pipeline.results.records import motion_to_arrays
 

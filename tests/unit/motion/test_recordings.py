@@ -112,7 +112,7 @@ def test_frames_at_the_limit_are_counted_and_warned_of(record, run_motion):
 
 
 def test_blocks_files_and_threads_change_no_bit(record, run_motion, monkeypatch):
-    monkeypatch.setattr("caiman_pipeline.movies.store.parts.PART_BYTES", 16 * 4 * DIMS[0] * DIMS[1])
+    monkeypatch.setattr("caiman_pipeline.movies.store.bounds.PART_BYTES", 16 * 4 * DIMS[0] * DIMS[1])
     true = wander(T)
     movie = film(SCENE, lambda t: true[t], T)
     keys = {"patch_spacing": "20 px", "patch_size": "40 px", "keep_better": False}

@@ -18,8 +18,9 @@ from caiman_pipeline.movies.left_out import (
     runs,
     to_ranges,
 )
-from caiman_pipeline.movies.store import parts as store_module
-from caiman_pipeline.movies.store.parts import Part, open_store, part_bounds, part_name, write_index
+from caiman_pipeline.movies.store import bounds as store_module
+from caiman_pipeline.movies.store.bounds import part_bounds, part_name
+from caiman_pipeline.movies.store.parts import Part, open_store, write_index
 from caiman_pipeline.movies.store.scratch import near
 
 DIMS = (7, 11)

@@ -12,7 +12,7 @@ from planted import DECAY_S, RATE_HZ, merged, plant, refined, search, store
 from caiman_pipeline.model.background import SummedBackground
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.model.quality import Quality
-from caiman_pipeline.movies.store import parts as store_module
+from caiman_pipeline.movies.store import bounds as store_module
 from caiman_pipeline.movies.store.parts import MovieStore
 from caiman_pipeline.quality.evaluate import evaluate
 from caiman_pipeline.quality.movement import Movement

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from caiman_pipeline.model.errors import PipelineError
-from caiman_pipeline.movies.store.parts import PartWriter
+from caiman_pipeline.movies.store.writing import PartWriter
 from caiman_pipeline.results.atomic import whole_file, whole_folder, write_text
 from caiman_pipeline.results.files import load_result, save_result
 
@@ -131,7 +131,7 @@ import sys, time
 from pathlib import Path
 import numpy as np
 from caiman_pipeline.results.atomic import whole_file, whole_folder
-from caiman_pipeline.movies.store.parts import PartWriter
+from caiman_pipeline.movies.store.writing import PartWriter
 folder = Path(sys.argv[1])
 with whole_file(folder / "r.h5") as file, whole_folder(folder / "block") as block, PartWriter(block) as writer:
     file.write_bytes(bytes(1000))

@@ -14,14 +14,9 @@ from caiman_pipeline.cli.main import run_verb
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import MovieInfo
 from caiman_pipeline.movies.identity import identify
-from caiman_pipeline.movies.store.parts import (
-    PartWriter,
-    block_parts,
-    find_stored,
-    keep_elsewhere,
-    part_length,
-    write_index,
-)
+from caiman_pipeline.movies.store.bounds import block_parts, part_length
+from caiman_pipeline.movies.store.parts import find_stored, write_index
+from caiman_pipeline.movies.store.writing import PartWriter, keep_elsewhere
 from caiman_pipeline.results.files import load_result, save_result
 from caiman_pipeline.results.provenance import describe, kept_ledger, note_settings, note_warning, of_another_run
 from caiman_pipeline.results.records import load_movie_info, save_movie_info

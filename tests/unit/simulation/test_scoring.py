@@ -16,16 +16,8 @@ from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.nwb.write import write_nwb
 from caiman_pipeline.outcome import component_table
 from caiman_pipeline.results.files import Result, load_result, save_result
-from caiman_pipeline.simulation.scoring import (
-    Extracted,
-    Rule,
-    binarise,
-    correlation,
-    match_masks,
-    read_found,
-    rigid_error,
-    score_result,
-)
+from caiman_pipeline.simulation.masks import binarise, match_masks
+from caiman_pipeline.simulation.scoring import Extracted, Rule, correlation, read_found, rigid_error, score_result
 
 DIMS = (20, 31)
 RULE = Rule(found_level=0.3, true_level=0.15, min_iou=0.4, smooth_s=0.05)

@@ -25,7 +25,20 @@ UNNAMED = "Q"
 
 
 def file_says(images: FileImages, sets: OmeSets) -> list[tuple[int, Says]]:
-    """Return the runs of images in a file, each with how many there are and what is said of them."""
+    """Return the runs of images in a file, each with how many there are and what is said of them.
+
+    Parameters
+    ----------
+    images : FileImages
+        Images of one file.
+    sets : OmeSets
+        OME-XML that was read already, for the files of one recording.
+
+    Returns
+    -------
+    list of (int, Says)
+        Images of each run, and what is said of them.
+    """
     table, pages = images.table, len(images.table)
     if OTHER_SOFTWARE & table.first.keys():
         return _by_tifffile(images)
@@ -47,7 +60,18 @@ def file_says(images: FileImages, sets: OmeSets) -> list[tuple[int, Says]]:
 
 
 def colours_of(images: FileImages) -> tuple[Channel, ...]:
-    """Return what the colours of a page are called, as channels; none for pages of one colour."""
+    """Return what the colours of a page are called, as channels; none for pages of one colour.
+
+    Parameters
+    ----------
+    images : FileImages
+        Images of one file.
+
+    Returns
+    -------
+    tuple of Channel
+        One for each colour.
+    """
     samples = images.layout.samples
     names = COLOURS.get(images.layout.colours, ())
     more = ("", "alpha") if names else ("",)

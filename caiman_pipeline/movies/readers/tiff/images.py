@@ -76,14 +76,33 @@ class FileImages:
         return dtype
 
     def extend(self, count: int) -> None:
-        """Take the file for ``count`` images of which only the first has a directory; they follow one another."""
+        """Take the file for ``count`` images of which only the first has a directory; they follow one another.
+
+        Parameters
+        ----------
+        count : int
+            Images.
+        """
         starts = self.table.data[0] + np.arange(count, dtype=np.int64) * self.layout.nbytes
         self.table = replace(
             self.table, ifds=np.full(count, self.table.ifds[0]), data=starts, kinds=np.full(count, self.table.kinds[0])
         )
 
     def read(self, numbers: IntArray, out: NumberArray) -> None:
-        """Read images, ascending or not, into ``out`` (m, H, W) of this machine's byte order."""
+        """Read images, ascending or not, into ``out`` (m, H, W) of this machine's byte order.
+
+        Parameters
+        ----------
+        numbers : int64 (m,)
+            Numbers of the images, ascending or not.
+        out : array (m, H, W)
+            Written, in this machine's byte order.
+
+        Raises
+        ------
+        PipelineError
+            If an image is damaged or cut short.
+        """
         layout, images = self.layout, self.layout.images
         pages = numbers // images
         straight = layout.plain and (images == 1 or layout.planar or layout.depth > 1)
@@ -157,7 +176,18 @@ class Images:
         return self.stops[-1]
 
     def read(self, numbers: IntArray) -> NumberArray:
-        """Return images as (m, H, W)."""
+        """Return images as (m, H, W).
+
+        Parameters
+        ----------
+        numbers : int64 (m,)
+            Numbers of the images over all files.
+
+        Returns
+        -------
+        array (m, H, W)
+            In the files' own type.
+        """
         first = self.files[0]
         out = np.empty((len(numbers), *first.dims), first.dtype)
         start = 0

@@ -25,7 +25,18 @@ Place = tuple[int, int, int]
 
 
 def ome_head(table: PageTable) -> str:
-    """Return OME-XML up to the list of the images' places, "" if there is none; the list grows with the set."""
+    """Return OME-XML up to the list of the images' places, "" if there is none; the list grows with the set.
+
+    Parameters
+    ----------
+    table : PageTable
+        Pages of a file.
+
+    Returns
+    -------
+    str
+        XML, cut off before the list.
+    """
     text, count = table.text(DESCRIPTION, 0, PIECE), PIECE
     if not re.match(r"(<\?xml[^>]*\?>|<!--.*?-->|\s)*<(\w+:)?OME\b", text, re.S):
         return ""
@@ -38,12 +49,39 @@ def ome_head(table: PageTable) -> str:
 
 
 def attributes(element: str) -> dict[str, str]:
-    """Return the attributes of an XML element's start tag."""
+    """Return the attributes of an XML element's start tag.
+
+    Parameters
+    ----------
+    element : str
+        Start tag, or its text.
+
+    Returns
+    -------
+    dict of str to str
+        Values by name.
+
+    Examples
+    --------
+    >>> attributes('<Pixels SizeT="20" Type="uint16">')
+    {'SizeT': '20', 'Type': 'uint16'}
+    """
     return {name: html.unescape(value) for name, value in re.findall(r'([\w:]+)\s*=\s*"([^"]*)"', element)}
 
 
 def pixels(head: str) -> dict[str, str]:
-    """Return what OME-XML states of the first image's pixels."""
+    """Return what OME-XML states of the first image's pixels.
+
+    Parameters
+    ----------
+    head : str
+        OME-XML, or its beginning.
+
+    Returns
+    -------
+    dict of str to str
+        Values by name; empty where there are none.
+    """
     found = re.search(r"<(?:\w+:)?Pixels\b[^>]*>", head)
     return attributes(found[0]) if found else {}
 
@@ -69,7 +107,20 @@ class OmeSet:
     n_movies: int = 1
 
     def places(self, key: str, n_pages: int) -> IntArray:
-        """Return time, plane and channel of a file's images, int64 (n, 3); -1 where nothing is said."""
+        """Return time, plane and channel of a file's images, int64 (n, 3); -1 where nothing is said.
+
+        Parameters
+        ----------
+        key : str
+            By what the set knows the file.
+        n_pages : int
+            Pages of the file, n.
+
+        Returns
+        -------
+        int64 (n, 3)
+            Time, plane and channel, from 0; -1 where nothing is said.
+        """
         found = np.full((n_pages, 3), -1, np.int64)
         for page, count, place in self.blocks.get(key, []):
             stop = n_pages if count == 0 else min(page + count, n_pages)
@@ -104,7 +155,22 @@ class OmeSets:
     sets: list[OmeSet] = field(default_factory=list)
 
     def find(self, table: PageTable, head: str) -> tuple[OmeSet | None, str]:
-        """Return the set that a file belongs to, and its key there."""
+        """Return the set that a file belongs to, and its key there.
+
+        Parameters
+        ----------
+        table : PageTable
+            Pages of a file.
+        head : str
+            The beginning of its OME-XML.
+
+        Returns
+        -------
+        known : OmeSet or None
+            The set; None where the file that holds its XML is not there.
+        key : str
+            By what the set knows the file, empty if not at all.
+        """
         root = re.search(r"<(?:\w+:)?OME\b[^>]*>", head)
         own = attributes(root[0]).get("UUID", "").removeprefix("urn:uuid:") if root else ""
         other = re.search(r"<(?:\w+:)?BinaryOnly\b[^>]*>", head)
@@ -135,7 +201,18 @@ def _key(known: OmeSet, own: str, name: str) -> str:
 
 
 def parse_set(text: str) -> OmeSet:
-    """Read the places of all images of a set from its OME-XML."""
+    """Read the places of all images of a set from its OME-XML.
+
+    Parameters
+    ----------
+    text : str
+        OME-XML.
+
+    Returns
+    -------
+    OmeSet
+        The images of its files.
+    """
     made = OmeSet(*described(text))
     movies = re.split(r"<(?:\w+:)?Pixels\b", text)[1:]
     made.n_movies = max(len(movies), 1)
@@ -153,7 +230,22 @@ def parse_set(text: str) -> OmeSet:
 
 
 def described(text: str) -> tuple[str, tuple[int, int, int], tuple[Channel, ...]]:
-    """Return the order of axes, the times, planes and channels, and the channels' names, from (the head of) OME-XML."""
+    """Return the order of axes, the times, planes and channels, and the channels' names, from (the head of) OME-XML.
+
+    Parameters
+    ----------
+    text : str
+        OME-XML, or its beginning.
+
+    Returns
+    -------
+    order : str
+        Axes along which images follow one another, fastest first.
+    sizes : tuple of int
+        Times, planes, channels.
+    channels : tuple of Channel
+        By their names, where they have some.
+    """
     stated, named = pixels(text), _channels(text)
     per_page = max((samples for _, samples in named), default=1)
     times, planes, samples = (int(stated.get(f"Size{letter}", 1)) for letter in "TZC")
@@ -173,6 +265,22 @@ def _channels(text: str) -> list[tuple[str, int]]:
 
 def ome_says(table: PageTable, head: str, n_pages: int, sets: OmeSets) -> Says:
     """Return what OME-XML says of a file's pages.
+
+    Parameters
+    ----------
+    table : PageTable
+        Pages of a file.
+    head : str
+        The beginning of its OME-XML.
+    n_pages : int
+        Pages of the file.
+    sets : OmeSets
+        OME-XML that was read already.
+
+    Returns
+    -------
+    Says
+        Axes, channels, and places of the images where they are listed.
 
     Raises
     ------

@@ -16,6 +16,16 @@ def prairie_facts(image: Path) -> dict[str, str]:
     Of stacks it is ``plane_um`` in place of the time, which their frames do not tell.
 
     Images are named like ``NAME_Cycle00001_Ch2_000001.ome.tif``, the XML is ``NAME.xml``.
+
+    Parameters
+    ----------
+    image : path
+        An image.
+
+    Returns
+    -------
+    dict of str to str
+        Numbers as the XML writes them, um and s.
     """
     stem = re.match(r"(.+?)_Cycle\d+", image.name)
     xml = image.with_name(f"{stem[1]}.xml") if stem else None

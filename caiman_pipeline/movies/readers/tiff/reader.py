@@ -46,7 +46,20 @@ class TiffMovie:
         self.dtype = images.files[0].dtype
 
     def read(self, start: int, stop: int) -> NumberArray:
-        """Return frames ``start`` to ``stop`` as (t, [D,] H, W)."""
+        """Return frames ``start`` to ``stop`` as (t, [D,] H, W).
+
+        Parameters
+        ----------
+        start : int
+            First frame.
+        stop : int
+            Frame after the last.
+
+        Returns
+        -------
+        array (t, [D,] H, W)
+            In the files' own type.
+        """
         block = self.images.read(self.numbers[start:stop].ravel())
         block = block.swapaxes(1, 2) if self._transposed else block
         return block.reshape(stop - start, *self.dims)
@@ -60,7 +73,20 @@ class TiffReader:
         self.dims, self.dtype = movie.dims, movie.dtype
 
     def read(self, start: int, stop: int) -> NumberArray:
-        """Return frames ``start`` to ``stop`` as (t, [D,] H, W)."""
+        """Return frames ``start`` to ``stop`` as (t, [D,] H, W).
+
+        Parameters
+        ----------
+        start : int
+            First frame of this file.
+        stop : int
+            Frame after the last.
+
+        Returns
+        -------
+        array (t, [D,] H, W)
+            In the files' own type.
+        """
         return self._movie.read(self._first + start, self._first + stop)
 
 
@@ -89,6 +115,18 @@ def open_tiffs(paths: Sequence[Path], reading: Reading) -> list[Any]:
     """Open the TIFF files of a recording, in the order in which they were written: one reader for each.
 
     Images that take turns (channels, planes) go on from file to file. A frame belongs to the file in which it begins.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        In the order in which they were written.
+    reading : Reading
+        What sheet and config say of how to read them.
+
+    Returns
+    -------
+    list of readers
+        One for each file.
 
     Raises
     ------

@@ -24,7 +24,18 @@ Header = dict[str, str]
 
 
 def scanimage_header(table: PageTable) -> Header:
-    """Return what ScanImage states in a file, by names without the version's prefix; empty: not ScanImage's."""
+    """Return what ScanImage states in a file, by names without the version's prefix; empty: not ScanImage's.
+
+    Parameters
+    ----------
+    table : PageTable
+        Pages of a file.
+
+    Returns
+    -------
+    dict of str to str
+        Entries as they are written, by name.
+    """
     software = table.text(SOFTWARE)
     text = software if software.startswith("SI.") else _binary_header(table.path) if table.big else ""
     if not text and table.text(DESCRIPTION, 0, 8).startswith(OTHERS):
@@ -47,7 +58,25 @@ def _binary_header(path: Path) -> str:
 
 
 def number(header: Mapping[str, str], *names: str) -> float | None:
-    """Return the first of several entries that is there and a number, Inf included."""
+    """Return the first of several entries that is there and a number, Inf included.
+
+    Parameters
+    ----------
+    header : dict of str to str
+        What ``scanimage_header`` returns.
+    names : str
+        Names of entries, the first first.
+
+    Returns
+    -------
+    float or None
+        Its number; None where there is none.
+
+    Examples
+    --------
+    >>> number({"framesPerSlice": "Inf", "fps": "x"}, "fps", "framesPerSlice")
+    inf
+    """
     for name in names:
         try:
             return float(header[name])
@@ -57,7 +86,20 @@ def number(header: Mapping[str, str], *names: str) -> float | None:
 
 
 def switch(header: Mapping[str, str], *names: str) -> bool | None:
-    """Return the first of several entries that is there and on or off."""
+    """Return the first of several entries that is there and on or off.
+
+    Parameters
+    ----------
+    header : dict of str to str
+        What ``scanimage_header`` returns.
+    names : str
+        Names of entries, the first first.
+
+    Returns
+    -------
+    bool or None
+        Whether it is on; None where there is none.
+    """
     found = [header[name].strip() for name in names if name in header]
     return found[0] in ("true", "1", "True") if found else None
 
@@ -68,7 +110,18 @@ def _whole(header: Mapping[str, str], *names: str) -> int:
 
 
 def saved_channels(header: Header) -> tuple[Channel, ...]:
-    """Return the channels saved, by ScanImage's own numbers, with the names that a user gave them."""
+    """Return the channels saved, by ScanImage's own numbers, with the names that a user gave them.
+
+    Parameters
+    ----------
+    header : dict of str to str
+        What ``scanimage_header`` returns.
+
+    Returns
+    -------
+    tuple of Channel
+        At least one.
+    """
     text = header.get("hChannels.channelSave", header.get("channelsSave"))
     if text is None:
         pairs = ((n, v) for k, v in header.items() for n in re.findall(r"^state\.acq\.savingChannel(\d+)$", k))
@@ -85,14 +138,36 @@ def _own_name(names: list[str], n: int) -> str:
 
 
 def is_fast_stack(header: Mapping[str, str]) -> bool:
-    """Tell whether volumes are taken one after the other, as movies of them are."""
+    """Tell whether volumes are taken one after the other, as movies of them are.
+
+    Parameters
+    ----------
+    header : dict of str to str
+        What ``scanimage_header`` returns.
+
+    Returns
+    -------
+    bool
+        False where a motor moves slowly from plane to plane.
+    """
     enabled, fast = switch(header, "hStackManager.enable"), switch(header, "hFastZ.enable", "fastZEnable")
     by_motor = "slow" in header.get("hStackManager.stackMode", "")
     return bool((fast or enabled) and not by_motor)
 
 
 def n_slices(header: Mapping[str, str]) -> int:
-    """Return the planes of a stack, 1 where none was taken."""
+    """Return the planes of a stack, 1 where none was taken.
+
+    Parameters
+    ----------
+    header : dict of str to str
+        What ``scanimage_header`` returns.
+
+    Returns
+    -------
+    int
+        Planes.
+    """
     enabled, fast = switch(header, "hStackManager.enable"), switch(header, "hFastZ.enable", "fastZEnable")
     if enabled is False and not fast:
         return 1
@@ -108,7 +183,18 @@ def _listed_planes(header: Mapping[str, str]) -> int:
 
 
 def volumes_unclear(header: Mapping[str, str]) -> bool:
-    """Tell whether volumes are said to hold several frames, but not of which planes."""
+    """Tell whether volumes are said to hold several frames, but not of which planes.
+
+    Parameters
+    ----------
+    header : dict of str to str
+        What ``scanimage_header`` returns.
+
+    Returns
+    -------
+    bool
+        Whether the user must state the axes.
+    """
     frames = _frames_per_slice(header)
     alone = (0, 1, frames, frames + _discarded(header))
     return n_slices(header) == 1 and is_fast_stack(header) and _written(header) not in alone
@@ -162,7 +248,20 @@ def _frames_per_slice(header: Mapping[str, str]) -> float:
 
 
 def scanimage_says(table: PageTable, header: Header) -> Says:
-    """Return how a ScanImage file's images follow one another."""
+    """Return how a ScanImage file's images follow one another.
+
+    Parameters
+    ----------
+    table : PageTable
+        Pages of a file.
+    header : dict of str to str
+        What ``scanimage_header`` returns.
+
+    Returns
+    -------
+    Says
+        Axes, channels and images that are announced; why the axes must be stated, where they must.
+    """
     channels, slices, frames = saved_channels(header), n_slices(header), _frames_per_slice(header)
     back, unclear = 0, ""
     if slices > 1 and is_fast_stack(header):

@@ -41,7 +41,18 @@ class Turn:
         return bool(self.axes) and self.axes[0] == ("T", 0)
 
     def length(self, letter: str) -> int:
-        """Return how many entries an axis has, 1 if there is no such."""
+        """Return how many entries an axis has, 1 if there is no such.
+
+        Parameters
+        ----------
+        letter : str
+            One of T, Z, C, R.
+
+        Returns
+        -------
+        int
+            Entries.
+        """
         return dict(self.axes).get(letter, 1)
 
     def steps(self) -> dict[str, int]:
@@ -62,12 +73,25 @@ def turn_of(
 
     Parameters
     ----------
-    path : the file, for messages
-    says : what the file says
-    reading : what the sheet says
-    colours : channels that are the colours of a page
-    depth : planes that are one page
-    dims : size of an image
+    path : str
+        The file, for messages.
+    says : Says
+        What the file says.
+    count : int
+        Images that are there.
+    reading : Reading
+        What the sheet says.
+    colours : tuple of Channel
+        Channels that are the colours of a page.
+    depth : int
+        Planes that are one page.
+    dims : tuple of int
+        Size of an image, pixels.
+
+    Returns
+    -------
+    Turn
+        Axes and channels.
 
     Raises
     ------
@@ -234,7 +258,25 @@ def _no_movie(path: str, repeats: int, *, several: bool) -> str:
 
 
 def frames_of_turns(path: str, turn: Turn, count: int, reading: Reading) -> tuple[IntArray, str]:
-    """Return the images of each frame, int64 (T, planes), and what is left over, if anything.
+    """Return the images of each frame, and what is left over, if anything.
+
+    Parameters
+    ----------
+    path : str
+        The file, for messages.
+    turn : Turn
+        How images follow one another.
+    count : int
+        Images that are there.
+    reading : Reading
+        Which channel and planes are wanted.
+
+    Returns
+    -------
+    numbers : int64 (T, planes)
+        Numbers of the images.
+    note : str
+        What the user should know, or empty.
 
     Raises
     ------
@@ -259,7 +301,25 @@ def frames_of_turns(path: str, turn: Turn, count: int, reading: Reading) -> tupl
 
 
 def frames_of_places(path: str, turn: Turn, places: IntArray, reading: Reading) -> tuple[IntArray, str]:
-    """Return the images of each frame where their times, planes and channels are listed, int64 (n, 3).
+    """Return the images of each frame where their times, planes and channels are listed.
+
+    Parameters
+    ----------
+    path : str
+        The file, for messages.
+    turn : Turn
+        Axes and channels.
+    places : int64 (n, 3)
+        Time, plane and channel of each image.
+    reading : Reading
+        Which channel and planes are wanted.
+
+    Returns
+    -------
+    numbers : int64 (T, planes)
+        Numbers of the images.
+    note : str
+        What the user should know, or empty.
 
     Raises
     ------

@@ -9,7 +9,7 @@ from planted import merged, plant, refined, search, store
 
 from caiman_pipeline.extraction.tiles import run
 from caiman_pipeline.model.errors import PipelineError
-from caiman_pipeline.movies.store import parts as store_module
+from caiman_pipeline.movies.store import bounds as store_module
 from caiman_pipeline.movies.store.parts import MovieStore
 
 CENTRES = [(12.0, 12.0), (40.0, 60.0)]

@@ -10,17 +10,9 @@ import pytest
 
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.tiles import Tile
-from caiman_pipeline.movies.store import parts as store
-from caiman_pipeline.movies.store.parts import (
-    Part,
-    PartWriter,
-    block_parts,
-    open_store,
-    part_bounds,
-    part_length,
-    part_name,
-    write_index,
-)
+from caiman_pipeline.movies.store.bounds import PART_BYTES, block_parts, part_bounds, part_length, part_name
+from caiman_pipeline.movies.store.parts import Part, open_store, write_index
+from caiman_pipeline.movies.store.writing import PartWriter
 
 PLANE, VOLUME = (13, 21), (3, 11, 17)
 
@@ -130,7 +122,7 @@ def test_more_blocks_than_parts_leaves_blocks_empty():
 def test_parts_are_bounded(dims):
     length = part_length(dims)
     assert 16 <= length <= 1024
-    assert length == 16 or 4 * np.prod(dims) * length <= store.PART_BYTES
+    assert length == 16 or 4 * np.prod(dims) * length <= PART_BYTES
 
 
 def test_failed_write_of_a_part_is_raised(tmp_path):

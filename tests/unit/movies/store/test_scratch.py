@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from caiman_pipeline.model.errors import PipelineError
-from caiman_pipeline.movies.store.parts import Part, PartWriter, open_store, part_bounds, part_name, write_index
+from caiman_pipeline.movies.store.bounds import part_bounds, part_name
+from caiman_pipeline.movies.store.parts import Part, open_store, write_index
 from caiman_pipeline.movies.store.scratch import VARIABLE, near
+from caiman_pipeline.movies.store.writing import PartWriter
 
 DIMS = (7, 11)
 

@@ -5,15 +5,10 @@ import pytest
 
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.tiles import Tile
-from caiman_pipeline.movies.store.parts import (
-    PartWriter,
-    find_stored,
-    keep_elsewhere,
-    open_store,
-    part_bounds,
-    write_index,
-)
+from caiman_pipeline.movies.store.bounds import part_bounds
+from caiman_pipeline.movies.store.parts import find_stored, open_store, write_index
 from caiman_pipeline.movies.store.traffic import TRAFFIC
+from caiman_pipeline.movies.store.writing import PartWriter, keep_elsewhere
 from caiman_pipeline.movies.store.zarr_parts import chunk_shape
 
 DIMS = (96, 150)
