@@ -11,7 +11,8 @@ from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.movies.lazy import StoredFrames
-from caiman_pipeline.movies.store.parts import MovieStore, part_length
+from caiman_pipeline.movies.store.bounds import part_length
+from caiman_pipeline.movies.store.parts import MovieStore
 
 
 class CorrectedMovie:

@@ -6,7 +6,7 @@ from any_input import few
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caiman_pipeline.movies.store.parts import block_parts, part_bounds, part_length
+from caiman_pipeline.movies.store.bounds import block_parts, part_bounds, part_length
 
 DIMS = st.lists(st.integers(1, 1200), min_size=2, max_size=3).map(tuple)
 
