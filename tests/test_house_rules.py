@@ -12,7 +12,14 @@ from caiman_pipeline.cli.main import VERBS
 from caiman_pipeline.config.generate import documented_keys
 from caiman_pipeline.config.root import Config
 from caiman_pipeline.stages import OUTPUTS, STAGES
-from tests.house_figures import kept_layouts, kernel_arguments, loose_modules
+from tests.house_figures import (
+    described_arguments,
+    documented_share,
+    kept_layouts,
+    kernel_arguments,
+    loose_modules,
+    public_functions,
+)
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "caiman_pipeline"
@@ -327,6 +334,21 @@ def test_public_functions_are_documented_and_typed():
         arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
         untyped = [a.arg for a in arguments if a.annotation is None and a.arg not in ("self", "cls")]
         assert not untyped or _is_kernel(node), f"{_where(path, node)}: {untyped} have no type"
+
+
+def test_most_public_functions_say_what_they_take_and_return():
+    assert documented_share("Parameters") >= 0.65
+    assert documented_share("Returns") >= 0.6
+
+
+def test_docstrings_describe_the_arguments_that_there_are():
+    wrong = []
+    for path, node in public_functions():
+        arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+        taken = {a.arg for a in (*arguments, node.args.vararg, node.args.kwarg) if a is not None} - {"self", "cls"}
+        described = described_arguments(node)
+        wrong += [_where(path, node)] if described is not None and not set(described) <= taken else []
+    assert not wrong
 
 
 # What a docstring says of an array, and how it is annotated then.

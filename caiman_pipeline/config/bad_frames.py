@@ -12,7 +12,23 @@ FORM = r"(?:(?P<file>.+):)?(?P<first>\d+)(?:-(?P<last>\d+))?"
 
 
 def is_well_formed(item: str) -> bool:
-    """Tell whether an item is like ``17``, ``100-120`` or ``b.tif:17``."""
+    """Tell whether an item is like ``17``, ``100-120`` or ``b.tif:17``.
+
+    Parameters
+    ----------
+    item : str
+        What a user wrote.
+
+    Returns
+    -------
+    bool
+        Whether it can be read, and its end is not before its start.
+
+    Examples
+    --------
+    >>> is_well_formed("100-120"), is_well_formed("120-100")
+    (True, False)
+    """
     found = re.fullmatch(FORM, item)
     return found is not None and int(found["last"] or found["first"]) >= int(found["first"])
 
@@ -21,6 +37,21 @@ def items_of(text: str) -> list[str]:
     """Return the items of a text like ``17, 100-120``, as the cell of a sheet holds them.
 
     Names of files may hold commas: what is not a list of items is one item.
+
+    Parameters
+    ----------
+    text : str
+        What a cell holds.
+
+    Returns
+    -------
+    list of str
+        Items, or the whole text.
+
+    Examples
+    --------
+    >>> items_of("17, 100-120")
+    ['17', '100-120']
     """
     items = [item.strip() for item in text.split(",")]
     return items if all(map(is_well_formed, items)) else [text]
@@ -31,13 +62,25 @@ def frames_listed(items: Sequence[str], files: Sequence[tuple[str, int]]) -> tup
 
     Parameters
     ----------
-    items : like ``17``, ``100-120`` (both ends included), or ``b.tif:17`` for frames of one file
-    files : path and frames of every file, in the order recorded
+    items : sequence of str
+        Like ``17``, ``100-120`` (both ends included), or ``b.tif:17`` for frames of one file.
+    files : sequence of (str, int)
+        Path and frames of every file, in the order recorded.
+
+    Returns
+    -------
+    tuple of int
+        Numbers of frames, ascending, each once.
 
     Raises
     ------
     PipelineError
         If a number lies beyond the end of the recording or file, or a file is not one of the recording's.
+
+    Examples
+    --------
+    >>> frames_listed(["1-2", "b.tif:0"], [("a.tif", 100), ("b.tif", 50)])
+    (1, 2, 100)
     """
     frames: set[int] = set()
     for item in items:

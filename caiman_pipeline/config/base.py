@@ -102,6 +102,22 @@ def key(default: Any, unit: str, description: str, **bounds: Any) -> Any:
     """Declare a config key: its default, its unit ("" for none), what it means, and pydantic bounds.
 
     A length's default is kept as it is written (and validated like one that was given), so that it shows in the schema.
+
+    Parameters
+    ----------
+    default : object
+        Its default.
+    unit : str
+        Its unit, empty for none.
+    description : str
+        What it means, one sentence.
+    bounds : keyword arguments
+        What pydantic's ``Field`` takes, like ``ge=0``.
+
+    Returns
+    -------
+    object
+        Field of a section.
     """
     default = str(default) if isinstance(default, Length | Count) else default
     return Field(default, description=description, json_schema_extra={"unit": unit} if unit else None, **bounds)
@@ -120,7 +136,28 @@ class Length:
 
     @classmethod
     def parse(cls, text: object) -> Length:
-        """Read a length; a number without unit is an error."""
+        """Read a length; a number without unit is an error.
+
+        Parameters
+        ----------
+        text : str or Length
+            What a user wrote.
+
+        Returns
+        -------
+        Length
+            Values and unit.
+
+        Raises
+        ------
+        ValueError
+            If it has no unit, or another form.
+
+        Examples
+        --------
+        >>> Length.parse("2 x 9 x 9 px")
+        Length(values=(2.0, 9.0, 9.0), unit='px')
+        """
         if isinstance(text, Length):
             return text
         if not isinstance(text, str) or not re.match(LENGTH_PATTERN, text.strip()):
@@ -135,10 +172,27 @@ class Length:
     def in_pixels(self, pixel_um: tuple[float, ...] | None, cell: Length | None = None) -> Length:
         """Convert to pixels, one value per axis of ``pixel_um`` (the pixel's size) where that is known.
 
+        Parameters
+        ----------
+        pixel_um : tuple of float, or None
+            Size of a pixel along each axis, um.
+        cell : Length, optional
+            Diameter of a cell.
+
+        Returns
+        -------
+        Length
+            In px.
+
         Raises
         ------
         ValueError
             If the unit is micrometres and the pixel size is unknown, or cells and the cell's size is.
+
+        Examples
+        --------
+        >>> str(Length.parse("12 um").in_pixels((2.0, 1.5)))
+        '6 x 8 px'
         """
         if self.unit == "cells":
             if cell is None:
@@ -176,10 +230,25 @@ class Length:
     def per_axis(self, ndim: int) -> tuple[float, ...]:
         """Return pixels along each of ``ndim`` axes.
 
+        Parameters
+        ----------
+        ndim : int
+            2 or 3.
+
+        Returns
+        -------
+        tuple of float
+            Pixels along each axis.
+
         Raises
         ------
         ValueError
             If the length is not in pixels or has another number of axes.
+
+        Examples
+        --------
+        >>> Length.parse("2 x 9 x 9 px").per_axis(2)
+        (9.0, 9.0)
         """
         if self.unit != "px":
             raise ValueError(f"'{self}' has not been converted to pixels")
@@ -214,7 +283,23 @@ class Count:
 
     @classmethod
     def parse(cls, text: object) -> Count:
-        """Read a count."""
+        """Read a count.
+
+        Parameters
+        ----------
+        text : str or Count
+            What a user wrote.
+
+        Returns
+        -------
+        Count
+            Number, and per what.
+
+        Raises
+        ------
+        ValueError
+            If it has another form, or is not possible.
+        """
         if isinstance(text, Count):
             return text
         if not isinstance(text, str) or not re.match(COUNT_PATTERN, text.strip()):
@@ -231,6 +316,18 @@ class Count:
 
     def in_pixels(self, pixel_um: tuple[float, ...] | None, cell: Length | None = None) -> Count:
         """Convert a density per mm2 or mm3 to one per pixel.
+
+        Parameters
+        ----------
+        pixel_um : tuple of float, or None
+            Size of a pixel along each axis, um.
+        cell : Length, optional
+            Not used: densities per cell are resolved where cells are known.
+
+        Returns
+        -------
+        Count
+            Per px, or as it was.
 
         Raises
         ------

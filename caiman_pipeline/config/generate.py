@@ -25,6 +25,7 @@ from caiman_pipeline.config.indicators import indicators_page
 from caiman_pipeline.config.pixels import PixelSize
 from caiman_pipeline.config.root import Config
 
+# Characters of a line.
 WIDTH = 118
 HEADER = """\
 # yaml-language-server: $schema=schema.json
@@ -69,7 +70,20 @@ KINDS = {
 
 
 def documented_keys(model: type[Section], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Yield the dotted name and the declaration of every key below ``model``, sections left out."""
+    """Yield the dotted name and the declaration of every key below ``model``, sections left out.
+
+    Parameters
+    ----------
+    model : class
+        A section.
+    prefix : str
+        What stands before the names.
+
+    Yields
+    ------
+    (str, FieldInfo)
+        Dotted name, and declaration.
+    """
     for name, field in model.model_fields.items():
         inner = section_type(field)
         if inner is None:
@@ -79,19 +93,57 @@ def documented_keys(model: type[Section], prefix: str = "") -> Iterator[tuple[st
 
 
 def section_type(field: FieldInfo) -> type[Section] | None:
-    """Return the section that a field holds, or None if it is a key."""
+    """Return the section that a field holds, or None if it is a key.
+
+    Parameters
+    ----------
+    field : FieldInfo
+        Declaration of a key or section.
+
+    Returns
+    -------
+    class or None
+        The section.
+    """
     kind = field.annotation
     return kind if isinstance(kind, type) and issubclass(kind, Section) else None
 
 
 def unit_of(field: FieldInfo) -> str:
-    """Return a key's unit, "" for none."""
+    """Return a key's unit, "" for none.
+
+    Parameters
+    ----------
+    field : FieldInfo
+        Declaration of a key.
+
+    Returns
+    -------
+    str
+        Its unit.
+    """
     extra = field.json_schema_extra
     return str(extra.get("unit", "")) if isinstance(extra, dict) else ""
 
 
 def kind_of(kind: Any) -> str:
-    """Describe a key's type in words, without the null of an optional key."""
+    """Describe a key's type in words, without the null of an optional key.
+
+    Parameters
+    ----------
+    kind : type
+        Annotation of a key.
+
+    Returns
+    -------
+    str
+        Words.
+
+    Examples
+    --------
+    >>> kind_of(float | None), kind_of(tuple[float, ...])
+    ('number', 'list of number')
+    """
     choices = [k for k in get_args(kind) if k is not type(None)]
     if get_origin(kind) is Literal:
         return " or ".join(f"`{plain(c)}`" for c in choices)
@@ -105,7 +157,18 @@ def kind_of(kind: Any) -> str:
 
 
 def bounds_of(field: FieldInfo) -> str:
-    """Describe what a key may be: its type and bounds."""
+    """Describe what a key may be: its type and bounds.
+
+    Parameters
+    ----------
+    field : FieldInfo
+        Declaration of a key.
+
+    Returns
+    -------
+    str
+        Words.
+    """
     limits = []
     for rule in field.metadata:
         if type(rule) in BOUNDS:
@@ -115,7 +178,23 @@ def bounds_of(field: FieldInfo) -> str:
 
 
 def plain(value: Any) -> str:
-    """Return a default as it is written in YAML, on one line."""
+    """Return a default as it is written in YAML, on one line.
+
+    Parameters
+    ----------
+    value : object
+        A default.
+
+    Returns
+    -------
+    str
+        YAML.
+
+    Examples
+    --------
+    >>> plain((0.25, 0.5)), plain(None)
+    ('[0.25, 0.5]', 'null')
+    """
     text = yaml.safe_dump(to_jsonable_python(value), default_flow_style=True, width=10**6)
     return text.removesuffix("...\n").strip()
 
@@ -189,7 +268,18 @@ GENERATED = {
 
 
 def out_of_date(folder: Path) -> list[str]:
-    """Return which generated files in ``folder`` differ from what the models say."""
+    """Return which generated files in ``folder`` differ from what the models say.
+
+    Parameters
+    ----------
+    folder : path
+        Root of the checkout.
+
+    Returns
+    -------
+    list of str
+        Names of files, relative to it.
+    """
     stale = []
     for name, write in GENERATED.items():
         path = folder / name
@@ -199,7 +289,13 @@ def out_of_date(folder: Path) -> list[str]:
 
 
 def generate(folder: Path) -> None:
-    """Write all generated files into ``folder``, the root of the checkout."""
+    """Write all generated files into ``folder``, the root of the checkout.
+
+    Parameters
+    ----------
+    folder : path
+        Root of the checkout.
+    """
     for name, write in GENERATED.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -207,7 +303,18 @@ def generate(folder: Path) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Command line of the generator."""
+    """Command line of the generator.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        Words of the command line; else those of the process.
+
+    Returns
+    -------
+    int
+        Exit code.
+    """
     parser = argparse.ArgumentParser(prog="python -m caiman_pipeline.config.generate", description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path(), help="root of the checkout (default: here)")
     parser.add_argument("--check", action="store_true", help="write nothing, exit with 1 if a file is out of date")

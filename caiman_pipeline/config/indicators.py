@@ -74,17 +74,62 @@ INDICATORS = (
 
 
 def plain_name(text: str) -> str:
-    """Return an indicator's name without case, blanks, dashes and the j of its maker: jGCaMP7f is GCaMP7f."""
+    """Return an indicator's name without case, blanks, dashes and the j of its maker: jGCaMP7f is GCaMP7f.
+
+    Parameters
+    ----------
+    text : str
+        A name as users write it.
+
+    Returns
+    -------
+    str
+        A name to compare by.
+
+    Examples
+    --------
+    >>> plain_name("jGCaMP-7f"), plain_name("GCaMP 7f")
+    ('gcamp7f', 'gcamp7f')
+    """
     return re.sub(r"^j(?=gcamp|rgeco|rcamp)", "", re.sub(r"[^a-z0-9]", "", text.lower()))
 
 
 def find_indicators(text: str) -> list[Indicator]:
-    """Return the rows of an indicator, of several preparations; none where the table does not have it."""
+    """Return the rows of an indicator, of several preparations; none where the table does not have it.
+
+    Parameters
+    ----------
+    text : str
+        A name as users write it.
+
+    Returns
+    -------
+    list of Indicator
+        Rows of the table.
+
+    Examples
+    --------
+    >>> [row.preparation for row in find_indicators("gcamp6s")]
+    ['mouse V1, in vivo']
+    """
     return [row for row in INDICATORS if plain_name(row.name) == plain_name(text)]
 
 
 def unlike_table(indicator: str, decay_time_s: float) -> str:
-    """Say that a decay time is far from all that is known of an indicator, or ""."""
+    """Say that a decay time is far from all that is known of an indicator, or "".
+
+    Parameters
+    ----------
+    indicator : str
+        A name as users write it.
+    decay_time_s : float
+        1/e decay that was stated, s.
+
+    Returns
+    -------
+    str
+        A sentence, or empty.
+    """
     rows = find_indicators(indicator)
     known = [v for row in rows for v in (*(row.recorded_s or ()), row.spike_decay_s) if v is not None]
     if not known or min(known) / FAR_FROM_TABLE <= decay_time_s <= max(known) * FAR_FROM_TABLE:

@@ -23,7 +23,20 @@ def file_keys() -> dict[str, str]:
 
 
 def portable(section: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a section's settings without folders of this machine: relative paths stay, others keep the name only."""
+    """Return a section's settings without folders of this machine: relative paths stay, others keep the name only.
+
+    Parameters
+    ----------
+    section : str
+        Its name.
+    values : dict
+        Its settings as plain values.
+
+    Returns
+    -------
+    dict
+        The same, with other paths.
+    """
 
     def walk(level: Mapping[str, Any], prefix: str) -> dict[str, Any]:
         return {
@@ -40,7 +53,23 @@ def portable(section: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def portable_path(text: str) -> str:
-    """Return a path that says nothing of the machine: another recording's motion by its id, a file by its name."""
+    """Return a path that says nothing of the machine: another recording's motion by its id, a file by its name.
+
+    Parameters
+    ----------
+    text : str
+        What a key that names a file holds.
+
+    Returns
+    -------
+    str
+        What may be shown.
+
+    Examples
+    --------
+    >>> portable_path("/home/me/results/mouse_a/motion/motion.h5"), portable_path("/home/me/masks.tif")
+    ('mouse_a', 'masks.tif')
+    """
     if motion := OTHER_MOTION.fullmatch(text):
         return motion[1]
     path = PurePath(text)
@@ -48,7 +77,23 @@ def portable_path(text: str) -> str:
 
 
 def short_names(paths: Sequence[str]) -> list[str]:
-    """Return the names of files, with as many folders as tell them apart."""
+    """Return the names of files, with as many folders as tell them apart.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        Files.
+
+    Returns
+    -------
+    list of str
+        Names, all different where the paths are.
+
+    Examples
+    --------
+    >>> short_names(["/data/a/x.tif", "/data/b/x.tif"])
+    ['a/x.tif', 'b/x.tif']
+    """
     if len({PurePath(path).name for path in paths}) == len(paths):
         return [PurePath(path).name for path in paths]
     shared = os.path.commonpath([os.path.abspath(path) for path in paths])
@@ -56,7 +101,25 @@ def short_names(paths: Sequence[str]) -> list[str]:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every setting with its dotted name."""
+    """Yield every setting with its dotted name.
+
+    Parameters
+    ----------
+    values : dict
+        Settings as plain values, sections within sections.
+    prefix : str
+        What stands before the names.
+
+    Yields
+    ------
+    (str, object)
+        Dotted name and value.
+
+    Examples
+    --------
+    >>> dict(flat({"motion": {"method": "rigid"}}))
+    {'motion.method': 'rigid'}
+    """
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from flat(value, f"{prefix}{name}.")

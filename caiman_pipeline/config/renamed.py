@@ -34,6 +34,18 @@ GONE = {"traces.use_residuals": "both are always written: `dff` is measured, `df
 def in_new_names(values: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Return a config's plain values with renamed keys under the names that they have now; each is warned of.
 
+    Parameters
+    ----------
+    values : dict
+        A config's plain values.
+    where : str
+        Where they come from, for messages.
+
+    Returns
+    -------
+    dict
+        The same under new names.
+
     Raises
     ------
     PipelineError
@@ -55,6 +67,18 @@ def in_new_names(values: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def new_name(name: str, where: str) -> str:
     """Return the dotted name that a key has now, with a warning if it had another one.
+
+    Parameters
+    ----------
+    name : str
+        Dotted name that was given.
+    where : str
+        Where it comes from, for messages.
+
+    Returns
+    -------
+    str
+        Dotted name.
 
     Raises
     ------

@@ -80,17 +80,43 @@ class Config(Section):
     kinds: KindSettings = KindSettings()
 
     def with_results(self, folder: str) -> Config:
-        """Return this config with another folder of results."""
+        """Return this config with another folder of results.
+
+        Parameters
+        ----------
+        folder : str
+            The folder.
+
+        Returns
+        -------
+        Config
+            Else the same.
+        """
         return self.model_copy(update={"paths": self.paths.model_copy(update={"results": folder})})
 
 
 def load_config(source: Path | str | Mapping[str, Any]) -> Config:
     """Read and validate a config file, or a mapping such as Snakemake's ``config``.
 
+    Parameters
+    ----------
+    source : path or dict
+        A YAML file, or its values.
+
+    Returns
+    -------
+    Config
+        Checked, with defaults for what is not given.
+
     Raises
     ------
     PipelineError
         If it cannot be read or a key is unknown, of the wrong type or out of bounds.
+
+    Examples
+    --------
+    >>> load_config({"motion": {"method": "rigid"}}).motion.method
+    'rigid'
     """
     values, where = (source, "config") if isinstance(source, Mapping) else (_read_yaml(Path(source)), str(source))
     # A section that is named but left blank has its defaults.
@@ -100,6 +126,16 @@ def load_config(source: Path | str | Mapping[str, Any]) -> Config:
 
 def says_something(path: Path) -> bool:
     """Tell whether a config file is there and not blank, which Snakemake itself does not take.
+
+    Parameters
+    ----------
+    path : path
+        A YAML file.
+
+    Returns
+    -------
+    bool
+        False also where it is not there.
 
     Raises
     ------
@@ -146,6 +182,18 @@ def resolve_stage(config: Config, stage: str) -> dict[str, Any]:
 
     Those of its own section are at the top, those of others below the section's name, facts below ``recording``.
     ``config`` is the recording's own (sheet values and overrides applied).
+
+    Parameters
+    ----------
+    config : Config
+        The recording's own, sheet values and overrides applied.
+    stage : str
+        Name of the stage's section.
+
+    Returns
+    -------
+    dict
+        Plain values, as a rule's ``params`` hold them.
 
     Raises
     ------
@@ -201,8 +249,17 @@ def settings_for(config: Config, model: type[SectionType]) -> tuple[SectionType,
 
     Parameters
     ----------
-    config : the recording's own, sheet values and overrides applied
-    model : type of the section, like ``MotionSettings``
+    config : Config
+        The recording's own, sheet values and overrides applied.
+    model : class
+        Type of the section, like ``MotionSettings``.
+
+    Returns
+    -------
+    settings : Section
+        The section, lengths in pixels.
+    recording : RecordingSettings
+        What the stage needs to know.
 
     Raises
     ------
@@ -214,7 +271,20 @@ def settings_for(config: Config, model: type[SectionType]) -> tuple[SectionType,
 
 
 def check_required(recording: RecordingSettings, where: str) -> None:
-    """Raise a PipelineError that names the facts without which nothing can be computed."""
+    """Refuse facts without those that nothing can be computed without.
+
+    Parameters
+    ----------
+    recording : RecordingSettings
+        What is given.
+    where : str
+        Where it comes from, for the message.
+
+    Raises
+    ------
+    PipelineError
+        If some are missing; it names them all.
+    """
     missing = [name for name in REQUIRED if getattr(recording, name) is None]
     if missing:
         raise PipelineError(

@@ -20,6 +20,13 @@ def add_invalid_times(nwbfile: NWBFile, outcome: Outcome) -> None:
     """List the stretches of frames that are left out, in seconds; samples of the series are NaN there.
 
     A stretch begins with its first frame and ends as the next one that takes part begins.
+
+    Parameters
+    ----------
+    nwbfile : NWBFile
+        The file that is laid out; its ``invalid_times`` are set, or left alone where all frames take part.
+    outcome : Outcome
+        With the record of frames that are left out.
     """
     left_out, rate = outcome.motion.left_out, outcome.info.frame_rate_hz
     if not left_out.any():

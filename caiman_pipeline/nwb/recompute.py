@@ -31,6 +31,7 @@ from caiman_pipeline.traces.dff import relate, slow_level
 from caiman_pipeline.traces.extract import dff_method
 from caiman_pipeline.traces.timing import Timing
 
+# Where a file keeps what was found, and the table of components in it.
 OPHYS = "processing/ophys"
 TABLE = "ImageSegmentation/PlaneSegmentation"
 # Single precision, a few operations long.
@@ -52,6 +53,16 @@ class Discrepancy:
 
 def recompute(path: Path) -> list[Discrepancy]:
     """Verify an NWB file against itself, its table and its results.
+
+    Parameters
+    ----------
+    path : path
+        An NWB file that this pipeline wrote.
+
+    Returns
+    -------
+    list of Discrepancy
+        One for each thing that was compared.
 
     Raises
     ------
@@ -75,7 +86,27 @@ def recompute(path: Path) -> list[Discrepancy]:
 
 
 def distance(found: ArrayLike, expected: ArrayLike) -> float:
-    """Return the largest difference as a share of the largest finite value; infinite where shapes or gaps differ."""
+    """Return the largest difference as a share of the largest finite value; infinite where shapes or gaps differ.
+
+    Parameters
+    ----------
+    found : array (...)
+        Any unit.
+    expected : array (...)
+        What it should be.
+
+    Returns
+    -------
+    float
+        Difference, without unit; 0 where nothing is finite.
+
+    Examples
+    --------
+    >>> distance([1.0, 2.1, np.nan], [1.0, 2.0, np.nan]) < 0.051
+    True
+    >>> distance([1.0, 2.0], [1.0, np.nan])
+    inf
+    """
     one, other = np.asarray(found, np.float64), np.asarray(expected, np.float64)
     if one.shape != other.shape or not np.array_equal(np.isnan(one), np.isnan(other)):
         return float("inf")

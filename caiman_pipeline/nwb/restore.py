@@ -24,6 +24,7 @@ from caiman_pipeline.nwb.run import SCHEMA
 from caiman_pipeline.results.provenance import environment
 from caiman_pipeline.results.schema import of_another_form, writer
 
+# Where a file says how it was made.
 RECORD = "general/data_collection"
 # What ends a line or a cell of the sheet; `str.splitlines` knows more of them than line feeds.
 LINE_ENDS = "\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
@@ -60,6 +61,16 @@ class Restored:
 
 def read_run(path: Path) -> Run:
     """Read how the results in an NWB file were made.
+
+    Parameters
+    ----------
+    path : path
+        An NWB file that this pipeline wrote.
+
+    Returns
+    -------
+    Run
+        Raw files, settings, facts and software.
 
     Raises
     ------
@@ -103,8 +114,17 @@ def restore(runs: Sequence[Run], folder: Path, *, sheet: str) -> Restored:
 
     Parameters
     ----------
-    folder : where the raw files are
-    sheet : path of the sheet, which the config names
+    runs : sequence of Run
+        One for each recording.
+    folder : path
+        Where the raw files are.
+    sheet : str
+        Path of the sheet, which the config names.
+
+    Returns
+    -------
+    Restored
+        Texts of config and sheet, and what is left to do.
 
     Raises
     ------

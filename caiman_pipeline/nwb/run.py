@@ -8,11 +8,22 @@ from caiman_pipeline.config.portable import portable, short_names
 from caiman_pipeline.outcome import Outcome
 from caiman_pipeline.results.provenance import commit, environment
 
+# Form of the record; others are refused, with what to rerun.
 SCHEMA = 1
 
 
 def run_record(outcome: Outcome) -> dict[str, Any]:
     """Return what is needed to make the results again, without a folder or a name of the machine.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Of a recording.
+
+    Returns
+    -------
+    dict
+        Plain values, to be written as JSON.
 
     Notes
     -----
@@ -41,7 +52,18 @@ def run_record(outcome: Outcome) -> dict[str, Any]:
 
 
 def software(outcome: Outcome) -> list[list[str]]:
-    """Return names and versions of what computed: the pipeline with its commit, Python and packages."""
+    """Return names and versions of what computed: the pipeline with its commit, Python and packages.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Of a recording.
+
+    Returns
+    -------
+    list of (str, str)
+        Name and version of each.
+    """
     versions = {f"{e['version']} {e['commit']}".strip() for e in outcome.stages.values()} or {_own_version()}
     packages = {name: version for name, version in environment().items() if name != "machine"}
     return [["caiman_pipeline", ", ".join(sorted(versions))], *([name, text] for name, text in packages.items())]

@@ -15,6 +15,7 @@ from caiman_pipeline.model.components import Components
 from caiman_pipeline.nwb.series import reserve
 from caiman_pipeline.outcome import Outcome
 
+# Pixels of a chunk's side in the stack of masks: a cell touches few chunks, and the others are not stored.
 MASK_CHUNK = 64
 SHOWN_IMAGES = ("mean", "correlation")
 COLUMN_TEXT = {
@@ -47,7 +48,22 @@ COLUMN_TEXT = {
 
 
 def segment(plane: ImagingPlane, components: Components, table: Mapping[str, AnyArray]) -> PlaneSegmentation:
-    """Return the table of components, its masks (K, x, y[, z]) still empty."""
+    """Return the table of components, its masks (K, x, y[, z]) still empty.
+
+    Parameters
+    ----------
+    plane : ImagingPlane
+        What was imaged.
+    components : Components
+        K of them.
+    table : dict of arrays (K,)
+        What ``component_table`` lays out.
+
+    Returns
+    -------
+    PlaneSegmentation
+        Columns filled, masks to be filled by ``fill_masks``.
+    """
     shape = (components.n_components, *components.dims[::-1])
     chunks = (1, *(min(MASK_CHUNK, n) for n in shape[1:]))
     axes = [table[f"{a}_px"] for a in "xyz" if f"{a}_px" in table]
@@ -79,7 +95,18 @@ def _storable(values: AnyArray) -> AnyArray:
 
 
 def summary_images(outcome: Outcome) -> list[GrayscaleImage]:
-    """Return the mean and correlation images, order x, y; a volume gives one of each per plane."""
+    """Return the mean and correlation images, order x, y; a volume gives one of each per plane.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Of a recording.
+
+    Returns
+    -------
+    list of GrayscaleImage
+        Float32 (W, H), in raw pixel values or without unit.
+    """
     images = []
     for name in SHOWN_IMAGES:
         image = outcome.images[name]
@@ -93,7 +120,15 @@ def summary_images(outcome: Outcome) -> list[GrayscaleImage]:
 
 
 def fill_masks(dataset: h5py.Dataset, components: Components) -> None:
-    """Write each footprint's bounding box; chunks that no footprint touches are never stored."""
+    """Write each footprint's bounding box; chunks that no footprint touches are never stored.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset (K, W, H[, D])
+        The stack of masks.
+    components : Components
+        K of them.
+    """
     footprints = components.footprints.tocsc()
     for k in range(components.n_components):
         part = slice(footprints.indptr[k], footprints.indptr[k + 1])

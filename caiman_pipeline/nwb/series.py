@@ -15,6 +15,7 @@ from pynwb.ophys import DfOverF, Fluorescence, PlaneSegmentation, RoiResponseSer
 from caiman_pipeline.model.arrays import FloatArray
 from caiman_pipeline.outcome import Outcome
 
+# Frames and components of a chunk: a megabyte, read alike by time and by component.
 SERIES_CHUNK = (4096, 64)
 LEVEL_TEXT = "running median in a window of {window}, a straight trend taken off before and put back after"
 # Series of the container `Fluorescence`: which table of the traces each holds, and what it is.
@@ -49,7 +50,17 @@ RELATIVE = {
 
 
 def add_series(module: ProcessingModule, outcome: Outcome, rois: PlaneSegmentation) -> None:
-    """Lay out one empty series for each kind of trace."""
+    """Lay out one empty series for each kind of trace.
+
+    Parameters
+    ----------
+    module : ProcessingModule
+        Where they go.
+    outcome : Outcome
+        Of a recording, K components and T frames.
+    rois : PlaneSegmentation
+        The table that the series' columns are rows of.
+    """
     containers: dict[str, Any] = {"Fluorescence": Fluorescence()}
     container, measured, denoised, formula, unit = RELATIVE[outcome.traces.dff_kind]
     if container == "DfOverF":
@@ -68,7 +79,15 @@ def add_series(module: ProcessingModule, outcome: Outcome, rois: PlaneSegmentati
 
 
 def fill_series(ophys: h5py.Group, outcome: Outcome) -> None:
-    """Write the traces into the datasets that were laid out for them."""
+    """Write the traces into the datasets that were laid out for them.
+
+    Parameters
+    ----------
+    ophys : h5py.Group
+        The module in the open file.
+    outcome : Outcome
+        The same as the series were laid out for.
+    """
     components, traces = outcome.components, outcome.traces
     for name, (table, _) in SERIES.items():
         terms = [components.denoised, components.residual] if table == "demixed" else [getattr(traces, table)]
@@ -106,7 +125,20 @@ def _way(settings: Mapping[str, Any]) -> str:
 
 
 def reserve(shape: tuple[int, ...], chunks: tuple[int, ...]) -> Any:
-    """Describe an empty compressed float32 dataset to be filled later; without elements, an empty array."""
+    """Describe an empty compressed float32 dataset to be filled later; without elements, an empty array.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the dataset.
+    chunks : tuple of int
+        Shape of a chunk.
+
+    Returns
+    -------
+    H5DataIO or float32 (*shape)
+        What pynwb takes as data.
+    """
     if 0 in shape:
         return np.zeros(shape, np.float32)
     return H5DataIO(
@@ -138,7 +170,18 @@ def _series(
 
 
 def motion_series(outcome: Outcome) -> TimeSeries:
-    """Return the displacement of every frame, (T, ndim) in pixels, order x, y[, z]."""
+    """Return the displacement of every frame, (T, ndim) in pixels, order x, y[, z].
+
+    Parameters
+    ----------
+    outcome : Outcome
+        With rigid displacement, (T, ndim).
+
+    Returns
+    -------
+    TimeSeries
+        Float32 (T, ndim), pixels, order x, y[, z].
+    """
     return TimeSeries(
         name="MotionShifts",
         description=(

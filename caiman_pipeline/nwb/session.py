@@ -19,7 +19,26 @@ UNKNOWN = "unknown"
 
 
 def describe_session(outcome: Outcome, identifier: str, facts: RecordingSettings) -> NWBFile:
-    """Return a file with the session, its subject and how it was made."""
+    """Return a file with the session, its subject and how it was made.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Of a recording.
+    identifier : str
+        What the file is known by.
+    facts : RecordingSettings
+        What is known of subject and session.
+
+    Returns
+    -------
+    NWBFile
+        Without data.
+
+    Notes
+    -----
+    Where the session's start is not known, it is the earliest modification time of the raw files, and `notes` say so.
+    """
     info = outcome.info
     changed = [datetime.fromtimestamp(f.modified_ns / 1e9, UTC).replace(microsecond=0) for f in info.files]
     start = facts.session_start or min(changed)
@@ -50,6 +69,20 @@ def subject_of(facts: RecordingSettings) -> Subject | None:
 
 def add_imaging_plane(nwbfile: NWBFile, facts: RecordingSettings, *, dims: Dims, frame_rate_hz: float) -> ImagingPlane:
     """Add what was imaged and how: frames of ``dims`` pixels, [planes x] rows x columns.
+
+    Parameters
+    ----------
+    nwbfile : NWBFile
+        The file that is laid out.
+    outcome : Outcome
+        Frame rate, Hz, and size of a frame.
+    facts : RecordingSettings
+        Size of a pixel, um, indicator, wavelengths, nm, and location.
+
+    Returns
+    -------
+    ImagingPlane
+        What the table of components refers to.
 
     Notes
     -----

@@ -40,14 +40,29 @@ def write_nwb(path: Path | str, outcome: Outcome, table: Mapping[str, AnyArray],
 
     Parameters
     ----------
-    table : what ``component_table`` lays out, one row per component of ``outcome``
-    facts : what is known of the recording, for the file's metadata
+    path : path
+        The file to make.
+    outcome : Outcome
+        Results of a recording.
+    table : dict of arrays (K,)
+        What ``component_table`` lays out, one row per component of ``outcome``.
+    facts : RecordingSettings
+        What is known of the recording, for the file's metadata.
+
+    Raises
+    ------
+    PipelineError
+        If the disk is full or the folder cannot be written.
 
     Notes
     -----
     The same results give the same bytes: identifiers are derived from the recording's id and the content, and dates
     from the session's start or, where that is not known, from the raw files' modification times (said in `notes`).
     A recording without components has an empty table and series of zero columns.
+
+    References
+    ----------
+    Rübel et al. 2022, 10.7554/eLife.78362
     """
     with whole_file(path) as temporary:
         identifier = f"{outcome.info.recording}-{content_digest(outcome)}"
@@ -63,7 +78,18 @@ def write_nwb(path: Path | str, outcome: Outcome, table: Mapping[str, AnyArray],
 
 
 def content_digest(outcome: Outcome) -> str:
-    """Return 32 hexadecimal digits that stand for the footprints, traces, measures and selection."""
+    """Return 32 hexadecimal digits that stand for the footprints, traces, measures and selection.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Results of a recording.
+
+    Returns
+    -------
+    str
+        The digits.
+    """
     digest = hashlib.blake2b(digest_size=16)
     footprints, traces = outcome.components.footprints, outcome.traces
     arrays = [footprints.indptr, footprints.indices, footprints.data, outcome.components.residual]

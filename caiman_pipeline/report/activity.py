@@ -13,15 +13,32 @@ from caiman_pipeline.outcome import Outcome
 from caiman_pipeline.report.canvas import jpeg_uri
 from caiman_pipeline.report.charts import envelope, nice_number, polyline
 
+# Bytes of the page that traces may take: it stays a page that can be mailed.
 VIEWER_BYTES = 640_000
+# Columns of the raster, about the pixels of a page's width.
 RASTER_COLUMNS = 1100
+# Traces and values that are read at a time; changes no picture.
 ROWS_AT_ONCE, VALUES_AT_ONCE = 16, 2**18
 
 
 def relative_traces(outcome: Outcome, rows: IntArray) -> tuple[FloatArray, FloatArray, BoolArray]:
-    """Return measured and denoised traces (K, T), and for each row whether they are DF/F, bool (K,).
+    """Return measured and denoised traces, and for each row whether they are DF/F.
 
-    Where there is no DF/F (of another kind, or F0 is nowhere known) the unit is the noise's standard deviation.
+    Parameters
+    ----------
+    outcome : Outcome
+        Of a recording.
+    rows : int (K,)
+        Rows of components.
+
+    Returns
+    -------
+    measured : float32 (K, T)
+        DF/F, or noise standard deviations.
+    denoised : float32 (K, T)
+        The same of the model.
+    is_dff : bool (K,)
+        Which unit it is.
     """
     traces = outcome.traces
     measured, denoised = traces.dff[rows], traces.dff_denoised[rows]
@@ -35,13 +52,43 @@ def relative_traces(outcome: Outcome, rows: IntArray) -> tuple[FloatArray, Float
 
 
 def best_rows(outcome: Outcome, count: int) -> IntArray:
-    """Return the rows of the accepted components with the highest signal to noise, best first."""
+    """Return the rows of the accepted components with the highest signal to noise, best first.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Of a recording.
+    count : int
+        How many, at most.
+
+    Returns
+    -------
+    int (n,)
+        Rows.
+    """
     rows = np.flatnonzero(outcome.selection.accepted)
     return rows[np.argsort(-np.nan_to_num(outcome.quality.snr[rows]), kind="stable")][:count]
 
 
 def stack_figure(outcome: Outcome, rows: IntArray, *, width: int = 1140, row_height: int = 26) -> str:
-    """Draw traces one below the other, raw in grey, denoised over it, each as high as its own peak (at the right)."""
+    """Draw traces one below the other, raw in grey, denoised over it, each as high as its own peak (at the right).
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Of a recording.
+    rows : int (n,)
+        Rows of components.
+    width : int
+        Of the picture, px.
+    row_height : int
+        Of a trace, px.
+
+    Returns
+    -------
+    str
+        SVG.
+    """
     left, head, fine = 54, 26, 2
     inner, height = width - left - 92, head + row_height * (len(rows) + 1) + 22
     body = [f'<text x="{left + inner + 12}" y="12">peak</text>']
@@ -77,7 +124,20 @@ def _each_trace(outcome: Outcome, rows: IntArray) -> Iterator[tuple[int, FloatAr
 
 
 def trace_peak(raw: FloatArray, denoised: FloatArray) -> float:
-    """Return the height to scale a trace to: the denoised trace's peak, the raw one's where that is flat."""
+    """Return the height to scale a trace to: the denoised trace's peak, the raw one's where that is flat.
+
+    Parameters
+    ----------
+    raw : float32 (T,)
+        Any unit; values that are not finite do not count.
+    denoised : float32 (T,)
+        The same of the model.
+
+    Returns
+    -------
+    float
+        Height, in the traces' unit; 1 where both are flat.
+    """
     for values in (denoised, raw):
         top = float(np.nanmax(np.where(np.isfinite(values), values, 0), initial=0))
         if top > 0:
@@ -86,7 +146,25 @@ def trace_peak(raw: FloatArray, denoised: FloatArray) -> float:
 
 
 def similarity_order(traces: FloatArray) -> IntArray:
-    """Order (K, T) traces so that similar ones are neighbours: as the leaves of their average-linkage tree."""
+    """Order traces so that similar ones are neighbours: as the leaves of their average-linkage tree.
+
+    Parameters
+    ----------
+    traces : float (K, T)
+        Any unit, no gaps.
+
+    Returns
+    -------
+    int (K,)
+        Rows, in order.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> similarity_order(np.array([[0.0, 1, 0, 1], [1, 0, 1, 0], [0, 2, 0, 2], [1, 0, 2, 0]])).tolist() in (
+    ...     [0, 2, 1, 3], [1, 3, 0, 2], [2, 0, 1, 3])
+    True
+    """
     if len(traces) < 3:
         return np.arange(len(traces))
     from scipy.cluster.hierarchy import leaves_list, linkage
@@ -98,7 +176,20 @@ def similarity_order(traces: FloatArray) -> IntArray:
 
 
 def raster_picture(outcome: Outcome) -> tuple[str, int]:
-    """Return a picture of all accepted cells' denoised traces, each scaled to its own top, and its number of rows."""
+    """Return a picture of all accepted cells' denoised traces, each scaled to its own top, and its number of rows.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Of a recording.
+
+    Returns
+    -------
+    picture : str
+        JPEG as a data URI.
+    n_rows : int
+        Accepted components.
+    """
     rows = np.flatnonzero(outcome.selection.accepted)
     traces = outcome.traces.denoised
     n_bins = min(RASTER_COLUMNS, traces.shape[1])
@@ -127,6 +218,16 @@ def viewer_payload(outcome: Outcome) -> dict[str, Any]:
 
     Traces have two points (lowest, highest) per time bin, as many bins as fit a fixed size of the page. Components
     beyond that size, rejected ones first, have no trace.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Of a recording.
+
+    Returns
+    -------
+    dict
+        Plain values, to be written as JSON.
     """
     order = np.lexsort((-np.nan_to_num(outcome.quality.snr), ~outcome.selection.accepted))
     n_frames = max(outcome.traces.denoised.shape[1], 1)

@@ -29,7 +29,20 @@ class Row:
 
 
 def build_batch_page(states: list[RecordingState], results: Path) -> str:
-    """Compose the page; links and pictures are relative to the results folder, where the page lies."""
+    """Compose the page; links and pictures are relative to the results folder, where the page lies.
+
+    Parameters
+    ----------
+    states : list of RecordingState
+        One for each recording.
+    results : path
+        The results folder.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
     accepted = sum(s.cells_accepted or 0 for s in states)
     total = duration(sum(s.seconds for s in states))
     return fill(

@@ -13,8 +13,11 @@ import numpy as np
 from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.model.movie import Dims
 
+# Pictures of planes, at most, side by side.
 MAX_SLABS = 12
+# Pixels of a picture's longer side, at most.
 MAX_SIDE_PX = 1024
+# Pixels between pictures.
 GAP_PX = 3
 
 
@@ -40,7 +43,18 @@ class Canvas:
         return rows * (height + GAP_PX) - GAP_PX, self.columns * (width + GAP_PX) - GAP_PX
 
     def corner(self, slab: int) -> tuple[int, int]:
-        """Return row and column of a slab's first pixel."""
+        """Return row and column of a slab's first pixel.
+
+        Parameters
+        ----------
+        slab : int
+            Number of the slab, from 0.
+
+        Returns
+        -------
+        (int, int)
+            Row and column, pixels.
+        """
         height, width = self.dims[-2:]
         return (slab // self.columns) * (height + GAP_PX), (slab % self.columns) * (width + GAP_PX)
 
@@ -50,7 +64,23 @@ class Canvas:
 
 
 def lay_out(dims: Dims) -> Canvas:
-    """Choose how to show a field of view: planes side by side; more than twelve are drawn together in slabs."""
+    """Choose how to show a field of view: planes side by side; more than twelve are drawn together in slabs.
+
+    Parameters
+    ----------
+    dims : tuple of int
+        (H, W) or (D, H, W).
+
+    Returns
+    -------
+    Canvas
+        Where each plane goes.
+
+    Examples
+    --------
+    >>> lay_out((96, 128)).shape
+    (96, 128)
+    """
     if len(dims) == 2:
         return Canvas(dims, ((0, 1),), 1)
     n_slabs = min(dims[0], MAX_SLABS)
@@ -60,7 +90,20 @@ def lay_out(dims: Dims) -> Canvas:
 
 
 def flatten(image: FloatArray, canvas: Canvas) -> FloatArray:
-    """Draw an image of shape ``dims`` on the canvas, slabs as maxima over their planes, gaps NaN."""
+    """Draw an image of shape ``dims`` on the canvas, slabs as maxima over their planes, gaps NaN.
+
+    Parameters
+    ----------
+    image : float32 (*dims)
+        Any unit.
+    canvas : Canvas
+        Made for these dims.
+
+    Returns
+    -------
+    float32 (H, W)
+        The canvas, in the image's unit.
+    """
     volume = image[None] if image.ndim == 2 else image
     height, width = canvas.dims[-2:]
     flat = np.full(canvas.shape, np.nan, np.float32)
@@ -83,8 +126,23 @@ def to_grey(
 
     Parameters
     ----------
-    power : exponent of the brightness curve, below 1 to lift the dark parts
-    room : share of the range to leave free above, so that lines drawn on it stand out
+    flat : float (H, W)
+        Any unit.
+    low : float
+        Percentile that becomes black.
+    high : float
+        Percentile that becomes white.
+    like : float (H, W), optional
+        Image whose percentiles are taken.
+    power : float
+        Exponent of the brightness curve, below 1 to lift the dark parts.
+    room : float
+        Share of the range to leave free above, so that lines drawn on it stand out.
+
+    Returns
+    -------
+    uint8 (H, W)
+        The picture.
     """
     reference = flat if like is None else like
     finite = reference[np.isfinite(reference)]
@@ -96,7 +154,20 @@ def to_grey(
 
 
 def shrink(grey: IntArray, max_side: int = MAX_SIDE_PX) -> IntArray:
-    """Reduce an image so that its longer side has at most ``max_side`` pixels."""
+    """Reduce an image so that its longer side has at most ``max_side`` pixels.
+
+    Parameters
+    ----------
+    grey : uint8 (H, W) or (H, W, 3)
+        The picture.
+    max_side : int
+        Pixels of the longer side, at most.
+
+    Returns
+    -------
+    uint8 (h, w) or (h, w, 3)
+        The picture itself where it is small enough.
+    """
     scale = max_side / max(grey.shape[:2])
     if scale >= 1:
         return grey
@@ -105,10 +176,36 @@ def shrink(grey: IntArray, max_side: int = MAX_SIDE_PX) -> IntArray:
 
 
 def jpeg_bytes(picture: IntArray, quality: int = 82) -> bytes:
-    """Encode a grey (H, W) or blue-green-red (H, W, 3) uint8 picture as JPEG."""
+    """Encode a grey (H, W) or blue-green-red (H, W, 3) uint8 picture as JPEG.
+
+    Parameters
+    ----------
+    picture : uint8 (H, W) or (H, W, 3)
+        Grey, or blue, green, red.
+    quality : int
+        0 to 100.
+
+    Returns
+    -------
+    bytes
+        The file.
+    """
     return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
 def jpeg_uri(picture: IntArray, quality: int = 82) -> str:
-    """Return a picture as a data URI."""
+    """Return a picture as a data URI.
+
+    Parameters
+    ----------
+    picture : uint8 (H, W) or (H, W, 3)
+        Grey, or blue, green, red.
+    quality : int
+        0 to 100.
+
+    Returns
+    -------
+    str
+        What a page takes as a picture's source.
+    """
     return "data:image/jpeg;base64," + base64.b64encode(jpeg_bytes(picture, quality)).decode()

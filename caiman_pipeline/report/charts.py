@@ -10,6 +10,7 @@ import numpy as np
 
 from caiman_pipeline.model.arrays import FloatArray, NumberArray
 
+# Pixels around what is drawn, for labels.
 MARGIN = {"left": 52, "right": 12, "top": 10, "bottom": 34}
 
 
@@ -23,14 +24,46 @@ class Axis:
     log: bool = False
 
     def place(self, values: NumberArray | float) -> FloatArray:
-        """Return positions between 0 and 1."""
+        """Return positions between 0 and 1.
+
+        Parameters
+        ----------
+        values : float or array (...)
+            In the axis' unit.
+
+        Returns
+        -------
+        float64 (...)
+            0 at the lower end, 1 at the upper one; beyond them outside of that.
+
+        Examples
+        --------
+        >>> float(Axis(1, 100, "SNR", log=True).place(10.0))
+        0.5
+        """
         v, a, b = np.asarray(values, np.float64), self.low, self.high
         if self.log:
             v, a, b = np.log10(np.maximum(v, 1e-12)), log10(a), log10(b)
         return (v - a) / max(b - a, 1e-12)
 
     def ticks(self, count: int = 5) -> list[float]:
-        """Return round values inside the axis."""
+        """Return round values inside the axis.
+
+        Parameters
+        ----------
+        count : int
+            How many, about, on a linear axis.
+
+        Returns
+        -------
+        list of float
+            Values, ascending.
+
+        Examples
+        --------
+        >>> Axis(0, 10, "time (s)").ticks()
+        [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
+        """
         if self.log:
             decades = range(floor(log10(self.low)), floor(log10(self.high)) + 1)
             values = [m * 10.0**d for d in decades for m in (1, 2, 5)]
@@ -51,7 +84,23 @@ class Series:
 
 
 def nice_number(value: float) -> float:
-    """Return the round number (1, 2 or 5 times a power of ten) that is nearest from above, or nearly so."""
+    """Return the round number (1, 2 or 5 times a power of ten) that is nearest from above, or nearly so.
+
+    Parameters
+    ----------
+    value : float
+        Any unit; 1 is returned for one that is not above 0.
+
+    Returns
+    -------
+    float
+        A round number.
+
+    Examples
+    --------
+    >>> nice_number(3.2), nice_number(0.07)
+    (5.0, 0.1)
+    """
     if not value > 0:
         return 1.0
     power = 10.0 ** floor(log10(value))
@@ -59,9 +108,25 @@ def nice_number(value: float) -> float:
 
 
 def envelope(values: FloatArray, n_bins: int) -> FloatArray:
-    """Reduce (K, T) traces to (K, 2 * n_bins): each bin's minimum and maximum; short traces stay as they are.
+    """Reduce traces to each bin's minimum and maximum; short traces stay as they are.
 
-    Values that are not finite are passed over where a bin has others.
+    Parameters
+    ----------
+    values : float32 (K, T)
+        Any unit.
+    n_bins : int
+        Bins.
+
+    Returns
+    -------
+    float32 (K, 2 * n_bins)
+        Minimum and maximum of each bin in turn; NaN where a bin has no finite value.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> envelope(np.array([[1, 5, 2, 0, 3, 3]], np.float32), 2).tolist()
+    [[1.0, 5.0, 0.0, 3.0]]
     """
     n_frames = values.shape[1]
     if n_frames <= 2 * n_bins:
@@ -74,7 +139,20 @@ def envelope(values: FloatArray, n_bins: int) -> FloatArray:
 
 
 def polyline(x: FloatArray, y: FloatArray) -> str:
-    """Return an SVG path through whole-numbered points, relative steps, broken where a value is not finite."""
+    """Return an SVG path through whole-numbered points, relative steps, broken where a value is not finite.
+
+    Parameters
+    ----------
+    x : float (n,)
+        Across, finite.
+    y : float (n,)
+        Down.
+
+    Returns
+    -------
+    str
+        The attribute ``d`` of a path.
+    """
     known = np.isfinite(y)
     if known.all():
         return _run(x, y)
@@ -95,7 +173,23 @@ def line_chart(
 
     Parameters
     ----------
-    marks : x values to mark with a thin red line
+    series : list of Series
+        Lines, sampled evenly over the x axis.
+    x : Axis
+        Across.
+    y : Axis
+        Up.
+    width : int
+        Of the chart, px.
+    height : int
+        Of the chart, px.
+    marks : float (n,), optional
+        Values of x to mark with a thin red line; the first 500 are.
+
+    Returns
+    -------
+    str
+        SVG.
     """
     fine = 4
     inner_w, inner_h = _inner(width, height)
@@ -123,7 +217,32 @@ def scatter_chart(
     width: int = 440,
     height: int = 330,
 ) -> str:
-    """Draw points (K, 2) with a CSS class and a title each, over a shaded polygon with corners ``region`` (n, 2)."""
+    """Draw points with a CSS class and a title each, over a shaded polygon.
+
+    Parameters
+    ----------
+    points : float (K, 2)
+        Places in the axes' units; those that are not finite are left out.
+    x : Axis
+        Across.
+    y : Axis
+        Up.
+    classes : list of str
+        One for each point.
+    titles : list of str
+        One for each point.
+    region : float (n, 2)
+        Corners of the polygon; none for no shade.
+    width : int
+        Of the chart, px.
+    height : int
+        Of the chart, px.
+
+    Returns
+    -------
+    str
+        SVG.
+    """
     inner_w, inner_h = _inner(width, height)
     left, top = MARGIN["left"], MARGIN["top"]
 
@@ -144,7 +263,20 @@ def scatter_chart(
 
 
 def bar_rows(rows: list[tuple[str, float, str]], css: str = "") -> str:
-    """Draw labelled horizontal bars as HTML rows: label, value, text at the end."""
+    """Draw labelled horizontal bars as HTML rows: label, value, text at the end.
+
+    Parameters
+    ----------
+    rows : list of (str, float, str)
+        Label, value and text of each bar.
+    css : str
+        A CSS class for all bars.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
     top = max((value for _, value, _ in rows), default=0) or 1
     cells = "".join(
         f'<div class="bar-label">{escape(label)}</div><div class="bar-track"><div class="bar {css}" '

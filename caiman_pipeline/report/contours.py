@@ -12,6 +12,7 @@ from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.model.components import Components
 from caiman_pipeline.report.canvas import Canvas
 
+# Parts of a movie pixel to which outlines are drawn.
 SUBPIXEL = 10
 
 
@@ -33,6 +34,20 @@ def trace_outlines(components: Components, canvas: Canvas, *, level: float) -> l
     """Return each component's outline at ``level`` of its peak; on several slabs where the component spans them.
 
     Pixel centres are at half-integer positions, so that outlines fit an image drawn from (0, 0) to (W, H).
+
+    Parameters
+    ----------
+    components : Components
+        K of them.
+    canvas : Canvas
+        Where planes are drawn.
+    level : float
+        Share of the peak, 0 to 1.
+
+    Returns
+    -------
+    list of Outline
+        One for each component, without lines where its footprint is empty.
     """
     slab_of_planes = canvas.slab_of_planes()
     footprints = components.footprints.tocsc()
@@ -61,15 +76,21 @@ def _outline(slabs: IntArray, places: IntArray, weights: FloatArray, *, canvas: 
 
 
 def longest_line(places: IntArray, weights: FloatArray, *, threshold: float) -> FloatArray | None:
-    """Return the longest closed line around the pixels of a plane that reach a threshold, (points, 2) as x, y.
+    """Return the longest closed line around the pixels of a plane that reach a threshold.
 
     Parameters
     ----------
-    places : int (2, n), row and column of each pixel; ``weights`` : (n,), their values
+    places : int (2, n)
+        Row and column of each pixel.
+    weights : float (n,)
+        Values of the pixels, any unit.
+    threshold : float
+        In the same unit.
 
     Returns
     -------
-    None where no pixel reaches it.
+    float (points, 2), or None
+        x and y, pixels; None where no pixel reaches it.
     """
     corner = places.min(1)
     box = np.zeros(places.max(1) - corner + 5, np.float32)

@@ -39,7 +39,20 @@ class FieldOfView:
 
 
 def draw_field(outcome: Outcome, *, contour_level: float) -> FieldOfView:
-    """Flatten the summary images and find the outlines, once."""
+    """Flatten the summary images and find the outlines, once.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Of a recording.
+    contour_level : float
+        Share of a footprint's peak, 0 to 1.
+
+    Returns
+    -------
+    FieldOfView
+        What several figures share.
+    """
     canvas = lay_out(outcome.components.dims)
     images = {
         name: to_grey(flatten(outcome.images[name], canvas), power=power, room=0.25)
@@ -50,7 +63,22 @@ def draw_field(outcome: Outcome, *, contour_level: float) -> FieldOfView:
 
 
 def field_svg(field: FieldOfView, outcome: Outcome, pixel_um: float | None) -> str:
-    """Draw the images (one visible at a time), rejected and accepted outlines, and a scale bar."""
+    """Draw the images (one visible at a time), rejected and accepted outlines, and a scale bar.
+
+    Parameters
+    ----------
+    field : FieldOfView
+        What ``draw_field`` returns.
+    outcome : Outcome
+        Of the same recording.
+    pixel_um : float or None
+        Width of a pixel, um; without it there is no scale bar in um.
+
+    Returns
+    -------
+    str
+        SVG.
+    """
     height, width = field.canvas.shape
     images = "".join(
         f'<image id="img-{name}" class="picture" href="{jpeg_uri(shrink(grey))}" width="{width}" height="{height}" '
@@ -85,7 +113,22 @@ def _length_bar(width: int, height: int, pixel_um: float | None) -> str:
 
 
 def thumbnail(field: FieldOfView, outcome: Outcome, *, side: int = 240) -> IntArray:
-    """Draw outlines on the correlation image, small, blue-green-red uint8 (H, W, 3)."""
+    """Draw outlines on the correlation image, small, blue-green-red uint8 (H, W, 3).
+
+    Parameters
+    ----------
+    field : FieldOfView
+        What ``draw_field`` returns.
+    outcome : Outcome
+        Of the same recording.
+    side : int
+        Pixels of the longer side.
+
+    Returns
+    -------
+    uint8 (H, W, 3)
+        Blue, green, red.
+    """
     grey = next(iter(field.images.values()))
     scale = side / max(grey.shape)
     size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
@@ -102,13 +145,40 @@ def thumbnail(field: FieldOfView, outcome: Outcome, *, side: int = 240) -> IntAr
 
 
 def reason_counts(reasons: list[str]) -> list[tuple[str, int]]:
-    """Count reasons, most frequent first; a text of several reasons, split by semicolons, counts for each."""
+    """Count reasons, most frequent first; a text of several reasons, split by semicolons, counts for each.
+
+    Parameters
+    ----------
+    reasons : list of str
+        One for each component.
+
+    Returns
+    -------
+    list of (str, int)
+        Reason and count.
+
+    Examples
+    --------
+    >>> reason_counts(["snr 0.3 below 0.5; r value 0.1", "r value 0.1"])
+    [('r value 0.1', 2), ('snr 0.3 below 0.5', 1)]
+    """
     counts = Counter(part.strip() for text in reasons for part in text.split(";") if part.strip())
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
 def quality_chart(outcome: Outcome) -> str:
-    """Plot signal to noise against spatial correlation of all components; shaded where the selection accepts."""
+    """Plot signal to noise against spatial correlation of all components; shaded where the selection accepts.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Of a recording with components.
+
+    Returns
+    -------
+    str
+        SVG.
+    """
     quality, settings = outcome.quality, outcome.settings.get("select", {})
     snr, r_value = np.nan_to_num(quality.snr, nan=0.0), np.nan_to_num(quality.r_value, nan=-1.0)
     threshold = float(settings.get("min_snr", np.inf))
@@ -132,7 +202,20 @@ def quality_chart(outcome: Outcome) -> str:
 
 
 def acceptance_region(settings: Mapping[str, Any], highest_snr: float) -> FloatArray:
-    """Return the corners (6, 2), as SNR and correlation, of where components are accepted, size left aside."""
+    """Return the corners of where components are accepted, size left aside.
+
+    Parameters
+    ----------
+    settings : dict
+        Section ``select`` as plain values.
+    highest_snr : float
+        Where the chart ends.
+
+    Returns
+    -------
+    float64 (6, 2)
+        SNR and correlation; no corners where a threshold is not known.
+    """
     names = ("min_snr", "snr_lowest", "min_r_value", "r_value_lowest")
     if any(name not in settings for name in names):
         return np.zeros((0, 2))
@@ -141,7 +224,18 @@ def acceptance_region(settings: Mapping[str, Any], highest_snr: float) -> FloatA
 
 
 def motion_charts(outcome: Outcome) -> str:
-    """Draw the displacement over time, the local deviation from it, and each frame's correlation with the template."""
+    """Draw the displacement over time, the local deviation from it, and each frame's correlation with the template.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Of a recording.
+
+    Returns
+    -------
+    str
+        SVG, one after the other.
+    """
     rigid, motion = outcome.shifts.rigid, outcome.motion
     duration = len(rigid) / outcome.info.frame_rate_hz
     time = Axis(0, duration, "time (s)")
@@ -164,7 +258,18 @@ def motion_charts(outcome: Outcome) -> str:
 
 
 def local_deviation(outcome: Outcome) -> FloatArray:
-    """Return the largest distance, px, between local and rigid displacement in each frame, float32 (T,)."""
+    """Return the largest distance between local and rigid displacement in each frame.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Of a recording that has a displacement field.
+
+    Returns
+    -------
+    float32 (T,)
+        Distance, pixels.
+    """
     field, rigid = outcome.shifts.field, outcome.shifts.rigid
     assert field is not None
     between, largest = (1,) * (field.ndim - 2), np.empty(len(rigid), np.float32)
@@ -176,7 +281,20 @@ def local_deviation(outcome: Outcome) -> FloatArray:
 
 
 def mean_pictures(outcome: Outcome, canvas: Canvas) -> str:
-    """Show the mean of all frames before and after motion correction, with the same contrast."""
+    """Show the mean of all frames before and after motion correction, with the same contrast.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Of a recording.
+    canvas : Canvas
+        Where planes are drawn.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
     pair = {"before": outcome.motion.mean_before, "after": outcome.motion.mean_after}
     flat = {when: flatten(image, canvas) for when, image in pair.items()}
     return "".join(
@@ -187,7 +305,18 @@ def mean_pictures(outcome: Outcome, canvas: Canvas) -> str:
 
 
 def motion_numbers(outcome: Outcome) -> list[tuple[str, str]]:
-    """Return what the motion stage measured, as names and texts."""
+    """Return what the motion stage measured, as names and texts.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Of a recording.
+
+    Returns
+    -------
+    list of (str, str)
+        Name, and number with its unit.
+    """
     rigid, motion = outcome.shifts.rigid, outcome.motion
     names = AXIS_NAMES[rigid.shape[1]]
     rows: list[tuple[str, str]] = [
@@ -210,7 +339,20 @@ def motion_numbers(outcome: Outcome) -> list[tuple[str, str]]:
 
 
 def brightness_chart(outcome: Outcome, frame_means: FloatArray) -> str:
-    """Draw the mean brightness of the raw frames over time."""
+    """Draw the mean brightness of the raw frames over time.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Of a recording.
+    frame_means : float (T,)
+        Mean pixel value of each raw frame; those that are not finite are left out.
+
+    Returns
+    -------
+    str
+        SVG, empty where no mean is finite.
+    """
     finite = frame_means[np.isfinite(frame_means)]
     if not finite.size:
         return ""

@@ -14,12 +14,29 @@ from caiman_pipeline.report.charts import envelope, polyline
 from caiman_pipeline.report.contours import SUBPIXEL
 from caiman_pipeline.report.figures import FieldOfView
 
+# Size of a trace below a picture, px.
 TRACE_WIDTH, TRACE_HEIGHT = 320, 72
+# Bins that such a trace is reduced to.
 TRACE_BINS = 80
 
 
 def rejected_gallery(field: FieldOfView, outcome: Outcome, *, count: int) -> str:
-    """Show rejected components, those that came closest to being accepted first."""
+    """Show rejected components, those that came closest to being accepted first.
+
+    Parameters
+    ----------
+    field : FieldOfView
+        What ``draw_field`` returns.
+    outcome : Outcome
+        Of the same recording.
+    count : int
+        How many, at most.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
     quality = outcome.quality
     rows = np.flatnonzero(~outcome.selection.accepted)
     closeness = np.nan_to_num(quality.snr[rows]) * np.nan_to_num(quality.r_value[rows]).clip(0)
@@ -28,7 +45,20 @@ def rejected_gallery(field: FieldOfView, outcome: Outcome, *, count: int) -> str
 
 
 def accepted_rows(outcome: Outcome, count: int) -> IntArray:
-    """Return rows of accepted components, highest signal to noise first; of too many, evenly spaced ones."""
+    """Return rows of accepted components, highest signal to noise first; of too many, evenly spaced ones.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Of a recording.
+    count : int
+        How many, at most.
+
+    Returns
+    -------
+    int (n,)
+        Rows.
+    """
     rows = np.flatnonzero(outcome.selection.accepted)
     rows = rows[np.argsort(-np.nan_to_num(outcome.quality.snr[rows]), kind="stable")]
     if len(rows) <= count:
@@ -37,7 +67,22 @@ def accepted_rows(outcome: Outcome, count: int) -> IntArray:
 
 
 def accepted_gallery(field: FieldOfView, outcome: Outcome, rows: IntArray) -> str:
-    """Show the components of some rows with their raw and denoised trace and what decided."""
+    """Show the components of some rows with their raw and denoised trace and what decided.
+
+    Parameters
+    ----------
+    field : FieldOfView
+        What ``draw_field`` returns.
+    outcome : Outcome
+        Of the same recording.
+    rows : int (n,)
+        Rows of components.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
     pictures = []
     for k in rows:
         raw, denoised, _ = relative_traces(outcome, np.array([k]))

@@ -39,7 +39,19 @@ def build_page(
 
     Parameters
     ----------
-    frame_means : float (T,), mean pixel value of each raw frame
+    outcome : Outcome
+        Results of the recording.
+    frame_means : float (T,)
+        Mean pixel value of each raw frame.
+    facts : RecordingSettings
+        What is known of the recording.
+    settings : ReportSettings
+        Section ``report``.
+
+    Returns
+    -------
+    Page
+        HTML, thumbnail, and what the batch page shows.
     """
     field = figures.draw_field(outcome, contour_level=settings.contour_level)
     warnings = collect_warnings(outcome)
@@ -67,7 +79,20 @@ def build_page(
 
 
 def overview(outcome: Outcome, warnings: list[str]) -> dict[str, Any]:
-    """Return the few numbers that the batch page shows."""
+    """Return the few numbers that the batch page shows.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Of a recording.
+    warnings : list of str
+        What ``collect_warnings`` returns.
+
+    Returns
+    -------
+    dict
+        Plain values, to be written as JSON.
+    """
     return {
         "recording": outcome.info.recording,
         "found": outcome.components.n_components,
@@ -78,7 +103,18 @@ def overview(outcome: Outcome, warnings: list[str]) -> dict[str, Any]:
 
 
 def why_empty(outcome: Outcome) -> str:
-    """Say why there is no accepted component; empty text where there are some."""
+    """Say why there is no accepted component; empty text where there are some.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Of a recording.
+
+    Returns
+    -------
+    str
+        A sentence without its end.
+    """
     found = outcome.components.n_components
     if outcome.n_accepted:
         return ""
@@ -92,7 +128,18 @@ def why_empty(outcome: Outcome) -> str:
 
 
 def collect_warnings(outcome: Outcome) -> list[str]:
-    """Return all stages' warnings, each once, with the stage's name, and what only their results together show."""
+    """Return all stages' warnings, each once, with the stage's name, and what only their results together show.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Of a recording.
+
+    Returns
+    -------
+    list of str
+        In the order of the stages.
+    """
     texts = [(stage, text) for stage in in_order(outcome.stages) for text in outcome.stages[stage]["warnings"]]
     known = {text for _, text in texts}
     texts = [("inspect", text) for text in outcome.info.warnings if text not in known] + texts

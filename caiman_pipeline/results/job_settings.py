@@ -23,6 +23,22 @@ def load_stage(stage: str, model: type[SectionType], text: str) -> tuple[Section
 
     Both hold what the registry says that the stage reads, and nothing else.
 
+    Parameters
+    ----------
+    stage : str
+        Name of the stage.
+    model : class
+        Section of the config.
+    text : str
+        JSON of the rule's ``params``.
+
+    Returns
+    -------
+    settings : Section
+        Checked, of that class.
+    recording : RecordingSettings
+        What the stage needs to know of the recording.
+
     Raises
     ------
     PipelineError
@@ -41,6 +57,18 @@ def load_stage(stage: str, model: type[SectionType], text: str) -> tuple[Section
 def load_section(model: type[SectionType], text: str) -> SectionType:
     """Rebuild a section from the JSON that is given to a verb which is no stage; it is noted.
 
+    Parameters
+    ----------
+    model : class
+        Section of the config.
+    text : str
+        JSON of its keys.
+
+    Returns
+    -------
+    Section
+        Checked, of that class.
+
     Raises
     ------
     PipelineError
@@ -52,7 +80,27 @@ def load_section(model: type[SectionType], text: str) -> SectionType:
 
 
 def load_other(stage: str, model: type[SectionType], text: str) -> SectionType:
-    """Rebuild what a stage reads of another section from the JSON that a rule passes."""
+    """Rebuild what a stage reads of another section from the JSON that a rule passes.
+
+    Parameters
+    ----------
+    stage : str
+        Name of the stage that reads it.
+    model : class
+        Section of the config that it reads.
+    text : str
+        JSON of the rule's ``params``.
+
+    Returns
+    -------
+    Section
+        Checked, of that class; the rest has its defaults.
+
+    Raises
+    ------
+    PipelineError
+        If the text is not JSON or does not fit the section.
+    """
     keys = keys_of(stage)[1][model.stage]
     return _part(model, _parse(text).get(model.stage, {}), keys, f"--settings.{model.stage}")
 
