@@ -67,8 +67,8 @@ def portable_path(text: str) -> str:
 
     Examples
     --------
-    >>> portable_path("/home/me/results/mouse_a/motion/motion.h5"), portable_path("/home/me/masks.tif")
-    ('mouse_a', 'masks.tif')
+    >>> portable_path("/home/me/masks.tif"), portable_path("masks/mouse_a.tif")
+    ('masks.tif', 'masks/mouse_a.tif')
     """
     if motion := OTHER_MOTION.fullmatch(text):
         return motion[1]

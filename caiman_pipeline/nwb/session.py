@@ -74,10 +74,12 @@ def add_imaging_plane(nwbfile: NWBFile, facts: RecordingSettings, *, dims: Dims,
     ----------
     nwbfile : NWBFile
         The file that is laid out.
-    outcome : Outcome
-        Frame rate, Hz, and size of a frame.
     facts : RecordingSettings
         Size of a pixel, um, indicator, wavelengths, nm, and location.
+    dims : tuple of int
+        (H, W) or (D, H, W) of a frame.
+    frame_rate_hz : float
+        Frames (or volumes) per second.
 
     Returns
     -------
