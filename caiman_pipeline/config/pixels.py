@@ -27,7 +27,28 @@ class PixelSize:
 
     @classmethod
     def parse(cls, given: object) -> PixelSize:
-        """Read a size; equal sizes of rows and columns are the same as one number."""
+        """Read a size; equal sizes of rows and columns are the same as one number.
+
+        Parameters
+        ----------
+        given : number, str, list or PixelSize
+            What a user wrote.
+
+        Returns
+        -------
+        PixelSize
+            Micrometres along each axis.
+
+        Raises
+        ------
+        ValueError
+            If a size is not positive, or there are more than three.
+
+        Examples
+        --------
+        >>> PixelSize.parse("2.5 x 1.0").values
+        (2.5, 1.0)
+        """
         if isinstance(given, PixelSize):
             return given
         values = tuple(_numbers(given))

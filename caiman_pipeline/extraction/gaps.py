@@ -19,11 +19,15 @@ def with_gaps(components: Components, kept: BoolArray) -> Components:
 
     Parameters
     ----------
-    kept : bool (T,), which frames of the recording take part
+    components : Components
+        With a sample for each frame that takes part.
+    kept : bool (T,)
+        Which frames of the recording take part.
 
     Returns
     -------
-    Traces and the background's signals are NaN in the frames that are left out.
+    Components
+        Traces and the background's signals are NaN in the frames that are left out.
     """
     return replace(
         components,
@@ -35,6 +39,18 @@ def with_gaps(components: Components, kept: BoolArray) -> Components:
 
 def without_gaps(components: Components, kept: BoolArray) -> Components:
     """Return components of a whole recording as those of the frames that take part.
+
+    Parameters
+    ----------
+    components : Components
+        With a sample for each frame of the recording.
+    kept : bool (T,)
+        Which frames of the recording take part.
+
+    Returns
+    -------
+    Components
+        With a sample for each of those.
 
     Notes
     -----
@@ -85,7 +101,20 @@ def _kept(table: Any, kept: BoolArray) -> Any:
 
 
 def take_kept(rows: FloatArray, kept: BoolArray) -> FloatArray:
-    """Return the columns of rows (N, T) that take part, gaps bridged; rows of another length (bins) as they are."""
+    """Return the columns of rows that take part, gaps bridged; rows of another length (bins) as they are.
+
+    Parameters
+    ----------
+    rows : float32 (N, T)
+        Any unit.
+    kept : bool (T,)
+        Which frames of the recording take part.
+
+    Returns
+    -------
+    float32 (N, n)
+        A sample for each of those.
+    """
     if rows.shape[1] != len(kept):
         return rows
     return rows if kept.all() else fill_gaps(rows)[0][:, kept]
@@ -96,9 +125,19 @@ def write_with_gaps(name: str, sources: list[tuple[Any, slice]], kept: BoolArray
 
     Parameters
     ----------
-    name : of the table
-    sources : tables (N, frames that take part), and the rows of each that are wanted
-    kept : bool (T,), which frames of the recording take part; the others are NaN
+    name : str
+        Of the table.
+    sources : list of (table, slice)
+        Tables (N, frames that take part), and the rows of each that are wanted.
+    kept : bool (T,)
+        Which frames of the recording take part; the others are NaN.
+    tables : Tables
+        Where tables are kept.
+
+    Returns
+    -------
+    table (rows, T)
+        Float32, in the sources' unit.
     """
     result = tables.result(name, (sum(wanted.stop - wanted.start for _, wanted in sources), len(kept)))
     first = 0

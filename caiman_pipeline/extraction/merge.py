@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import coo_matrix, csc_matrix, hstack
 from scipy.sparse.csgraph import connected_components
 
 from caiman_pipeline.extraction.footprints import min_pixels
-from caiman_pipeline.extraction.spatial import dilate_supports
+from caiman_pipeline.extraction.pairs import similar_pairs, touching_pairs, trace_correlations
 from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.components import Candidates
-from caiman_pipeline.model.movie import Dims
-from caiman_pipeline.numerics.threads import value_slabs
 
 if TYPE_CHECKING:
     from caiman_pipeline.config.merge import MergeSettings
@@ -56,18 +54,35 @@ def merge_candidates(
 
     Parameters
     ----------
-    merge : False only removes cells found twice
-    min_correlation : of traces, from which overlapping components are one
-    min_overlap : share of the smaller footprint within a pixel of the other from which they count as overlapping
-    duplicate_overlap : cosine from which components of different tiles with correlated traces are the same one
-    max_pixels : largest merged footprint; groups that would pass it are left apart
-    n_masks : masks that seeds were chosen from; other components are numbered after them
+    candidates : Candidates
+        What the search found in all tiles.
+    merge : bool
+        False only removes cells found twice.
+    min_correlation : float
+        Correlation of traces from which overlapping components are one.
+    min_overlap : float
+        Share of the smaller footprint within a pixel of the other from which they count as overlapping.
+    duplicate_overlap : float
+        Cosine from which components of different tiles with correlated traces are the same one.
+    max_pixels : int
+        Largest merged footprint; groups that would pass it are left apart.
+    n_masks : int
+        Masks that seeds were chosen from; other components are numbered after them.
+
+    Returns
+    -------
+    Merged
+        Components, and where they came from.
 
     Notes
     -----
     Numbering follows the candidates', so the result does not depend on how tiles were batched. Seeds come first, in the
     order of their masks, and are neither merged nor dropped; what else was found and fires with a seed that it touches
     is left out.
+
+    References
+    ----------
+    Pnevmatikakis et al. 2016, 10.1016/j.neuron.2015.11.037
     """
     keep, dropped = drop_duplicates(candidates, min_overlap=duplicate_overlap, min_correlation=min_correlation)
     footprints, traces = candidates.footprints[:, keep], candidates.traces[keep]
@@ -97,7 +112,24 @@ def merge_candidates(
 def merge_as_set(
     candidates: Candidates, settings: MergeSettings, recording: RecordingSettings, *, n_masks: int
 ) -> Merged:
-    """Merge a recording's candidates as its settings say; see ``merge_candidates``."""
+    """Merge a recording's candidates as its settings say; see ``merge_candidates``.
+
+    Parameters
+    ----------
+    candidates : Candidates
+        What the search found in all tiles.
+    settings : MergeSettings
+        Section ``merge``.
+    recording : RecordingSettings
+        The cell diameter.
+    n_masks : int
+        Masks that seeds were chosen from.
+
+    Returns
+    -------
+    Merged
+        Components, and where they came from.
+    """
     ndim = len(candidates.dims)
     cell_px = recording.cell_diameter.per_axis(ndim) if recording.cell_diameter else ()
     return merge_candidates(
@@ -122,64 +154,53 @@ def _taken_by_seeds(first: IntArray, second: IntArray, is_seed: BoolArray) -> di
 
 
 def number_components(seeds: IntArray, *, n_masks: int) -> IntArray:
-    """Return ids (K,): the seeds' own numbers, and for the others (-1) those that follow all masks'."""
+    """Return ids: the seeds' own numbers, and for the others those that follow all masks'.
+
+    Parameters
+    ----------
+    seeds : int64 (K,)
+        Number of each component's mask, -1 for none.
+    n_masks : int
+        Masks in the file.
+
+    Returns
+    -------
+    int64 (K,)
+        Ids, each once.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> number_components(np.array([0, 2, -1, -1]), n_masks=3).tolist()
+    [0, 2, 3, 4]
+    """
     others = seeds < 0
     ids = seeds.astype(np.int64)
     ids[others] = n_masks + np.arange(np.count_nonzero(others))
     return ids
 
 
-def touching_pairs(footprints: csc_matrix, dims: Dims, *, min_overlap: float) -> tuple[IntArray, IntArray]:
-    """Return pairs (first, second), first < second, of which enough of the smaller lies within a pixel of the other."""
-    everywhere = np.ones(footprints.shape[0], bool)
-    grown = dilate_supports(footprints, dims, radius_px=(1.5,) * len(dims), allowed=everywhere)
-    own = footprints.copy()
-    own.data = np.ones_like(own.data)
-    sizes = np.maximum(np.diff(own.indptr), 1)
-    contact = (grown.T @ own).tocoo()
-    share = contact.data / np.minimum(sizes[contact.row], sizes[contact.col])
-    return _upper_pairs(contact.row, contact.col, share >= min_overlap)
-
-
-def similar_pairs(footprints: csc_matrix, *, min_cosine: float) -> tuple[IntArray, IntArray]:
-    """Return pairs (first, second), first < second, of unit-norm footprints with at least that cosine."""
-    product = (footprints.T @ footprints).tocoo()
-    return _upper_pairs(product.row, product.col, product.data >= min_cosine)
-
-
-def _upper_pairs(rows: IntArray, columns: IntArray, chosen: BoolArray) -> tuple[IntArray, IntArray]:
-    first, second = np.minimum(rows, columns)[chosen], np.maximum(rows, columns)[chosen]
-    pairs = np.unique(np.stack([first, second], axis=1)[first != second], axis=0)
-    return pairs[:, 0], pairs[:, 1]
-
-
-def trace_correlations(traces: Any, first: IntArray, second: IntArray) -> FloatArray:
-    """Return the correlation of pairs of traces; 0 where a trace is constant.
-
-    ``traces`` is any table (K, T) that gives some of its rows: a few are read at a time.
-    """
-    n_rows, n_frames = traces.shape
-    norms, products = np.empty(n_rows), np.empty(len(first))
-    for start, stop in value_slabs(n_rows, n_frames):
-        centred = _centred(traces[start:stop])
-        norms[start:stop] = np.sqrt(np.einsum("kt,kt->k", centred, centred, dtype=np.float64))
-    for start, stop in value_slabs(len(first), n_frames):
-        rows, places = np.unique(np.stack([first[start:stop], second[start:stop]]), return_inverse=True)
-        one, other = places.reshape(2, -1)
-        centred = _centred(traces[rows])
-        products[start:stop] = np.einsum("kt,kt->k", centred[one], centred[other], dtype=np.float64)
-    scale = norms[first] * norms[second]
-    return np.divide(products, scale, out=np.zeros(len(products)), where=scale > 0)
-
-
-def _centred(traces: FloatArray) -> FloatArray:
-    return traces - traces.mean(1, keepdims=True)
-
-
 def drop_duplicates(
     candidates: Candidates, *, min_overlap: float, min_correlation: float
 ) -> tuple[IntArray, tuple[tuple[int, int], ...]]:
-    """Return the candidates to keep, and pairs (dropped, kept): of two tiles' views the deeper stays."""
+    """Return the candidates to keep: of two tiles' views of a cell the deeper one.
+
+    Parameters
+    ----------
+    candidates : Candidates
+        What the search found in all tiles.
+    min_overlap : float
+        Cosine of footprints from which they are of one cell.
+    min_correlation : float
+        Correlation of traces; three quarters of it are enough here.
+
+    Returns
+    -------
+    keep : int64 (n,)
+        Numbers of candidates.
+    dropped : tuple of (int, int)
+        Candidate that was dropped, and the one kept instead.
+    """
     first, second = similar_pairs(candidates.footprints, min_cosine=min_overlap)
     across = candidates.tiles[first] != candidates.tiles[second]
     across &= (candidates.seeds[first] < 0) & (candidates.seeds[second] < 0)
@@ -198,7 +219,24 @@ def drop_duplicates(
 def merge_groups(
     footprints: csc_matrix, first: IntArray, second: IntArray, *, max_pixels: int
 ) -> list[tuple[int, ...]]:
-    """Group components that the given pairs join, in the order of their first members; large groups fall apart."""
+    """Group components that the given pairs join, in the order of their first members; large groups fall apart.
+
+    Parameters
+    ----------
+    footprints : csc_matrix (P, K)
+        Footprints, of any norm.
+    first : int (n,)
+        One of each pair.
+    second : int (n,)
+        The other.
+    max_pixels : int
+        Pixels that all footprints of a group cover at most; larger groups fall apart into single components.
+
+    Returns
+    -------
+    list of tuple of int
+        Members of each group.
+    """
     n = footprints.shape[1]
     graph = coo_matrix((np.ones(len(first)), (first, second)), shape=(n, n))
     _, labels = connected_components(graph, directed=False)
@@ -217,7 +255,24 @@ def _union_size(footprints: csc_matrix, members: list[int]) -> int:
 
 
 def merge_group(footprints: csc_matrix, traces: FloatArray, group: tuple[int, ...]) -> tuple[csc_matrix, FloatArray]:
-    """Return the best rank-one footprint (P, 1) of unit norm, and its trace (T,), for the sum of a group."""
+    """Return the best rank-one footprint and trace for the sum of a group.
+
+    Parameters
+    ----------
+    footprints : csc_matrix (P, K)
+        Footprints of unit norm.
+    traces : float32 (K, T)
+        Their traces.
+    group : tuple of int
+        Its members.
+
+    Returns
+    -------
+    footprint : csc_matrix (P, 1)
+        Of unit norm.
+    trace : float32 (T,)
+        In the traces' unit.
+    """
     members = list(group)
     part, own = footprints[:, members], traces[members].astype(np.float64)
     if len(members) == 1:
@@ -229,11 +284,21 @@ def merge_group(footprints: csc_matrix, traces: FloatArray, group: tuple[int, ..
 
 
 def rank_one(gram: FloatArray, traces: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the best one component for a sum of several, whose footprints have the products ``gram`` (K, K).
+    """Return the best one component for a sum of several.
+
+    Parameters
+    ----------
+    gram : float64 (K, K)
+        Products of their footprints.
+    traces : float64 (K, T)
+        Their traces, no gaps.
 
     Returns
     -------
-    readout : (K,), its trace is ``readout @ traces``; weights : (K,), its footprint is ``footprints @ weights``
+    readout : float64 (K,)
+        Its trace is ``readout @ traces``.
+    weights : float64 (K,)
+        Its footprint is ``footprints @ weights``.
     """
     weights = np.linalg.norm(traces, axis=1)
     for _ in range(10):

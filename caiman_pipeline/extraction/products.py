@@ -31,9 +31,23 @@ def _rows_times_dense(
 
 
 def sparse_dense(matrix: csr_matrix, dense: FloatArray, *, level: FloatArray, threads: int) -> FloatArray:
-    """Return ``matrix @ (dense - level)`` for a float32 csr (N, P), a contiguous float32 (P, T) and a level (P,).
+    """Return ``matrix @ (dense - level)``.
 
-    A movie's level is taken off before summing, so that a large offset costs no precision.
+    Parameters
+    ----------
+    matrix : csr_matrix float32 (N, P)
+        Rows to multiply with.
+    dense : float32 (P, T)
+        Contiguous, finite.
+    level : float32 (P,)
+        What is taken off before.
+    threads : int
+        Threads to use.
+
+    Returns
+    -------
+    float32 (N, T)
+        The product, the same for any number of threads.
     """
     out = np.empty((matrix.shape[0], dense.shape[1]), np.float32)
     run_parallel(
@@ -51,7 +65,24 @@ def sparse_dense(matrix: csr_matrix, dense: FloatArray, *, level: FloatArray, th
 
 
 def bin_columns(frames: FloatArray, edges: IntArray, *, level: FloatArray, threads: int) -> FloatArray:
-    """Average the columns of float32 (P, t), less a level (P,), between ``edges`` (n + 1,); returns (P, n)."""
+    """Average the columns of an array, less a level, between edges.
+
+    Parameters
+    ----------
+    frames : float32 (P, t)
+        Any unit.
+    edges : int (n + 1,)
+        First column of each bin, and the one after the last.
+    level : float32 (P,)
+        What is taken off.
+    threads : int
+        Threads to use.
+
+    Returns
+    -------
+    float32 (P, n)
+        Means.
+    """
     out = np.empty((len(frames), len(edges) - 1), np.float32)
     used, at = slice(edges[0], edges[-1]), np.arange(edges[0], edges[-1])[:, None]
     inside = (at >= edges[:-1]) & (at < edges[1:])

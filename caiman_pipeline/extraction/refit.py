@@ -71,9 +71,27 @@ def load_start(path: Path | str, movie: MovieStore) -> Start:
 
 
 def check_movie(path: Path | str, dims: Dims, n_samples: int, movie: MovieStore, *, bin_frames: int | None) -> None:
-    """Raise a PipelineError unless frames and traces fit the movie.
+    """Refuse components that do not fit the movie.
 
     Traces have a sample for each frame of the recording, or, with ``bin_frames``, for so many that take part.
+
+    Parameters
+    ----------
+    path : path
+        Their file, for the message.
+    dims : tuple of int
+        (H, W) or (D, H, W) that they are of.
+    n_samples : int
+        Samples of a trace.
+    movie : MovieStore
+        The corrected movie.
+    bin_frames : int or None
+        Frames of a sample.
+
+    Raises
+    ------
+    PipelineError
+        If frames or traces are of another size.
     """
     if dims != movie.dims:
         raise PipelineError(f"{path}: components of {dims}, but the movie's frames are {movie.dims}.")

@@ -29,7 +29,28 @@ TOLERANCE, MOST_ROUNDS = 1e-3, 50
 def dilate_supports(
     footprints: csc_matrix, dims: Dims, *, radius_px: tuple[float, ...], allowed: BoolArray
 ) -> csc_matrix:
-    """Return the pixels (P, K) where each footprint may be: its own, dilated by an ellipsoid, if ``allowed`` (P,)."""
+    """Return the pixels where each footprint may be: its own, dilated by an ellipsoid.
+
+    Parameters
+    ----------
+    footprints : csc_matrix (P, K)
+        Footprints, of any norm.
+    dims : tuple of int
+        (H, W) or (D, H, W).
+    radius_px : tuple of float
+        Half axes of the ellipsoid, pixels.
+    allowed : bool (P,)
+        Pixels that count.
+
+    Returns
+    -------
+    csc_matrix float32 (P, K)
+        Ones.
+
+    References
+    ----------
+    Pnevmatikakis et al. 2016, 10.1016/j.neuron.2015.11.037
+    """
     reach = [int(np.ceil(r)) for r in radius_px]
     grids = np.ogrid[tuple(slice(-r, r + 1) for r in reach)]
     ball = sum(((g / max(r, 0.5)) ** 2 for g, r in zip(grids, radius_px, strict=True)), np.zeros(1)) <= 1.0
@@ -246,7 +267,22 @@ def _estimate(gram: FloatArray, target: FloatArray, a: FloatArray, noise: float,
 
 
 def clean_footprints(footprints: csc_matrix, dims: Dims, *, min_pixels: int) -> csc_matrix:
-    """Keep each footprint's main connected part; footprints with fewer pixels become empty."""
+    """Keep each footprint's main connected part; footprints with fewer pixels become empty.
+
+    Parameters
+    ----------
+    footprints : csc_matrix (P, K)
+        Footprints, of any norm.
+    dims : tuple of int
+        (H, W) or (D, H, W).
+    min_pixels : int
+        Fewest pixels.
+
+    Returns
+    -------
+    csc_matrix float32 (P, K)
+        As many footprints, in the same order.
+    """
     data, indices, indptr = [], [], [0]
     for k in range(footprints.shape[1]):
         cut = slice(footprints.indptr[k], footprints.indptr[k + 1])
@@ -278,20 +314,35 @@ def _main_part(rows: IntArray, values: FloatArray, dims: Dims) -> tuple[IntArray
 
 
 def without_spikes(values: FloatArray) -> FloatArray:
-    """Cut a volume's footprint (N,) at ``SPIKE`` times its upper quartile, which a soma's section does not pass.
+    """Cut a volume's footprint at ``SPIKE`` times its upper quartile, which a soma's section does not pass.
 
-    A process that runs along the axis of view shows all of its light in a pixel or two.
+    Parameters
+    ----------
+    values : float (N,)
+        Weights of its pixels.
+
+    Returns
+    -------
+    float (N,)
+        The same, cut.
     """
     return np.minimum(values, SPIKE * np.percentile(values, 75)).astype(values.dtype) if len(values) else values
 
 
 def main_sections(points: IntArray, values: FloatArray) -> BoolArray:
-    """Return which pixels of a volume's footprint lie in the run of planes around the one of most weight, bool (N,).
+    """Return which pixels of a volume's footprint lie in the run of planes around the one of most weight.
 
     Parameters
     ----------
-    points : (ndim, N), places of its pixels; of a plane's footprint all are kept
-    values : (N,)
+    points : int (ndim, N)
+        Places of its pixels; of a plane's footprint all are kept.
+    values : float (N,)
+        Weights of its pixels.
+
+    Returns
+    -------
+    bool (N,)
+        Which to keep.
     """
     if len(points) == 2 or points.shape[1] == 0:
         return np.ones(points.shape[1], bool)
@@ -301,7 +352,26 @@ def main_sections(points: IntArray, values: FloatArray) -> BoolArray:
 
 
 def normalise(footprints: csc_matrix) -> tuple[csc_matrix, FloatArray]:
-    """Scale each footprint to unit Euclidean norm; returns the norms (K,), 1 where a footprint is empty."""
+    """Scale each footprint to unit Euclidean norm.
+
+    Parameters
+    ----------
+    footprints : csc_matrix (P, K)
+        Footprints.
+
+    Returns
+    -------
+    scaled : csc_matrix float32 (P, K)
+        Of unit norm; empty ones stay empty.
+    norms : float32 (K,)
+        What they were divided by, 1 where a footprint is empty.
+
+    Examples
+    --------
+    >>> scaled, norms = normalise(csc_matrix([[3.0, 0.0], [4.0, 0.0]]))
+    >>> norms.tolist(), scaled.toarray()[:, 0].round(2).tolist()
+    ([5.0, 1.0], [0.6000000238418579, 0.800000011920929])
+    """
     norms = np.sqrt(np.asarray(footprints.multiply(footprints).sum(0)).ravel())
     norms = np.where(norms > 0, norms, 1.0).astype(np.float32)
     scaled = footprints.copy()

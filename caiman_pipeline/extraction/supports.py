@@ -78,8 +78,21 @@ def grow_supports(
 
     Parameters
     ----------
-    allowed : bool (P,), pixels that count
-    masks : sparse (P, S), the supports of the first S components, which stay as they are
+    footprints : csc_matrix (P, K)
+        Footprints, of any norm.
+    dims : tuple of int
+        (H, W) or (D, H, W).
+    rules : FootprintRules
+        How footprints grow.
+    allowed : bool (P,)
+        Pixels that count.
+    masks : csc_matrix (P, S)
+        Supports of the first S components, which stay as they are.
+
+    Returns
+    -------
+    csc_matrix float32 (P, K)
+        Ones.
     """
     free = footprints[:, masks.shape[1] :] if masks.shape[1] else footprints
     if rules.growth == "dilate":
@@ -90,7 +103,20 @@ def grow_supports(
 
 
 def pattern(masks: csc_matrix, allowed: BoolArray) -> csc_matrix:
-    """Return ones (P, S) where masks are positive, if ``allowed`` (P,)."""
+    """Return ones where masks are positive.
+
+    Parameters
+    ----------
+    masks : csc_matrix (P, S)
+        Masks.
+    allowed : bool (P,)
+        Pixels that count.
+
+    Returns
+    -------
+    csc_matrix float32 (P, S)
+        Ones, rows in order.
+    """
     found = masks.tocoo()
     kept = (found.data > 0) & allowed[found.row]
     ones = np.ones(np.count_nonzero(kept), np.float32)
@@ -104,7 +130,19 @@ def ellipse_supports(footprints: csc_matrix, dims: Dims, *, factor: float, allow
 
     Parameters
     ----------
-    factor : half axes, in standard deviations of the footprint along them
+    footprints : csc_matrix (P, K)
+        Footprints, of any norm.
+    dims : tuple of int
+        (H, W) or (D, H, W).
+    factor : float
+        Half axes, in standard deviations of the footprint along them.
+    allowed : bool (P,)
+        Pixels that count.
+
+    Returns
+    -------
+    csc_matrix float32 (P, K)
+        Ones.
     """
 
     def grow(rows: IntArray, values: FloatArray) -> tuple[IntArray, FloatArray]:
@@ -134,7 +172,20 @@ def _ellipse(rows: IntArray, values: FloatArray, dims: Dims, factor: float) -> I
 def map_footprints(
     footprints: csc_matrix, function: Callable[[IntArray, FloatArray], tuple[IntArray, FloatArray]]
 ) -> csc_matrix:
-    """Apply ``function`` (rows, values) -> (rows, values) to each footprint (P, K) that has pixels."""
+    """Apply ``function`` (rows, values) -> (rows, values) to each footprint (P, K) that has pixels.
+
+    Parameters
+    ----------
+    footprints : csc_matrix (P, K)
+        Footprints.
+    function : callable
+        From pixels and values of a footprint to those of another one.
+
+    Returns
+    -------
+    csc_matrix float32 (P, K)
+        As many footprints; empty ones stay empty.
+    """
     data, indices, indptr = [], [], [0]
     for k in range(footprints.shape[1]):
         cut = slice(footprints.indptr[k], footprints.indptr[k + 1])
@@ -161,9 +212,24 @@ def shape_footprints(
 
     Parameters
     ----------
-    masks : sparse (P, S): the first S components are seeds; they keep what was solved within their masks, or the whole
-        mask where next to nothing was
-    keep_masks : seeds are their masks, whatever was solved
+    footprints : csc_matrix (P, K)
+        As they were solved for.
+    dims : tuple of int
+        (H, W) or (D, H, W).
+    rules : FootprintRules
+        Threshold, filters and smallest size.
+    allowed : bool (P,)
+        Pixels that count.
+    masks : csc_matrix (P, S)
+        The first S components are seeds; they keep what was solved within their masks, or the whole mask where next to
+        nothing was.
+    keep_masks : bool
+        Seeds are their masks, whatever was solved.
+
+    Returns
+    -------
+    csc_matrix float32 (P, K)
+        As many footprints, in the same order.
     """
     footprints, n_seeds = solved.footprints, masks.shape[1]
     if rules.threshold == "pooled" and solved.free is not None and solved.errors is not None:
@@ -209,6 +275,18 @@ def _shaped(
 
 def shaped_image(image: FloatArray, rules: FootprintRules) -> FloatArray:
     """Return a footprint's image after median filter, threshold, closing and the choice of its main part.
+
+    Parameters
+    ----------
+    image : float32 (*box)
+        A footprint's weights, 0 outside.
+    rules : FootprintRules
+        Threshold and filters.
+
+    Returns
+    -------
+    float32 (*box)
+        Weights, 0 where a pixel was dropped.
 
     Notes
     -----

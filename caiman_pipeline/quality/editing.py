@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from caiman_pipeline.extraction.merge import similar_pairs, trace_correlations
+from caiman_pipeline.extraction.pairs import similar_pairs, trace_correlations
 from caiman_pipeline.extraction.spatial import normalise
 from caiman_pipeline.extraction.supports import map_footprints
 from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import binary_erosion
 from scipy.sparse import csc_matrix
 
-from caiman_pipeline.extraction.merge import similar_pairs, trace_correlations
+from caiman_pipeline.extraction.pairs import similar_pairs, trace_correlations
 from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.simulation.masks import binarise

@@ -31,6 +31,7 @@ from caiman_pipeline.results.atomic import whole_file
 from caiman_pipeline.results.files import load_result
 from caiman_pipeline.results.provenance import of_another_run
 
+# Where NWB files keep masks.
 SEGMENTATION = "processing/ophys/ImageSegmentation"
 
 
@@ -79,7 +80,27 @@ def _misfit(path: Path, found: tuple[int, ...], dims: Dims) -> PipelineError:
 
 
 def masks_from_array(path: Path, array: NumberArray, dims: Dims) -> csc_matrix:
-    """Return masks (P, S) from a label image (*dims), 0 outside, or a stack of masks (S, *dims)."""
+    """Return masks from a label image, 0 outside, or from a stack of masks.
+
+    Parameters
+    ----------
+    path : path
+        The file, for messages.
+    array : array (*dims) or (S, *dims)
+        Labels, or masks.
+    dims : tuple of int
+        (H, W) or (D, H, W) of the movie.
+
+    Returns
+    -------
+    csc_matrix float32 (P, S)
+        Masks, in the order of labels or of the stack.
+
+    Raises
+    ------
+    PipelineError
+        If the array has another shape.
+    """
     array = np.asarray(array)
     shape = tuple(array.shape)
     if shape == dims:
@@ -194,13 +215,33 @@ READERS: dict[str, Callable[[Path, Dims, str], csc_matrix]] = {
 
 
 def check_masks_name(path: Path) -> None:
-    """Raise a PipelineError unless masks can be written under that name."""
+    """Refuse a name under which masks cannot be written.
+
+    Parameters
+    ----------
+    path : path
+        Where they are to go.
+
+    Raises
+    ------
+    PipelineError
+        If it ends in none of .tif, .tiff and .npz.
+    """
     if path.suffix.lower() not in (".tif", ".tiff", ".npz"):
         raise PipelineError(f"{path}: masks are written as .tif (labels) or .npz (sparse matrix).")
 
 
 def write_masks(path: Path, masks: csc_matrix, dims: Dims) -> None:
-    """Write masks (P, S) that do not overlap as a label image, or any as a sparse matrix, by the file's name.
+    """Write masks that do not overlap as a label image, or any as a sparse matrix, by the file's name.
+
+    Parameters
+    ----------
+    path : path
+        The file to make.
+    masks : csc_matrix (P, S)
+        Masks.
+    dims : tuple of int
+        (H, W) or (D, H, W).
 
     Raises
     ------

@@ -34,6 +34,20 @@ class OwnedSeeds:
 def find_seeds(settings: PatchSettings, movie: MovieStore, noise: FloatArray) -> Seeds:
     """Read the masks that the settings ask for; none unless ``init`` is ``seeded``.
 
+    Parameters
+    ----------
+    settings : PatchSettings
+        Section ``patch_cnmf``.
+    movie : MovieStore
+        The corrected movie.
+    noise : float32 (*dims)
+        Noise of each pixel, 0 for those that are dead.
+
+    Returns
+    -------
+    Seeds
+        Masks that can be used, and why the others cannot.
+
     Raises
     ------
     PipelineError
@@ -49,7 +63,20 @@ def find_seeds(settings: PatchSettings, movie: MovieStore, noise: FloatArray) ->
 
 
 def assign_seeds(grid: TileGrid, seeds: Seeds) -> OwnedSeeds:
-    """Give each mask to the tile whose core holds most of its pixels."""
+    """Give each mask to the tile whose core holds most of its pixels.
+
+    Parameters
+    ----------
+    grid : TileGrid
+        Tiles of the field.
+    seeds : Seeds
+        Masks in the field.
+
+    Returns
+    -------
+    OwnedSeeds
+        With the tile of each.
+    """
     owner = np.zeros(grid.dims, np.int64)
     for tile in grid.tiles:
         owner[tuple(slice(a, b) for a, b in tile.core)] = tile.index
@@ -62,7 +89,26 @@ def assign_seeds(grid: TileGrid, seeds: Seeds) -> OwnedSeeds:
 
 
 def seeds_in_tile(seeds: OwnedSeeds, tile: Tile, dims: Dims, *, usable: BoolArray) -> tuple[IntArray, csc_matrix]:
-    """Return which seeds have usable pixels in a tile, and their masks there (P_tile, those)."""
+    """Return which seeds have usable pixels in a tile, and their masks there.
+
+    Parameters
+    ----------
+    seeds : OwnedSeeds
+        Masks in the field.
+    tile : Tile
+        Part of the field.
+    dims : tuple of int
+        (H, W) or (D, H, W) of the field.
+    usable : bool (P_tile,)
+        Pixels of the tile that count.
+
+    Returns
+    -------
+    inside : int (n,)
+        Which seeds.
+    local : csc_matrix float32 (P_tile, n)
+        Their masks in the tile.
+    """
     pixels = np.arange(prod(dims)).reshape(dims)[tile.slices].ravel()
     local = seeds.masks.tocsr()[pixels].multiply(usable.reshape(-1, 1)).tocsc()
     local.eliminate_zeros()

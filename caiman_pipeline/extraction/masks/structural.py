@@ -13,11 +13,25 @@ from scipy.sparse import csc_matrix
 from caiman_pipeline.model.arrays import BoolArray, FloatArray, IntArray
 from caiman_pipeline.movies.readers.open import RawMovie
 
+# Bytes of frames that are summed at a time, as float64.
 CHUNK_BYTES = 64 * 2**20
 
 
 def mean_image(movie: RawMovie, *, progress: Callable[[int, int], None]) -> FloatArray:
-    """Return the mean of all frames, float32 (*dims), reading a few at a time."""
+    """Return the mean of all frames, reading a few at a time.
+
+    Parameters
+    ----------
+    movie : RawMovie
+        The frames.
+    progress : callable
+        Called with the frames that are done, and those in all.
+
+    Returns
+    -------
+    float32 (*dims)
+        Mean, raw pixel values.
+    """
     step = max(1, CHUNK_BYTES // (8 * prod(movie.dims)))
     total = np.zeros(movie.dims)
     for start in range(0, movie.n_frames, step):

@@ -32,9 +32,17 @@ def choose_seeds(masks: csc_matrix, usable: BoolArray, *, min_pixels: int) -> Se
 
     Parameters
     ----------
-    masks : (P, N), positive inside
-    usable : bool (P,), pixels inside the field of view that are not dead
-    min_pixels : fewest usable pixels
+    masks : csc_matrix (P, N)
+        Positive inside.
+    usable : bool (P,)
+        Pixels inside the field of view that are not dead.
+    min_pixels : int
+        Fewest usable pixels.
+
+    Returns
+    -------
+    Seeds
+        Masks that are kept, their numbers, and why the others are not.
     """
     sizes = np.diff(masks.indptr)
     inside = masks.multiply(usable.reshape(-1, 1)).tocsc()
@@ -56,5 +64,16 @@ def choose_seeds(masks: csc_matrix, usable: BoolArray, *, min_pixels: int) -> Se
 
 
 def no_seeds(n_pixels: int) -> Seeds:
-    """Return seeds of a search that starts from none."""
+    """Return seeds of a search that starts from none.
+
+    Parameters
+    ----------
+    n_pixels : int
+        Pixels of a frame, P.
+
+    Returns
+    -------
+    Seeds
+        With S = 0.
+    """
     return Seeds(csc_matrix((n_pixels, 0), dtype=np.float32), np.zeros(0, np.int64), (), 0)

@@ -103,7 +103,24 @@ def _start(rest: FloatArray, dims: Dims, settings: CorrPnr) -> _Search:
 
 
 def neighbour_correlation(filtered: FloatArray, noise_sd: float) -> FloatArray:
-    """Return the mean correlation of each pixel of (H, W, T) with its eight neighbours, values below noise as zero."""
+    """Return the mean correlation of each pixel with its eight neighbours, values below noise as zero.
+
+    Parameters
+    ----------
+    filtered : float32 (H, W, T)
+        A movie, smoothed, in units of its noise.
+    noise_sd : float
+        Values up to this count as zero.
+
+    Returns
+    -------
+    float32 (H, W)
+        Correlation.
+
+    References
+    ----------
+    Zhou et al. 2018, 10.7554/eLife.28728; Smith & Häusser 2010, 10.1038/nn.2620.
+    """
     active = np.where(filtered > noise_sd, filtered, 0).astype(np.float32)
     active -= active.mean(-1, keepdims=True)
     norm = np.sqrt(np.einsum("ijt,ijt->ij", active, active))[..., None]

@@ -21,6 +21,7 @@ from caiman_pipeline.numerics.kernels import compiled
 from caiman_pipeline.numerics.noise import quiet_level
 from caiman_pipeline.numerics.threads import row_slabs
 
+# Pixels around a place, along an axis, from which every second one is enough for a median.
 COARSE_FROM_PX = 8
 PIXELS_AT_ONCE = 2048
 # Planes at most two cells apart see the same cells: what lies between them is out of focus in both.
@@ -72,7 +73,20 @@ def _sum_above(filtered: FloatArray, threshold: float, out: FloatArray) -> None:
 
 
 def evidence_map(filtered: FloatArray, threshold: float) -> FloatArray:
-    """Return the activity above ``threshold`` of each pixel, (*dims, T) -> (*dims,)."""
+    """Return the activity above a threshold of each pixel.
+
+    Parameters
+    ----------
+    filtered : float32 (*dims, T)
+        A movie in units of its noise.
+    threshold : float
+        In the same unit.
+
+    Returns
+    -------
+    float32 (*dims)
+        Sum over time of the squares above it, in noise variances.
+    """
     flat = np.ascontiguousarray(filtered).reshape(-1, filtered.shape[-1])
     out = np.empty(len(flat), np.float32)
     _sum_above(flat, threshold, out)
@@ -289,12 +303,41 @@ def _radii(cell_px: tuple[float, ...]) -> tuple[float, ...]:
 
 
 def shows_beside(cell_px: tuple[float, ...]) -> bool:
-    """Return whether the movie is a volume with planes so near that a cell shows in those beside its own."""
+    """Return whether the movie is a volume with planes so near that a cell shows in those beside its own.
+
+    Parameters
+    ----------
+    cell_px : tuple of float
+        Diameter of a cell along each axis, pixels (planes).
+
+    Returns
+    -------
+    bool
+        Whether it does.
+
+    Examples
+    --------
+    >>> shows_beside((12.0, 12.0)), shows_beside((2.0, 12.0, 12.0))
+    (False, True)
+    """
     return len(cell_px) == 3 and cell_px[0] >= SAME_CELLS_PX
 
 
 def main_body(footprint: FloatArray, centre: tuple[int, ...]) -> FloatArray:
-    """Keep the connected part that holds the centre (or has the most mass); the footprint is smoothed to decide."""
+    """Keep the connected part that holds the centre (or has the most mass); the footprint is smoothed to decide.
+
+    Parameters
+    ----------
+    footprint : float32 (*box)
+        Weights.
+    centre : tuple of int
+        A place in the box.
+
+    Returns
+    -------
+    float32 (*box)
+        Weights, 0 outside that part.
+    """
     smooth = ndi.gaussian_filter(footprint, 0.7)
     labels, count = ndi.label(smooth > 0.2 * smooth.max())
     if count == 0:

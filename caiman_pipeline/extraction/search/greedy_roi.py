@@ -108,7 +108,20 @@ def _start(rest: FloatArray, dims: Dims, settings: GreedyRoi) -> _Search:
 
 
 def window_energy(filtered: FloatArray, window: int) -> FloatArray:
-    """Return, for each pixel, the largest sum of squares of ``window`` bins in a row; (*dims, T) -> (*dims)."""
+    """Return, for each pixel, the largest sum of squares of some bins in a row.
+
+    Parameters
+    ----------
+    filtered : float32 (*dims, T)
+        A movie in units of its noise.
+    window : int
+        Bins; more than there are stand for all.
+
+    Returns
+    -------
+    float32 (*dims)
+        Energy, in units of noise variance.
+    """
     flat = np.ascontiguousarray(filtered).reshape(-1, filtered.shape[-1])
     out = np.empty(len(flat), np.float32)
     _best_window(flat, min(window, flat.shape[1]), out)

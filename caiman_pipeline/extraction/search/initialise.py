@@ -47,7 +47,18 @@ class Budget:
     per_pixel: float | None
 
     def of(self, n_pixels: int) -> int | None:
-        """Return the components of a tile of ``n_pixels``, None if evidence decides."""
+        """Return the components of a tile of ``n_pixels``, None if evidence decides.
+
+        Parameters
+        ----------
+        n_pixels : int
+            Pixels of the tile that count.
+
+        Returns
+        -------
+        int or None
+            How many.
+        """
         if self.per_pixel is not None:
             return max(ceil(self.per_pixel * n_pixels), 1)
         return self.per_tile
@@ -64,7 +75,18 @@ class Evidence:
     least: float
 
     def of(self, traces: FloatArray) -> FloatArray:
-        """Return the evidence in traces (K, T), in noise variances; float32 (K,)."""
+        """Return the evidence in traces.
+
+        Parameters
+        ----------
+        traces : float32 (K, T)
+            Any unit, no gaps.
+
+        Returns
+        -------
+        float32 (K,)
+            Activity above threshold, in noise variances.
+        """
         if len(traces) == 0:
             return np.zeros(0, np.float32)
         level, noise = quiet_level(traces)
@@ -73,7 +95,24 @@ class Evidence:
 
 
 def with_evidence(footprints: FloatArray, traces: FloatArray, evidence: Evidence, *, limit: int) -> Found:
-    """Keep the components (P, K), (K, T) that have a footprint and enough evidence; the strongest first."""
+    """Keep the components that have a footprint and enough evidence; the strongest first.
+
+    Parameters
+    ----------
+    footprints : float32 (P, K)
+        In units of noise.
+    traces : float32 (K, T)
+        Their traces.
+    evidence : Evidence
+        What counts.
+    limit : int
+        How many, at most.
+
+    Returns
+    -------
+    Found
+        Those.
+    """
     strength = evidence.of(traces)
     strength[~(footprints > 0).any(0)] = -1
     order = np.argsort(-strength, kind="stable")[:limit]

@@ -89,13 +89,30 @@ def skewed_rotation(
 
     Parameters
     ----------
-    space, time : principal components, orthonormal columns
-    time_weight : 0 looks at space only, 1 at time only
+    space : float (P, R)
+        Principal components in space, orthonormal columns.
+    time : float (T, R)
+        The same in time.
+    time_weight : float
+        0 looks at space only, 1 at time only.
+    iterations : int
+        Most iterations.
+    tolerance : float
+        Change of a column, as one less its cosine, at which they end.
+
+    Returns
+    -------
+    float64 (R, R)
+        Orthogonal.
 
     Notes
     -----
     Fixed-point iteration on the third moment with symmetric orthogonalisation (Hyvärinen 1999, 10.1109/72.761722),
     from the principal components themselves.
+
+    References
+    ----------
+    Mukamel, Nimmerjahn & Schnitzer 2009, 10.1016/j.neuron.2009.08.009; Hyvärinen 1999, 10.1109/72.761722.
     """
     blocks = [(1 - time_weight) * _standard(space), time_weight * _standard(time)]
     norm = np.sqrt((1 - time_weight) ** 2 + time_weight**2)

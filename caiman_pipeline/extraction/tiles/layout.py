@@ -11,7 +11,9 @@ from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.model.tiles import Tile, TileGrid
 
+# Values of a binned tile, about: 24 MB of float32, of which a job holds a few at a time.
 TILE_ELEMENTS = 6_000_000
+# Cells across a tile, at least: fewer cannot be told from background.
 MIN_TILE_CELLS = 4
 
 
@@ -59,12 +61,28 @@ def tile_size(dims: Dims, *, n_bins: int, max_elements: int, smallest_px: tuple[
 
     Parameters
     ----------
-    n_bins : columns of the binned movie
-    smallest_px : sizes below which a tile does not go, per axis
+    dims : tuple of int
+        (H, W) or (D, H, W).
+    n_bins : int
+        Columns of the binned movie.
+    max_elements : int
+        Values of a tile, at most.
+    smallest_px : tuple of float
+        Sizes below which a tile does not go, pixels along each axis.
+
+    Returns
+    -------
+    tuple of float
+        Size along each axis, pixels, overlap included.
 
     Notes
     -----
     Long movies get smaller tiles, so that memory does not grow with time until tiles reach their smallest size.
+
+    Examples
+    --------
+    >>> tile_size((512, 512), n_bins=100, max_elements=1_000_000, smallest_px=(48.0, 48.0))
+    (100.0, 100.0)
     """
     budget = max_elements / max(n_bins, 1)
     sides = [float(n) for n in dims]
@@ -79,6 +97,21 @@ def tile_size(dims: Dims, *, n_bins: int, max_elements: int, smallest_px: tuple[
 
 
 def tile_batch(grid: TileGrid, batch: int, n_batches: int) -> list[Tile]:
-    """Return the tiles of batch ``batch`` (from 0) of ``n_batches``: neighbours together; may be empty."""
+    """Return the tiles of batch ``batch`` (from 0) of ``n_batches``: neighbours together; may be empty.
+
+    Parameters
+    ----------
+    grid : TileGrid
+        Tiles of the field.
+    batch : int
+        Number of the batch, from 0.
+    n_batches : int
+        Batches in all.
+
+    Returns
+    -------
+    list of Tile
+        Tiles, in order.
+    """
     n = len(grid.tiles)
     return list(grid.tiles[n * batch // n_batches : n * (batch + 1) // n_batches])

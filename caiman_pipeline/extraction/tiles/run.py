@@ -22,6 +22,7 @@ from caiman_pipeline.model.tiles import Tile, TileGrid
 from caiman_pipeline.movies.store.parts import MovieStore
 from caiman_pipeline.numerics.threads import give_back_memory, stream_ordered
 
+# Cells that neighbouring tiles share, at least: else a cell on a border would be whole in none.
 MIN_OVERLAP_CELLS = 2
 
 
@@ -47,6 +48,24 @@ def make_grid(
     overlap_px: tuple[float, ...],
 ) -> TileGrid:
     """Lay tiles over the field, of the given size or as large as memory allows.
+
+    Parameters
+    ----------
+    dims : tuple of int
+        (H, W) or (D, H, W).
+    n_bins : int
+        Bins of the binned movie.
+    cell_px : tuple of float
+        Diameter of a cell along each axis, pixels.
+    tile_px : tuple of float, or None
+        Size of a tile, overlap included; None: chosen.
+    overlap_px : tuple of float
+        What neighbouring tiles share, pixels along each axis.
+
+    Returns
+    -------
+    TileGrid
+        Tiles of the field.
 
     Raises
     ------

@@ -12,6 +12,16 @@ from caiman_pipeline.model.errors import PipelineError
 def stitch(batches: list[Candidates]) -> Candidates:
     """Join the candidates of all batches, in the order of their tiles, however tiles were batched.
 
+    Parameters
+    ----------
+    batches : list of Candidates
+        What was found in each batch of tiles.
+
+    Returns
+    -------
+    Candidates
+        Of the whole field.
+
     Raises
     ------
     PipelineError
