@@ -126,7 +126,8 @@ def check_recording(recording: Recording) -> RecordingCheck:
     """Open a recording's files and check them against its settings."""
     from caiman_pipeline.batch.planning import disk_mb, size_of_movie
     from caiman_pipeline.model.movie import Reading
-    from caiman_pipeline.movies.readers.open import open_movie_files, require_past
+    from caiman_pipeline.movies.identity import require_past
+    from caiman_pipeline.movies.readers.open import open_movie_files
 
     facts = recording.config.recording
     if any("://" in pattern for pattern in recording.patterns):

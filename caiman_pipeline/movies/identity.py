@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -140,6 +141,25 @@ def require_unchanged(files: Sequence[SourceFile]) -> None:
                 f"{file.path}: {what} when it was inspected. Run `inspect` again: `snakemake --forcerun inspect`, or "
                 "put the file back as it was."
             )
+
+
+def require_past(files: list[str]) -> None:
+    """Check that no file is from the future: Snakemake would take what is made from it for older, and throw it away.
+
+    Parameters
+    ----------
+    files : list of str
+        Files; those that are missing are left to who opens them.
+
+    Raises
+    ------
+    PipelineError
+        If one is, as from an acquisition computer whose clock is wrong.
+    """
+    for file in files:
+        if os.path.exists(file) and os.stat(file).st_mtime > time.time() + 1:
+            when = time.strftime("%Y-%m-%d %H:%M", time.localtime(os.stat(file).st_mtime))
+            raise PipelineError(f"{file}: its time stamp is in the future ({when}). Correct it with `touch`.")
 
 
 @dataclass(frozen=True)

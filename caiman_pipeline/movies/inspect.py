@@ -15,9 +15,9 @@ from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import Bounds, MovieInfo, Reading, SourceFile
 from caiman_pipeline.movies.borders import border_warnings, confirmed_border, filled_depths
 from caiman_pipeline.movies.brightness import brightness_steps, step_text
-from caiman_pipeline.movies.identity import Checksums, identify
+from caiman_pipeline.movies.identity import Checksums, identify, require_past
 from caiman_pipeline.movies.metadata import RATE_TOLERANCE, differs, read_metadata
-from caiman_pipeline.movies.readers.open import RawMovie, open_movie_files, require_past
+from caiman_pipeline.movies.readers.open import RawMovie, open_movie_files
 from caiman_pipeline.movies.saturation import saturated_counts
 from caiman_pipeline.numerics.threads import stream_ordered
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import glob
-import os
-import time
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -141,25 +139,6 @@ FORMATS: dict[str, Callable[[Path, Reading], FrameReader]] = {
     ".bin": _suite2p,
     **dict.fromkeys(VIDEOS, _video),
 }
-
-
-def require_past(files: list[str]) -> None:
-    """Check that no file is from the future: Snakemake would take what is made from it for older, and throw it away.
-
-    Parameters
-    ----------
-    files : list of str
-        Files; those that are missing are left to who opens them.
-
-    Raises
-    ------
-    PipelineError
-        If one is, as from an acquisition computer whose clock is wrong.
-    """
-    for file in files:
-        if os.path.exists(file) and os.stat(file).st_mtime > time.time() + 1:
-            when = time.strftime("%Y-%m-%d %H:%M", time.localtime(os.stat(file).st_mtime))
-            raise PipelineError(f"{file}: its time stamp is in the future ({when}). Correct it with `touch`.")
 
 
 def open_file(
