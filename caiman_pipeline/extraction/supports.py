@@ -212,8 +212,8 @@ def shape_footprints(
 
     Parameters
     ----------
-    footprints : csc_matrix (P, K)
-        As they were solved for.
+    solved : SpatialModel
+        Footprints (P, K) as they were solved for, with their errors.
     dims : tuple of int
         (H, W) or (D, H, W).
     rules : FootprintRules
