@@ -23,7 +23,27 @@ REFUSED, REPLACED = r"[/\\\x00-\x1f]", r"[\s*<>:|\"'?%@;]"
 
 
 def wrong_timing(frame_rate_hz: float, decay_time_s: float) -> str:
-    """Say why frame rate and decay time cannot both be right, or ""."""
+    """Say why frame rate and decay time cannot both be right, or "".
+
+    Parameters
+    ----------
+    frame_rate_hz : float
+        Frames (or volumes) per second.
+    decay_time_s : float
+        1/e decay, s.
+
+    Returns
+    -------
+    str
+        A sentence, or empty.
+
+    Examples
+    --------
+    >>> wrong_timing(30.0, 0.7)
+    ''
+    >>> wrong_timing(30.0, 700.0)[:31]
+    '`decay_time_s` is 700: no indic'
+    """
     frames = frame_rate_hz * decay_time_s
     if decay_time_s > LONGEST_DECAY_S:
         return (
@@ -39,7 +59,18 @@ def wrong_timing(frame_rate_hz: float, decay_time_s: float) -> str:
 
 
 def wrong_subject(subject_id: str | None) -> str:
-    """Say what archives refuse in a subject's name, or ""."""
+    """Say what archives refuse in a subject's name, or "".
+
+    Parameters
+    ----------
+    subject_id : str or None
+        What a user wrote.
+
+    Returns
+    -------
+    str
+        A sentence, or empty.
+    """
     if subject_id and (re.search(REFUSED, subject_id) or subject_id != subject_id.strip()):
         return (
             f"`subject_id` is {subject_id!r}: archives such as DANDI refuse slashes, line breaks and blanks at its "
@@ -59,7 +90,20 @@ def doubts_of_sheet(facts: RecordingSettings, dims: Dims) -> list[str]:
 
 
 def doubts(facts: RecordingSettings, dims: Dims) -> list[str]:
-    """Return what is unlikely in rate, decay time and the cell's diameter, in pixels, for frames of ``dims``."""
+    """Return what is unlikely in rate, decay time and the cell's diameter, in pixels, for frames of ``dims``.
+
+    Parameters
+    ----------
+    facts : RecordingSettings
+        Lengths in any unit.
+    dims : tuple of int
+        (H, W) or (D, H, W).
+
+    Returns
+    -------
+    list of str
+        Sentences, or none.
+    """
     return [text for text in (_few_frames(facts), *_cell(facts, dims)) if text]
 
 

@@ -204,6 +204,16 @@ class RecordingSettings(Section):
     def pixel_height(self, ndim: int) -> float:
         """Return the height of a pixel in its widths, from a (round) cell's diameters in pixels; 1 where unknown.
 
+        Parameters
+        ----------
+        ndim : int
+            2 or 3.
+
+        Returns
+        -------
+        float
+            Height over width.
+
         Raises
         ------
         ValueError
@@ -216,6 +226,16 @@ class RecordingSettings(Section):
 
     def known(self, name: str) -> Any:
         """Return a fact that a stage cannot do without.
+
+        Parameters
+        ----------
+        name : str
+            Name of the fact.
+
+        Returns
+        -------
+        object
+            Its value.
 
         Raises
         ------

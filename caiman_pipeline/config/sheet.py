@@ -54,6 +54,16 @@ class Recording:
         """Return the recording's files in natural order, globs expanded; a path that is not there is kept as it is.
 
         Relative paths start from ``folder``; a URL names one object on a store.
+
+        Parameters
+        ----------
+        folder : path
+            Where relative paths start from.
+
+        Returns
+        -------
+        list of str
+            Paths and URLs.
         """
         found: list[str] = []
         for pattern in self.patterns:
@@ -72,7 +82,23 @@ class Recording:
         return Branch(self.config.recording.kind)
 
     def settings(self, stage: str) -> dict[str, Any]:
-        """Return what a job of a stage is handed for this recording."""
+        """Return what a job of a stage is handed for this recording.
+
+        Parameters
+        ----------
+        stage : str
+            Name of the stage's section.
+
+        Returns
+        -------
+        dict
+            Plain values, as a rule's ``params`` hold them.
+
+        Raises
+        ------
+        PipelineError
+            If a length cannot be turned into pixels.
+        """
         return self._resolved(resolve_stage, stage)
 
     def section(self, name: str) -> dict[str, Any]:
@@ -88,6 +114,18 @@ class Recording:
 
 def load_sheet(path: Path | str, config: Config) -> dict[str, Recording]:
     """Read and validate the recordings sheet.
+
+    Parameters
+    ----------
+    path : path
+        The sheet.
+    config : Config
+        Settings that rows may override.
+
+    Returns
+    -------
+    dict of str to Recording
+        By id, in the sheet's order.
 
     Raises
     ------
@@ -105,6 +143,20 @@ def load_sheet(path: Path | str, config: Config) -> dict[str, Recording]:
 
 def read_sheet(path: Path | str, config: Config) -> tuple[dict[str, Recording], list[str]]:
     """Read the recordings sheet; return the rows that are good, by id, and what is the matter with the others.
+
+    Parameters
+    ----------
+    path : path
+        The sheet.
+    config : Config
+        Settings that rows may override.
+
+    Returns
+    -------
+    recordings : dict of str to Recording
+        By id, in the sheet's order.
+    problems : list of str
+        Sentences, with the line that each is about.
 
     Raises
     ------

@@ -17,7 +17,27 @@ SectionType = TypeVar("SectionType", bound=Section)
 
 
 def validate(model: type[SectionType], values: Mapping[str, Any], where: str) -> SectionType:
-    """Build a section from plain values; problems become one PipelineError that lists them all."""
+    """Build a section from plain values; problems become one PipelineError that lists them all.
+
+    Parameters
+    ----------
+    model : class
+        Type of the section.
+    values : dict
+        Plain values.
+    where : str
+        Where they come from, for the message.
+
+    Returns
+    -------
+    Section
+        Of that type.
+
+    Raises
+    ------
+    PipelineError
+        If a key is unknown, of the wrong type or out of bounds; it lists all of these.
+    """
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -53,7 +73,20 @@ def _suggest(model: type[Section], path: list[str]) -> str:
 
 
 def known_keys(model: type[Section], prefix: str = "") -> list[str]:
-    """Return the dotted names of every key below ``model``."""
+    """Return the dotted names of every key below ``model``.
+
+    Parameters
+    ----------
+    model : class
+        Type of the section.
+    prefix : str
+        What stands before the names.
+
+    Returns
+    -------
+    list of str
+        Names of sections and keys.
+    """
     names = []
     for name, field in model.model_fields.items():
         names.append(prefix + name)
