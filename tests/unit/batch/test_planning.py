@@ -32,7 +32,7 @@ from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import MovieInfo, Reading, SourceFile
 from caiman_pipeline.results.job_settings import load_stage
 from caiman_pipeline.results.records import save_movie_info
-from caiman_pipeline.stages import STAGES
+from caiman_pipeline.stages import SESSIONS, STAGES
 
 ROOT = Path(__file__).parents[3]
 SIZE = MovieSize(3000, (256, 300), 2)
@@ -50,12 +50,13 @@ def test_every_stage_has_a_cost_and_every_cost_a_stage():
 
 
 def test_every_rule_takes_threads_and_memory_from_the_registry():
+    known = {**STAGES, SESSIONS.name: SESSIONS}
     for stage, text in _rules():
         asked = "threads: " in text
-        assert asked == (STAGES[stage].threads > 1), stage
+        assert asked == (known[stage].threads > 1), stage
         assert not re.search(r"threads: \d", text), stage
         assert f'memory_mb("{stage}")' in text
-        assert bool(STAGES[stage].scatter) == (f'threads_beside_others("{stage}")' in text), stage
+        assert bool(known[stage].scatter) == (f'threads_beside_others("{stage}")' in text), stage
 
 
 def test_memory_does_not_grow_with_the_length_of_the_movie_itself():

@@ -65,12 +65,38 @@ def test_rules_find_the_command_of_this_installation(monkeypatch):
     assert environment_for_jobs()["PATH"] == f"{Path(sys.executable).parent}{os.pathsep}/usr/bin"
 
 
-@pytest.mark.parametrize("arguments", [[], ["-n"], ["--cores", "2", "-n"], ["all", "--config", "a=1"]])
-def test_the_verb_becomes_snakemake(arguments, monkeypatch):
+@pytest.mark.parametrize("arguments", [["-n"], ["--cores", "2", "-n"], ["--unlock"]])
+def test_the_verb_becomes_snakemake_where_nothing_is_computed(arguments, monkeypatch):
     called = []
-    monkeypatch.setattr(os, "execve", lambda program, command, environment: called.append((program, command)))
-    main.run_verb("run", arguments)
+
+    def become(program, command, environment):
+        called.append((program, command))
+        raise SystemExit(0)
+
+    monkeypatch.setattr(os, "execve", become)
+    with pytest.raises(SystemExit):
+        main.run_verb("run", arguments)
     assert called == [(sys.executable, snakemake_command(arguments))]
+
+
+@pytest.mark.parametrize("arguments", [[], ["all", "--config", "a=1"]])
+@pytest.mark.parametrize(
+    ("status", "fields", "passes"), [(0, "", 1), (1, "", 1), (1, "m01", 2), (0, "m01", 1), (-15, "m01", 1)]
+)
+def test_cells_are_tracked_over_what_is_done_after_a_failure(arguments, status, fields, passes, monkeypatch):
+    called = []
+
+    def run(command, environment):
+        called.append(command)
+        if fields:
+            Path(environment[running.SECOND_PASS]).write_text(fields)
+        return status
+
+    monkeypatch.setattr(running, "_run", run)
+    with pytest.raises(SystemExit) as ended:
+        main.run_verb("run", arguments)
+    assert ended.value.code == (143 if status == -15 else status)
+    assert called == [snakemake_command(arguments), snakemake_command(running.second_pass(arguments))][:passes]
 
 
 def test_help_is_the_verbs_own():

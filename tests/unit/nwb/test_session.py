@@ -106,5 +106,5 @@ def test_what_an_archive_needs_is_what_the_inspector_asks_for(make_outcome, tmp_
 
 def test_no_fact_has_a_default_but_what_every_recording_here_is():
     given = {name: value for name, value in RecordingSettings() if value is not None}
-    assert given == {"session_description": "calcium imaging"}
+    assert given == {"kind": "two_photon", "session_description": "calcium imaging"}
     assert RecordingSettings().missing_for_archive() == (list(ARCHIVE_NEEDS), list(ARCHIVE_LIKES))
