@@ -19,7 +19,7 @@ KINDS = ("key", "verb", "api", "stage", "result", "module", "sheet")
 PARAMETERS = "Params: "
 HEAD = """# Coming from CaImAn
 
-This page is made from `caiman_pipeline/config/coverage.tsv`, which a test holds against the keys, verbs and
+This page is made from `caiman_pipeline/config/coverage.tsv`, which a test compares with the keys, verbs and
 functions that exist. It names every function, argument, result and parameter of CaImAn's reference, and says what
 it is here: it **works**, works **partly**, is **replaced** by another way, or is **absent**. A key of the config
 that is a CaImAn name is answered with the name here.

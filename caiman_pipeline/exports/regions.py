@@ -33,7 +33,7 @@ def write_imagej(path: Path, what: Exported) -> None:
     try:
         from roifile import ImagejRoi, roiwrite
     except ImportError as error:
-        raise PipelineError("regions for ImageJ need roifile: pip install 'caiman_pipeline[imagej]'.") from error
+        raise PipelineError("regions for ImageJ need roifile: pip install roifile.") from error
     level, found = ReportSettings().contour_level, []
     for row, k in enumerate(what.outcome.components.ids):
         places, weights = what.pixels(row)

@@ -142,7 +142,7 @@ def read_imagej(path: Path, dims: Dims, pixel_order: str) -> csc_matrix:
     try:
         from roifile import roiread
     except ImportError as error:
-        raise PipelineError("regions of ImageJ need roifile: pip install 'caiman_pipeline[imagej]'.") from error
+        raise PipelineError("regions of ImageJ need roifile: pip install roifile.") from error
     found = roiread(path)
     regions = []
     for roi in found if isinstance(found, list) else [found]:
