@@ -80,7 +80,7 @@ def test_a_changed_threshold_changes_the_selection_alone_and_back(batch):
     folder = workflow.folder / "results/good"
     table = folder / "export_nwb/good_components.csv"
     before, accepted = _times(folder), table.read_text()
-    workflow.snakemake("--config", "select={min_snr: 1000}", sheet="good.tsv")
+    workflow.snakemake("--config", "select={min_probability: 1}", sheet="good.tsv")
     changed = {p.relative_to(folder).parts[0] for p, t in _times(folder).items() if before.get(p) != t}
     assert changed - {"benchmarks"} == {"select", "export_nwb", "report"}
     assert table.read_text() != accepted
