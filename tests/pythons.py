@@ -43,7 +43,7 @@ def find_interpreter(version: str) -> str:
     return found
 
 
-def test_with(version: str, jobs: str, tests: list[str]) -> int:
+def run_tests_with(version: str, jobs: str, tests: list[str]) -> int:
     """Make the environment if needed, run the tests in it and return their exit status."""
     folder = ROOT / f".venv-{version}"
     python = folder / "bin/python"
@@ -62,7 +62,7 @@ def main() -> int:
     parser.add_argument("--jobs", default="2", help="tests at once")
     parser.add_argument("--tests", nargs="+", default=["tests/unit", "tests/test_config_sync.py"])
     args = parser.parse_args()
-    failed = [version for version in args.versions if test_with(version, args.jobs, args.tests)]
+    failed = [version for version in args.versions if run_tests_with(version, args.jobs, args.tests)]
     print(f"failed with Python {', '.join(failed)}" if failed else f"passed with Python {', '.join(args.versions)}")
     return bool(failed)
 

@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> None:
         from caiman_pipeline.config.select import SelectSettings
         from caiman_pipeline.model.background import BACKGROUND_SIGNALS
         from caiman_pipeline.quality.accept import UNDECIDED
-        from caiman_pipeline.quality.in_pixels import select_as_set
+        from caiman_pipeline.quality.in_pixels import idle_thresholds, select_as_set
         from caiman_pipeline.results.files import load_result, save_result
         from caiman_pipeline.results.job_settings import load_stage
         from caiman_pipeline.results.records import load_movie_info, quality_from_result
@@ -32,8 +32,12 @@ def run(args: argparse.Namespace) -> None:
         # Of the components only the number of given masks is read.
         bulky = {*BACKGROUND_SIGNALS, "background_static", "denoised", "residual", "footprints", "noise"}
         n_masks = int(load_result(args.components, "components", skip=bulky)["n_masks"]) if args.components else 0
+        quality = quality_from_result(load_result(args.quality, "quality"))
+        if idle := idle_thresholds(quality, settings):
+            names = ", ".join(f"`select.{name}`" for name in idle)
+            log.warning("%s: decides nothing here, `select.min_probability` does; empty it to go by thresholds", names)
         selection = select_as_set(
-            quality_from_result(load_result(args.quality, "quality")),
+            quality,
             settings,
             recording,
             dims=load_movie_info(args.movie_info).dims,

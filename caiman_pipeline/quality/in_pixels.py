@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from caiman_pipeline.extraction.footprints import cell_pixels
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import Dims
@@ -52,6 +54,32 @@ def select_as_set(
     if settings.curation:
         selection = apply_decisions(selection, read_decisions(Path(settings.curation)))
     return selection
+
+
+# What accepts where no probability of a cell does, see ``select``.
+WITHOUT_PROBABILITY = ("min_snr", "min_r_value", "min_soma_score", "soma_score_lowest")
+
+
+def idle_thresholds(quality: Quality, settings: SelectSettings) -> list[str]:
+    """Return the thresholds that were set, and decide nothing since the probability of a cell does.
+
+    Parameters
+    ----------
+    quality : Quality
+        Measures of K components.
+    settings : SelectSettings
+        Section ``select``.
+
+    Returns
+    -------
+    list of str
+        Names of keys that are not at their defaults; none where no component has a probability that counts.
+    """
+    counts = settings.use_classifier and settings.min_probability is not None
+    if not counts or not np.isfinite(quality.probability).any():
+        return []
+    usual = {name: field.default for name, field in type(settings).model_fields.items()}
+    return [name for name in WITHOUT_PROBABILITY if getattr(settings, name) != usual[name]]
 
 
 def make_thresholds(settings: SelectSettings, recording: RecordingSettings, dims: Dims) -> Thresholds:

@@ -6,8 +6,10 @@ from itertools import product
 import numpy as np
 import pytest
 
+from caiman_pipeline.config.select import SelectSettings
 from caiman_pipeline.model.quality import Quality
 from caiman_pipeline.quality.accept import Thresholds, select
+from caiman_pipeline.quality.in_pixels import idle_thresholds
 
 LIMITS = Thresholds(
     min_snr=3.0,
@@ -178,3 +180,20 @@ def test_without_a_bound_on_the_probability_the_thresholds_decide() -> None:
     quality = measured([9.0], [0.9], [50.0], [0.95], probability=[0.01])
     assert select(quality, without).accepted[0]
     assert not select(quality, LIMITS).accepted[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "probability", "idle"),
+    [
+        ({"min_snr": 5}, 0.7, ["min_snr"]),
+        ({"min_snr": 5, "soma_score_lowest": 0.3, "snr_lowest": 1}, 0.7, ["min_snr", "soma_score_lowest"]),
+        ({"snr_lowest": 1, "max_size": 2}, 0.7, []),
+        ({}, 0.7, []),
+        ({"min_snr": 5}, np.nan, []),
+        ({"min_snr": 5, "min_probability": None}, 0.7, []),
+        ({"min_snr": 5, "use_classifier": False}, 0.7, []),
+    ],
+)
+def test_thresholds_that_decide_nothing_are_told(settings, probability, idle):
+    quality = measured([4.0, 4.0], [0.9, 0.9], [50.0, 50.0], [0.5, 0.5], probability=[np.nan, probability])
+    assert idle_thresholds(quality, SelectSettings(**settings)) == idle
