@@ -7,6 +7,7 @@ supports, solved on Gram matrices: the movie enters only through its products wi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage as ndi
@@ -115,6 +116,38 @@ class SpatialModel:
     errors: csc_matrix | None = None
 
 
+class _Regressions(NamedTuple):
+    """Every pixel's regression, as kernels take it; entries are those of the supports, a row for each pixel.
+
+    Attributes
+    ----------
+    indptr, indices : int32, where the entries of pixel p lie, and the component of each
+    with_y, with_g : float64 (entries,), products of a component's trace with the pixel and with its background
+    gram : float64 (K, K), products of the traces
+    y_g, local_power : float64 (P,), product of pixel and background, and of the background with itself
+    noise : float64 (P,), standard deviation of a sample of weight one
+    significance : standard errors below which an entry becomes zero
+    """
+
+    indptr: IntArray
+    indices: IntArray
+    with_y: FloatArray
+    with_g: FloatArray
+    gram: FloatArray
+    y_g: FloatArray
+    local_power: FloatArray
+    noise: FloatArray
+    significance: float
+
+
+class _Entries(NamedTuple):
+    """What is found for every entry, float32 (entries,): solution, value without bounds, standard error."""
+
+    data: FloatArray
+    free: FloatArray
+    errors: FloatArray
+
+
 def solve_pixels(
     sums: RegressionSums, *, noise: FloatArray, significance: float, regression: str, threads: int
 ) -> SpatialModel:
@@ -136,12 +169,8 @@ def solve_pixels(
     with_g = sums.local_traces - g[rows] * means[structure.indices]
     gram = sums.trace_products - np.outer(sums.trace_sums, means)
     y_g = yg - y * g / sums.weight
-    data, free, errors = (np.zeros(len(structure.indices), np.float32) for _ in range(3))
-    deviation = noise.astype(np.float64)
-    kernel = _solve if regression == "nonnegative" else _solve_few
-    run_parallel(
-        kernel,
-        structure.shape[0],
+    found = _Entries(*(np.zeros(len(structure.indices), np.float32) for _ in range(3)))
+    problem = _Regressions(
         structure.indptr,
         structure.indices,
         with_y,
@@ -149,96 +178,72 @@ def solve_pixels(
         gram,
         y_g,
         local_power,
-        deviation,
-        significance,
-        data,
-        free,
-        errors,
-        threads=threads,
+        noise.astype(np.float64),
+        float(significance),
     )
-    footprints = csr_matrix((data, structure.indices, structure.indptr), shape=structure.shape)
-    explained = np.bincount(rows, data * with_g, minlength=len(y))
+    kernel = _solve if regression == "nonnegative" else _solve_few
+    run_parallel(kernel, structure.shape[0], problem, found, threads=threads)
+    footprints = csr_matrix((found.data, structure.indices, structure.indptr), shape=structure.shape)
+    explained = np.bincount(rows, found.data * with_g, minlength=len(y))
     gain = np.divide(y_g - explained, local_power, out=np.zeros_like(y_g), where=local_power > 0)
     gain = np.maximum(gain, 0)
     static = (y - gain * g) / sums.weight - footprints @ means
     columns = footprints.tocsc()
     columns.eliminate_zeros()
     columns.sort_indices()
-    more = (csr_matrix((v, structure.indices, structure.indptr), shape=structure.shape).tocsc() for v in (free, errors))
+    more = (csr_matrix((v, structure.indices, structure.indptr), shape=structure.shape).tocsc() for v in found[1:])
     return SpatialModel(columns.astype(np.float32), static.astype(np.float32), gain.astype(np.float32), *more)
 
 
 @compiled
-def _solve(
-    start: int,
-    stop: int,
-    indptr: IntArray,
-    indices: IntArray,
-    with_y: FloatArray,
-    with_g: FloatArray,
-    gram: FloatArray,
-    y_g: FloatArray,
-    local_power: FloatArray,
-    noise: FloatArray,
-    significance: float,
-    out: FloatArray,
-    free: FloatArray,
-    errors: FloatArray,
-) -> None:
-    """Solve pixels; the background signal is projected out of movie and traces, then coordinates descend."""
-    for p in range(start, stop):
-        first, n = indptr[p], indptr[p + 1] - indptr[p]
-        if n == 0:
-            continue
-        own = np.empty((n, n))
-        target = np.empty(n)
-        for i in range(n):
-            share = with_g[first + i] / local_power[p] if local_power[p] > 0 else 0.0
-            target[i] = with_y[first + i] - share * y_g[p]
-            for j in range(n):
-                own[i, j] = gram[indices[first + i], indices[first + j]] - share * with_g[first + j]
-        keep, a = np.ones(n, np.bool_), np.zeros(n)
-        descend(own, target, keep, MOST_ROUNDS, TOLERANCE * noise[p], a)
-        for i in range(n):
-            keep[i] = a[i] * np.sqrt(max(own[i, i], 0.0)) >= significance * noise[p]
-        a[:] = 0.0
-        descend(own, target, keep, MOST_ROUNDS, TOLERANCE * noise[p], a)
-        for i in range(n):
-            out[first + i] = a[i]
-            free[first + i], errors[first + i] = _estimate(own, target, a, noise[p], i)
+def _without_background(problem: _Regressions, p: int) -> tuple[FloatArray, FloatArray]:
+    """Return the equations of a pixel, gram (n, n) and target (n,), its background signal projected out."""
+    first, n = problem.indptr[p], problem.indptr[p + 1] - problem.indptr[p]
+    own, target, power = np.empty((n, n)), np.empty(n), problem.local_power[p]
+    for i in range(n):
+        share = problem.with_g[first + i] / power if power > 0 else 0.0
+        target[i] = problem.with_y[first + i] - share * problem.y_g[p]
+        for j in range(n):
+            between = problem.gram[problem.indices[first + i], problem.indices[first + j]]
+            own[i, j] = between - share * problem.with_g[first + j]
+    return own, target
 
 
 @compiled
-def _solve_few(
-    start: int,
-    stop: int,
-    indptr: IntArray,
-    indices: IntArray,
-    with_y: FloatArray,
-    with_g: FloatArray,
-    gram: FloatArray,
-    y_g: FloatArray,
-    local_power: FloatArray,
-    noise: FloatArray,
-    significance: float,
-    out: FloatArray,
-    free: FloatArray,
-    errors: FloatArray,
-) -> None:
+def _keep(problem: _Regressions, found: _Entries, p: int, own: FloatArray, target: FloatArray, a: FloatArray) -> None:
+    """Write a pixel's solution, and what each entry would be without bounds."""
+    first = problem.indptr[p]
+    for i in range(len(a)):
+        found.data[first + i] = a[i]
+        found.free[first + i], found.errors[first + i] = _estimate(own, target, a, problem.noise[p], i)
+
+
+@compiled
+def _solve(start: int, stop: int, problem: _Regressions, found: _Entries) -> None:
+    """Solve pixels by coordinate descent, again without the entries that are below significance."""
+    for p in range(start, stop):
+        own, target = _without_background(problem, p)
+        n, noise = len(target), problem.noise[p]
+        if n == 0:
+            continue
+        keep, a = np.ones(n, np.bool_), np.zeros(n)
+        descend(own, target, keep, MOST_ROUNDS, TOLERANCE * noise, a)
+        for i in range(n):
+            keep[i] = a[i] * np.sqrt(max(own[i, i], 0.0)) >= problem.significance * noise
+        a[:] = 0.0
+        descend(own, target, keep, MOST_ROUNDS, TOLERANCE * noise, a)
+        _keep(problem, found, p, own, target, a)
+
+
+@compiled
+def _solve_few(start: int, stop: int, problem: _Regressions, found: _Entries) -> None:
     """Solve pixels with an L0 penalty: the trace that explains most enters next, all that entered are solved again."""
     for p in range(start, stop):
-        first, n = indptr[p], indptr[p + 1] - indptr[p]
-        own = np.empty((n, n))
-        target = np.empty(n)
-        for i in range(n):
-            share = with_g[first + i] / local_power[p] if local_power[p] > 0 else 0.0
-            target[i] = with_y[first + i] - share * y_g[p]
-            for j in range(n):
-                own[i, j] = gram[indices[first + i], indices[first + j]] - share * with_g[first + j]
-        keep = np.zeros(n, np.bool_)
-        a = np.zeros(n)
+        own, target = _without_background(problem, p)
+        n, noise = len(target), problem.noise[p]
+        keep, a = np.zeros(n, np.bool_), np.zeros(n)
         for _ in range(n):
-            best, gain = -1, (significance * noise[p]) ** 2
+            best, gain = -1, (problem.significance * noise) ** 2
             for i in range(n):
                 slope = target[i]
                 for j in range(n):
@@ -249,10 +254,8 @@ def _solve_few(
                 break
             keep[best] = True
             a[:] = 0.0
-            descend(own, target, keep, MOST_ROUNDS, TOLERANCE * noise[p], a)
-        for i in range(n):
-            out[first + i] = a[i]
-            free[first + i], errors[first + i] = _estimate(own, target, a, noise[p], i)
+            descend(own, target, keep, MOST_ROUNDS, TOLERANCE * noise, a)
+        _keep(problem, found, p, own, target, a)
 
 
 @compiled

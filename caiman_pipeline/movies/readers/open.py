@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
@@ -56,88 +57,24 @@ class FrameReader(Protocol):
         ...
 
 
-def _tiff(path: Path, reading: Reading) -> FrameReader:
-    from caiman_pipeline.movies.readers.tiff.reader import open_tiffs
-
-    return open_tiffs([path], reading)[0]
-
-
-def _hdf5(path: Path, reading: Reading) -> FrameReader:
-    from caiman_pipeline.movies.readers.hdf5 import Hdf5Reader
-
-    return Hdf5Reader(path, reading)
-
-
-def _npy(path: Path, reading: Reading) -> FrameReader:
-    from caiman_pipeline.movies.readers.npy import NpyReader
-
-    return NpyReader(path, reading)
-
-
-def _zarr(path: Path, reading: Reading) -> FrameReader:
-    from caiman_pipeline.movies.readers.zarr import ZarrReader
-
-    return ZarrReader(path, reading)
-
-
-def _npz(path: Path, reading: Reading) -> FrameReader:
-    from caiman_pipeline.movies.readers.mapped import open_npz
-
-    return open_npz(path, reading)
-
-
-def _caiman(path: Path, reading: Reading) -> FrameReader:
-    from caiman_pipeline.movies.readers.mapped import open_caiman_map
-
-    return open_caiman_map(path, reading)
-
-
-def _suite2p(path: Path, reading: Reading) -> FrameReader:
-    from caiman_pipeline.movies.readers.mapped import open_suite2p
-
-    return open_suite2p(path, reading)
-
-
-def _scanbox(path: Path, reading: Reading) -> FrameReader:
-    from caiman_pipeline.movies.readers.scanbox import ScanboxReader
-
-    return ScanboxReader(path, reading)
-
-
-def _matlab(path: Path, reading: Reading) -> FrameReader:
-    from caiman_pipeline.movies.readers.matlab import open_matlab
-
-    return open_matlab(path, reading)
-
-
-def _nwb(path: Path, reading: Reading) -> FrameReader:
-    from caiman_pipeline.movies.readers.nwb import NwbReader
-
-    return NwbReader(path, reading)
-
-
-def _video(path: Path, reading: Reading) -> FrameReader:
-    from caiman_pipeline.movies.readers.video import VideoReader
-
-    return VideoReader(path, reading)
-
-
 VIDEOS = (".avi", ".mp4", ".mov", ".mkv", ".wmv", ".mpg", ".mpeg", ".m4v", ".webm", ".mj2")
-FORMATS: dict[str, Callable[[Path, Reading], FrameReader]] = {
-    ".tif": _tiff,
-    ".tiff": _tiff,
-    ".btf": _tiff,
-    ".h5": _hdf5,
-    ".hdf5": _hdf5,
-    ".npy": _npy,
-    ".zarr": _zarr,
-    ".npz": _npz,
-    ".mat": _matlab,
-    ".nwb": _nwb,
-    ".sbx": _scanbox,
-    ".mmap": _caiman,
-    ".bin": _suite2p,
-    **dict.fromkeys(VIDEOS, _video),
+# What opens a format: a module of this room, loaded when a file of the format is opened, and its function.
+_TIFF, _HDF5 = ("tiff.reader", "open_tiff"), ("hdf5", "Hdf5Reader")
+FORMATS: dict[str, tuple[str, str]] = {
+    ".tif": _TIFF,
+    ".tiff": _TIFF,
+    ".btf": _TIFF,
+    ".h5": _HDF5,
+    ".hdf5": _HDF5,
+    ".npy": ("npy", "NpyReader"),
+    ".zarr": ("zarr", "ZarrReader"),
+    ".npz": ("mapped", "open_npz"),
+    ".mat": ("matlab", "open_matlab"),
+    ".nwb": ("nwb", "NwbReader"),
+    ".sbx": ("scanbox", "ScanboxReader"),
+    ".mmap": ("mapped", "open_caiman_map"),
+    ".bin": ("mapped", "open_suite2p"),
+    **dict.fromkeys(VIDEOS, ("video", "VideoReader")),
 }
 
 
@@ -210,7 +147,8 @@ def _opener(path: Path | str) -> Callable[[Path, Reading], FrameReader]:
         raise PipelineError(f"{path}: unknown format {path.suffix!r}. Supported: {', '.join(FORMATS)}.")
     if path.is_file() and path.stat().st_size == 0:
         raise PipelineError(f"{path}: the file is empty (0 bytes). Copy it again from its source.")
-    return opener
+    module, name = opener
+    return getattr(import_module(f"{__package__}.{module}"), name)
 
 
 def _check_pixels(path: Path | str, reader: FrameReader) -> None:
@@ -333,9 +271,10 @@ def open_movie_files(paths: list[Path] | list[str], reading: Reading | None = No
     """
     if not paths:
         raise PipelineError("no files to open. Check the `files` column of the recordings sheet.")
-    openers = [_opener(p) for p in paths]
+    for one in paths:
+        _opener(one)
     _check_listed_once(paths)
-    if all(opener is _tiff for opener in openers):
+    if all(FORMATS[Path(path).suffix.lower()] == _TIFF for path in paths):
         readers = _open_tiffs(paths, reading or Reading())
     else:
         readers = tuple(_open(p, reading or Reading()) for p in paths)

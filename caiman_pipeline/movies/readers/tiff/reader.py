@@ -111,6 +111,29 @@ class _OtherOrder:
         return self._order.read(self, start, stop)
 
 
+def open_tiff(path: Path, reading: Reading) -> Any:
+    """Open one TIFF file, as ``open_tiffs`` does several.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    reading : Reading
+        What sheet and config say of how to read it.
+
+    Returns
+    -------
+    reader
+        Its frames.
+
+    Raises
+    ------
+    PipelineError
+        As ``open_tiffs``.
+    """
+    return open_tiffs([path], reading)[0]
+
+
 def open_tiffs(paths: Sequence[Path], reading: Reading) -> list[Any]:
     """Open the TIFF files of a recording, in the order in which they were written: one reader for each.
 
