@@ -110,6 +110,26 @@ def select(quality: Quality, thresholds: Thresholds) -> Selection:
     return Selection(quality.ids, accepted, reasons, np.full(len(accepted), UNDECIDED, np.int8))
 
 
+def probability_decides(quality: Quality, min_probability: float | None, *, use_classifier: bool) -> bool:
+    """Tell whether the probability of a cell accepts, in place of the upper thresholds, for any component.
+
+    Parameters
+    ----------
+    quality : Quality
+        Measures of K components.
+    min_probability : float or None
+        The bound on it, if any.
+    use_classifier : bool
+        Whether the classifier, of whose score it is made, has a say.
+
+    Returns
+    -------
+    bool
+        True if it does.
+    """
+    return use_classifier and min_probability is not None and bool(np.isfinite(quality.probability).any())
+
+
 def accept_masks(selection: Selection, n_masks: int) -> Selection:
     """Accept the components that start from given masks: their ids are the masks' numbers, from 0 to ``n_masks``.
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from caiman_pipeline.extraction.footprints import cell_pixels
 from caiman_pipeline.model.errors import PipelineError
 from caiman_pipeline.model.movie import Dims
 from caiman_pipeline.model.quality import Quality
-from caiman_pipeline.quality.accept import Selection, Thresholds, accept_masks, select
+from caiman_pipeline.quality.accept import Selection, Thresholds, accept_masks, probability_decides, select
 from caiman_pipeline.quality.by_hand import apply_decisions, read_decisions
 
 if TYPE_CHECKING:
@@ -75,8 +73,7 @@ def idle_thresholds(quality: Quality, settings: SelectSettings) -> list[str]:
     list of str
         Names of keys that are not at their defaults; none where no component has a probability that counts.
     """
-    counts = settings.use_classifier and settings.min_probability is not None
-    if not counts or not np.isfinite(quality.probability).any():
+    if not probability_decides(quality, settings.min_probability, use_classifier=settings.use_classifier):
         return []
     usual = {name: field.default for name, field in type(settings).model_fields.items()}
     return [name for name in WITHOUT_PROBABILITY if getattr(settings, name) != usual[name]]

@@ -13,6 +13,7 @@ import numpy as np
 from caiman_pipeline.model.arrays import FloatArray, IntArray
 from caiman_pipeline.movies.left_out import describe_left_out
 from caiman_pipeline.outcome import Outcome
+from caiman_pipeline.quality.accept import probability_decides
 from caiman_pipeline.report.canvas import Canvas, flatten, jpeg_uri, lay_out, shrink, to_grey
 from caiman_pipeline.report.charts import Axis, Series, line_chart, nice_number, scatter_chart
 from caiman_pipeline.report.contours import SUBPIXEL, Outline, trace_outlines
@@ -167,7 +168,9 @@ def reason_counts(reasons: list[str]) -> list[tuple[str, int]]:
 
 
 def quality_chart(outcome: Outcome) -> str:
-    """Plot signal to noise against spatial correlation of all components; shaded where the selection accepts.
+    """Plot signal to noise against what accepts, shaded where the selection does.
+
+    That is the probability of a cell where it decides, else the spatial correlation.
 
     Parameters
     ----------
@@ -180,25 +183,47 @@ def quality_chart(outcome: Outcome) -> str:
         SVG.
     """
     quality, settings = outcome.quality, outcome.settings.get("select", {})
-    snr, r_value = np.nan_to_num(quality.snr, nan=0.0), np.nan_to_num(quality.r_value, nan=-1.0)
-    threshold = float(settings.get("min_snr", np.inf))
-    low = max(0.3, min(float(np.percentile(snr, 1)), 0.6 * threshold))
+    bound = settings.get("min_probability")
+    snr = np.nan_to_num(quality.snr, nan=0.0)
+    low = max(0.3, min(float(np.percentile(snr, 1)), 0.6 * float(settings.get("min_snr", np.inf))))
     high = max(float(snr.max()) * 1.1, 3.0)
-    points = np.stack([np.maximum(snr, low), r_value], axis=1)
-    titles = [
-        f"{i}: SNR {s:.1f}, r {r:.2f}{', ' + t if t else ''}"
-        for i, s, r, t in zip(
-            outcome.components.ids, quality.snr, quality.r_value, outcome.selection.reasons, strict=True
-        )
-    ]
+    if probability_decides(quality, bound, use_classifier=settings.get("use_classifier", True)):
+        up, region = np.nan_to_num(quality.probability, nan=0.0), probability_region(settings, high)
+        axis, short = Axis(0.0, 1.0, "probability of a cell"), "p"
+    else:
+        up, region = np.nan_to_num(quality.r_value, nan=-1.0), acceptance_region(settings, high)
+        axis, short = Axis(min(0.0, float(up.min())), 1.0, "spatial correlation"), "r"
+    reasons = outcome.selection.reasons
     return scatter_chart(
-        points,
+        np.stack([np.maximum(snr, low), up], axis=1),
         Axis(low, high, "signal to noise", log=True),
-        Axis(min(0.0, float(r_value.min())), 1.0, "spatial correlation"),
+        axis,
         classes=["yes" if a else "no" for a in outcome.selection.accepted],
-        titles=titles,
-        region=acceptance_region(settings, high),
+        titles=[
+            f"{i}: SNR {s:.1f}, {short} {v:.2f}{', ' + t if t else ''}"
+            for i, s, v, t in zip(outcome.components.ids, quality.snr, up, reasons, strict=True)
+        ],
+        region=region,
     )
+
+
+def probability_region(settings: Mapping[str, Any], highest_snr: float) -> FloatArray:
+    """Return the corners of where components are accepted by their probability, other bounds left aside.
+
+    Parameters
+    ----------
+    settings : dict
+        Section ``select`` as plain values.
+    highest_snr : float
+        Where the chart ends.
+
+    Returns
+    -------
+    float64 (4, 2)
+        SNR and probability.
+    """
+    least, low_snr = float(settings["min_probability"]), float(settings.get("snr_lowest", 0.0))
+    return np.array([[low_snr, least], [highest_snr, least], [highest_snr, 1.0], [low_snr, 1.0]])
 
 
 def acceptance_region(settings: Mapping[str, Any], highest_snr: float) -> FloatArray:

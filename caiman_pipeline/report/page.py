@@ -158,6 +158,7 @@ def _viewer_data(outcome: Outcome, field: figures.FieldOfView) -> dict[str, Any]
             _digits(quality.snr[k], 2),
             _digits(quality.r_value[k], 3),
             _digits(quality.soma_score[k], 2),
+            _digits(quality.probability[k], 2),
             _digits(quality.size_px[k], 0),
             [_digits(c, 1) for c in centre[k]],
             _digits(outline.x, 1),

@@ -47,9 +47,10 @@
       marks.get(k)?.classList.add("selected");
     }
     current = k;
-    const [id, accepted, reason, snr, r, soma, size, centre, x, y] = components[k];
+    const [id, accepted, reason, snr, r, soma, probability, size, centre, x, y] = components[k];
     const text = (value) => (value === null ? "unknown" : String(value));
-    const rows = [["signal to noise", text(snr)], ["spatial correlation", text(r)], ["soma score", text(soma)], ["size", text(size) + " px"],
+    const rows = [["signal to noise", text(snr)], ["spatial correlation", text(r)], ["soma score", text(soma)], ["probability", text(probability)],
+      ["size", text(size) + " px"],
       [centre.length > 2 ? "x, y, z" : "x, y", centre.map(text).join(", ") + " px"]];
     if (reason) rows.push(["reason", reason]);
     const details = find("#details");

@@ -205,6 +205,24 @@ def test_shaded_region_is_where_the_selection_accepts(make_outcome):
     assert figures.acceptance_region({}, 10.0).shape == (0, 2)
 
 
+def test_quality_is_drawn_by_what_decides(make_outcome):
+    outcome = make_outcome(n_components=5, n_frames=30)
+    probability = np.array([0.1, 0.4, 0.6, 0.9, np.nan], np.float32)
+    quality = replace(outcome.quality, probability=probability)
+    rules = {"min_snr": 2.5, "snr_lowest": 0.5, "min_r_value": 0.8, "r_value_lowest": 0.3, "min_probability": 0.5}
+    for change, name in (
+        ({}, "probability of a cell"),
+        ({"min_probability": None}, "spatial correlation"),
+        ({"use_classifier": False}, "spatial correlation"),
+    ):
+        made_with = {"select": {**outcome.stages["select"], "settings": {**rules, **change}}}
+        drawn = replace(outcome, quality=quality, stages=made_with)
+        assert name in figures.quality_chart(drawn)
+    corners = figures.probability_region(rules, 20.0)
+    assert corners[:, 1].tolist() == [0.5, 0.5, 1.0, 1.0]
+    assert (corners[:, 0].min(), corners[:, 0].max()) == (0.5, 20.0)
+
+
 def test_motion_numbers_say_direction_and_gain(make_outcome):
     outcome = make_outcome(n_frames=50)
     rigid = np.zeros((50, 2), np.float32)
